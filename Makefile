@@ -1,0 +1,41 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check bench docs clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: $(READY)  ## Install everything into .venv
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: setup  ## Measure eta* of a small network on real data and write a report
+	$(BIN)/etastar find digits-mlp --report out/demo --json out/demo/answer.json
+
+test: setup  ## Run the default tests (about a minute)
+	$(BIN)/python -m pytest -n 2
+
+test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser
+	$(BIN)/python -m pytest -n 2 -m 'slow and not gpu'
+
+check: setup  ## Lint, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
+
+bench: setup  ## Run every benchmark and write its record (BENCH=name for one)
+	$(BIN)/python -m benchmarks.run $(or $(BENCH),all)
+
+docs: setup  ## Check that the README's blocks and every docstring example still run
+	$(BIN)/python -m pytest -q tests/claims/test_readme.py src
+
+clean:  ## Remove what was built; the store .etastar stays
+	rm -rf .venv out dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

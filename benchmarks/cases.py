@@ -1,0 +1,306 @@
+"""The benchmark cases. Each yields rows as it goes and sums them up as a Markdown table."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A claim to measure: its rows, their summary, and the settings both were made with."""
+
+    title: str
+    rows: Callable[[dict[str, Any]], Iterator[Row]]
+    summary: Callable[[list[Row]], str]
+    config: dict[str, Any]
+
+
+def table(header: list[str], rows: list[list[Any]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(str(c) for c in row) + " |" for row in rows)])
+
+
+# -- coverage ---------------------------------------------------------------------------------------------------------
+
+
+def _coverage_rows(config: dict[str, Any]) -> Iterator[Row]:
+    from benchmarks.coverage import replicate
+
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for kind in config["truths"]:
+            for width in config["widths"]:
+                yield from pool.map(partial(replicate, kind, width), range(config["replicates"]), chunksize=8)
+
+
+def _coverage_summary(rows: list[Row]) -> str:
+    from benchmarks.coverage import wilson
+
+    lines = []
+    for key in dict.fromkeys((r["truth"], r["width"]) for r in rows):
+        some = [r for r in rows if (r["truth"], r["width"]) == key]
+        k, n = sum(r["covered"] for r in some), len(some)
+        low, high = wilson(k, n)
+        met = sum(r["half_width"] is not None and r["half_width"] <= 0.1 for r in some)
+        runs = statistics.fmean(r["runs"] for r in some)
+        lines.append([*key, n, f"{k / n:.1%}", f"{low:.1%} .. {high:.1%}", f"{runs:.1f}", f"{met / n:.0%}"])
+    header = ["truth", "10-90 % width", "replicates", "coverage", "95 % Wilson", "mean runs beyond scan", "reached +-10 %"]
+    return table(header, lines)
+
+
+# -- quadratics -------------------------------------------------------------------------------------------------------
+
+
+def _quadratic_rows(config: dict[str, Any]) -> Iterator[Row]:
+    from benchmarks.quadratics import exact_row, noisy_rows
+
+    for momentum in config["momenta"]:
+        for curvatures in config["spectra"]:
+            for seed in range(config["exact_seeds"]):
+                yield exact_row(curvatures, momentum, seed)
+    yield from noisy_rows(config["noise"], config["noisy_seeds"])
+
+
+def _quadratic_summary(rows: list[Row]) -> str:
+    from benchmarks.coverage import wilson
+
+    lines = []
+    for kind in dict.fromkeys(r["kind"] for r in rows):
+        some = [r for r in rows if r["kind"] == kind]
+        k = sum(r["inside"] for r in some)
+        low, high = wilson(k, len(some))
+        width = statistics.median((r["high"] - r["low"]) / 2 / r["value"] for r in some if r["value"])
+        lines.append([kind, f"{k} of {len(some)}", f"{low:.0%} .. {high:.0%}", f"{width:.2%}"])
+    return table(["quadratics", "truth inside the interval", "95 % Wilson", "median half-width"], lines)
+
+
+# -- real networks ----------------------------------------------------------------------------------------------------
+
+
+def _digits_rows(config: dict[str, Any]) -> Iterator[Row]:
+    import etastar
+    from etastar.problems import builder
+
+    for name, optimizer in config["problems"]:
+        for seed in range(config["seeds"]):
+            problem = builder(name)(optimizer=optimizer, seed=seed)
+            answer = etastar.find(problem, effort="thorough", options=etastar.Options(store=":memory:", workers=1))
+            yield _find_row(answer, problem=name, optimizer=optimizer, seed=seed)
+
+
+def _find_row(answer: Any, **labels: Any) -> Row:
+    e = answer.eta_star
+    return {
+        **labels,
+        "status": e.status.value,
+        "value": e.value,
+        "low": e.low,
+        "high": e.high,
+        "half_width": (e.high - e.low) / 2 / e.value if e.ok else None,
+        "runs": answer.band.refine_runs,
+        "scan_runs": answer.band.scan_runs,
+        "transition": answer.band.width.value,
+        "end": answer.eta_star_end.value,
+        "gradient_steps": answer.cost["gradient_steps"],
+        "seconds": answer.cost["seconds"],
+        "flags": list(e.flags),
+    }
+
+
+def _digits_summary(rows: list[Row]) -> str:
+    lines = []
+    for key in dict.fromkeys((r["problem"], r["optimizer"]) for r in rows):
+        some = [r for r in rows if (r["problem"], r["optimizer"]) == key and r["value"]]
+        of = lambda name: [r[name] for r in some]  # noqa: B023
+        flags = sorted({flag for r in some for flag in r["flags"]})
+        lines.append(
+            [
+                *key,
+                len(some),
+                f"{statistics.median(of('value')):.3g} ({min(of('value')):.3g} .. {max(of('value')):.3g})",
+                f"{statistics.median(of('half_width')):.1%} (worst {max(of('half_width')):.1%})",
+                f"{statistics.median(of('runs')):.0f} (worst {max(of('runs'))})",
+                f"{statistics.median(of('transition')):.2f}",
+                f"{statistics.median(of('gradient_steps')):,.0f}",
+                f"{statistics.median(of('seconds')):.1f}",
+                ", ".join(flags) or "-",
+            ]
+        )
+    header = [
+        "problem",
+        "optimizer",
+        "seeds",
+        "eta* (range over seeds)",
+        "half-width",
+        "runs beyond scan",
+        "width",
+        "steps",
+        "s",
+    ]
+    return table([*header, "flags seen"], lines)
+
+
+def _fashion_rows(config: dict[str, Any]) -> Iterator[Row]:
+    import etastar
+    from benchmarks.fashion import TABLE_B1, load
+    from benchmarks.fashion import problem as make
+
+    folder = Path(os.environ.get("ETASTAR_FASHION", config["folder"]))
+    data = load(folder)
+    for (depth, width), (b1, b1_low, b1_high) in TABLE_B1.items():
+        for seed in range(config["seeds"]):
+            problem = make(data, depth, width).but(seed=seed)
+            answer = etastar.find(
+                problem, precision=etastar.Precision(), effort="quick", options=etastar.Options(store=":memory:")
+            )
+            row = _find_row(answer, problem=f"{depth}x{width}", optimizer="SGD, input x0.01", seed=seed)
+            overlap = row["value"] is not None and row["low"] <= b1_high and b1_low <= row["high"]
+            yield {**row, "b1": b1, "b1_low": b1_low, "b1_high": b1_high, "overlap": overlap}
+
+
+def _fashion_summary(rows: list[Row]) -> str:
+    lines = [
+        [
+            r["problem"],
+            r["seed"],
+            f"{r['value']:.3g} [{r['low']:.3g}, {r['high']:.3g}]",
+            f"{r['b1']:.3g} [{r['b1_low']:.3g}, {r['b1_high']:.3g}]",
+            "yes" if r["overlap"] else "NO",
+            f"{r['value'] / r['b1'] - 1:+.0%}",
+            f"{r['transition']:.2f}",
+            r["runs"],
+            f"{r['seconds']:.0f}",
+        ]
+        for r in rows
+    ]
+    header = [
+        "depth x width",
+        "seed",
+        "eta* here, 90 %",
+        "earlier measurement, 95 %",
+        "overlap",
+        "difference",
+        "width",
+        "runs",
+        "s",
+    ]
+    return table(header, lines)
+
+
+# -- equivariance -----------------------------------------------------------------------------------------------------
+
+
+def _scale_rows(config: dict[str, Any]) -> Iterator[Row]:
+    import torch.nn.functional as F
+
+    import etastar
+    from etastar.problems import builder
+
+    options = etastar.Options(store=":memory:", workers=1)
+    for optimizer in config["optimizers"]:
+        base = builder("digits-mlp")(optimizer=optimizer)
+        reference = etastar.find(base, effort="quick", options=options).eta_star.require()
+        for c in config["loss_scales"]:
+            scaled = base.but(loss=lambda outputs, targets, c=c: c * F.cross_entropy(outputs, targets))
+            value = etastar.find(scaled, effort="quick", options=options).eta_star.require()
+            expected = reference / c if optimizer.startswith(("sgd", "momentum")) else reference
+            yield {"change": f"loss x {c:g}", "optimizer": optimizer, "value": value, "expected": expected}
+        for shift in config["shifts"]:
+            name, _, lr = optimizer.partition(":lr=")
+            moved = base.but(optimizer=builder("digits-mlp")(optimizer=f"{name}:lr={float(lr) * shift}").optimizer)
+            answer = etastar.find(moved, effort="quick", options=options)
+            yield {
+                "change": f"range x {shift:g}",
+                "optimizer": optimizer,
+                "value": answer.eta_star.require(),
+                "expected": reference,
+            }
+
+
+def _scale_summary(rows: list[Row]) -> str:
+    lines = [
+        [r["optimizer"], r["change"], f"{r['value']:.4g}", f"{r['expected']:.4g}", f"{r['value'] / r['expected'] - 1:+.1%}"]
+        for r in rows
+    ]
+    return table(["optimizer", "change", "eta*", "expected", "difference"], lines)
+
+
+# -- start-up ---------------------------------------------------------------------------------------------------------
+
+
+def _help_rows(config: dict[str, Any]) -> Iterator[Row]:
+    command = [str(Path(sys.executable).with_name("etastar")), "--help"]
+    for _ in range(config["runs"]):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        yield {"seconds": time.perf_counter() - started}
+
+
+def _help_summary(rows: list[Row]) -> str:
+    seconds = np.array([r["seconds"] for r in rows])
+    low, middle, high = (f"{np.quantile(seconds, q):.2f} s" for q in (0, 0.5, 1))
+    return f"`etastar --help`: median {middle}, min {low}, max {high} over {len(rows)} runs."
+
+
+CASES: dict[str, Case] = {
+    "coverage": Case(
+        "Coverage of the 90 % interval of eta* on synthetic truths",
+        _coverage_rows,
+        _coverage_summary,
+        {"truths": ["logistic", "skewed", "islands"], "widths": [0.17, 0.3, 0.45], "replicates": 300},
+    ),
+    "quadratics": Case(
+        "eta* of quadratics, whose answer is exact",
+        _quadratic_rows,
+        _quadratic_summary,
+        {
+            "momenta": [0.0, 0.5, 0.9],
+            "spectra": [[1.0, 0.5, 0.2, 0.1, 0.05], [30.0, 1.0], [0.002, 0.001]],
+            "exact_seeds": 3,
+            "noise": [0.3],
+            "noisy_seeds": 100,
+        },
+    ),
+    "digits": Case(
+        "eta* of the ready-made networks on digits",
+        _digits_rows,
+        _digits_summary,
+        {
+            "problems": [
+                ["digits-mlp", "momentum:lr=0.05"],
+                ["digits-mlp", "adam:lr=0.001"],
+                ["digits-mlp", "sgd:lr=0.1"],
+                ["digits-cnn", "momentum:lr=0.05"],
+                ["digits-deep-mlp", "momentum:lr=0.01"],
+                ["digits-transformer", "adam:lr=0.001"],
+            ],
+            "seeds": 5,
+        },
+    ),
+    "fashion": Case(
+        "eta* on Fashion-MNIST against an earlier, independent measurement",
+        _fashion_rows,
+        _fashion_summary,
+        {"folder": "../shared/data/fashion-mnist", "seeds": 2},
+    ),
+    "scale": Case(
+        "Loss x c and a translated range",
+        _scale_rows,
+        _scale_summary,
+        {"optimizers": ["sgd:lr=0.1", "adam:lr=0.001"], "loss_scales": [0.01, 100.0], "shifts": [0.03, 30.0]},
+    ),
+    "startup": Case("Time of etastar --help", _help_rows, _help_summary, {"runs": 11}),
+}

@@ -1,0 +1,102 @@
+"""etastar: learning rates you can measure, predict, schedule and trust, for PyTorch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from etastar.version import __version__
+
+if TYPE_CHECKING:
+    from etastar.core.design import Design, run
+    from etastar.core.errors import EtastarError, MissingExtra, NoAnswer, ProblemError, StoreError
+    from etastar.core.estimate import FLAGS, Estimate, Status
+    from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until
+    from etastar.core.policy import Constant, Observation, Policy
+    from etastar.core.problem import Problem
+    from etastar.designs.eta_star import EtaStar, Precision, SuccessBand
+    from etastar.engine.loop import LoopEngine
+    from etastar.engine.workers import WorkerEngine
+    from etastar.records.store import RunStore
+    from etastar.report.page import report
+    from etastar.verbs.find import FindAnswer, find
+    from etastar.verbs.session import Options
+
+_HOME = {
+    "Constant": "core.policy",
+    "Criterion": "core.lane",
+    "Design": "core.design",
+    "Estimate": "core.estimate",
+    "EtaStar": "designs.eta_star",
+    "EtastarError": "core.errors",
+    "FLAGS": "core.estimate",
+    "FindAnswer": "verbs.find",
+    "Lane": "core.lane",
+    "LaneStatus": "core.lane",
+    "LoopEngine": "engine.loop",
+    "MissingExtra": "core.errors",
+    "NoAnswer": "core.errors",
+    "Observation": "core.policy",
+    "Options": "verbs.session",
+    "Outcome": "core.lane",
+    "Policy": "core.policy",
+    "Precision": "designs.eta_star",
+    "Problem": "core.problem",
+    "ProblemError": "core.errors",
+    "RunStore": "records.store",
+    "Runs": "core.lane",
+    "Status": "core.estimate",
+    "StoreError": "core.errors",
+    "SuccessBand": "designs.eta_star",
+    "Until": "core.lane",
+    "WorkerEngine": "engine.workers",
+    "find": "verbs.find",
+    "report": "report.page",
+    "run": "core.design",
+}
+
+__all__ = [
+    "FLAGS",
+    "Constant",
+    "Criterion",
+    "Design",
+    "Estimate",
+    "EtaStar",
+    "EtastarError",
+    "FindAnswer",
+    "Lane",
+    "LaneStatus",
+    "LoopEngine",
+    "MissingExtra",
+    "NoAnswer",
+    "Observation",
+    "Options",
+    "Outcome",
+    "Policy",
+    "Precision",
+    "Problem",
+    "ProblemError",
+    "RunStore",
+    "Runs",
+    "Status",
+    "StoreError",
+    "SuccessBand",
+    "Until",
+    "WorkerEngine",
+    "__version__",
+    "find",
+    "report",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"etastar.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'etastar' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The command line: mirrors `verbs`; parse, one call, print, exit code."""

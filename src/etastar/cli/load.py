@@ -1,0 +1,136 @@
+"""From what the user typed to a `Problem`: a built-in name, or `path/to/file.py:name`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+import torch
+
+from etastar.core.errors import EtastarError, ProblemError, in_one_line
+from etastar.core.problem import Problem
+from etastar.problems import BUILTINS, builder
+from etastar.problems.optimizers import optimizer_factory, parse_settings
+
+
+def load_problem(
+    spec: str,
+    *,
+    settings: str = "",
+    steps: int | None = None,
+    schedule: str | None = None,
+    optimizer: str | None = None,
+    threshold: float | None = None,
+) -> Problem:
+    """The problem `spec` names, with the command line's changes.
+
+    Raises:
+        ProblemError: one sentence: what was got, what is expected, what to do.
+    """
+    arguments = parse_settings(settings, "set")
+    shown, value = _find(spec)
+    problem = _call(shown, value, arguments)
+    changes: dict[str, Any] = {"label": problem.label or problem.name or shown}
+    if steps is not None:
+        changes["steps"] = steps
+    if schedule is not None:
+        changes["schedule"] = schedule
+    if optimizer is not None:
+        if problem.loop is not None:
+            raise ProblemError("--optimizer cannot change a problem made with from_loop; change the loop itself")
+        changes["optimizer"] = optimizer_factory(optimizer)
+    if threshold is not None:
+        changes |= {"accuracy_threshold": threshold, "loss_threshold": None}
+    return problem.but(**changes)
+
+
+def _find(spec: str) -> tuple[str, Any]:
+    """(name to show, the Problem or the function that returns one)."""
+    if spec in BUILTINS:
+        return spec, builder(spec)
+    file, colon, name = spec.rpartition(":")
+    if not colon or not file.endswith(".py"):
+        raise ProblemError(f"PROBLEM is {spec!r}; expected path/to/file.py:name or one of {', '.join(BUILTINS)}")
+    path = Path(file)
+    if not path.is_file():
+        raise ProblemError(f"there is no file {file}; expected path/to/file.py:name, the path relative to {Path.cwd()}")
+    module = _import(path)
+    if not hasattr(module, name):
+        problems = [n for n, v in vars(module).items() if isinstance(v, Problem)]
+        public = problems or [n for n, v in vars(module).items() if _makes_problem(v, module)]
+        hint = f"; it has {', '.join(public)}" if public else ""
+        raise ProblemError(f"{file} has no {name!r}{hint}: name a Problem or a function that returns one")
+    return spec, getattr(module, name)
+
+
+def _makes_problem(value: Any, module: ModuleType) -> bool:
+    return inspect.isfunction(value) and value.__module__ == module.__name__
+
+
+def _import(path: Path) -> ModuleType:
+    """Import a user's file as a script would find it: its own folder first on the path."""
+    resolved = path.resolve()
+    name = f"etastar_user_{resolved.stem}_{hashlib.blake2b(str(resolved).encode(), digest_size=4).hexdigest()}"
+    folder = str(resolved.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(name, resolved)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        message = error.msg.rstrip(".?")
+        raise ProblemError(f"{path} has a syntax error in line {error.lineno} ({message}); fix it first") from error
+    except EtastarError:
+        raise
+    except SystemExit as error:
+        raise ProblemError(f"{path} called sys.exit while imported; put it under if __name__ == '__main__'") from error
+    except Exception as error:
+        raise ProblemError(f"{path} cannot be imported: {in_one_line(error)}") from error
+    cloudpickle.register_pickle_by_value(module)  # worker processes cannot import it by name
+    return module
+
+
+def _call(shown: str, value: Any, arguments: dict[str, Any]) -> Problem:
+    if isinstance(value, Problem):
+        if arguments:
+            raise ProblemError(f"--set {', '.join(arguments)} has nothing to set: {shown} is a Problem, not a function")
+        problem = value
+    elif inspect.isclass(value) or isinstance(value, torch.nn.Module) or not callable(value):
+        kind = "class" if inspect.isclass(value) else type(value).__name__
+        raise ProblemError(f"{shown} is of type {kind}; expected an etastar.Problem or a function that returns one")
+    else:
+        _check_arguments(shown, value, arguments)
+        try:
+            problem = value(**arguments)
+        except EtastarError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ProblemError(f"{shown} raised {in_one_line(error)}") from error
+        if not isinstance(problem, Problem):
+            raise ProblemError(f"{shown} returned {_a(problem)}; expected an etastar.Problem: return one")
+    return problem
+
+
+def _a(value: Any) -> str:
+    return "None" if value is None else f"an object of type {type(value).__name__}"
+
+
+def _check_arguments(shown: str, function: Any, arguments: dict[str, Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        takes = ", ".join(signature.parameters) or "no arguments"
+        raise ProblemError(f"{shown}: {error}; it takes {takes}: pass them with --set name=value,...") from error

@@ -1,0 +1,245 @@
+"""`etastar VERB PROBLEM ...`: one command per verb. Heavy imports wait until a verb runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from etastar.version import __version__
+
+if TYPE_CHECKING:
+    from etastar.core.problem import Problem
+    from etastar.verbs.session import Options
+
+EXIT_ANSWERED, EXIT_NO_ANSWER, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
+DEFAULT_STORE = ".etastar/runs.db"
+
+app = typer.Typer(
+    name="etastar",
+    help="Learning rates you can measure, predict, schedule and trust, for PyTorch.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ProblemArgument = Annotated[
+    str, typer.Argument(help="path/to/file.py:name (a Problem or a function returning one) or a built-in name.")
+]
+SetOption = Annotated[str, typer.Option("--set", help="Arguments of the problem's function, e.g. depth=8,width=256.")]
+StepsOption = Annotated[int | None, typer.Option(help="Optimizer steps you plan to train.")]
+ScheduleOption = Annotated[str | None, typer.Option(help="Schedule of the rate: constant.")]
+OptimizerOption = Annotated[
+    str | None, typer.Option(help="Replace the optimizer, e.g. momentum, adamw:lr=3e-4,weight_decay=0.1.")
+]
+ThresholdOption = Annotated[float | None, typer.Option(help="Accuracy at which a network has started to train, in (0, 1].")]
+EffortOption = Annotated[str, typer.Option(help="glance, quick or thorough.")]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of the measurement.")]
+WorkersOption = Annotated[int | None, typer.Option(help="Worker processes (default: one per core if the work is worth it).")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+EngineOption = Annotated[str, typer.Option(help="auto or loop.")]
+MaxSecondsOption = Annotated[float | None, typer.Option(help="Answer with what is known after this time.")]
+StoreOption = Annotated[str, typer.Option(help="Where lanes are kept: a file, sqlite:///path or :memory:.")]
+ReportOption = Annotated[Path | None, typer.Option(help="Write an HTML page and its plots into this folder.")]
+JsonOption = Annotated[
+    str | None, typer.Option("--json", help="Write the answer as JSON to this file; - for standard output.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON).")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"etastar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def find(
+    problem: ProblemArgument,
+    settings: SetOption = "",
+    steps: StepsOption = None,
+    schedule: ScheduleOption = None,
+    optimizer: OptimizerOption = None,
+    threshold: ThresholdOption = None,
+    effort: EffortOption = "thorough",
+    seed: SeedOption = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
+    max_seconds: MaxSecondsOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    report: ReportOption = None,
+    json: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure eta*, the largest rate that starts to train; judge the rate in use; recommend one."""
+    from etastar.cli.output import Console, write_json
+    from etastar.verbs.find import find as find_lr
+
+    _check_outputs(json, report)
+    console = Console(quiet=quiet, json_on_stdout=json == "-")
+    with console:
+        options = _options(store, workers, device, engine, max_seconds, console)
+        chosen = _load(problem, settings, steps, schedule, optimizer, threshold)
+        answer = find_lr(chosen, effort=effort, seed=seed, options=options)
+    write_json(json, answer.to_json())
+    console.show_find(answer)
+    if report:
+        from etastar.report.page import report as write_report
+
+        console.say(f"report: {write_report(answer, report)}")
+    raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)
+
+
+@app.command()
+def doctor(
+    problem: ProblemArgument,
+    settings: SetOption = "",
+    steps: StepsOption = None,
+    schedule: ScheduleOption = None,
+    optimizer: OptimizerOption = None,
+    threshold: ThresholdOption = None,
+    device: DeviceOption = "auto",
+    json: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Check a problem without measuring it: what is slow, badly scaled, frozen or not reproducible."""
+    from etastar.cli.output import Console, write_json
+    from etastar.verbs.doctor import doctor as examine
+
+    _check_outputs(json, None)
+    console = Console(quiet=quiet, json_on_stdout=json == "-")
+    diagnosis = examine(_load(problem, settings, steps, schedule, optimizer, threshold), device=device)
+    write_json(json, diagnosis.to_json())
+    console.show_diagnosis(diagnosis)
+
+
+@app.command()
+def problems(json: JsonOption = None) -> None:
+    """List the ready-made problems."""
+    from etastar.cli.output import Console, write_json
+    from etastar.problems import BUILTINS
+
+    _check_outputs(json, None)
+    rows = [{"name": name, "what": what} for name, (_, _, what) in BUILTINS.items()]
+    write_json(json, {"etastar": __version__, "command": "problems", "problems": rows})
+    Console(quiet=False, json_on_stdout=json == "-").show_problems(rows)
+
+
+@app.command()
+def runs(store: StoreOption = DEFAULT_STORE, json: JsonOption = None) -> None:
+    """Show what the store holds."""
+    from etastar.cli.output import Console, write_json
+    from etastar.core.errors import StoreError
+    from etastar.records.store import RunStore, path_of
+
+    _check_outputs(json, None)
+    path = path_of(store)
+    if path is not None and not path.exists():
+        raise StoreError(f"there is no store {store}; run `etastar find` first, or pass --store")
+    rows = RunStore(store).summary()
+    write_json(json, {"etastar": __version__, "command": "runs", "store": store, "problems": rows})
+    Console(quiet=False, json_on_stdout=json == "-").show_runs(store, rows)
+
+
+def _options(store: str, workers: int | None, device: str, engine: str, max_seconds: float | None, console: Any) -> Options:
+    from etastar.verbs.session import Options
+
+    return Options(
+        store=store,
+        workers=workers,
+        device=device,
+        engine=engine,
+        max_seconds=max_seconds,
+        on_plan=console.plan,
+        on_outcome=console.outcome,
+    )
+
+
+def _load(
+    problem: str, settings: str, steps: int | None, schedule: str | None, optimizer: str | None, threshold: float | None
+) -> Problem:
+    from etastar.cli.load import load_problem
+
+    return load_problem(problem, settings=settings, steps=steps, schedule=schedule, optimizer=optimizer, threshold=threshold)
+
+
+def _check_outputs(json: str | None, report: Path | None) -> None:
+    """Refuse an output that cannot be written before hours are spent on what goes into it."""
+    from etastar.core.errors import ProblemError
+
+    if json not in (None, "-"):
+        _check_writable(Path(json), f"--json {json}")
+    if report is not None:
+        try:
+            report.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ProblemError(
+                f"--report {report} cannot be written ({error.strerror}); pass a folder you can write to"
+            ) from error
+        _check_writable(report / "index.html", f"--report {report}")
+
+
+def _check_writable(path: Path, option: str) -> None:
+    from etastar.core.errors import ProblemError
+
+    existed = path.exists()
+    try:
+        with path.open("a"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise ProblemError(f"{option} cannot be written ({error.strerror}); pass a path you can write to") from error
+
+
+def main() -> None:
+    """The entry point: a user's mistake is one sentence on stderr and exit code 2, never a traceback."""
+    sys.exit(_run(app))
+
+
+def _run(command: Callable[..., Any]) -> int:
+    from etastar.core.errors import EtastarError, NoAnswer
+
+    try:
+        return command(standalone_mode=False) or 0
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was trained is in the store: run the same command again to go on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except NoAnswer as error:
+        print(f"etastar: {error}", file=sys.stderr)
+        return EXIT_NO_ANSWER
+    except EtastarError as error:
+        print(f"etastar: {error}", file=sys.stderr)
+        if error.__cause__ is not None and os.environ.get("ETASTAR_TRACEBACK"):
+            raise
+        return EXIT_BAD_INPUT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BAD_INPUT
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # click's usage errors, in click or in typer's own copy of it
+        if usage is None:
+            traceback.print_exc()
+            print("etastar: this is a fault in etastar, not in your input; please report it", file=sys.stderr)
+            return EXIT_FAULT
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(usage(), file=sys.stderr)
+        else:
+            context = getattr(error, "ctx", None)
+            path = context.command_path if context else "etastar"
+            print(f"etastar: {usage().rstrip('.?')}; see {path} --help", file=sys.stderr)
+        return EXIT_BAD_INPUT

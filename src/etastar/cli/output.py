@@ -1,0 +1,150 @@
+"""What the command line prints: plan, progress, verdict, a short table. Facts come from answers; none are made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from etastar.core.errors import ProblemError
+
+if TYPE_CHECKING:
+    from etastar.core.estimate import Estimate
+    from etastar.core.lane import Outcome
+    from etastar.verbs.doctor import Diagnosis
+    from etastar.verbs.find import FindAnswer
+
+
+def write_json(target: str | None, content: dict[str, Any]) -> None:
+    """Write the answer to a file, or to standard output for "-"."""
+    if target is None:
+        return
+    text = json.dumps(content, indent=2, allow_nan=False)
+    if target == "-":
+        print(text)
+        return
+    try:
+        Path(target).write_text(text + "\n")
+    except OSError as error:
+        raise ProblemError(f"--json {target} cannot be written ({error.strerror}); pass another path or -") from error
+
+
+class Console:
+    """Progress goes to standard error, results to standard output (to standard error if JSON is there)."""
+
+    def __init__(self, *, quiet: bool, json_on_stdout: bool) -> None:
+        self._err = RichConsole(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._out = RichConsole(stderr=json_on_stdout, quiet=quiet, highlight=False, soft_wrap=True)
+        if not self._out.is_terminal:  # a log or a pipe has no width of its own
+            self._out = RichConsole(stderr=json_on_stdout, quiet=quiet, highlight=False, soft_wrap=True, width=160)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("lanes"))
+        self._progress = Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._err, transient=True,
+            disable=quiet or not self._err.is_terminal,
+        )  # fmt: skip
+        self._task = self._progress.add_task("measuring", total=None)
+        self._stored = 0
+
+    def __enter__(self) -> Console:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def plan(self, sentence: str, lanes: int) -> None:
+        """The planned cost, before anything is trained."""
+        self._err.print(f"plan: {sentence}", markup=False)
+        self._progress.update(self._task, total=lanes)
+
+    def outcome(self, outcome: Outcome, new: bool) -> None:
+        """One lane done."""
+        self._progress.advance(self._task)
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._out.print(text, markup=False)
+
+    def show_find(self, answer: FindAnswer) -> None:
+        """The verdict in one line, then a short table."""
+        from etastar.verbs.find import flag_sentences
+
+        self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
+        if answer.eta_star.ok:
+            self._out.print(_find_table(answer))
+        for flag, sentence in flag_sentences(answer.flags):
+            self._out.print(f"  {flag}: {sentence}", markup=False)
+        cost = answer.cost
+        trained = f"{cost['new_gradient_steps']:,.0f} trained now, the rest came from the store"
+        if cost["new_gradient_steps"] == cost["gradient_steps"]:
+            trained = "all trained now"
+        self._out.print(
+            f"  cost: {cost['gradient_steps']:,.0f} gradient steps = {cost['full_runs']:.3g} full runs ({trained}), "
+            f"{cost['seconds']:.1f} s; {len(answer.runs)} lanes; engine {answer.engine}",
+            markup=False,
+        )
+
+    def show_diagnosis(self, diagnosis: Diagnosis) -> None:
+        """One row per finding."""
+        table = _table(diagnosis.problem, ("", "what", "finding"))
+        marks = {"ok": "ok", "note": "note", "warn": "WARN"}
+        for finding in diagnosis.findings:
+            table.add_row(marks[finding.level], finding.topic, finding.sentence)
+        self._out.print(table)
+
+    def show_problems(self, rows: Sequence[dict[str, str]]) -> None:
+        """The ready-made problems."""
+        table = _table(None, ("problem", "what it is"))
+        for row in rows:
+            table.add_row(row["name"], row["what"])
+        self._out.print(table)
+
+    def show_runs(self, store: str, rows: Sequence[dict[str, Any]]) -> None:
+        """What the store holds."""
+        if not rows:
+            self._out.print(f"{store} holds no runs yet", markup=False)
+            return
+        table = _table(
+            store, ("problem", "optimizer", "lanes", "trained", "diverged", "slow", "dead", "steps", "rates", "last")
+        )
+        for r in rows:
+            counts = [f"{r[key]:,}" for key in ("lanes", "trained", "diverged", "slow", "dead", "gradient_steps")]
+            name = r["name"] or r["id"][:8]
+            table.add_row(name, r["optimizer"], *counts, f"{r['lr_low']:.3g} .. {r['lr_high']:.3g}", r["last"][:16])
+        self._out.print(table)
+
+
+def _table(title: str | None, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _find_table(answer: FindAnswer) -> Table:
+    table = _table(None, ("", "rate", "90 % interval", "what it is"))
+    band = answer.band
+    rows: list[tuple[str, Estimate, str]] = [
+        ("eta*", answer.eta_star, f"half of fresh seeds start to train within {band.steps} steps"),
+        ("eta* 90 %", band.eta_star_90, "nine of ten do"),
+    ]
+    if answer.end is not None:
+        rows.append(("eta* end", answer.eta_star_end, f"half of them still train at step {band.steps}"))
+    rows.append(("recommended", answer.lr, answer.lr.method))
+    for name, estimate, what in rows:
+        if estimate.ok:
+            table.add_row(name, f"{estimate.value:.3g}", f"{estimate.low:.3g} .. {estimate.high:.3g}", what)
+        else:
+            table.add_row(name, "-", "", f"{estimate.status.value}: {estimate.reason}")
+    if answer.yours:
+        table.add_row("yours", f"{answer.yours.lr:.3g}", "", answer.yours.verdict)
+    groups = answer.lr_per_group
+    if len(groups) > 1:
+        for name, lr in groups:
+            table.add_row(f"  {name}", f"{lr:.3g}", "", "recommended for this group" if lr else "frozen")
+    return table

@@ -1,0 +1,83 @@
+"""`Design`: an experiment that asks for lanes; and the one loop through which everything trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from etastar.core.lane import Lane, Outcome, Runs
+from etastar.core.problem import Problem
+
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Design(Protocol[Answer]):
+    """An experiment. It never sees a model: it asks for lanes, is told their outcomes, and answers.
+
+    A design is deterministic: told the same outcomes in the same order it asks the same lanes. That is what makes a
+    killed run resumable and a stored lane reusable.
+    """
+
+    def ask(self) -> Sequence[Lane]:
+        """The next batch of lanes; empty when the experiment is over."""
+        ...
+
+    def tell(self, outcomes: Runs) -> None:
+        """The outcomes of the last batch, complete and in the order asked."""
+        ...
+
+    def stop(self, flag: str) -> None:
+        """End the experiment early; the answer carries `flag` if it is worse for it."""
+        ...
+
+    def answer(self) -> Answer:
+        """The answer the outcomes carry so far."""
+        ...
+
+
+class Engine(Protocol):
+    """Trains lanes."""
+
+    @property
+    def name(self) -> str:
+        """Name and device, stored with every run."""
+        ...
+
+    def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
+        """Yield (index into `lanes`, outcome) as lanes finish, in any order."""
+        ...
+
+
+class Store(Protocol):
+    """Remembers lanes."""
+
+    def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
+        """Outcomes in the order of `lanes`; only lanes not yet stored are trained."""
+        ...
+
+
+def run(
+    design: Design[Answer],
+    problem: Problem,
+    engine: Engine,
+    store: Store,
+    *,
+    max_seconds: float | None = None,
+    progress: Callable[[Runs], None] | None = None,
+) -> Answer:
+    """Run `design` to its end and return its answer: the loop everything that trains goes through.
+
+    Args:
+        max_seconds: after this wall time no further batch is asked for; the design answers with what it has.
+        progress: called with each batch's outcomes.
+    """
+    started = time.monotonic()
+    while lanes := design.ask():
+        outcomes = store.get_or_train(engine, problem, lanes)
+        design.tell(outcomes)
+        if progress:
+            progress(outcomes)
+        if max_seconds is not None and time.monotonic() - started > max_seconds:
+            design.stop("time-limit")
+    return design.answer()

@@ -1,0 +1,129 @@
+"""`Estimate`: a number with an interval, a cost and a verdict, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from etastar.core.errors import NoAnswer
+
+
+class Status(StrEnum):
+    """Why an estimate has a value, or why it has none."""
+
+    OK = "ok"
+    FLAT = "flat"
+    EDGE_OF_RANGE = "edge-of-range"
+    DIVERGED_EVERYWHERE = "diverged-everywhere"
+    SUCCEEDS_EVERYWHERE = "succeeds-everywhere"
+    NEVER_SUCCEEDS = "never-succeeds"
+    TOO_FEW_POINTS = "too-few-points"
+    OUTSIDE_THE_LAW = "outside-the-law"
+    NOT_MEASURED = "not-measured"
+
+
+FLAGS: dict[str, str] = {
+    "wide-transition": "The change from training to failing spreads over a wide range of rates; read the interval.",
+    "islands": "Some lanes trained well above eta* or failed well below it; they are treated as lapses, not as the edge.",
+    "max-runs": "The search stopped at its limit of runs before the interval was as narrow as asked for.",
+    "time-limit": "The search stopped at the time limit before the interval was as narrow as asked for.",
+    "rule-not-measured": (
+        "The recommended rate is a fixed fraction of eta*, not a measurement; the best rate differs from it by "
+        "0.4-0.7 decade (1 sd) across tasks."
+    ),
+    "rule-borrowed": "No fraction of eta* is known for this optimizer; the most cautious known one, Adam's, is used.",
+    "range-extended": "The first range of rates did not contain the upper edge and was widened.",
+    "inputs-not-centred": "The inputs have a large common mean; centring them is worth about a factor 2 of stable rate.",
+    "inputs-badly-scaled": "The inputs' mean square is far from 1; the stable SGD rate scales as its inverse.",
+    "not-reproducible": "The same lane trained twice gave different losses; its stored lanes are not reused.",
+    "loss-starts-high": "The first loss is far above an uninformed guess; a smaller output layer would train sooner.",
+}
+"""Every flag an answer can carry, with its sentence."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured or predicted number.
+
+    Args:
+        value: the number, or None when there is no answer.
+        low, high: interval that contains the true number with probability `level`. Either may be given without `value`
+            as a one-sided bound ("at least `low`").
+        level: the interval's probability; its coverage is tested.
+        unit: what the number is, e.g. "learning rate" or "decades".
+        n: number of lanes it rests on.
+        method: how it was found.
+        status: a `Status`; `ok` if and only if there is a value.
+        reason: a sentence, required unless `ok`.
+        cost: gradient steps spent on it.
+        flags: keys of `FLAGS`.
+
+    Raises:
+        ValueError: `ok` without a finite value inside [low, high], or not `ok` without a reason, or an unknown flag.
+
+    >>> Estimate(value=0.1, low=0.08, high=0.12).require()
+    0.1
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.9
+    unit: str = "learning rate"
+    n: int = 0
+    method: str = ""
+    status: Status = Status.OK
+    reason: str = ""
+    cost: int = 0
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.flags) - FLAGS.keys():
+            raise ValueError(f"unknown flags {sorted(unknown)}; expected some of {sorted(FLAGS)}")
+        if self.status is Status.OK:
+            numbers = (self.low, self.value, self.high)
+            if not all(x is not None and math.isfinite(x) for x in numbers):
+                raise ValueError(f"an ok estimate needs finite low, value and high, got {numbers}")
+            if not numbers[0] <= numbers[1] <= numbers[2]:  # type: ignore[operator]
+                raise ValueError(f"an ok estimate needs low <= value <= high, got {numbers}")
+        elif self.value is not None or not self.reason:
+            raise ValueError(f"an estimate with status {self.status.value!r} carries a reason and no value")
+
+    @classmethod
+    def none(cls, status: Status, reason: str, **fields: Any) -> Estimate:
+        """An estimate without a value: `status` and the sentence that explains it."""
+        return cls(status=status, reason=reason, **fields)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a value."""
+        return self.status is Status.OK
+
+    def require(self) -> float:
+        """The value; raises `NoAnswer`, which carries this estimate, when there is none."""
+        if self.value is None:
+            raise NoAnswer(self)
+        return self.value
+
+    def flagged(self, flags: Iterable[str]) -> Estimate:
+        """The same estimate with `flags` added."""
+        return replace(self, flags=tuple(dict.fromkeys((*self.flags, *flags))))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dictionary; status and flags are strings."""
+        return {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "level": self.level,
+            "unit": self.unit,
+            "n": self.n,
+            "method": self.method,
+            "status": self.status.value,
+            "reason": self.reason,
+            "cost": self.cost,
+            "flags": list(self.flags),
+        }

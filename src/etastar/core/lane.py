@@ -1,0 +1,220 @@
+"""`Lane`: one training to run. `Outcome`: what it did. `Criterion`: when a lane counts as having started to train."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, overload
+
+from etastar.core.policy import Constant, Policy
+
+
+def quantise(lr: float) -> float:
+    """The rate rounded to 0.001 decade (0.23 %), so that equal intentions share a lane.
+
+    >>> quantise(0.1), round(quantise(3e-4), 7)
+    (0.1, 0.0002999)
+    """
+    return 10.0 ** (round(1000 * math.log10(lr)) / 1000)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """When a lane has started to train: over the last `window` batches, each measured before its update,
+
+        mean loss <= bound,  and  mean accuracy >= `accuracy` when one is asked for.
+
+    bound = `loss` if given, else the uninformed loss if `accuracy` is given, else `fraction` x the uninformed loss.
+
+    Args:
+        accuracy: threshold accuracy in (0, 1].
+        loss: threshold loss, in the loss's own unit.
+        uninformed: loss of the best guess that ignores the input (entropy of the labels; best constant for regression);
+            None: the lane's own first loss stands for it.
+        fraction: used when neither threshold is given.
+        window: number of consecutive batches.
+    """
+
+    accuracy: float | None = None
+    loss: float | None = None
+    uninformed: float | None = None
+    fraction: float = 0.8
+    window: int = 10
+
+    def bound(self, first_loss: float) -> float:
+        """The largest mean loss that counts as success, for a lane whose first loss was `first_loss`."""
+        if self.loss is not None:
+            return self.loss
+        uninformed = self.reference(first_loss)
+        return uninformed if self.accuracy is not None else self.fraction * uninformed
+
+    def reference(self, first_loss: float) -> float:
+        """The loss of knowing nothing."""
+        return first_loss if self.uninformed is None else self.uninformed
+
+    def sentence(self) -> str:
+        """The criterion in words."""
+        over = f"over {self.window} consecutive training batches"
+        if self.loss is not None:
+            return f"mean loss <= {self.loss:.4g} {over}"
+        known = "the lane's first loss" if self.uninformed is None else f"{self.uninformed:.4g} (the uninformed loss)"
+        if self.accuracy is not None:
+            return f"mean accuracy >= {self.accuracy:.4g} and mean loss <= {known} {over}"
+        return f"mean loss <= {self.fraction:.4g} x {known} {over}"
+
+
+class LaneStatus(StrEnum):
+    """How a lane ended: trained, diverged, slow or dead."""
+
+    TRAINED = "trained"
+    DIVERGED = "diverged"
+    """Non-finite loss, or a loss that ends above where it started."""
+    SLOW = "slow"
+    """Finite and alive, but short of the threshold when its steps ended."""
+    DEAD = "dead"
+    """Finite, back at the uninformed loss with (almost) no gradient left: nothing more will happen."""
+
+
+class Until(StrEnum):
+    """When a lane stops: at its first success, or after all its steps."""
+
+    SUCCESS = "success"
+    """At the first step that meets the criterion (or at divergence, or after its steps)."""
+    END = "end"
+    """After all its steps, or at divergence: trained means that the criterion holds at the end."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One training to run. Same seed = same initial weights and data order, whatever the rate."""
+
+    lr: float
+    seed: int
+    steps: int
+    criterion: Criterion = field(default_factory=Criterion)
+    until: Until = Until.SUCCESS
+    policy: Policy = field(default_factory=Constant)
+
+    @property
+    def log_lr(self) -> float:
+        """log10 of the rate."""
+        return math.log10(self.lr)
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One recorded training step: rate, batch loss and accuracy before the update, gradient norm where it was measured."""
+
+    step: int
+    lr: float
+    loss: float
+    accuracy: float | None = None
+    grad_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One pass over the data (or what a lane saw of it): sums and means over steps [step0, step1)."""
+
+    epoch: int
+    step0: int
+    step1: int
+    lr_first: float
+    lr_last: float
+    lr_sum: float
+    lr_sq_sum: float
+    loss_mean: float
+    loss_sd: float
+    accuracy_mean: float | None
+    grad_norm_median: float | None
+    clipped_fraction: float | None
+    non_finite: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a lane did. Diverged lanes are outcomes like any other.
+
+    Args:
+        lane: what was run.
+        status: how it ended.
+        reached: optimizer steps taken when the criterion was first met; None if never.
+        steps: gradient steps spent.
+        first_loss: loss of the first batch, before any update.
+        end_loss, end_accuracy: means over the last window of batches seen.
+        valid_loss, valid_accuracy: on the validation data, for lanes that ran to their end.
+        trace: recorded steps, thinned to at most 256 (plus the last).
+        epochs: one row per epoch.
+        seconds: wall time.
+    """
+
+    lane: Lane
+    status: LaneStatus
+    reached: int | None
+    steps: int
+    first_loss: float
+    end_loss: float
+    end_accuracy: float | None = None
+    valid_loss: float | None = None
+    valid_accuracy: float | None = None
+    trace: tuple[StepRow, ...] = ()
+    epochs: tuple[EpochRow, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def trained(self) -> bool:
+        """Whether the lane met its criterion."""
+        return self.status is LaneStatus.TRAINED
+
+
+class Runs(Sequence[Outcome]):
+    """A table of outcomes, in the order they were asked for.
+
+    `pandas.DataFrame(runs.columns())` is the table as a frame.
+    """
+
+    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+        self._outcomes = tuple(outcomes)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> Runs: ...
+    def __getitem__(self, index: int | slice) -> Outcome | Runs:
+        if isinstance(index, slice):
+            return Runs(self._outcomes[index])
+        return self._outcomes[index]
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def __repr__(self) -> str:
+        return f"Runs({len(self)} outcomes, {self.gradient_steps} gradient steps)"
+
+    def __add__(self, other: Iterable[Outcome]) -> Runs:
+        return Runs((*self._outcomes, *other))
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps spent over all outcomes."""
+        return sum(o.steps for o in self._outcomes)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Column name -> values, one per outcome."""
+        rows = self._outcomes
+        return {
+            "lr": [o.lane.lr for o in rows],
+            "seed": [o.lane.seed for o in rows],
+            "until": [o.lane.until.value for o in rows],
+            "status": [o.status.value for o in rows],
+            "reached": [o.reached for o in rows],
+            "steps": [o.steps for o in rows],
+            "first_loss": [o.first_loss for o in rows],
+            "end_loss": [o.end_loss for o in rows],
+            "end_accuracy": [o.end_accuracy for o in rows],
+            "valid_loss": [o.valid_loss for o in rows],
+            "valid_accuracy": [o.valid_accuracy for o in rows],
+            "seconds": [o.seconds for o in rows],
+        }

@@ -1,0 +1,209 @@
+"""`Problem`: everything one training needs except the learning rate. Immutable; building it trains nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from etastar.core.data import Batch, Batches, make_batches
+from etastar.core.errors import ProblemError
+from etastar.core.policy import Constant, Policy
+
+
+class Report(Protocol):
+    """What a user's own training loop calls once per optimizer step; the return value says whether to go on."""
+
+    def __call__(self, loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: float | None = None) -> bool:
+        """Report the batch's loss (and accuracy) measured BEFORE its update."""
+        ...
+
+
+UserLoop = Callable[[float, int, Report], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """A training problem, as a PyTorch user already has it.
+
+    Args:
+        model: () -> nn.Module, freshly initialised. Equal weights every time are fine (fine-tuning); modules that share
+            storage are an error.
+        optimizer: (model) -> torch.optim.Optimizer. Its `defaults["lr"]` is the rate in use today; every group keeps its
+            ratio to it (0 = frozen).
+        loss: (outputs, targets) -> scalar, for batches (inputs, targets).
+        loss_fn: (model, batch) -> scalar, for any batch; instead of `loss`.
+        metric_fn: (model, batch) -> accuracy in [0, 1], beside `loss_fn`.
+        train, valid: tensors (also nested), a Dataset, or a DataLoader (which keeps its own batch size and order).
+        batch_size: samples per batch; default min(64, samples).
+        steps: optimizer steps the user plans to train (the horizon).
+        accuracy_threshold: in (0, 1]; a lane has started to train once it gets there.
+        loss_threshold: in the loss's unit; at most one of the two. With neither: 0.8 x the uninformed loss.
+        schedule: a `Policy`, or "constant" (the default).
+        clip_grad_norm: maximum global gradient norm.
+        accumulate: batches per optimizer step.
+        name: stands for the code of the factories in the store's fingerprint; change it when they change.
+        label: what answers call it; no part of the fingerprint.
+        seed: of the whole measurement.
+
+    Raises:
+        ProblemError: an argument is missing, out of range or contradicts another; or the data cannot be used.
+    """
+
+    model: Callable[[], nn.Module] | None = None
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
+    loss: Callable[[Any, Any], torch.Tensor] | None = None
+    loss_fn: Callable[[nn.Module, Batch], torch.Tensor] | None = None
+    metric_fn: Callable[[nn.Module, Batch], Any] | None = None
+    train: Any = None
+    valid: Any = None
+    batch_size: int | None = None
+    steps: int
+    accuracy_threshold: float | None = None
+    loss_threshold: float | None = None
+    schedule: Policy | str | None = None
+    clip_grad_norm: float | None = None
+    accumulate: int = 1
+    name: str | None = None
+    label: str | None = None
+    seed: int = 0
+    loop: UserLoop | None = None
+    loop_lr: float | None = None
+    loop_optimizer: str | None = None
+    batches: Batches | None = field(init=False, default=None, repr=False)
+    valid_batches: Batches | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        if isinstance(self.schedule, str | None):
+            if self.schedule not in (None, "constant"):
+                raise ProblemError(
+                    f"schedule is {self.schedule!r}; expected a Policy or 'constant', the only named schedule so far"
+                )
+            object.__setattr__(self, "schedule", Constant())
+        elif not isinstance(self.schedule, Policy):
+            raise ProblemError(f"schedule is a {type(self.schedule).__name__}; expected a Policy or 'constant'")
+        if self.loop is not None:
+            return
+        _check_parts(self)
+        object.__setattr__(self, "batches", make_batches(self.train, self.batch_size))
+        if self.valid is not None:
+            size = None if isinstance(self.valid, torch.utils.data.DataLoader) else 256
+            object.__setattr__(self, "valid_batches", _valid_batches(self.valid, size))
+
+    @classmethod
+    def from_loop(
+        cls,
+        train: UserLoop,
+        *,
+        steps: int,
+        lr: float | None = None,
+        optimizer: str | None = None,
+        accuracy_threshold: float | None = None,
+        loss_threshold: float | None = None,
+        name: str | None = None,
+        seed: int = 0,
+    ) -> Problem:
+        """A problem around the user's own training loop: Lightning, Transformers, anything.
+
+        Args:
+            train: `train(lr, seed, report)` trains from a fresh initialisation with rate `lr`, drawing everything random
+                from `seed`, and calls `report(loss=..., accuracy=...)` once per optimizer step with the values measured
+                before the update. When `report` returns False it should return.
+            steps: optimizer steps the user plans to train.
+            lr: the rate in use today, to be judged; optional.
+            optimizer: the optimizer's class name, e.g. "AdamW"; chooses the rule for the recommended rate.
+            accuracy_threshold, loss_threshold, name, seed: as for `Problem`.
+        """
+        if not callable(train):
+            raise ProblemError(f"train is a {type(train).__name__}; expected a function train(lr, seed, report)")
+        return cls(
+            loop=train,
+            steps=steps,
+            loop_lr=lr,
+            loop_optimizer=optimizer,
+            accuracy_threshold=accuracy_threshold,
+            loss_threshold=loss_threshold,
+            name=name,
+            seed=seed,
+        )
+
+    @property
+    def policy(self) -> Policy:
+        """The schedule, as a `Policy`."""
+        assert isinstance(self.schedule, Policy)
+        return self.schedule
+
+    @property
+    def title(self) -> str:
+        """What answers call it."""
+        return self.label or self.name or "problem"
+
+    def but(self, **changes: Any) -> Problem:
+        """The same problem with some arguments changed."""
+        return replace(self, **changes)
+
+
+def _valid_batches(valid: Any, batch_size: int | None) -> Batches:
+    batches = make_batches(valid, None, argument="valid")
+    if batches.size is not None and batch_size is not None:
+        batches = make_batches(valid, min(batch_size, batches.size), argument="valid")
+    return batches
+
+
+def _check_numbers(p: Problem) -> None:
+    if not _is_int(p.steps) or p.steps < 1:
+        raise ProblemError(f"steps is {p.steps!r}; expected an integer >= 1, the optimizer steps you plan to train")
+    if p.accuracy_threshold is not None and p.loss_threshold is not None:
+        raise ProblemError("both accuracy_threshold and loss_threshold were given; expected at most one: drop one")
+    if p.accuracy_threshold is not None and not (_is_number(p.accuracy_threshold) and 0 < p.accuracy_threshold <= 1):
+        raise ProblemError(f"the accuracy threshold is {p.accuracy_threshold!r}; expected a number in (0, 1], e.g. 0.5")
+    if p.loss_threshold is not None and not _is_number(p.loss_threshold):
+        raise ProblemError(f"the loss threshold is {p.loss_threshold!r}; expected a finite number")
+    if p.batch_size is not None and not _is_int(p.batch_size):
+        raise ProblemError(f"batch_size is {p.batch_size!r}; expected an integer >= 1")
+    if not _is_int(p.accumulate) or p.accumulate < 1:
+        raise ProblemError(f"accumulate is {p.accumulate!r}; expected an integer >= 1")
+    if p.clip_grad_norm is not None and not (_is_number(p.clip_grad_norm) and p.clip_grad_norm > 0):
+        raise ProblemError(f"clip_grad_norm is {p.clip_grad_norm!r}; expected a number > 0, or None")
+    if p.loop_lr is not None and not (_is_number(p.loop_lr) and p.loop_lr > 0):
+        raise ProblemError(f"lr is {p.loop_lr!r}; expected a finite number > 0, the rate you use today")
+    if not _is_int(p.seed):
+        raise ProblemError(f"seed is {p.seed!r}; expected an integer")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_parts(p: Problem) -> None:
+    if isinstance(p.model, nn.Module) or not callable(p.model):
+        raise ProblemError(
+            f"model is a {type(p.model).__name__}; expected a function without arguments that returns a new nn.Module, "
+            "e.g. model=lambda: copy.deepcopy(net)"
+        )
+    if isinstance(p.optimizer, torch.optim.Optimizer) or not callable(p.optimizer):
+        raise ProblemError(
+            f"optimizer is a {type(p.optimizer).__name__}; expected a function of the model, "
+            "e.g. optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=1e-3)"
+        )
+    if (p.loss is None) == (p.loss_fn is None):
+        given = "both loss and loss_fn" if p.loss else "neither loss nor loss_fn"
+        raise ProblemError(f"{given} given; expected exactly one: loss(outputs, targets) or loss_fn(model, batch)")
+    for name in ("loss", "loss_fn", "metric_fn"):
+        if (fn := getattr(p, name)) is not None and not callable(fn):
+            raise ProblemError(f"{name} is a {type(fn).__name__}; expected a function")
+    if p.train is None:
+        raise ProblemError("train is missing; expected tensors, a Dataset or a DataLoader, e.g. train=(inputs, targets)")
+    if p.accuracy_threshold is not None and p.loss_fn is not None and p.metric_fn is None:
+        raise ProblemError(
+            "accuracy_threshold with loss_fn needs metric_fn(model, batch) -> accuracy; pass it, or use loss_threshold"
+        )

@@ -1,0 +1,1 @@
+"""Experiments that ask for lanes and answer; none of them sees a model."""

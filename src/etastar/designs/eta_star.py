@@ -1,0 +1,396 @@
+"""eta*: the largest learning rate at which a freshly initialised network still starts to train.
+
+Success against log(lr) is a band: too slow below, unstable above. eta* is the 50 % point of the upper flank over fresh
+seeds. A coarse scan finds the band; then batches of lanes with fresh seeds go where the flank's posterior
+(`psychometric.Flank`) is least decided, until the interval is as narrow as asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from etastar.core.estimate import Estimate, Status
+from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until, quantise
+from etastar.core.policy import Constant, Policy
+from etastar.core.randomness import derive_seed
+from etastar.designs.psychometric import Flank
+
+SCAN_STEP = 0.5
+SCAN_REACH = 3.0
+EXTENSIONS = 4
+WIDE = 0.45
+"""Widest 10-90 % transition seen on real networks, in decades; beyond it the answer is flagged."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How well eta* is to be known, and what it may cost.
+
+    Args:
+        half_width: relative half-width of the interval asked for, e.g. 0.10 for +-10 %.
+        max_runs: lanes beyond the scan.
+        min_runs: lanes beyond the scan before the interval is believed.
+        batch: lanes per batch.
+        scan_seeds: lanes per rate in the scan.
+        level: probability of the interval.
+    """
+
+    half_width: float = 0.10
+    max_runs: int = 48
+    min_runs: int = 16
+    batch: int = 8
+    scan_seeds: int = 2
+    level: float = 0.9
+
+
+@dataclass(frozen=True)
+class RateCount:
+    """At one rate: lanes run, lanes that trained, and how the others ended."""
+
+    lr: float
+    runs: int
+    trained: int
+    diverged: int
+    slow: int
+    dead: int
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Fitted success probability at one rate, with its interval."""
+
+    lr: float
+    p: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SuccessBand:
+    """The answer: eta* and what is known of the band below it.
+
+    Args:
+        eta_star: rate at which half of fresh seeds start to train (upper flank).
+        eta_star_90: rate at which nine of ten do.
+        width: 10-90 % width of the flank, in decades.
+        lower_edge: lowest rate of the band in the scan: half or more of the lanes trained there.
+        rates: what happened at each rate.
+        curve: the fitted flank.
+        criterion, steps, until: what counted as success.
+        scan_runs, refine_runs: lanes asked for.
+    """
+
+    eta_star: Estimate
+    eta_star_90: Estimate
+    width: Estimate
+    lower_edge: float | None
+    rates: tuple[RateCount, ...]
+    curve: tuple[CurvePoint, ...]
+    criterion: Criterion
+    steps: int
+    until: Until
+    scan_runs: int
+    refine_runs: int
+
+    def probability(self, lr: float) -> float | None:
+        """Fitted success probability at `lr`; None outside the fitted curve."""
+        if not self.curve or not self.curve[0].lr <= lr <= self.curve[-1].lr:
+            return None
+        return float(np.interp(math.log10(lr), [math.log10(c.lr) for c in self.curve], [c.p for c in self.curve]))
+
+
+@dataclass
+class EtaStar:
+    """Adaptive measurement of eta*. A `Design`.
+
+    Args:
+        criterion: when a lane has started to train.
+        steps: steps a lane has for it.
+        around: the scan covers three decades on either side of it; the rate in use today is a good choice.
+        until: SUCCESS for eta* itself; END for the largest rate that still trains at the end of `steps`.
+        policy: the schedule of every lane.
+        precision: how narrow, and at what cost.
+        seed: of all lanes.
+        reach: decades scanned (below, above) `around`.
+        widen: whether the range may be widened when the edge is not in it.
+    """
+
+    criterion: Criterion
+    steps: int
+    around: float = 1e-2
+    until: Until = Until.SUCCESS
+    policy: Policy = field(default_factory=Constant)
+    precision: Precision = field(default_factory=Precision)
+    seed: int = 0
+    reach: tuple[float, float] = (SCAN_REACH, SCAN_REACH)
+    widen: bool = True
+
+    def __post_init__(self) -> None:
+        centre = round(math.log10(self.around) / SCAN_STEP) * SCAN_STEP  # a fixed lattice: neighbours share lanes
+        self._low, self._high = centre - self.reach[0], centre + self.reach[1]
+        self._pending = _lattice(self._low, self._high)
+        self._outcomes: list[Outcome] = []
+        self._scan_runs = self._refine_runs = self._extensions = self._fitted = 0
+        self._looked_closer = False
+        self._flank: Flank | None = None
+        self._verdict: tuple[Status, str] | None = None
+        self._flags: list[str] = []
+        self._stopped: str | None = None
+
+    # -- Design ------------------------------------------------------------------------------------------------------
+
+    def planned_runs(self) -> tuple[int, int]:
+        """(lanes in the scan, at most this many beyond it)."""
+        return len(_lattice(self._low, self._high)) * self.precision.scan_seeds, self.precision.max_runs
+
+    def ask(self) -> Sequence[Lane]:
+        """The scan, its extensions, then batches on the flank; empty at the end."""
+        if self._stopped or self._verdict:
+            return []
+        if self._pending:
+            return [self._lane(x, index) for index in range(self.precision.scan_seeds) for x in self._pending]
+        assert self._flank is not None
+        if self._narrow_enough() or self._refine_runs >= self.precision.max_runs:
+            return []
+        n = min(self.precision.batch, self.precision.max_runs - self._refine_runs)
+        first = self.precision.scan_seeds + self._refine_runs
+        return [self._lane(x, first + i) for i, x in enumerate(self._flank.placements(n))]
+
+    def tell(self, outcomes: Runs) -> None:
+        """Outcomes of the last batch."""
+        self._outcomes += outcomes
+        if not self._pending:
+            self._refine_runs += len(outcomes)
+            self._update_flank()
+            return
+        self._scan_runs += len(outcomes)
+        self._pending = []
+        self._read_scan()
+
+    def stop(self, flag: str) -> None:
+        """End now, with what is known."""
+        self._stopped = flag
+
+    def answer(self) -> SuccessBand:
+        """The band and its upper edge, as far as the outcomes told carry them."""
+        eta_star, eta_star_90, width = self._estimates()
+        band = _main_band(_counts(self._outcomes[: self._scan_runs]))
+        return SuccessBand(
+            eta_star=eta_star,
+            eta_star_90=eta_star_90,
+            width=width,
+            lower_edge=band[0].lr if band else None,
+            rates=tuple(_counts(self._outcomes)),
+            curve=self._curve(band) if eta_star.ok else (),
+            criterion=self.criterion,
+            steps=self.steps,
+            until=self.until,
+            scan_runs=self._scan_runs,
+            refine_runs=self._refine_runs,
+        )
+
+    # -- the scan ----------------------------------------------------------------------------------------------------
+
+    def _lane(self, x: float, index: int) -> Lane:
+        lr = quantise(10.0**x)
+        return Lane(lr, derive_seed(self.seed, "lane", index), self.steps, self.criterion, self.until, self.policy)
+
+    def _read_scan(self) -> None:
+        """Decide from the scan: refine, widen the range, look closer, or give up with a reason."""
+        rates = _counts(self._outcomes)
+        band = _main_band(rates)
+        if self._is_flat():
+            reason = "the loss is the same at every learning rate; check that it depends on the trainable parameters"
+            self._verdict = (Status.FLAT, reason)
+        elif band and band[-1].lr < rates[-1].lr:
+            self._start_flank(band)
+        elif band:
+            if not self._extend(up=True):
+                self._give_up_above(rates)
+        elif all(r.diverged + r.dead == r.runs for r in rates):
+            if not self._extend(up=False):
+                self._give_up(Status.DIVERGED_EVERYWHERE, rates)
+        elif rates[-1].diverged + rates[-1].dead < rates[-1].runs:
+            if not self._extend(up=True):
+                self._give_up(Status.NEVER_SUCCEEDS, rates)
+        elif not self._look_closer(rates):
+            self._give_up(Status.NEVER_SUCCEEDS, rates)
+
+    def _extend(self, *, up: bool) -> bool:
+        """Widen the scan by its reach in one direction; False when that is not allowed any more."""
+        if not self.widen or self._extensions >= EXTENSIONS:
+            return False
+        self._extensions += 1
+        if up:
+            self._pending = _lattice(self._high + SCAN_STEP, self._high + SCAN_REACH)
+            self._high += SCAN_REACH
+        else:
+            self._pending = _lattice(self._low - SCAN_REACH, self._low - SCAN_STEP)
+            self._low -= SCAN_REACH
+        self._flag("range-extended")
+        return True
+
+    def _look_closer(self, rates: list[RateCount]) -> bool:
+        """No rate of the lattice trained, but one is too slow and a higher one fails: try between them, once."""
+        known = {r.lr for r in rates}
+        alive = [math.log10(r.lr) for r in rates if r.slow + r.trained > 0]
+        middle = max(alive)
+        new = [x for x in np.arange(middle - 0.875, middle + 0.8751, 0.125) if quantise(10.0**x) not in known]
+        if self._looked_closer or not new:
+            return False
+        self._looked_closer = True
+        self._pending = [float(x) for x in new]
+        return True
+
+    def _is_flat(self) -> bool:
+        by_seed: dict[int, list[float]] = {}
+        for outcome in self._outcomes:
+            by_seed.setdefault(outcome.lane.seed, []).append(outcome.end_loss)
+        spreads = []
+        for losses in by_seed.values():
+            if not all(map(math.isfinite, losses)):
+                return False
+            spreads.append(max(losses) - min(losses) <= 1e-9 * max(abs(x) for x in losses))
+        return all(spreads)
+
+    def _give_up_above(self, rates: list[RateCount]) -> None:
+        top = rates[-1].lr
+        if all(r.trained == r.runs for r in rates if r.lr >= _main_band(rates)[0].lr) and self.widen:
+            self._verdict = (
+                Status.SUCCEEDS_EVERYWHERE,
+                f"every lane up to {top:.3g} met the criterion ({self.criterion.sentence()}); there is no upper edge in "
+                "range: ask for a stricter threshold",
+            )
+        else:
+            self._verdict = (Status.EDGE_OF_RANGE, f"lanes still train at {top:.3g}, the top of the range searched")
+
+    def _give_up(self, status: Status, rates: list[RateCount]) -> None:
+        best = max(rates, key=lambda r: (r.trained / r.runs, r.slow))
+        span = f"{rates[0].lr:.3g} .. {rates[-1].lr:.3g}"
+        if status is Status.DIVERGED_EVERYWHERE:
+            reason = f"every lane diverged or died at every rate in {span}; check data scale, initialisation and loss"
+        else:
+            reason = (
+                f"no rate in {span} lets half of the fresh seeds reach: {self.criterion.sentence()}, within {self.steps} "
+                f"steps (best {best.lr:.3g}: {best.trained} of {best.runs}); lower the threshold or allow more steps"
+            )
+        self._verdict = (status, reason)
+
+    def _flag(self, flag: str) -> None:
+        if flag not in self._flags:
+            self._flags.append(flag)
+
+    # -- the flank ---------------------------------------------------------------------------------------------------
+
+    def _start_flank(self, band: list[RateCount]) -> None:
+        """Posterior of the edge above the band; lanes below the band's middle belong to its lower flank."""
+        bottom, top = math.log10(band[0].lr), math.log10(band[-1].lr)
+        self._flank_low = max((bottom + top) / 2, top - 1.0) if len(band) > 1 else top - 0.25
+        self._flank_high = top + 1.5
+        self._flank = Flank(self._flank_low, self._flank_high)
+        self._update_flank()
+
+    def _update_flank(self) -> None:
+        assert self._flank is not None
+        for outcome in self._outcomes[self._fitted :]:
+            if self._flank_low - 1e-9 <= outcome.lane.log_lr <= self._flank_high + 0.5:
+                self._flank.update(outcome.lane.log_lr, outcome.trained)
+        self._fitted = len(self._outcomes)
+        _, _, high = self._mu_interval()
+        if self._refine_runs >= self.precision.min_runs and high < self._flank_low + 0.1:
+            self._give_up(Status.NEVER_SUCCEEDS, _counts(self._outcomes))
+
+    def _mu_interval(self) -> tuple[float, float, float]:
+        """Interval and median of the edge; at least the bracket where successes and failures do not overlap."""
+        assert self._flank is not None
+        tail = (1 - self.precision.level) / 2
+        low, middle, high = (float(q) for q in self._flank.mu_quantiles([tail, 0.5, 1 - tail]))
+        used = [o for o in self._outcomes if self._flank_low - 1e-9 <= o.lane.log_lr <= self._flank_high + 0.5]
+        trained = [o.lane.log_lr for o in used if o.trained]
+        failed = [o.lane.log_lr for o in used if not o.trained]
+        if trained and failed and max(trained) < min(failed):
+            low, high = min(low, max(trained)), max(high, min(failed))
+        return low, min(max(middle, low), high), high
+
+    def _narrow_enough(self) -> bool:
+        low, middle, high = (10.0**x for x in self._mu_interval())
+        return self._refine_runs >= self.precision.min_runs and (high - low) / 2 <= self.precision.half_width * middle
+
+    def _estimates(self) -> tuple[Estimate, Estimate, Estimate]:
+        """eta*, the 90 % point and the width."""
+        cost, n = sum(o.steps for o in self._outcomes), len(self._outcomes)
+        if self._verdict or self._flank is None:
+            status, reason = self._verdict or (
+                Status.NOT_MEASURED,
+                "the search was stopped before its scan was complete",
+            )
+            top = _counts(self._outcomes)[-1].lr if self._outcomes else None
+            bound = top if status in (Status.SUCCEEDS_EVERYWHERE, Status.EDGE_OF_RANGE) else None
+            none = Estimate.none(status, reason, low=bound, n=n, cost=cost, method="success band", flags=tuple(self._flags))
+            return none, none, Estimate.none(status, reason, unit="decades")
+        tail = (1 - self.precision.level) / 2
+        levels = [tail, 0.5, 1 - tail]
+        flags = (*self._flags, *self._quality_flags())
+        low, middle, high = (10.0**x for x in self._mu_interval())
+        low_90, middle_90, high_90 = (10.0 ** float(x) for x in self._flank.point_quantiles(0.9, levels))
+        low_w, middle_w, high_w = (float(w) for w in self._flank.width_quantiles(levels))
+        common = {"level": self.precision.level, "n": n, "cost": cost, "method": "adaptive psychometric, fresh seeds"}
+        return (
+            Estimate(middle, low, high, flags=flags, **common),
+            Estimate(middle_90, min(low_90, middle_90), max(high_90, middle_90), **common),
+            Estimate(middle_w, low_w, high_w, unit="decades", **common),
+        )
+
+    def _quality_flags(self) -> list[str]:
+        assert self._flank is not None
+        flags = []
+        if float(self._flank.width_quantiles([0.5])[0]) > WIDE:
+            flags.append("wide-transition")
+        used = [o for o in self._outcomes if o.lane.log_lr >= self._flank_low - 1e-9]
+        edge = [(self._flank.edge_probability(o.lane.log_lr), o.trained) for o in used]
+        if any((p < 0.02 and trained) or (p > 0.98 and not trained) for p, trained in edge):
+            flags.append("islands")
+        if not self._narrow_enough():
+            flags.append(self._stopped or "max-runs")
+        return flags
+
+    def _curve(self, band: list[RateCount]) -> tuple[CurvePoint, ...]:
+        """The fitted curve, from the bottom of the band to where the posterior ends."""
+        assert self._flank is not None
+        xs = np.linspace(min(math.log10(band[0].lr), self._flank_low), self._flank_high, 321)
+        mean, low, high = self._flank.curve(xs, self.precision.level)
+        return tuple(
+            CurvePoint(10.0 ** float(x), float(p), float(a), float(b))
+            for x, p, a, b in zip(xs, mean, low, high, strict=True)
+        )
+
+
+def _lattice(low: float, high: float) -> list[float]:
+    return [low + SCAN_STEP * i for i in range(round((high - low) / SCAN_STEP) + 1)]
+
+
+def _counts(outcomes: Sequence[Outcome]) -> list[RateCount]:
+    """What happened at each rate, lowest first."""
+    by_lr: dict[float, Counter[LaneStatus]] = {}
+    for outcome in outcomes:
+        by_lr.setdefault(outcome.lane.lr, Counter())[outcome.status] += 1
+    return [
+        RateCount(lr, c.total(), c[LaneStatus.TRAINED], c[LaneStatus.DIVERGED], c[LaneStatus.SLOW], c[LaneStatus.DEAD])
+        for lr, c in sorted(by_lr.items())
+    ]
+
+
+def _main_band(rates: list[RateCount]) -> list[RateCount]:
+    """The run of neighbouring rates with majority success that holds most successes; the higher one on a tie."""
+    best: list[RateCount] = []
+    current: list[RateCount] = []
+    for rate in rates:
+        current = [*current, rate] if 2 * rate.trained >= rate.runs else []
+        if current and sum(r.trained for r in current) >= sum(r.trained for r in best):
+            best = current
+    return best

@@ -1,0 +1,1 @@
+"""Trains lanes. `loop` is the truth; everything faster must equal it."""

@@ -1,0 +1,207 @@
+"""The reference engine: one ordinary PyTorch training loop per lane, obviously right. Faster engines must equal it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import torch
+
+from etastar.core.data import Batch, check_finite, stream
+from etastar.core.errors import ProblemError
+from etastar.core.lane import Lane, LaneStatus, Outcome, Until
+from etastar.core.objective import loss_and_accuracy
+from etastar.core.policy import Observation
+from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
+from etastar.core.setup import Setup, call, check_fresh_storage, set_up, to
+from etastar.engine.recorder import Recorder
+
+VALID_BATCHES = 64
+
+
+class LoopEngine:
+    """Trains lanes one after the other, in this process, on one thread.
+
+    Args:
+        device: where to train, e.g. "cpu" or "cuda".
+        dtype: train in this floating-point type instead of the model's own (float64 for comparisons).
+    """
+
+    def __init__(self, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
+        self.device, self.dtype = device, dtype
+        self._checked: Problem | None = None
+
+    @property
+    def name(self) -> str:
+        """Engine and device."""
+        return f"loop/{self.device}" + (f"/{str(self.dtype).removeprefix('torch.')}" if self.dtype else "")
+
+    def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
+        """Yield (index, outcome) in the order of `lanes`."""
+        for index, lane in enumerate(lanes):
+            yield index, self.train_lane(problem, lane)
+
+    def train_lane(self, problem: Problem, lane: Lane) -> Outcome:
+        """Train one lane; nothing of the caller's is changed by it."""
+        with isolated_randomness(), steady_numerics():
+            if problem.loop is not None:
+                return _follow_user_loop(problem, lane)
+            if self._checked is not problem:
+                check_fresh_storage(problem)
+                self._checked = problem
+            return self._train(problem, lane)
+
+    def _train(self, problem: Problem, lane: Lane) -> Outcome:
+        assert problem.batches is not None
+        with closing(stream(problem.batches, lane.seed)) as batches:
+            return self._train_on(batches, problem, lane)
+
+    def _train_on(self, batches: Iterator[Batch], problem: Problem, lane: Lane) -> Outcome:
+        assert problem.batches is not None
+        first = _next_batch(batches, lane.seed, 0)
+        setup = set_up(problem, lane.seed, device=self.device, dtype=self.dtype, example=first)
+        per_epoch = problem.batches.per_epoch
+        recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
+        state, loss = lane.policy.init(lane.lr), None
+        while not recorder.done:
+            step = recorder.step
+            lr, state = lane.policy.step(Observation(step, loss), state)
+            setup.set_lr(lr)
+            micro = []
+            for part in range(problem.accumulate):
+                batch = first if step == part == 0 else _next_batch(batches, lane.seed, step, part)
+                micro.append(to(batch, self.device, self.dtype))
+            loss, accuracy, norm, clipped = _step(problem, setup, micro, lane.seed, step, recorder.wants_grad_norm())
+            recorder.report(loss, accuracy, norm, lr, clipped)
+            if recorder.non_finite:
+                for batch in micro:
+                    check_finite(batch, f"a training batch (step {step})")
+        valid = (None, None)
+        if lane.until is Until.END and recorder.outcome().status is not LaneStatus.DIVERGED:
+            valid = _validate(problem, setup, self.device, self.dtype)
+        return recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
+
+
+def _next_batch(batches: Iterator[Batch], seed: int, step: int, part: int = 0) -> Batch:
+    """The next batch; random transforms in it draw from (seed, step, part) alone."""
+    seed_everything(derive_seed(seed, "batch", step, part))
+    return call("reading a training batch", next, batches)
+
+
+def _step(
+    problem: Problem, setup: Setup, micro: list[Batch], seed: int, step: int, want_norm: bool
+) -> tuple[float, float | None, float | None, bool | None]:
+    """One optimizer step over the micro-batches; the loss and accuracy are those before the update."""
+    first: list[tuple[float, float | None]] = []
+    norms: list[float] = []
+
+    def closure() -> torch.Tensor:
+        setup.optimizer.zero_grad()
+        total = torch.zeros((), dtype=torch.float64)
+        right: list[float] = []
+        for part, batch in enumerate(micro):
+            seed_everything(derive_seed(seed, "mask", step, part))
+            loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
+            if not loss.requires_grad:
+                raise ProblemError("the loss does not depend on any trainable parameter; check for .detach() or no_grad()")
+            (loss.reshape(()) / problem.accumulate).backward()
+            total += loss.detach().double().cpu().reshape(()) / problem.accumulate
+            if accuracy is not None:
+                right.append(float(accuracy))
+        first.append((float(total), sum(right) / len(right) if len(right) == len(micro) else None))
+        if problem.clip_grad_norm is not None:
+            norms.append(float(torch.nn.utils.clip_grad_norm_(_parameters(setup), problem.clip_grad_norm)))
+        elif want_norm:
+            grads = [p.grad for p in _parameters(setup) if p.grad is not None and not p.grad.is_sparse]
+            norms.append(float(torch.nn.utils.get_total_norm(grads)))
+        return total
+
+    if _needs_closure(setup.optimizer):
+        call("optimizer.step(closure)", setup.optimizer.step, closure)
+    else:
+        closure()
+        call("optimizer.step()", setup.optimizer.step)
+    loss, accuracy = first[0]
+    clipped = None if problem.clip_grad_norm is None else norms[0] > problem.clip_grad_norm
+    return loss, accuracy, norms[0] if norms else None, clipped
+
+
+def _parameters(setup: Setup) -> list[torch.nn.Parameter]:
+    return [p for group in setup.optimizer.param_groups for p in group["params"]]
+
+
+def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether `step` cannot be called without a closure (LBFGS, SAM and the like)."""
+    step = inspect.unwrap(type(optimizer).step)
+    closure = inspect.signature(step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _validate(problem: Problem, setup: Setup, device: str, dtype: torch.dtype | None) -> tuple[float | None, float | None]:
+    """Mean loss and accuracy over at most `VALID_BATCHES` validation batches, in eval mode."""
+    if problem.valid_batches is None:
+        return None, None
+    setup.model.eval()
+    losses: list[float] = []
+    accuracies: list[float] = []
+    with torch.no_grad():
+        for batch, _ in zip(problem.valid_batches.epoch(0, 0, shuffle=False), range(VALID_BATCHES), strict=False):
+            loss, accuracy = call("the loss on valid", loss_and_accuracy, problem, setup.model, to(batch, device, dtype))
+            losses.append(float(loss))
+            if accuracy is not None:
+                accuracies.append(float(accuracy))
+    mean = lambda values: sum(values) / len(values) if values else None
+    return mean(losses), mean(accuracies)
+
+
+def _follow_user_loop(problem: Problem, lane: Lane) -> Outcome:
+    """Let the user's own loop train; `report` watches it. An exception after divergence belongs to the divergence."""
+    assert problem.loop is not None
+    recorder = Recorder(lane)
+
+    def report(loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: float | None = None) -> bool:
+        optional = [None if x is None else _number(x) for x in (accuracy, grad_norm)]
+        return recorder.report(_number(loss), optional[0], optional[1], lr)
+
+    seed_everything(derive_seed(lane.seed, "loop"))
+    try:
+        call("your training loop", problem.loop, lane.lr, lane.seed, report)
+    except ProblemError:
+        if not recorder.non_finite:
+            raise
+    if recorder.step == 0:
+        raise ProblemError("your training loop returned without a report(loss=...); call it once per optimizer step")
+    return recorder.outcome()
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value.detach() if isinstance(value, torch.Tensor) else value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ProblemError(f"report() got a {type(value).__name__}; expected a number or a scalar tensor") from None
+
+
+@contextmanager
+def steady_numerics() -> Iterator[None]:
+    """One thread, denormals flushed, no TF32: the same numbers in this process, a worker and tomorrow. Put back after.
+
+    Denormals make matrix products up to 78x slower, and dying networks are full of them.
+    """
+    threads, flushed = torch.get_num_threads(), _denormals_are_flushed()
+    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
+
+
+def _denormals_are_flushed() -> bool:
+    return float(torch.tensor([1e-310], dtype=torch.float64) * 1.0) == 0.0

@@ -1,0 +1,1 @@
+"""The store: no lane is trained twice."""

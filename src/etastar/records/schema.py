@@ -1,0 +1,83 @@
+"""The store's tables: what a run was, what it did per epoch, what it did per step. Append only; nothing is dropped."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+store_info = Table(
+    "store_info",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+problem_table = Table(
+    "problem",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("fingerprint", String, nullable=False, index=True),
+    Column("trace", Text, nullable=False, doc="losses of a fixed two-step lane, JSON"),
+    Column("name", String),
+    Column("facts", Text, nullable=False, doc="optimizer, defaults, multipliers, shapes, JSON"),
+    Column("created", String, nullable=False),
+)
+
+run_table = Table(
+    "run",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("problem_id", String, ForeignKey("problem.id"), nullable=False, index=True),
+    Column("lr", Float, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("planned_steps", Integer, nullable=False),
+    Column("until", String, nullable=False),
+    Column("criterion", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("reached", Integer),
+    Column("steps", Integer, nullable=False),
+    Column("first_loss", Float),
+    Column("end_loss", Float),
+    Column("end_accuracy", Float),
+    Column("valid_loss", Float),
+    Column("valid_accuracy", Float),
+    Column("seconds", Float, nullable=False),
+    Column("engine", String, nullable=False),
+    Column("torch_version", String, nullable=False),
+    Column("etastar_version", String, nullable=False),
+    Column("created", String, nullable=False),
+)
+
+epoch_table = Table(
+    "epoch",
+    metadata,
+    Column("run_key", String, ForeignKey("run.key"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("step0", Integer, nullable=False),
+    Column("step1", Integer, nullable=False),
+    Column("lr_first", Float, nullable=False),
+    Column("lr_last", Float, nullable=False),
+    Column("lr_sum", Float, nullable=False),
+    Column("lr_sq_sum", Float, nullable=False),
+    Column("loss_mean", Float),
+    Column("loss_sd", Float),
+    Column("accuracy_mean", Float),
+    Column("grad_norm_median", Float),
+    Column("clipped_fraction", Float),
+    Column("non_finite", Boolean, nullable=False),
+)
+
+step_table = Table(
+    "step",
+    metadata,
+    Column("run_key", String, ForeignKey("run.key"), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("lr", Float, nullable=False),
+    Column("loss", Float),
+    Column("accuracy", Float),
+    Column("grad_norm", Float),
+)

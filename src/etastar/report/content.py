@@ -1,0 +1,196 @@
+"""What the page says in words: the big numbers, the sections and the tables of an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from etastar.core.estimate import Estimate
+from etastar.designs.eta_star import SuccessBand
+from etastar.report.chart_parts import INK
+from etastar.report.rate_text import rate_text
+from etastar.report.share_chart import ETA_STAR, RECOMMENDED
+from etastar.verbs.find import FindAnswer, flag_sentences
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number worth a card at the top of the page."""
+
+    title: str
+    value: str
+    interval: str
+    meaning: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells; the first cell of a row names it, the last explains it."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class SectionText:
+    """A question, what its figures show, and a caption for each chart by name."""
+
+    title: str
+    text: str
+    captions: dict[str, str]
+
+
+def numbers(answer: FindAnswer) -> list[Number]:
+    """eta*, the recommended rate and the one in use, as far as they are known."""
+    found = []
+    if answer.eta_star.value is not None:
+        meaning = "Half of freshly initialised networks start to train at this rate; above it most of them fail."
+        found.append(Number("eta*", rate_text(answer.eta_star.value), _levelled(answer.eta_star), meaning, ETA_STAR))
+    if answer.lr.value is not None:
+        meaning = f"{answer.lr.method}. The interval is where the best rate is expected."
+        value = rate_text(answer.lr.value, 2)
+        found.append(Number("Recommended", value, _levelled(answer.lr), meaning, RECOMMENDED))
+    if answer.yours is not None:
+        sentence = answer.yours.sentence[:1].upper() + answer.yours.sentence[1:] + "."
+        found.append(Number("Yours", rate_text(answer.yours.lr), f"verdict: {answer.yours.verdict}", sentence, INK))
+    return found
+
+
+def bound_sentence(estimate: Estimate) -> str:
+    """What an estimate without a value still says; empty if nothing."""
+    if estimate.low is not None:
+        return f"It is at least {rate_text(estimate.low)}."
+    return f"It is at most {rate_text(estimate.high)}." if estimate.high is not None else ""
+
+
+def sections(answer: FindAnswer) -> list[SectionText]:
+    """The questions the figures answer, in reading order."""
+    level = f"{100 * answer.eta_star.level:g} %"
+    one_lane = "A lane is one training from fresh weights."
+    found = [
+        SectionText(
+            "Which rates start to train?",
+            f"{one_lane} It has started when, within {answer.band.steps:,} steps: {answer.band.criterion.sentence()}.",
+            {
+                "success-band": _how_to_read(answer.band),
+                "edge": f"The same lanes around eta*; the shaded column is its {level} interval.",
+                "endings": "Why rates fail: slow lanes ran out of steps, dead ones have no gradient left, "
+                "diverged ones blew up or ended above their first loss.",
+            },
+        ),
+        SectionText(
+            "How did the loss go?",
+            "Each line is one lane; it stops when it has started to train, blows up or runs out of steps.",
+            {"losses": "Point at a line for its rate; click an ending in the legend to see only those lanes."},
+        ),
+    ]
+    if answer.end is not None:
+        found.append(
+            SectionText(
+                "Which rates still train at the end?",
+                f"These lanes run all {answer.end.steps:,} steps and count if the criterion holds at the end.",
+                {
+                    "success-band-end": _how_to_read(answer.end),
+                    "edge-end": "The same lanes around eta*_end.",
+                    "endings-end": "How the lanes of this scan ended.",
+                    "losses-end": "Every lane of this measurement.",
+                },
+            )
+        )
+    return found
+
+
+def _how_to_read(band: SuccessBand) -> str:
+    """What the marks of a success chart are, those that are there."""
+    level = f"{100 * band.eta_star.level:g} %"
+    parts = []
+    if any(r.runs > 1 for r in band.rates):
+        parts.append(f"Dots with bars: rates with several lanes, and the {level} interval (Wilson) of their share.")
+    if any(r.runs == 1 for r in band.rates):
+        parts.append("Coloured dots above 100 % and below 0 %: one lane each, which did or did not train.")
+    if band.curve:
+        parts.append(f"Blue: the fitted upper edge with its {level} interval.")
+    return " ".join([*parts, "Drag to move, shift + wheel to zoom, double-click to return."])
+
+
+def tables(answer: FindAnswer) -> list[Table]:
+    """All numbers, the rate per parameter group, and how it was measured."""
+    found = [
+        Table("All numbers", ("", "value", f"{100 * answer.eta_star.level:g} % interval", ""), tuple(_number_rows(answer)))
+    ]
+    if len(answer.lr_per_group) > 1:
+        rows = tuple(
+            (name, rate_text(lr, 2), f"{rate_text(lr / answer.lr.require())} x") for name, lr in answer.lr_per_group
+        )
+        found.append(Table("Recommended rate per parameter group", ("group", "rate", "times the recommended rate"), rows))
+    return [*found, Table("How it was measured", (), tuple(_measurement_rows(answer)))]
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{rate_text(estimate.low)} to {rate_text(estimate.high)}"
+
+
+def _levelled(estimate: Estimate) -> str:
+    return f"{100 * estimate.level:g} %: {_interval(estimate)}"
+
+
+def _number_rows(answer: FindAnswer) -> list[tuple[str, ...]]:
+    band = answer.band
+    estimates = [
+        ("eta*", answer.eta_star, "", "half of fresh networks start to train"),
+        ("eta*_90", band.eta_star_90, "", "nine of ten do"),
+        ("eta*_end", answer.eta_star_end, "", "half still train at the end of their steps"),
+        ("transition width", band.width, " decades", "from 90 % to 10 % of the networks"),
+        ("recommended", answer.lr, "", answer.lr.method),
+    ]
+    rows: list[tuple[str, ...]] = []
+    said: list[str] = []
+    for name, estimate, unit, meaning in estimates:
+        digits = 2 if estimate is answer.lr else 3
+        if estimate.value is not None:
+            flags = " ".join(s for f, s in flag_sentences(estimate.flags) if f not in answer.flags)  # else said at the top
+            note = f"{meaning}. {flags}" if flags else meaning
+            rows.append((name, rate_text(estimate.value, digits) + unit, _interval(estimate), note))
+        else:
+            reason = estimate.reason
+            for earlier in said:
+                reason = reason.replace(earlier, "see above")
+            said.append(estimate.reason)
+            rows.append((name, "no value", bound_sentence(estimate), f"{estimate.status.value}: {reason}"))
+    if band.lower_edge is not None:
+        meaning = "lowest rate of the scan at which half of the lanes or more start to train"
+        rows.append(("lower edge", rate_text(band.lower_edge), "", meaning))
+    if answer.yours is not None:
+        share = answer.yours.probability
+        known = "" if share is None else f"; {share:.0%} of fresh networks start to train at it"
+        rows.append(("yours", rate_text(answer.yours.lr), "", answer.yours.sentence + known))
+    return rows
+
+
+def _measurement_rows(answer: FindAnswer) -> list[tuple[str, str]]:
+    band, cost = answer.band, answer.cost
+    lanes = f"{band.scan_runs} in the scan, {band.refine_runs} at the edge"
+    if answer.end is not None:
+        lanes += f"; for eta*_end {answer.end.scan_runs} in the scan, {answer.end.refine_runs} at the edge"
+    where = answer.environment
+    machine = f"Python {where['python']}, torch {where['torch']}, {where['machine']}, {where['cpus']} CPUs"
+    return [
+        ("criterion", f"{band.criterion.sentence()}, within {band.steps:,} steps"),
+        ("lanes", lanes),
+        (
+            "cost",
+            f"{cost['gradient_steps']:,} gradient steps, {cost['new_gradient_steps']:,} of them new, the others stored; "
+            f"{cost['full_runs']:.3g} full trainings; {cost['seconds']:.3g} s",
+        ),
+        ("optimizer", answer.facts.optimizer or "unknown"),
+        ("engine", answer.engine),
+        ("environment", machine),
+        (
+            "to reproduce",
+            f"etastar {where['etastar']}, problem {answer.problem}, effort {answer.effort}, seed {answer.seed}: "
+            "the same lanes are run again, or read from the store",
+        ),
+    ]

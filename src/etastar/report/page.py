@@ -1,0 +1,98 @@
+"""`report`: an answer as one self-contained HTML page, with its charts as pictures beside it."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from etastar.core.errors import ProblemError
+from etastar.report.charts import charts
+from etastar.report.content import bound_sentence, numbers, sections, tables
+from etastar.verbs.find import FindAnswer, flag_sentences
+from etastar.version import __version__
+
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
+"""The version Altair writes specs for, as vl-convert names it."""
+PNG_SCALE = 2
+
+
+def report(answer: FindAnswer, directory: str | os.PathLike[str]) -> Path:
+    """Write `answer` as `directory`/index.html, and each chart as PNG and SVG beside it.
+
+    The page holds its scripts and data and fetches nothing; files of the same name are replaced.
+
+    Args:
+        answer: what `find` returned, with or without a value.
+        directory: a folder; made if it is not there.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        ProblemError: the folder cannot be made or written.
+    """
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        specs = {name: chart.to_dict() for name, chart in charts(answer).items()}
+        for name, spec in specs.items():
+            svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+            (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+            (folder / f"{name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=PNG_SCALE))
+        index = folder / "index.html"
+        index.write_text(render(answer, specs), encoding="utf-8")
+    except OSError as error:
+        raise ProblemError(
+            f"report folder is {str(folder)!r} ({error.strerror or error}); expected a folder that can be made and written "
+            "to: choose another"
+        ) from None
+    return index
+
+
+def render(answer: FindAnswer, specs: dict[str, dict[str, Any]]) -> str:
+    """The page's HTML. Text is escaped by Jinja; specs also as JSON in a script, where `<` would end it."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    eta_star = answer.eta_star
+    no_answer = {"status": eta_star.status.value, "reason": eta_star.reason, "bound": bound_sentence(eta_star)}
+    return environment.get_template("page.html.j2").render(
+        problem=answer.problem,
+        summary=answer.summary,
+        no_answer=None if eta_star.ok else no_answer,
+        numbers=numbers(answer),
+        flags=flag_sentences(answer.flags),
+        sections=_figures(answer, specs),
+        tables=tables(answer),
+        vega=vega_script() if specs else "",
+        version=__version__,
+    )
+
+
+@cache
+def vega_script() -> Markup:
+    """Vega, Vega-Lite and vega-embed in one script without imports, in the specs' version."""
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
+    return Markup(script.replace("</script", "<\\/script"))  # would end the element it is put in
+
+
+def _figures(answer: FindAnswer, specs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sections with their charts; a section without any is left out."""
+    found = []
+    for section in sections(answer):
+        figures = [
+            {"name": name, "caption": caption, "spec": htmlsafe_json_dumps(specs[name], allow_nan=False)}
+            for name, caption in section.captions.items()
+            if name in specs
+        ]
+        if figures:
+            found.append({"title": section.title, "text": section.text, "figures": figures})
+    return found

@@ -1,0 +1,106 @@
+"""`doctor`: what is wrong, slow or badly scaled about a problem, before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from etastar.core.data import LoaderBatches
+from etastar.core.estimate import FLAGS
+from etastar.core.problem import Problem
+from etastar.engine.preflight import Preflight, preflight, start_steps
+from etastar.verbs.find import EFFORTS
+from etastar.verbs.session import Options
+from etastar.version import __version__
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: `level` is "ok", "note" or "warn"."""
+
+    topic: str
+    level: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the doctor found."""
+
+    problem: str
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "etastar": __version__,
+            "command": "doctor",
+            "problem": self.problem,
+            "findings": [vars(f) for f in self.findings],
+        }
+
+
+def doctor(problem: Problem, *, device: str = "auto") -> Diagnosis:
+    """Build the problem once and say what a user should know about it.
+
+    Raises:
+        ProblemError: the problem cannot be used at all.
+    """
+    facts = preflight(problem, Options(device=device).device)
+    findings = [_criterion(problem, facts), _start(facts), *_flags(facts), *_groups(facts), *_data(problem)]
+    return Diagnosis(problem.title, (*findings, _speed(problem, facts)))
+
+
+def _criterion(problem: Problem, facts: Preflight) -> Finding:
+    text = f"a lane has started to train when {facts.criterion.sentence()}, within {start_steps(problem)} steps"
+    return Finding("criterion", "ok", text)
+
+
+def _start(facts: Preflight) -> Finding:
+    uninformed = facts.criterion.uninformed
+    if uninformed is None:
+        return Finding("loss at start", "ok", f"{facts.first_loss:.4g}; the uninformed loss is taken to be the same")
+    text = f"{facts.first_loss:.4g} at initialisation, {uninformed:.4g} for an uninformed guess"
+    return Finding("loss at start", "warn" if "loss-starts-high" in facts.flags else "ok", text)
+
+
+def _flags(facts: Preflight) -> list[Finding]:
+    findings = [Finding(flag, "warn", FLAGS[flag]) for flag in facts.flags]
+    if facts.reproducible:
+        findings.append(Finding("reproducible", "ok", "the same lane gave the same losses twice; stored lanes are reused"))
+    return findings
+
+
+def _groups(facts: Preflight) -> list[Finding]:
+    if not facts.groups:
+        return [Finding("optimizer", "note", "your own loop: etastar sees its losses only, not model or optimizer")]
+    frozen = [g for g in facts.groups if g.multiplier == 0]
+    rows = ", ".join(f"{g.name}: {g.multiplier:g} x lr, {g.parameters:,} parameters" for g in facts.groups)
+    findings = [Finding("optimizer", "ok", f"{facts.optimizer} at lr {facts.lr:.4g}; {rows}")]
+    if frozen:
+        findings.append(Finding("frozen", "note", f"groups with rate 0 stay frozen: {', '.join(g.name for g in frozen)}"))
+    return findings
+
+
+def _data(problem: Problem) -> list[Finding]:
+    batches = problem.batches
+    if batches is None:
+        return []
+    if isinstance(batches, LoaderBatches):
+        text = "the DataLoader's own order is iterated (custom sampler or iterable dataset), without its worker processes"
+        return [Finding("data", "note", text)]
+    level = "ok" if batches.per_epoch and batches.per_epoch >= 10 else "note"
+    return [
+        Finding("data", level, f"{batches.size:,} samples, {batches.per_epoch} batches of {batches.batch_size} per epoch")
+    ]
+
+
+def _speed(problem: Problem, facts: Preflight) -> Finding:
+    precision, end = EFFORTS["thorough"]
+    lanes = 13 * precision.scan_seeds + precision.max_runs + (end.max_runs + 6 if end else 0)
+    seconds = lanes * start_steps(problem) * facts.seconds_per_step
+    text = (
+        f"{1000 * facts.seconds_per_step:.3g} ms per step in the reference loop on one thread; "
+        f"find --effort thorough takes at most about {seconds:.3g} s of one core"
+    )
+    return Finding("speed", "ok", text)

@@ -1,0 +1,177 @@
+"""What every measuring verb needs around its designs: a checked problem, a store that knows it, and an engine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+from etastar.core.design import Design, run
+from etastar.core.errors import ProblemError
+from etastar.core.lane import Outcome, Runs
+from etastar.core.problem import Problem
+from etastar.engine.loop import LoopEngine
+from etastar.engine.preflight import Preflight, preflight
+from etastar.engine.workers import WorkerEngine
+from etastar.records.fingerprint import fingerprint
+from etastar.records.store import DEFAULT_URL, RunStore
+from etastar.version import __version__
+
+Answer = TypeVar("Answer")
+WORTH_WORKERS = 10.0
+"""Seconds of expected work above which worker processes pay for their start (torch takes 1-2 s to import in each)."""
+USUAL_SHARE = 1 / 3
+"""Share of the planned gradient steps a search usually takes: decided lanes stop early."""
+ENGINES = ("auto", "loop")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a verb runs; not what it measures.
+
+    Args:
+        store: where lanes are kept: a file path, "sqlite:///path" or ":memory:".
+        workers: worker processes; None: one per core if the planned work is worth it.
+        device: "cpu", "cuda", "cuda:1" ..., or "auto" (CUDA where there is one).
+        engine: "auto" or "loop".
+        max_seconds: stop asking for lanes after this time and answer with what is there.
+        on_plan: called once with (sentence, lanes at most) before anything is trained.
+        on_outcome: called with every outcome and whether it was trained now (False: it was stored).
+    """
+
+    store: str | os.PathLike[str] = DEFAULT_URL
+    workers: int | None = None
+    device: str = "auto"
+    engine: str = "auto"
+    max_seconds: float | None = None
+    on_plan: Callable[[str, int], None] | None = None
+    on_outcome: Callable[[Outcome, bool], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ProblemError(f"the number of workers is {self.workers}; expected at least 1")
+        if self.engine not in ENGINES:
+            raise ProblemError(f"engine is {self.engine!r}; expected one of {', '.join(ENGINES)}")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ProblemError(f"the time limit is {self.max_seconds} s; expected more than 0")
+        object.__setattr__(self, "device", _device(self.device))
+
+
+@dataclass
+class Session:
+    """A checked problem with its store and engine; runs designs and counts what they cost."""
+
+    problem: Problem
+    facts: Preflight
+    store: RunStore
+    engine: LoopEngine | WorkerEngine
+    options: Options
+    started: float
+    runs: Runs
+
+    def run(self, design: Design[Answer]) -> Answer:
+        """Run one design within what is left of the time limit."""
+        limit = self.options.max_seconds
+        left = None if limit is None else max(limit - (time.monotonic() - self.started), 0.0)
+
+        def keep(outcomes: Runs) -> None:
+            self.runs = self.runs + outcomes
+
+        return run(design, self.problem, self.engine, self.store, max_seconds=left, progress=keep)
+
+    def cost(self) -> dict[str, float]:
+        """What the designs run so far cost."""
+        steps = self.runs.gradient_steps
+        return {
+            "gradient_steps": steps,
+            "new_gradient_steps": self.store.new_gradient_steps,
+            "full_runs": steps / self.problem.steps,
+            "seconds": time.monotonic() - self.started,
+        }
+
+
+@contextmanager
+def open_session(problem: Problem, options: Options, plan: Callable[[Preflight], tuple[int, int]]) -> Iterator[Session]:
+    """Check `problem`, say what it will cost, open the store and start the engine; everything is closed at the end.
+
+    Args:
+        plan: (lanes at most, gradient steps at most), from what the preflight found.
+    """
+    started = time.monotonic()
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
+    facts = preflight(problem, options.device)
+    store = RunStore(options.store)
+    try:
+        lanes, steps = plan(facts)
+        seconds = steps * facts.seconds_per_step
+        workers = _workers(options, seconds * USUAL_SHARE)
+        identity = {
+            "optimizer": facts.optimizer,
+            "defaults": {k: repr(v) for k, v in facts.defaults.items()},
+            "multipliers": [g.multiplier for g in facts.groups],
+            "shapes": facts.shapes,
+        }
+        digest = fingerprint(problem, identity, __version__)
+        store.register(problem, digest, facts.trace, identity, reusable=facts.reproducible)
+        store.on_outcome = options.on_outcome
+        if options.on_plan:
+            where = f"{workers} worker processes" if workers > 1 else "this process"
+            options.on_plan(
+                f"at most {lanes} lanes and {steps:,} gradient steps = {steps / problem.steps:.3g} full runs of "
+                f"{problem.steps:,} steps, at most about {_duration(seconds / workers)} in {where} (usually a third of it)",
+                lanes,
+            )
+        engine = WorkerEngine(workers, options.device) if workers > 1 else LoopEngine(options.device)
+        session = Session(problem, facts, store, engine, options, started, Runs())
+        try:
+            yield session
+        finally:
+            if isinstance(engine, WorkerEngine):
+                engine.close()
+    finally:
+        store.close()
+
+
+def environment() -> dict[str, Any]:
+    """Where a measurement was made."""
+    return {
+        "etastar": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def _workers(options: Options, seconds: float) -> int:
+    if options.workers is not None:
+        return options.workers
+    if options.device != "cpu" or seconds <= WORTH_WORKERS:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (index == "" or index.isdigit()):
+        raise ProblemError(f"device is {name!r}; expected auto, cpu, cuda or cuda:N")
+    if kind == "cuda":
+        found = torch.cuda.device_count()
+        if found <= int(index or 0):
+            raise ProblemError(f"device is {name!r} but torch sees {found} CUDA devices; use another, or cpu")
+    return name
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

@@ -1,0 +1,46 @@
+"""The page in a real browser: every chart is drawn, without a network."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import etastar
+from etastar.problems import builder
+from etastar.report.page import report
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs the chromium browser on PATH")
+def test_chromium_draws_every_chart(tmp_path):
+    options = etastar.Options(store=":memory:")
+    answer = etastar.find(builder("noisy-quadratic")().but(label="<b>bold</b>"), effort="thorough", options=options)
+    index = report(answer, tmp_path / "report")
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=20000",
+        "--host-resolver-rules=MAP * ~NOTFOUND",  # any fetch would fail
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--dump-dom",
+        index.as_uri(),
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    body = dom[: dom.index("<script>", dom.index("<body>"))]
+
+    charts = re.findall(r'id="chart-([\w-]+)"(.*?)<figcaption', body, flags=re.DOTALL)
+    assert [name for name, _ in charts] == [
+        f"{name}{suffix}" for suffix in ("", "-end") for name in ("success-band", "edge", "endings", "losses")
+    ]
+    for name, drawn in charts:
+        assert "could not be drawn" not in drawn, name
+        assert "<svg" in drawn and drawn.count("<path") > 10, name
+    assert "&lt;b&gt;bold&lt;/b&gt;" in body and "<b>bold" not in body
+    assert answer.summary in body
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', body)
+    assert addresses and not [a for a in addresses if a.startswith(("http", "//"))]

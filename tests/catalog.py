@@ -1,0 +1,88 @@
+"""Everything that exists in several kinds, registered once; conformance tests run over these rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from etastar import Constant, Policy
+
+
+class SignDescent(torch.optim.Optimizer):
+    """A custom subclass: w -= lr * sign(g)."""
+
+    def __init__(self, params, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.sub_(group["lr"] * p.grad.sign())
+
+
+class NeedsClosure(torch.optim.Optimizer):
+    """Gradient descent that evaluates its own gradient, as SAM and LBFGS do."""
+
+    def __init__(self, params, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure):
+        loss = closure()
+        with torch.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.sub_(group["lr"] * p.grad)
+        return loss
+
+
+def _plain(cls, **settings):
+    return lambda model: cls(model.parameters(), **settings)
+
+
+def _decay_groups(model: nn.Module) -> torch.optim.Optimizer:
+    weights = [p for p in model.parameters() if p.dim() > 1]
+    rest = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [
+        {"params": weights, "weight_decay": 0.1, "name": "decay"},
+        {"params": rest, "weight_decay": 0.0, "lr": 2e-2, "name": "no_decay"},
+    ]
+    return torch.optim.AdamW(groups, lr=1e-2)
+
+
+def _muon(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Muon([p for p in model.parameters() if p.dim() == 2], lr=1e-2)
+
+
+OPTIMIZERS = {
+    "SGD": _plain(torch.optim.SGD, lr=0.1),
+    "momentum": _plain(torch.optim.SGD, lr=0.1, momentum=0.9),
+    "Nesterov": _plain(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True),
+    "Adam": _plain(torch.optim.Adam, lr=1e-2),
+    "Adam, tensor lr": lambda model: torch.optim.Adam(model.parameters(), lr=torch.tensor(1e-2)),
+    "AdamW, groups": _decay_groups,
+    "NAdam": _plain(torch.optim.NAdam, lr=1e-2),
+    "RAdam": _plain(torch.optim.RAdam, lr=1e-2),
+    "Adamax": _plain(torch.optim.Adamax, lr=1e-2),
+    "RMSprop": _plain(torch.optim.RMSprop, lr=1e-2),
+    "Adagrad": _plain(torch.optim.Adagrad, lr=1e-2),
+    "Adadelta": _plain(torch.optim.Adadelta, lr=1.0),
+    "Rprop": _plain(torch.optim.Rprop, lr=1e-2),
+    "ASGD": _plain(torch.optim.ASGD, lr=1e-2),
+    "Adafactor": _plain(torch.optim.Adafactor, lr=1e-2),
+    "Muon": _muon,
+    "LBFGS": _plain(torch.optim.LBFGS, lr=0.1, max_iter=2),
+    "custom subclass": _plain(SignDescent, lr=1e-2),
+    "custom, needs closure": _plain(NeedsClosure, lr=0.1),
+}
+"""name -> factory. `Problem` must train each exactly as an ordinary loop does."""
+
+POLICIES: dict[str, Policy] = {"constant": Constant()}
+
+PUBLIC_NAMES = [
+    "Constant", "Criterion", "Design", "Estimate", "EtaStar", "EtastarError", "FLAGS", "FindAnswer", "Lane", "LaneStatus",
+    "LoopEngine", "MissingExtra", "NoAnswer", "Observation", "Options", "Outcome", "Policy", "Precision", "Problem",
+    "ProblemError", "RunStore", "Runs", "Status", "StoreError", "SuccessBand", "Until", "WorkerEngine", "__version__",
+    "find", "report", "run",
+]  # fmt: skip

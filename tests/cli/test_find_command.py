@@ -1,0 +1,291 @@
+"""`etastar find`: the JSON contract of docs, what is printed where, exit codes 0 and 1, and reruns from the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from cli_harness import Cli, Ran, run_here
+
+Script = Callable[..., Path]
+GLANCE = ("--effort", "glance", "--store", ":memory:")
+ESTIMATE = {"value", "low", "high", "level", "unit", "n", "method", "status", "reason", "cost", "flags"}
+STATUSES = {
+    "ok", "flat", "edge-of-range", "diverged-everywhere", "succeeds-everywhere", "never-succeeds", "too-few-points",
+    "outside-the-law", "not-measured",
+}  # fmt: skip
+
+
+def answer(ran: Ran) -> dict[str, Any]:
+    """Standard output is one JSON document and nothing else, without NaN or infinity."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(ran.out, parse_constant=refuse)
+
+
+def estimates(content: Any) -> Iterator[dict[str, Any]]:
+    """Every estimate anywhere in the answer."""
+    if isinstance(content, dict):
+        if "status" in content and "level" in content:
+            yield content
+        for value in content.values():
+            yield from estimates(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from estimates(value)
+
+
+def check_contract(content: dict[str, Any]) -> None:
+    """The schema, and what a schema cannot say."""
+    schema = json.loads(files("etastar.cli").joinpath("find.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(content, schema)
+    found = list(estimates(content))
+    assert len(found) >= 3
+    for estimate in found:
+        assert set(estimate) == ESTIMATE
+        assert estimate["status"] in STATUSES
+        assert 0 < estimate["level"] < 1
+        if estimate["status"] == "ok":
+            assert estimate["low"] <= estimate["value"] <= estimate["high"]
+        else:
+            assert estimate["value"] is None
+            assert estimate["reason"]
+
+
+# -- the contract ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def quadratic() -> Ran:
+    return run_here("find", "quadratic", *GLANCE, "--json", "-")
+
+
+def test_json_keys(quadratic: Ran) -> None:
+    assert quadratic.code == 0
+    content = answer(quadratic)
+    assert {"etastar", "command", "problem", "lr", "lr_per_group", "plateau", "eta_star", "yours", "cost", "flags"} <= set(
+        content
+    )
+    assert content["command"] == "find"
+    assert content["problem"] == "quadratic"
+    assert {"lr", "of_best", "of_eta_star", "verdict"} <= set(content["yours"])
+    assert {"gradient_steps", "new_gradient_steps", "full_runs", "seconds"} <= set(content["cost"])
+    for name in ("lr", "eta_star"):
+        assert set(content[name]) == ESTIMATE
+        assert content[name]["status"] == "ok"
+        assert content[name]["low"] <= content[name]["value"] <= content[name]["high"]
+
+
+def test_json_follows_the_schema_in_the_package(quadratic: Ran) -> None:
+    check_contract(answer(quadratic))
+
+
+def test_json_facts_agree_with_each_other(quadratic: Ran) -> None:
+    content = answer(quadratic)
+    yours, cost = content["yours"], content["cost"]
+    assert yours["lr"] == pytest.approx(0.1)
+    assert yours["of_best"] == pytest.approx(yours["lr"] / content["lr"]["value"])
+    assert yours["of_eta_star"] == pytest.approx(yours["lr"] / content["eta_star"]["value"])
+    assert [row["lr"] for row in content["lr_per_group"]] == pytest.approx([content["lr"]["value"]])
+    assert cost["new_gradient_steps"] == cost["gradient_steps"] == content["eta_star"]["cost"] > 0
+    assert cost["full_runs"] == pytest.approx(cost["gradient_steps"] / 200)
+    assert sum(row["runs"] for row in content["rates"]) == content["eta_star"]["n"]
+    for row in content["rates"]:
+        assert row["runs"] == row["trained"] + row["diverged"] + row["slow"] + row["dead"]
+
+
+def test_eta_star_of_the_quadratic(quadratic: Ran) -> None:
+    """The exact loss curve meets the criterion, a mean over 10 steps of half the first loss, at `low` and not at `high`."""
+    from etastar.problems.quadratic import loss_curve
+
+    def trains(lr: float) -> bool:
+        losses = loss_curve(lr, 200)
+        means = [losses[t : t + 10].mean() for t in range(191)]
+        return min(means) <= 0.5 * losses[0]
+
+    eta_star = answer(quadratic)["eta_star"]
+    assert trains(eta_star["low"])
+    assert not trains(eta_star["high"])
+
+
+def test_groups_keep_their_multiples(cli: Cli, script: Script) -> None:
+    script(
+        "p = problem(optimizer=lambda m: torch.optim.SGD("
+        "[{'params': [m.weight], 'lr': 0.02}, {'params': [m.bias], 'lr': 0.0}], lr=0.1))"
+    )
+    content = answer(cli("find", "user.py:p", *GLANCE, "--json", "-"))
+    assert [row["lr"] for row in content["lr_per_group"]] == pytest.approx([0.2 * content["lr"]["value"], 0.0])
+
+
+def test_json_in_a_file_says_the_same_beside_what_is_printed(cli: Cli, quadratic: Ran) -> None:
+    Path("answer.json").write_text("x" * 100_000)
+    ran = cli("find", "quadratic", *GLANCE, "--json", "answer.json")
+    assert ran.code == 0
+    contents = [answer(quadratic), json.loads(Path("answer.json").read_text())]
+    for content in contents:
+        del content["cost"]["seconds"]
+    assert contents[0] == contents[1]
+    assert ran.err.startswith("plan: at most ")
+    assert "gradient steps" in ran.err
+    assert ran.out.startswith("quadratic: eta* = ")
+    assert "rule-not-measured: The recommended rate is" in ran.out
+    assert "cost: " in ran.out
+
+
+# -- what is printed ---------------------------------------------------------------------------------------------------
+
+
+def test_quiet_prints_nothing(cli: Cli) -> None:
+    ran = cli("find", "quadratic", *GLANCE, "--quiet")
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+
+
+def test_quiet_prints_json_if_asked(cli: Cli, script: Script) -> None:
+    script("p = flat()")
+    ran = cli("find", "user.py:p", *GLANCE, "--quiet", "--json", "-")
+    assert (ran.code, ran.err) == (1, "")
+    assert answer(ran)["eta_star"]["status"] == "flat"
+
+
+def test_the_answer_says_which_problem(cli: Cli, script: Script) -> None:
+    script("def make(width=3): return flat(steps=width)")
+    content = answer(cli("find", "user.py:make", "--set", "width=12", *GLANCE, "--json", "-"))
+    assert content["problem"] == "user.py:make"
+    assert content["criterion"]["steps"] == 12
+
+
+def test_options_change_the_problem(cli: Cli, script: Script) -> None:
+    script("p = problem(train=(X, torch.arange(64) % 2))")
+    options = ("--steps", "15", "--threshold", "0.99", "--optimizer", "adam:lr=0.003", "--seed", "5")
+    content = answer(cli("find", "user.py:p", *GLANCE, *options, "--json", "-"))
+    assert content["criterion"]["steps"] == 15
+    assert "mean accuracy >= 0.99" in content["criterion"]["sentence"]
+    assert (content["optimizer"], content["yours"]["lr"], content["seed"]) == ("Adam", 0.003, 5)
+
+
+def test_the_folder_of_the_file_is_on_the_path(cli: Cli, script: Script) -> None:
+    Path("parts_beside_the_file.py").write_text("STEPS = 11\n")
+    script("import parts_beside_the_file as parts\np = flat(steps=parts.STEPS)")
+    assert answer(cli("find", "user.py:p", *GLANCE, "--json", "-"))["criterion"]["steps"] == 11
+
+
+# -- no answer ---------------------------------------------------------------------------------------------------------
+
+PARAMETER = """
+class Parameter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.p = nn.Parameter(torch.ones(2))
+
+
+class Bomb(torch.autograd.Function):  # finite once, then never again
+    @staticmethod
+    def forward(ctx, p):
+        return p.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * float("inf")
+
+
+def scalar(loss_fn, **changes):
+    return problem(model=Parameter, loss=None, loss_fn=loss_fn, train=torch.zeros(8, 1), batch_size=8, **changes)
+"""
+
+NO_ANSWER = {
+    "never-succeeds": ("problem(accuracy_threshold=1.0, train=(X, torch.arange(64) % 2))", ["lower the threshold"]),
+    "diverged-everywhere": (
+        "scalar(lambda m, b: 1 + Bomb.apply(m.p).square().sum(), loss_threshold=0.5)",
+        ["every lane diverged", "check data scale"],
+    ),
+    "flat": ("scalar(lambda m, b: (m.p * 0).sum() + 1.0, loss_threshold=0.5)", ["same at every learning rate", "check"]),
+    "succeeds-everywhere": (
+        "scalar(lambda m, b: torch.atan(m.p).square().sum(), loss_threshold=1e9)",
+        ["every lane", "stricter threshold"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "fragments"), [(s, *rest) for s, rest in NO_ANSWER.items()], ids=NO_ANSWER)
+def test_no_answer_is_exit_1_with_a_status(cli: Cli, script: Script, status: str, body: str, fragments: list[str]) -> None:
+    script(PARAMETER + f"\np = {body}")
+    ran = cli("find", "user.py:p", *GLANCE, "--json", "-")
+    assert ran.code == 1, ran.err
+    assert "Traceback" not in ran.err
+    content = answer(ran)
+    for name in ("eta_star", "lr"):
+        assert content[name]["status"] == status, content[name]["reason"]
+        assert content[name]["value"] is None
+        for fragment in fragments:
+            assert fragment in content[name]["reason"]
+    assert content["lr_per_group"] == []
+    assert content["yours"]["verdict"] == "unknown"
+    assert f"no answer ({status})" in ran.err, "people are told too"
+
+
+@pytest.mark.parametrize("status", NO_ANSWER)
+def test_no_answer_follows_the_schema(cli: Cli, script: Script, status: str) -> None:
+    script(PARAMETER + f"\np = {NO_ANSWER[status][0]}")
+    check_contract(answer(cli("find", "user.py:p", *GLANCE, "--json", "-")))
+
+
+def test_succeeds_everywhere_gives_a_bound(cli: Cli, script: Script) -> None:
+    """There is no value, but a lower bound: the highest rate that was tried."""
+    script(PARAMETER + f"\np = {NO_ANSWER['succeeds-everywhere'][0]}")
+    content = answer(cli("find", "user.py:p", *GLANCE, "--json", "-"))
+    assert content["eta_star"]["low"] == max(row["lr"] for row in content["rates"])
+    assert content["eta_star"]["high"] is None
+
+
+# -- the store ---------------------------------------------------------------------------------------------------------
+
+
+FACTS = ("lr", "lr_per_group", "eta_star", "eta_star_90", "transition_width", "rates", "yours", "summary", "flags")
+
+
+def test_a_stopped_run_goes_on_and_a_rerun_trains_nothing(cli: Cli, quadratic: Ran) -> None:
+    """Stopped after its first batch, then resumed, then asked again: the answer of a run that was left alone."""
+    undisturbed = answer(quadratic)
+    command = ("find", "quadratic", "--effort", "glance", "--json", "-")
+    stopped = answer(cli(*command, "--max-seconds", "0.001"))
+    assert Path(".etastar/runs.db").exists()
+    assert "time-limit" in stopped["flags"]
+    resumed, again = answer(cli(*command)), answer(cli(*command))
+    spent = undisturbed["cost"]["gradient_steps"]
+    assert 0 < stopped["cost"]["gradient_steps"] < spent
+    assert resumed["cost"]["new_gradient_steps"] == spent - stopped["cost"]["gradient_steps"]
+    assert again["cost"]["new_gradient_steps"] == 0
+    assert again["cost"]["gradient_steps"] == spent
+    for name in FACTS:
+        assert undisturbed[name] == resumed[name] == again[name], name
+
+
+def test_a_users_file_is_recognised_and_a_changed_one_is_not(cli: Cli, script: Script) -> None:
+    """Also where lanes diverge, and for code that was imported anew."""
+    command = ("find", "user.py:p", "--effort", "glance", "--json", "-")
+    body = "def p(): return problem(train=(X, torch.arange(64) % 2), accuracy_threshold=1.0{})"
+    new = []
+    for changes in ("", "", ", loss=lambda o, t: 2 * F.cross_entropy(o, t)", ""):
+        script(body.format(changes))
+        content = answer(cli(*command))
+        assert any(row["diverged"] for row in content["rates"])
+        new.append((content["cost"]["new_gradient_steps"], content["cost"]["gradient_steps"]))
+    assert [a for a, _ in new] == [new[0][1], 0, new[2][1], 0]
+    assert new[0][1] > 0
+    assert new[2][1] > 0
+
+
+@pytest.mark.slow
+def test_more_effort_reuses_what_less_effort_trained(cli: Cli) -> None:
+    cli("find", "noisy-quadratic", "--effort", "glance")
+    content = answer(cli("find", "noisy-quadratic", "--effort", "quick", "--json", "-"))
+    assert 0 < content["cost"]["new_gradient_steps"] < content["cost"]["gradient_steps"]

@@ -1,0 +1,161 @@
+"""`doctor`, `problems`, `runs`, `--help`, `--version`; and how long the command line takes to start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli_harness import Cli
+
+Script = Callable[..., Path]
+
+HELP = {
+    "": ["find", "doctor", "problems", "runs", "learning rates"],
+    "find": ["PROBLEM", "--set", "--steps", "--schedule", "--optimizer", "--threshold", "--effort", "--seed", "--workers",
+             "--device", "--engine", "--max-seconds", "--store", "--report", "--json", "--quiet"],
+    "doctor": ["PROBLEM", "--set", "--device", "--json"],
+    "problems": ["--json"],
+    "runs": ["--store", "--json"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", HELP)
+def test_help(cli: Cli, verb: str) -> None:
+    ran = cli(*verb.split(), "--help")
+    assert (ran.code, ran.err) == (0, "")
+    for word in HELP[verb]:
+        assert word.lower() in ran.out.lower()
+
+
+def test_version(cli: Cli) -> None:
+    from etastar import __version__
+
+    ran = cli("--version")
+    assert (ran.code, ran.out.strip()) == (0, f"etastar {__version__}")
+
+
+def test_help_is_quick(process: Cli) -> None:
+    """Best of three: the machine may be busy."""
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert process("--help").code == 0
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.5
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    heavy = ("torch", "numpy", "scipy", "sklearn", "sqlalchemy", "pandas", "altair", "loky")
+    code = f"import sys, etastar.cli.main; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+def test_problems(cli: Cli) -> None:
+    from etastar.problems import BUILTINS, builder
+
+    ran = cli("problems", "--json", "-")
+    content = json.loads(ran.out)
+    assert (ran.code, content["command"]) == (0, "problems")
+    assert [row["name"] for row in content["problems"]] == list(BUILTINS)
+    assert all(row["what"] for row in content["problems"])
+    assert all(callable(builder(row["name"])) for row in content["problems"])
+    ran = cli("problems")
+    assert all(name in ran.out for name in BUILTINS)
+
+
+def test_runs(cli: Cli, script: Script) -> None:
+    script("p = problem(train=(X, torch.arange(64) % 2), accuracy_threshold=1.0, name='my-own')")
+    found = json.loads(cli("find", "user.py:p", "--effort", "glance", "--json", "-").out)
+    ran = cli("runs", "--json", "-")
+    assert ran.code == 0
+    content = json.loads(ran.out)
+    assert content["command"] == "runs"
+    (row,) = content["problems"]
+    assert (row["name"], row["optimizer"]) == ("my-own", "SGD")
+    assert row["lanes"] == found["eta_star"]["n"] == row["trained"] + row["diverged"] + row["slow"] + row["dead"]
+    assert row["gradient_steps"] == found["cost"]["gradient_steps"]
+    assert row["lr_low"] == min(r["lr"] for r in found["rates"])
+    assert row["lr_high"] == max(r["lr"] for r in found["rates"])
+
+
+def test_runs_as_a_table_a_stranger_can_read(cli: Cli, script: Script) -> None:
+    """No word is broken in pieces where there is no terminal, and its width, to speak of."""
+    script("p = flat(name='my-own-problem')")
+    cli("find", "user.py:p", "--effort", "glance")
+    ran = cli("runs")
+    assert ran.code == 0
+    for word in ("problem", "optimizer", "diverged", "my-own-problem", "SGD"):
+        assert word in ran.out
+
+
+def test_runs_tells_problems_apart(cli: Cli, script: Script) -> None:
+    """By the name that was typed, where the problem has none of its own."""
+    script("p = flat()\nq = flat(steps=15, batch_size=8)")
+    for name in ("user.py:p", "user.py:q"):
+        cli("find", name, "--effort", "glance")
+    rows = json.loads(cli("runs", "--json", "-").out)["problems"]
+    assert {row["name"] for row in rows} == {"user.py:p", "user.py:q"}
+
+
+def test_doctor(cli: Cli) -> None:
+    ran = cli("doctor", "quadratic", "--json", "-")
+    assert ran.code == 0
+    content = json.loads(ran.out)
+    assert (content["command"], content["problem"]) == ("doctor", "quadratic")
+    levels = {f["topic"]: f["level"] for f in content["findings"]}
+    assert set(levels.values()) <= {"ok", "note", "warn"}
+    assert {"criterion", "loss at start", "optimizer", "data", "speed", "reproducible"} <= set(levels)
+    assert all(f["sentence"] for f in content["findings"])
+    assert not Path(".etastar").exists(), "the doctor measures and stores nothing"
+
+
+SICK = {
+    "inputs-badly-scaled": "problem(train=(1000 * X, Y))",
+    "inputs-not-centred": "problem(train=(X + 3, Y))",
+    "loss-starts-high": "problem(model=lambda: large(nn.Linear(4, 2)))",
+    "not-reproducible": "problem(loss=lambda o, t: F.cross_entropy(o, t) * (1 + next(counter)))",
+}
+
+
+@pytest.mark.parametrize("flag", SICK)
+def test_the_doctor_warns(cli: Cli, script: Script, flag: str) -> None:
+    script(
+        "import itertools\ncounter = itertools.count()\n\n\n"
+        "def large(layer):\n    with torch.no_grad():\n        layer.weight.mul_(100)\n    return layer\n\n\n"
+        f"p = {SICK[flag]}"
+    )
+    ran = cli("doctor", "user.py:p", "--json", "-")
+    assert ran.code == 0
+    levels = {f["topic"]: f["level"] for f in json.loads(ran.out)["findings"]}
+    assert levels.get(flag) == "warn"
+
+
+def test_the_doctor_does_not_warn_of_a_healthy_problem(cli: Cli, script: Script) -> None:
+    script("p = problem()")
+    findings = json.loads(cli("doctor", "user.py:p", "--json", "-").out)["findings"]
+    assert [f["topic"] for f in findings if f["level"] == "warn"] == []
+
+
+def test_the_doctor_names_frozen_groups(cli: Cli, script: Script) -> None:
+    script(
+        "p = problem(optimizer=lambda m: torch.optim.SGD("
+        "[{'params': [m.weight]}, {'params': [m.bias], 'lr': 0.0, 'name': 'head'}], lr=0.1))"
+    )
+    ran = cli("doctor", "user.py:p")
+    assert ran.code == 0
+    assert "frozen" in ran.out
+    assert "head" in ran.out
+
+
+def test_the_doctor_refuses_a_bad_problem(cli: Cli, script: Script) -> None:
+    script("p = problem(model=lambda: net)")
+    ran = cli("doctor", "user.py:p")
+    assert ran.code == 2
+    assert "share storage" in ran.sentence

@@ -1,0 +1,29 @@
+"""The public API, locked: adding a name means adding it to tests/catalog.py, too."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import etastar
+from catalog import PUBLIC_NAMES
+
+
+def test_the_public_names_are_exactly_these():
+    assert sorted(etastar.__all__) == sorted(PUBLIC_NAMES)
+    assert dir(etastar) == sorted(PUBLIC_NAMES)
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLIC_NAMES if n not in ("FLAGS", "__version__")])
+def test_every_public_name_exists_and_is_documented(name):
+    value = getattr(etastar, name)
+    assert len(value.__doc__ or "") > 20
+    for method, member in inspect.getmembers(value, inspect.isfunction):
+        if not method.startswith("_") and member.__module__.startswith("etastar"):
+            assert inspect.getdoc(member), f"{name}.{method} has no docstring"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        _ = etastar.nope
