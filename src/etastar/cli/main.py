@@ -215,10 +215,10 @@ def _run(command: Callable[..., Any]) -> int:
     from etastar.core.errors import EtastarError, NoAnswer
 
     try:
-        return command(standalone_mode=False) or 0
-    except KeyboardInterrupt:
-        print("\ninterrupted; what was trained is in the store: run the same command again to go on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        code = command(standalone_mode=False) or EXIT_ANSWERED
+        if code == EXIT_INTERRUPTED:  # how typer reports Ctrl-C
+            print("\ninterrupted; what was trained is in the store: run the same command again to go on", file=sys.stderr)
+        return code
     except NoAnswer as error:
         print(f"etastar: {error}", file=sys.stderr)
         return EXIT_NO_ANSWER

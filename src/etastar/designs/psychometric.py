@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 SLOPE = 2 * np.log(9)
 MU_STEP = 0.004
 WIDTHS = np.geomspace(0.02, 1.5, 14)
-WIDTH_MEDIAN, WIDTH_SD = 0.18, 0.6
+WIDTH_MEDIAN, WIDTH_SD = 0.2, 0.8
 """Prior of the width: log-normal around the 10-90 % widths measured on real networks (0.04 .. 0.44 decade)."""
 LAPSES = np.array([0.0, 0.03, 0.08, 0.2])
 DRAWS = 1000

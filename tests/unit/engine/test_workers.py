@@ -47,6 +47,7 @@ def test_a_killed_worker_is_replaced_and_its_lanes_are_run_again(data, tmp_path)
     assert marker.exists() and len(outcomes) == 3
 
 
+@pytest.mark.slow
 def test_a_worker_that_always_dies_is_reported_in_a_sentence(data):
     parent = os.getpid()
 

@@ -1,0 +1,139 @@
+"""A real `etastar find`, stopped at any moment: the rerun goes on where it was, gives the same answer, leaves no process."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+SLOW_PROBLEM = """
+import time
+import torch
+import torch.nn.functional as F
+import etastar
+from torch import nn
+
+X = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] > 0).long()
+
+
+def loss(outputs, targets):
+    time.sleep(0.001)
+    return F.cross_entropy(outputs, targets)
+
+
+problem = etastar.Problem(
+    model=lambda: nn.Linear(4, 2),
+    optimizer=lambda m: torch.optim.Adam(m.parameters(), lr=1e-3),
+    loss=loss,
+    train=(X, Y),
+    batch_size=16,
+    steps=60,
+)
+"""
+
+
+def start(folder: Path, mark: str, store: str, workers: int = 1) -> subprocess.Popen[str]:
+    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "quick"]
+    return subprocess.Popen(
+        [*command, "--store", store, "--workers", str(workers), "--json", "-"],
+        cwd=folder,
+        env={**os.environ, "ETASTAR_KILL_TEST": mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def processes(mark: str) -> list[int]:
+    """Every process that descends from ours, by the mark in its environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if f"ETASTAR_KILL_TEST={mark}".encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def wait_for_none(mark: str, seconds: float = 15.0) -> list[int]:
+    deadline = time.monotonic() + seconds
+    while (left := processes(mark)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left
+
+
+def stored_lanes(store: Path) -> int:
+    if not store.exists():
+        return 0
+    connection = sqlite3.connect(store, timeout=30)
+    try:
+        return connection.execute("SELECT count(*) FROM run").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        connection.close()
+
+
+def answer(process: subprocess.Popen[str]) -> dict:
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def check_kills(folder: Path, kills: int, signals: list[int]) -> None:
+    (folder / "user.py").write_text(SLOW_PROBLEM)
+    truth = answer(start(folder, "undisturbed", "undisturbed.db"))
+    store, rng = folder / "killed.db", random.Random(0)
+    lanes, interrupted = 0, 0
+    for kill in range(kills):
+        mark = uuid.uuid4().hex
+        process = start(folder, mark, store.name, workers=1 + kill % 2)  # the answer does not depend on it
+        deadline = time.monotonic() + 60
+        target = lanes + rng.randint(1, 4)  # far enough to have trained something, at no fixed moment
+        while process.poll() is None and stored_lanes(store) < target and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(rng.random() * 0.3)
+        if process.poll() is None:
+            interrupted += 1
+            process.send_signal(signals[kill % len(signals)])
+        out, err = process.communicate(timeout=60)
+        assert "Traceback" not in err, err
+        if process.returncode == 130:
+            assert out == "" and "run the same command again to go on" in err
+        else:
+            assert process.returncode in (0, -signal.SIGKILL), err
+        assert wait_for_none(mark) == [], "orphan processes"
+        now = stored_lanes(store)
+        assert now >= lanes, "what was stored stays stored"
+        lanes = now
+    assert interrupted >= min(kills, 3), "the runs ended before they could be killed"
+    mark = uuid.uuid4().hex
+    resumed = answer(start(folder, mark, store.name))
+    assert wait_for_none(mark) == []
+    for key in ("lr", "eta_star", "eta_star_90", "transition_width", "rates", "flags"):
+        assert resumed[key] == truth[key], key
+    assert resumed["cost"]["gradient_steps"] == truth["cost"]["gradient_steps"]
+    assert resumed["cost"]["new_gradient_steps"] < truth["cost"]["gradient_steps"], "the rerun went on from the store"
+    assert stored_lanes(store) == stored_lanes(folder / "undisturbed.db"), "no lane is stored that the answer did not need"
+
+
+def test_three_kills_and_the_same_answer(tmp_path):
+    check_kills(tmp_path, 3, [signal.SIGKILL, signal.SIGINT, signal.SIGKILL])
+
+
+@pytest.mark.slow
+def test_twenty_kills_and_the_same_answer(tmp_path):
+    check_kills(tmp_path, 20, [signal.SIGKILL, signal.SIGKILL, signal.SIGINT])
