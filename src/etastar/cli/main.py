@@ -181,8 +181,6 @@ def _check_outputs(json: str | None, report: Path | None) -> None:
     """Refuse an output that cannot be written before hours are spent on what goes into it."""
     from etastar.core.errors import ProblemError
 
-    if json not in (None, "-"):
-        _check_writable(Path(json), f"--json {json}")
     if report is not None:
         try:
             report.mkdir(parents=True, exist_ok=True)
@@ -191,6 +189,8 @@ def _check_outputs(json: str | None, report: Path | None) -> None:
                 f"--report {report} cannot be written ({error.strerror}); pass a folder you can write to"
             ) from error
         _check_writable(report / "index.html", f"--report {report}")
+    if json not in (None, "-"):
+        _check_writable(Path(json), f"--json {json}")
 
 
 def _check_writable(path: Path, option: str) -> None:

@@ -47,15 +47,17 @@ def split(batch: Batch) -> tuple[Any, Any]:
     raise ProblemError(f"a training batch is {kind}; loss needs (inputs, targets): pass loss_fn(model, batch) instead")
 
 
-def class_dim(outputs: torch.Tensor, targets: torch.Tensor) -> int | None:
-    """The dimension of `outputs` that holds class scores for integer `targets`; None if these are not class labels."""
+def class_dims(outputs: torch.Tensor, targets: torch.Tensor) -> list[int]:
+    """The dimensions of `outputs` that may hold class scores for integer `targets`: torch's own, 1, then the last."""
     if targets.is_floating_point() or targets.is_complex() or outputs.dim() != targets.dim() + 1:
-        return None
-    for dim in (1, outputs.dim() - 1):
-        others = outputs.shape[:dim] + outputs.shape[dim + 1 :]
-        if outputs.dim() > dim and others == targets.shape and outputs.shape[dim] > 1:
-            return dim
-    return None
+        return []
+    dims = dict.fromkeys((min(1, outputs.dim() - 1), outputs.dim() - 1))
+    return [d for d in dims if outputs.shape[:d] + outputs.shape[d + 1 :] == targets.shape and outputs.shape[d] > 1]
+
+
+def class_dim(outputs: torch.Tensor, targets: torch.Tensor) -> int | None:
+    """The first of `class_dims`; None if these are not class labels."""
+    return next(iter(class_dims(outputs, targets)), None)
 
 
 def accuracy(outputs: torch.Tensor, targets: Any, *, binary: bool = False) -> torch.Tensor | None:
@@ -95,19 +97,21 @@ def uninformed_loss(problem: Problem, outputs: torch.Tensor, targets: torch.Tens
         None where no constant output can be formed (shapes that do not match).
     """
     assert problem.loss is not None
-    n = len(targets)
-    dim = class_dim(outputs.new_empty((n, *outputs.shape[1:])), targets)
-    if dim is not None:
-        classes = outputs.shape[dim]
-        labels = targets[targets >= 0]
-        frequency = torch.bincount(labels.flatten(), minlength=classes)[:classes].to(outputs.dtype)
-        log_p = (frequency / frequency.sum()).clamp(min=1e-12).log()
-        shape = [1] * outputs.dim()
-        shape[dim] = classes
-        return float(problem.loss(log_p.view(shape).expand(n, *outputs.shape[1:]), targets))
+    shape = (len(targets), *outputs.shape[1:])
+    dims = class_dims(outputs.new_empty(shape), targets)
+    if dims:  # where classes and positions are equally many, the loss itself knows which is which: there it is smaller
+        return min(float(problem.loss(_log_frequencies(targets, shape, dim), targets)) for dim in dims)
     if outputs.shape[1:] != targets.shape[1:] or not targets.is_floating_point():
         return None
     return _best_constant_loss(problem.loss, targets)
+
+
+def _log_frequencies(targets: torch.Tensor, shape: tuple[int, ...], dim: int) -> torch.Tensor:
+    """Outputs of `shape` whose class scores along `dim` are log p_c at every sample and position."""
+    classes = shape[dim]
+    counts = torch.bincount(targets[targets >= 0].flatten(), minlength=classes)[:classes].to(torch.get_default_dtype())
+    log_p = (counts / counts.sum()).clamp(min=1e-12).log()
+    return log_p.view([classes if d == dim else 1 for d in range(len(shape))]).expand(shape)
 
 
 def _best_constant_loss(loss: Any, targets: torch.Tensor) -> float:

@@ -1,0 +1,67 @@
+"""One test per number in the README that no other test already makes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import etastar
+from etastar.problems import builder
+
+ROOT = Path(__file__).parents[2]
+FASHION = Path(os.environ.get("ETASTAR_FASHION", ROOT.parent / "shared/data/fashion-mnist"))
+
+
+def rows(name: str) -> list[dict]:
+    record = sorted((ROOT / "benchmarks/records").glob(f"*_{name}"))[-1]
+    return [json.loads(line) for line in (record / "results.jsonl").read_text().splitlines()]
+
+
+def test_the_recorded_coverage_is_what_the_readme_says():
+    by_case: dict[tuple, list[bool]] = {}
+    for row in rows("coverage"):
+        by_case.setdefault((row["truth"], row["width"]), []).append(row["covered"])
+    shares = [100 * sum(c) / len(c) for c in by_case.values()]
+    assert all(len(c) == 300 for c in by_case.values()) and len(shares) == 9
+    assert f"{min(shares):.1f} - {max(shares):.1f} %" in (ROOT / "README.md").read_text()
+    assert min(shares) >= 85 and max(shares) <= 95
+
+
+def test_the_recorded_quadratics_and_fashion_rows_are_what_the_readme_says():
+    exact = [r for r in rows("quadratics") if r["kind"].startswith("noiseless")]
+    assert len(exact) == 27 and all(r["inside"] for r in exact)
+    assert sum(r["inside"] for r in rows("quadratics") if r["kind"].startswith("noise ")) >= 85
+    fashion = rows("fashion")
+    assert len(fashion) == 8 and all(r["overlap"] for r in fashion)
+    assert max(abs(r["value"] / r["b1"] - 1) for r in fashion) <= 0.135
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["momentum:lr=0.05", "adam:lr=0.001"])
+def test_digits_mlp_reaches_ten_percent_within_48_runs(optimizer):
+    problem = builder("digits-mlp")(optimizer=optimizer)
+    band = etastar.find(problem, effort="thorough", options=etastar.Options(store=":memory:", workers=1)).band
+    e = band.eta_star
+    assert e.ok and band.refine_runs <= 48
+    narrow = (e.high - e.low) / 2 <= 0.1 * e.value
+    assert narrow or "max-runs" in e.flags
+    if band.width.value <= 0.23:
+        assert narrow
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FASHION.is_dir(), reason="needs the Fashion-MNIST IDX files; set ETASTAR_FASHION to their folder")
+def test_fashion_mnist_agrees_with_the_earlier_measurement():
+    from benchmarks.fashion import TABLE_B1, load, problem
+
+    _, low, high = TABLE_B1[8, 128]
+    e = etastar.find(
+        problem(load(FASHION), 8, 128),
+        effort="quick",
+        precision=etastar.Precision(),
+        options=etastar.Options(store=":memory:", workers=1),
+    ).eta_star
+    assert e.low <= high and low <= e.high

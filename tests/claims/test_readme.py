@@ -1,0 +1,66 @@
+"""The README's blocks run as they stand, in a folder of their own."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli_harness import run_here
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+PYTHON = [body for kind, body in BLOCKS if kind == "python"]
+SHELL = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
+
+
+def test_there_are_blocks():
+    assert len(PYTHON) >= 2 and len(SHELL) >= 4
+
+
+def test_python_blocks_run_and_the_shell_commands_after_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    printed = []
+    for index, body in enumerate(PYTHON):
+        Path("mine.py" if index == 0 else f"block_{index}.py").write_text(body)
+        done = subprocess.run(
+            [sys.executable, "mine.py" if index == 0 else f"block_{index}.py"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    assert all("eta* = " in text for text in printed)
+    assert Path("out/wine/index.html").exists()
+    for line in SHELL:
+        command, *arguments = shlex.split(line)
+        if command == "etastar":
+            ran = run_here(*arguments)
+            assert ran.code == 0, f"{line}: {ran.err}"
+    assert Path("answer.json").exists()
+
+
+@pytest.mark.parametrize(
+    "target", sorted({*re.findall(r"`make ([\w-]+)", README), *(s.split()[1] for s in SHELL if s.startswith("make"))})
+)
+def test_make_targets_exist(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"BENCH=(\w+)", README))))
+def test_every_number_has_a_case_and_a_record(name):
+    from benchmarks.cases import CASES
+
+    assert name in CASES
+    records = sorted((ROOT / "benchmarks/records").glob(f"*_{name}"))
+    assert records, f"no record of {name}"
+    for part in ("README.md", "config.toml", "results.jsonl", "environment.json"):
+        assert (records[-1] / part).stat().st_size > 0
+
+
+def test_links_lead_somewhere():
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
