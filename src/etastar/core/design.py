@@ -73,11 +73,12 @@ def run(
         progress: called with each batch's outcomes.
     """
     started = time.monotonic()
-    while lanes := design.ask():
+    while True:
+        if max_seconds is not None and time.monotonic() - started >= max_seconds:
+            design.stop("time-limit")
+        if not (lanes := design.ask()):
+            return design.answer()
         outcomes = store.get_or_train(engine, problem, lanes)
         design.tell(outcomes)
         if progress:
             progress(outcomes)
-        if max_seconds is not None and time.monotonic() - started > max_seconds:
-            design.stop("time-limit")
-    return design.answer()

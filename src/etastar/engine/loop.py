@@ -32,6 +32,8 @@ class LoopEngine:
 
     def __init__(self, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
         self.device, self.dtype = device, dtype
+        if device.startswith("cuda"):
+            torch.cuda.init()  # before random state is saved, so that CUDA's is, too
         self._checked: Problem | None = None
 
     @property

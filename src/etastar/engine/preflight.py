@@ -94,8 +94,8 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
             )
         uninformed = _uninformed(problem, setup.model, batch)
     criterion = _criterion(problem, uninformed, first_loss)
-    dtype = _trace_type(problem, criterion)
-    trace, again = _trace(problem, criterion, dtype), _trace(problem, criterion, dtype)
+    dtype = _trace_type(problem, criterion, device)
+    trace, again = (_trace(problem, criterion, device, dtype) for _ in range(2))
     flags = _input_flags(sample)
     if uninformed and first_loss > 3 * uninformed:
         flags.append("loss-starts-high")
@@ -121,7 +121,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
 
 def _of_loop(problem: Problem) -> Preflight:
     criterion = _criterion(problem, None, None)
-    trace, again = _trace(problem, criterion), _trace(problem, criterion)
+    trace, again = (_trace(problem, criterion, "cpu") for _ in range(2))
     if not all(map(math.isfinite, trace)):
         raise ProblemError(f"your training loop reported losses {list(trace)} at lr={TRACE_LR}; expected finite numbers")
     reproducible = _same(trace, again)
@@ -162,7 +162,7 @@ def _uninformed(problem: Problem, model: torch.nn.Module, batch: Batch) -> float
         return None
     epoch = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
     targets = torch.cat([split(b)[1] for b in islice(epoch, LABEL_BATCHES)])
-    return call("the loss", uninformed_loss, problem, outputs.detach().cpu(), targets)
+    return call("the loss", uninformed_loss, problem, outputs.detach(), targets.to(outputs.device))
 
 
 def _check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None:
@@ -201,17 +201,17 @@ def _ignored_label(loss: Any) -> int:
     return getattr(loss, "ignore_index", -100)
 
 
-def _trace(problem: Problem, criterion: Criterion, dtype: torch.dtype | None = None) -> tuple[float, ...]:
+def _trace(problem: Problem, criterion: Criterion, device: str, dtype: torch.dtype | None = None) -> tuple[float, ...]:
     """Losses of the first two steps of a fixed lane."""
     lane = Lane(TRACE_LR, derive_seed(0, "trace"), 2, criterion, Until.END)
     without_valid = problem if problem.valid is None else problem.but(valid=None)
-    return tuple(row.loss for row in LoopEngine("cpu", dtype).train_lane(without_valid, lane).trace)
+    return tuple(row.loss for row in LoopEngine(device, dtype).train_lane(without_valid, lane).trace)
 
 
-def _trace_type(problem: Problem, criterion: Criterion) -> torch.dtype | None:
+def _trace_type(problem: Problem, criterion: Criterion, device: str) -> torch.dtype | None:
     """float64, unless the model insists on its own type."""
     try:
-        _trace(problem, criterion, torch.float64)
+        _trace(problem, criterion, device, torch.float64)
     except ProblemError:
         return None
     return torch.float64

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from etastar.core.data import is_tensor_tree
 from etastar.core.problem import Problem
+from etastar.core.randomness import isolated_randomness, seed_everything
 
 DATA_SAMPLES = 64
 WHOLE_TENSOR = 1 << 20
@@ -30,9 +31,11 @@ def fingerprint(problem: Problem, facts: Mapping[str, Any], version: str) -> str
     code: Any = problem.name or [
         _describe(getattr(problem, part)) for part in ("model", "optimizer", "loss", "loss_fn", "metric_fn", "loop")
     ]
+    with isolated_randomness():  # a dataset may draw at random, and may not move the caller's state
+        seed_everything(0)
+        data = [_describe_data(problem.train), _describe_data(problem.valid)]
     settings = (problem.clip_grad_norm, problem.accumulate, problem.batch_size)
-    parts = [version, code, settings, sorted((k, repr(v)) for k, v in facts.items())]
-    parts += [_describe_data(problem.train), _describe_data(problem.valid)]
+    parts = [version, code, settings, sorted((k, repr(v)) for k, v in facts.items()), data]
     return _digest(repr(parts).encode())
 
 

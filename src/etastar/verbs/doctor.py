@@ -8,8 +8,9 @@ from typing import Any
 from etastar.core.data import LoaderBatches
 from etastar.core.estimate import FLAGS
 from etastar.core.problem import Problem
+from etastar.designs.eta_star import EtaStar
 from etastar.engine.preflight import Preflight, preflight, start_steps
-from etastar.verbs.find import EFFORTS
+from etastar.verbs.find import EFFORTS, planned_lanes
 from etastar.verbs.session import Options
 from etastar.version import __version__
 
@@ -97,8 +98,9 @@ def _data(problem: Problem) -> list[Finding]:
 
 def _speed(problem: Problem, facts: Preflight) -> Finding:
     precision, end = EFFORTS["thorough"]
-    lanes = 13 * precision.scan_seeds + precision.max_runs + (end.max_runs + 6 if end else 0)
-    seconds = lanes * start_steps(problem) * facts.seconds_per_step
+    steps = start_steps(problem)
+    lanes = planned_lanes(EtaStar(facts.criterion, steps, precision=precision), end)
+    seconds = lanes * steps * facts.seconds_per_step
     text = (
         f"{1000 * facts.seconds_per_step:.3g} ms per step in the reference loop on one thread; "
         f"find --effort thorough takes at most about {seconds:.3g} s of one core"

@@ -185,26 +185,30 @@ def find(
     if not 1 <= steps <= problem.steps:
         raise ProblemError(f"steps_to_start is {steps}; expected 1 .. {problem.steps}, the planned steps")
     start_precision, end_precision = EFFORTS[effort]
-    start_precision = precision or start_precision
     seed = problem.seed if seed is None else seed
 
-    def design(facts: Preflight) -> EtaStar:
+    def start_design(facts: Preflight) -> EtaStar:
         around = facts.lr or UNKNOWN_START
-        return EtaStar(facts.criterion, steps, around, policy=problem.policy, precision=start_precision, seed=seed)
+        kind = precision or start_precision
+        return EtaStar(facts.criterion, steps, around, policy=problem.policy, precision=kind, seed=seed)
 
     def plan(facts: Preflight) -> tuple[int, int]:
-        lanes = sum(design(facts).planned_runs())
-        if end_precision:
-            lanes += sum(_end_design(design(facts), 1.0, end_precision).planned_runs())
+        lanes = planned_lanes(start_design(facts), end_precision)
         return lanes, lanes * steps
 
     with open_session(problem, options or Options(), plan) as session:
-        start = design(session.facts)
+        start = start_design(session.facts)
         band = session.run(start)
         end = None
         if end_precision and band.eta_star.ok:
             end = session.run(_end_design(start, band.eta_star.require(), end_precision))
         return _answer(session, effort, band, end, seed)
+
+
+def planned_lanes(start: EtaStar, end: Precision | None) -> int:
+    """Lanes at most, for eta* and, if it is wanted, eta*_end."""
+    lanes = sum(start.planned_runs())
+    return lanes + (sum(_end_design(start, 1.0, end).planned_runs()) if end else 0)
 
 
 def _end_design(start: EtaStar, eta_star: float, precision: Precision) -> EtaStar:

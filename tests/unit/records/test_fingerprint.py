@@ -90,3 +90,22 @@ def test_a_name_stands_for_the_code():
 def test_facts_and_version_count():
     assert of(base(), multipliers=[1.0, 0.1]) != of(base())
     assert fingerprint(base(), {"optimizer": "SGD"}, "2.0") != of(base())
+
+
+class Noisy(torch.utils.data.Dataset):
+    """A dataset that draws at random, as augmentation does."""
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, i):
+        return X[i] + torch.randn(4), Y[i]
+
+
+def test_a_dataset_that_draws_at_random_keeps_its_fingerprint_and_the_callers_state():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = of(base(train=Noisy()))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert of(base(train=Noisy())) == first
