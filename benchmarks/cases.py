@@ -287,7 +287,7 @@ CASES: dict[str, Case] = {
                 ["digits-deep-mlp", "momentum:lr=0.01"],
                 ["digits-transformer", "adam:lr=0.001"],
             ],
-            "seeds": 5,
+            "seeds": 3,
         },
     ),
     "fashion": Case(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import etastar
-from etastar import EtaStar, LoopEngine, Options, RunStore, Runs, Status
+from etastar import EtaStar, LoopEngine, Options, Runs, RunStore, Status
 from etastar.core.design import run
 from etastar.engine.preflight import preflight
 from etastar.problems import builder

@@ -73,9 +73,9 @@ def test_a_narrow_band_between_two_scan_rates_is_found_by_looking_closer():
 REFUSALS = {
     "never": (lambda x, rng: (LaneStatus.SLOW, 1 + rng.random()), Status.NEVER_SUCCEEDS, "lower the threshold"),
     "slow, then diverged": (
-        lambda x, rng: (LaneStatus.SLOW if x < -1 else LaneStatus.DIVERGED, 1 + rng.random()),
+        lambda x, rng: (LaneStatus.SLOW if x < -1 else LaneStatus.DIVERGED, 9 + x + 0.1 * rng.random()),
         Status.NEVER_SUCCEEDS,
-        "best",
+        "closest is 1e-05, with 0 of 2",
     ),
     "diverged": (lambda x, rng: (LaneStatus.DIVERGED, math.inf), Status.DIVERGED_EVERYWHERE, "diverged or died"),
     "always": (lambda x, rng: (LaneStatus.TRAINED, rng.random()), Status.SUCCEEDS_EVERYWHERE, "no upper edge"),
