@@ -209,33 +209,50 @@ def _scale_rows(config: dict[str, Any]) -> Iterator[Row]:
     import etastar
     from etastar.problems import builder
 
-    options = etastar.Options(store=":memory:", workers=1)
+    def measure(problem: etastar.Problem) -> etastar.Estimate:
+        options = etastar.Options(store=":memory:", workers=1)
+        return etastar.find(problem, effort="quick", precision=etastar.Precision(), options=options).eta_star
+
     for optimizer in config["optimizers"]:
+        name, _, lr = optimizer.partition(":lr=")
         base = builder("digits-mlp")(optimizer=optimizer)
-        reference = etastar.find(base, effort="quick", options=options).eta_star.require()
+        changed = {
+            f"range x {s:g}": (builder("digits-mlp")(optimizer=f"{name}:lr={float(lr) * s}"), 1.0) for s in config["shifts"]
+        }
         for c in config["loss_scales"]:
             scaled = base.but(loss=lambda outputs, targets, c=c: c * F.cross_entropy(outputs, targets))
-            value = etastar.find(scaled, effort="quick", options=options).eta_star.require()
-            expected = reference / c if optimizer.startswith(("sgd", "momentum")) else reference
-            yield {"change": f"loss x {c:g}", "optimizer": optimizer, "value": value, "expected": expected}
-        for shift in config["shifts"]:
-            name, _, lr = optimizer.partition(":lr=")
-            moved = base.but(optimizer=builder("digits-mlp")(optimizer=f"{name}:lr={float(lr) * shift}").optimizer)
-            answer = etastar.find(moved, effort="quick", options=options)
-            yield {
-                "change": f"range x {shift:g}",
+            changed[f"loss x {c:g}"] = (scaled, c if name == "sgd" else 1.0)
+        reference = measure(base)
+        for change, (problem, factor) in changed.items():
+            e = measure(problem)
+            assert e.ok and reference.ok and e.value and e.low and e.high
+            low, expected, high = (x / factor for x in (reference.low, reference.value, reference.high))  # type: ignore[operator]
+            row = {
                 "optimizer": optimizer,
-                "value": answer.eta_star.require(),
-                "expected": reference,
+                "change": change,
+                "value": e.value,
+                "low": e.low,
+                "high": e.high,
+                "expected": expected,
             }
+            yield {**row, "overlap": e.low <= high and low <= e.high}
 
 
 def _scale_summary(rows: list[Row]) -> str:
     lines = [
-        [r["optimizer"], r["change"], f"{r['value']:.4g}", f"{r['expected']:.4g}", f"{r['value'] / r['expected'] - 1:+.1%}"]
+        [
+            r["optimizer"],
+            r["change"],
+            f"{r['value']:.4g} [{r['low']:.4g}, {r['high']:.4g}]",
+            f"{r['expected']:.4g}",
+            f"{r['value'] / r['expected'] - 1:+.1%}",
+            "yes" if r["overlap"] else "NO",
+        ]
         for r in rows
     ]
-    return table(["optimizer", "change", "eta*", "expected", "difference"], lines)
+    return table(
+        ["optimizer", "change", "eta*, 90 %", "expected from the unchanged", "difference", "intervals overlap"], lines
+    )
 
 
 # -- start-up ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until
     from etastar.core.policy import Constant, Observation, Policy
     from etastar.core.problem import Problem
-    from etastar.designs.eta_star import EtaStar, Precision, SuccessBand
+    from etastar.designs.eta_star import EtaStar, Precision
+    from etastar.designs.success_band import SuccessBand
     from etastar.engine.loop import LoopEngine
     from etastar.engine.workers import WorkerEngine
     from etastar.records.store import RunStore
@@ -47,7 +48,7 @@ _HOME = {
     "Runs": "core.lane",
     "Status": "core.estimate",
     "StoreError": "core.errors",
-    "SuccessBand": "designs.eta_star",
+    "SuccessBand": "designs.success_band",
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
     "find": "verbs.find",

@@ -8,17 +8,17 @@ seeds. A coarse scan finds the band; then batches of lanes with fresh seeds go w
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from etastar.core.estimate import Estimate, Status
-from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until, quantise
+from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.policy import Constant, Policy
 from etastar.core.randomness import derive_seed
 from etastar.designs.psychometric import Flank
+from etastar.designs.success_band import CurvePoint, RateCount, SuccessBand, count_by_rate, main_band
 
 SCAN_STEP = 0.5
 SCAN_REACH = 3.0
@@ -46,62 +46,6 @@ class Precision:
     batch: int = 8
     scan_seeds: int = 2
     level: float = 0.9
-
-
-@dataclass(frozen=True)
-class RateCount:
-    """At one rate: lanes run, lanes that trained, and how the others ended."""
-
-    lr: float
-    runs: int
-    trained: int
-    diverged: int
-    slow: int
-    dead: int
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Fitted success probability at one rate, with its interval."""
-
-    lr: float
-    p: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class SuccessBand:
-    """The answer: eta* and what is known of the band below it.
-
-    Args:
-        eta_star: rate at which half of fresh seeds start to train (upper flank).
-        eta_star_90: rate at which nine of ten do.
-        width: 10-90 % width of the flank, in decades.
-        lower_edge: lowest rate of the band in the scan: half or more of the lanes trained there.
-        rates: what happened at each rate.
-        curve: the fitted flank.
-        criterion, steps, until: what counted as success.
-        scan_runs, refine_runs: lanes asked for.
-    """
-
-    eta_star: Estimate
-    eta_star_90: Estimate
-    width: Estimate
-    lower_edge: float | None
-    rates: tuple[RateCount, ...]
-    curve: tuple[CurvePoint, ...]
-    criterion: Criterion
-    steps: int
-    until: Until
-    scan_runs: int
-    refine_runs: int
-
-    def probability(self, lr: float) -> float | None:
-        """Fitted success probability at `lr`; None outside the fitted curve."""
-        if not self.curve or not self.curve[0].lr <= lr <= self.curve[-1].lr:
-            return None
-        return float(np.interp(math.log10(lr), [math.log10(c.lr) for c in self.curve], [c.p for c in self.curve]))
 
 
 @dataclass
@@ -179,13 +123,13 @@ class EtaStar:
     def answer(self) -> SuccessBand:
         """The band and its upper edge, as far as the outcomes told carry them."""
         eta_star, eta_star_90, width = self._estimates()
-        band = _main_band(_counts(self._outcomes[: self._scan_runs]))
+        band = main_band(count_by_rate(self._outcomes[: self._scan_runs]))
         return SuccessBand(
             eta_star=eta_star,
             eta_star_90=eta_star_90,
             width=width,
             lower_edge=band[0].lr if band else None,
-            rates=tuple(_counts(self._outcomes)),
+            rates=tuple(count_by_rate(self._outcomes)),
             curve=self._curve(band) if eta_star.ok else (),
             criterion=self.criterion,
             steps=self.steps,
@@ -202,8 +146,8 @@ class EtaStar:
 
     def _read_scan(self) -> None:
         """Decide from the scan: refine, widen the range, look closer, or give up with a reason."""
-        rates = _counts(self._outcomes)
-        band = _main_band(rates)
+        rates = count_by_rate(self._outcomes)
+        band = main_band(rates)
         if self._is_flat():
             reason = "the loss is the same at every learning rate; check that it depends on the trainable parameters"
             self._verdict = (Status.FLAT, reason)
@@ -260,7 +204,7 @@ class EtaStar:
 
     def _give_up_above(self, rates: list[RateCount]) -> None:
         top = rates[-1].lr
-        if all(r.trained == r.runs for r in rates if r.lr >= _main_band(rates)[0].lr) and self.widen:
+        if all(r.trained == r.runs for r in rates if r.lr >= main_band(rates)[0].lr) and self.widen:
             self._verdict = (
                 Status.SUCCEEDS_EVERYWHERE,
                 f"every lane up to {top:.3g} met the criterion ({self.criterion.sentence()}); there is no upper edge in "
@@ -277,7 +221,8 @@ class EtaStar:
         else:
             reason = (
                 f"no rate in {span} lets half of the fresh seeds reach: {self.criterion.sentence()}, within {self.steps} "
-                f"steps (closest is {best.lr:.3g}, with {best.trained} of {best.runs}); lower the threshold or allow more steps"
+                f"steps (closest is {best.lr:.3g}, with {best.trained} of {best.runs}); lower the threshold or allow more "
+                "steps"
             )
         self._verdict = (status, reason)
 
@@ -307,7 +252,7 @@ class EtaStar:
         self._fitted = len(self._outcomes)
         _, _, high = self._mu_interval()
         if self._refine_runs >= self.precision.min_runs and high < self._flank_low + 0.1:
-            self._give_up(Status.NEVER_SUCCEEDS, _counts(self._outcomes))
+            self._give_up(Status.NEVER_SUCCEEDS, count_by_rate(self._outcomes))
 
     def _mu_interval(self) -> tuple[float, float, float]:
         """Interval and median of the edge; at least the bracket where successes and failures do not overlap."""
@@ -333,7 +278,7 @@ class EtaStar:
                 Status.NOT_MEASURED,
                 "the search was stopped before its scan was complete",
             )
-            top = _counts(self._outcomes)[-1].lr if self._outcomes else None
+            top = count_by_rate(self._outcomes)[-1].lr if self._outcomes else None
             bound = top if status in (Status.SUCCEEDS_EVERYWHERE, Status.EDGE_OF_RANGE) else None
             none = Estimate.none(status, reason, low=bound, n=n, cost=cost, method="success band", flags=tuple(self._flags))
             return none, none, Estimate.none(status, reason, unit="decades")
@@ -376,25 +321,3 @@ class EtaStar:
 
 def _lattice(low: float, high: float) -> list[float]:
     return [low + SCAN_STEP * i for i in range(round((high - low) / SCAN_STEP) + 1)]
-
-
-def _counts(outcomes: Sequence[Outcome]) -> list[RateCount]:
-    """What happened at each rate, lowest first."""
-    by_lr: dict[float, Counter[LaneStatus]] = {}
-    for outcome in outcomes:
-        by_lr.setdefault(outcome.lane.lr, Counter())[outcome.status] += 1
-    return [
-        RateCount(lr, c.total(), c[LaneStatus.TRAINED], c[LaneStatus.DIVERGED], c[LaneStatus.SLOW], c[LaneStatus.DEAD])
-        for lr, c in sorted(by_lr.items())
-    ]
-
-
-def _main_band(rates: list[RateCount]) -> list[RateCount]:
-    """The run of neighbouring rates with majority success that holds most successes; the higher one on a tie."""
-    best: list[RateCount] = []
-    current: list[RateCount] = []
-    for rate in rates:
-        current = [*current, rate] if 2 * rate.trained >= rate.runs else []
-        if current and sum(r.trained for r in current) >= sum(r.trained for r in best):
-            best = current
-    return best

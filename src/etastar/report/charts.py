@@ -8,7 +8,7 @@ from itertools import pairwise
 import altair as alt
 
 from etastar.core.lane import Criterion, LaneStatus, Runs
-from etastar.designs.eta_star import SuccessBand
+from etastar.designs.success_band import SuccessBand
 from etastar.report.chart_parts import ENDINGS, HALO_THEN_INK, INK, WIDTH, around, framed, rate_axis, rate_tooltip, rows_of
 from etastar.report.loss_rows import CAP, LossRows, loss_rows
 from etastar.report.rate_text import LABEL_EXPRESSION

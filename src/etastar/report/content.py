@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etastar.core.estimate import Estimate
-from etastar.designs.eta_star import SuccessBand
+from etastar.designs.success_band import SuccessBand
 from etastar.report.chart_parts import INK
 from etastar.report.rate_text import rate_text
 from etastar.report.share_chart import ETA_STAR, RECOMMENDED

@@ -10,7 +10,7 @@ import altair as alt
 
 from etastar.core.estimate import Estimate
 from etastar.core.lane import LaneStatus
-from etastar.designs.eta_star import RateCount, SuccessBand
+from etastar.designs.success_band import RateCount, SuccessBand
 from etastar.report.chart_parts import AXIS, ENDINGS, HALO_THEN_INK, INK, framed, rate_axis, rate_tooltip, rows_of
 from etastar.report.rate_text import rate_text
 from etastar.report.wilson import wilson_interval

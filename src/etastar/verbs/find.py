@@ -14,7 +14,8 @@ from etastar.core.errors import ProblemError
 from etastar.core.estimate import FLAGS, Estimate, Status
 from etastar.core.lane import Runs, Until
 from etastar.core.problem import Problem
-from etastar.designs.eta_star import EtaStar, Precision, SuccessBand
+from etastar.designs.eta_star import EtaStar, Precision
+from etastar.designs.success_band import SuccessBand
 from etastar.engine.preflight import Preflight, start_steps
 from etastar.verbs.session import Options, Session, environment, open_session
 from etastar.version import __version__
