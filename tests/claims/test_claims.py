@@ -39,6 +39,12 @@ def test_the_recorded_quadratics_and_fashion_rows_are_what_the_readme_says():
     assert max(abs(r["value"] / r["b1"] - 1) for r in fashion) <= 0.135
 
 
+def test_the_recorded_scale_rows_are_what_the_readme_says():
+    scale = rows("scale")
+    assert len(scale) == 8 and all(r["overlap"] for r in scale)
+    assert max(abs(r["value"] / r["expected"] - 1) for r in scale) <= 0.095
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["momentum:lr=0.05", "adam:lr=0.001"])
 def test_digits_mlp_reaches_ten_percent_within_48_runs(optimizer):

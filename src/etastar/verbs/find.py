@@ -180,6 +180,8 @@ def find(
         ProblemError: the problem or an option cannot be used.
         StoreError: the store cannot be used.
     """
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
     if effort not in EFFORTS:
         raise ProblemError(f"effort is {effort!r}; expected one of {', '.join(EFFORTS)}")
     steps = start_steps(problem) if steps_to_start is None else steps_to_start
@@ -306,7 +308,7 @@ def _judge(lr: float, band: SuccessBand, end: SuccessBand | None, best: Estimate
             f"your {lr:.3g} starts to train but loses it again within {band.steps} steps: {beside}",
         )
     elif best.low is not None and lr < best.low:
-        verdict, text = "low", f"your {lr:.3g} is low: {beside}"
+        verdict, text = "low", f"your {lr:.3g} is below the range of the rule: {beside}"
     else:
         verdict, text = "plausible", f"your {lr:.3g} is {beside}: plausible"
     return Yours(lr, of_best, of_eta_star, band.probability(lr), verdict, text)

@@ -104,8 +104,6 @@ def open_session(problem: Problem, options: Options, plan: Callable[[Preflight],
         plan: (lanes at most, gradient steps at most), from what the preflight found.
     """
     started = time.monotonic()
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
     facts = preflight(problem, options.device)
     store = RunStore(options.store)
     try:
