@@ -48,7 +48,6 @@ class Console:
             disable=quiet or not self._err.is_terminal,
         )  # fmt: skip
         self._task = self._progress.add_task("measuring", total=None)
-        self._stored = 0
 
     def __enter__(self) -> Console:
         self._progress.start()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -107,10 +106,6 @@ class Estimate:
         if self.value is None:
             raise NoAnswer(self)
         return self.value
-
-    def flagged(self, flags: Iterable[str]) -> Estimate:
-        """The same estimate with `flags` added."""
-        return replace(self, flags=tuple(dict.fromkeys((*self.flags, *flags))))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary; status and flags are strings."""
