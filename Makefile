@@ -19,10 +19,10 @@ demo: setup  ## Measure eta* of a small network on real data and write a report
 	$(BIN)/etastar find digits-mlp --report out/demo --json out/demo/answer.json
 
 test: setup  ## Run the default tests (about a minute)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser
-	$(BIN)/python -m pytest -n 2 -m 'slow and not gpu'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu'
 
 check: setup  ## Lint, types, import layers
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from etastar.engine.loop import LoopEngine
     from etastar.engine.workers import WorkerEngine
     from etastar.records.store import RunStore
-    from etastar.report.page import report
+    from etastar.reports.page import report
     from etastar.verbs.find import FindAnswer, find
     from etastar.verbs.session import Options
 
@@ -52,7 +52,7 @@ _HOME = {
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
     "find": "verbs.find",
-    "report": "report.page",
+    "report": "reports.page",
     "run": "core.design",
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 import etastar
 from etastar.problems import builder
-from etastar.report.page import report
+from etastar.reports.page import report
 
 CHROMIUM = shutil.which("chromium")
 

@@ -39,11 +39,12 @@ def script(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def user_module() -> Callable[[], ModuleType]:
+def user_module(tmp_path: Path) -> Callable[[], ModuleType]:
     """The user's file as the last command imported it."""
 
     def find() -> ModuleType:
-        (module,) = [m for name, m in sys.modules.items() if name.startswith("etastar_user_")]
+        own = str(tmp_path / "user.py")
+        (module,) = [m for n, m in sys.modules.items() if n.startswith("etastar_user_") and m.__file__ == own]
         return module
 
     return find

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 
 import pytest
 
@@ -27,3 +28,9 @@ def test_every_public_name_exists_and_is_documented(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         _ = etastar.nope
+
+
+def test_no_public_name_is_also_a_submodule():
+    """Importing the submodule would replace the public name."""
+    submodules = {m.name for m in pkgutil.iter_modules(etastar.__path__)}
+    assert submodules & set(PUBLIC_NAMES) == set()

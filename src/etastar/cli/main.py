@@ -98,7 +98,7 @@ def find(
     write_json(json, answer.to_json())
     console.show_find(answer)
     if report:
-        from etastar.report.page import report as write_report
+        from etastar.reports.page import report as write_report
 
         console.say(f"report: {write_report(answer, report)}")
     raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)

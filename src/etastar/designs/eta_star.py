@@ -280,7 +280,8 @@ class EtaStar:
             )
             top = count_by_rate(self._outcomes)[-1].lr if self._outcomes else None
             bound = top if status in (Status.SUCCEEDS_EVERYWHERE, Status.EDGE_OF_RANGE) else None
-            none = Estimate.none(status, reason, low=bound, n=n, cost=cost, method="success band", flags=tuple(self._flags))
+            flags = (*self._flags, *([self._stopped] if self._stopped else []))
+            none = Estimate.none(status, reason, low=bound, n=n, cost=cost, method="success band", flags=flags)
             return none, none, Estimate.none(status, reason, unit="decades")
         tail = (1 - self.precision.level) / 2
         levels = [tail, 0.5, 1 - tail]

@@ -63,6 +63,7 @@ def test_a_worker_that_always_dies_is_reported_in_a_sentence(data):
         list(engine.train(problem, lanes()[:1]))
 
 
+@pytest.mark.slow
 def test_a_users_error_in_a_worker_comes_back_as_the_same_sentence(data):
     def fail(outputs, targets):
         raise ValueError("my loss is broken")

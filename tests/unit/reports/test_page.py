@@ -11,11 +11,11 @@ import etastar
 from etastar.core.estimate import FLAGS
 from etastar.core.lane import LaneStatus
 from etastar.problems import builder
-from etastar.report.charts import charts, lanes_of
-from etastar.report.loss_rows import MAX_ROWS, loss_rows
-from etastar.report.page import render, report
-from etastar.report.rate_text import rate_text
-from etastar.report.wilson import wilson_interval
+from etastar.reports.charts import charts, lanes_of
+from etastar.reports.loss_rows import MAX_ROWS, loss_rows
+from etastar.reports.page import render, report
+from etastar.reports.rate_text import rate_text
+from etastar.reports.wilson import wilson_interval
 
 HOSTILE = '<script>alert(1)</script><!-- "&'
 

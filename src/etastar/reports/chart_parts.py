@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from etastar.core.lane import LaneStatus
-from etastar.report.rate_text import LABEL_EXPRESSION
+from etastar.reports.rate_text import LABEL_EXPRESSION
 
 WIDTH = 800
 INK = "#1f2933"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from etastar.core.estimate import Estimate
 from etastar.designs.success_band import SuccessBand
-from etastar.report.chart_parts import INK
-from etastar.report.rate_text import rate_text
-from etastar.report.share_chart import ETA_STAR, RECOMMENDED
+from etastar.reports.chart_parts import INK
+from etastar.reports.rate_text import rate_text
+from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.verbs.find import FindAnswer, flag_sentences
 
 

@@ -14,8 +14,8 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from etastar.core.errors import ProblemError
-from etastar.report.charts import charts
-from etastar.report.content import bound_sentence, numbers, sections, tables
+from etastar.reports.charts import charts
+from etastar.reports.content import bound_sentence, numbers, sections, tables
 from etastar.verbs.find import FindAnswer, flag_sentences
 from etastar.version import __version__
 
