@@ -515,6 +515,7 @@ def test_a_sound_store_is_used(cli: Cli, sound_store: bytes) -> None:
 
 PROCESSES = {
     "a missing file": (["find", "nosuch.py:p"], ["nosuch.py"]),
+    "a model, not its factory": (["find", "user.py:p"], ["model is a Linear", "copy.deepcopy"]),
     "an unknown verb": (["fnid"], ["'fnid'", "etastar --help"]),
 }
 
