@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import inf
+
 import torch
 from torch import nn
 
@@ -78,11 +81,57 @@ OPTIMIZERS = {
 }
 """name -> factory. `Problem` must train each exactly as an ordinary loop does."""
 
-POLICIES: dict[str, Policy] = {"constant": Constant()}
+
+@dataclass(frozen=True)
+class Halving:
+    """A schedule: the rate halves every `every` steps."""
+
+    every: int = 7
+
+    def init(self, lr):
+        return lr
+
+    def step(self, observation, state):
+        return state * 0.5 ** (observation.step // self.every), state
+
+
+@dataclass(frozen=True)
+class BackOff:
+    """A reactive rule: the rate halves whenever the loss has risen above its last value, and recovers by a fifth."""
+
+    def init(self, lr):
+        return {"lr": lr, "scale": torch.ones_like(torch.as_tensor(lr)), "last": torch.full_like(torch.as_tensor(lr), inf)}
+
+    def step(self, observation, state):
+        loss = state["last"] if observation.loss is None else torch.as_tensor(observation.loss, dtype=torch.float64)
+        scale = torch.where(loss > state["last"], 0.5 * state["scale"], (1.2 * state["scale"]).clamp(max=1.0))
+        return state["lr"] * scale, {"lr": state["lr"], "scale": scale, "last": loss}
+
+
+POLICIES: dict[str, Policy] = {"constant": Constant(), "schedule": Halving(), "reactive": BackOff()}
+"""name -> policy; the last two show what a user's own schedule and reactive rule look like."""
+
+ELEMENTWISE = {
+    name: OPTIMIZERS[name]
+    for name in (
+        "SGD", "momentum", "Nesterov", "Adam", "Adam, tensor lr", "AdamW, groups", "NAdam", "RAdam", "Adamax", "RMSprop",
+        "Adagrad", "Adadelta", "Rprop", "ASGD",
+    )
+} | {
+    "SGD, everything": _plain(torch.optim.SGD, lr=0.1, momentum=0.8, dampening=0.3, weight_decay=0.01, maximize=False),
+    "SGD, maximize": _plain(torch.optim.SGD, lr=0.1, maximize=True),
+    "AMSGrad": _plain(torch.optim.Adam, lr=1e-2, amsgrad=True, weight_decay=0.01),
+    "NAdam, decay": _plain(torch.optim.NAdam, lr=1e-2, weight_decay=0.01, decoupled_weight_decay=True),
+    "RAdam, decay": _plain(torch.optim.RAdam, lr=1e-2, weight_decay=0.01, betas=(0.9, 0.99)),
+    "RMSprop, everything": _plain(torch.optim.RMSprop, lr=1e-2, momentum=0.5, centered=True, weight_decay=0.01),
+    "Adagrad, decay": _plain(torch.optim.Adagrad, lr=1e-2, lr_decay=0.1, initial_accumulator_value=0.1),
+    "ASGD, decay": _plain(torch.optim.ASGD, lr=1e-2, lambd=0.1, weight_decay=0.01),
+}  # fmt: skip
+"""name -> factory. Every elementwise optimizer of torch.optim, in the settings that change its formula."""
 
 PUBLIC_NAMES = [
-    "Constant", "Criterion", "Design", "Estimate", "EtaStar", "EtastarError", "FLAGS", "FindAnswer", "Lane", "LaneStatus",
-    "LoopEngine", "MissingExtra", "NoAnswer", "Observation", "Options", "Outcome", "Policy", "Precision", "Problem",
-    "ProblemError", "RunStore", "Runs", "Status", "StoreError", "SuccessBand", "Until", "WorkerEngine", "__version__",
-    "find", "report", "run",
+    "Constant", "Criterion", "Design", "Estimate", "EtaStar", "EtastarError", "FLAGS", "FindAnswer", "Lane", "LaneEngine",
+    "LaneStatus", "LoopEngine", "MissingExtra", "NoAnswer", "Observation", "Options", "Outcome", "Policy", "Precision",
+    "Problem", "ProblemError", "RunStore", "Runs", "SequentialEngine", "Status", "StoreError", "SuccessBand", "Until",
+    "WorkerEngine", "__version__", "find", "report", "run",
 ]  # fmt: skip

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from etastar.core.problem import Problem
     from etastar.designs.eta_star import EtaStar, Precision
     from etastar.designs.success_band import SuccessBand
+    from etastar.engine.lanes.engine import LaneEngine
     from etastar.engine.loop import LoopEngine
+    from etastar.engine.sequential import SequentialEngine
     from etastar.engine.workers import WorkerEngine
     from etastar.records.store import RunStore
     from etastar.reports.page import report
@@ -33,6 +35,7 @@ _HOME = {
     "FLAGS": "core.estimate",
     "FindAnswer": "verbs.find",
     "Lane": "core.lane",
+    "LaneEngine": "engine.lanes.engine",
     "LaneStatus": "core.lane",
     "LoopEngine": "engine.loop",
     "MissingExtra": "core.errors",
@@ -46,6 +49,7 @@ _HOME = {
     "ProblemError": "core.errors",
     "RunStore": "records.store",
     "Runs": "core.lane",
+    "SequentialEngine": "engine.sequential",
     "Status": "core.estimate",
     "StoreError": "core.errors",
     "SuccessBand": "designs.success_band",
@@ -66,6 +70,7 @@ __all__ = [
     "EtastarError",
     "FindAnswer",
     "Lane",
+    "LaneEngine",
     "LaneStatus",
     "LoopEngine",
     "MissingExtra",
@@ -79,6 +84,7 @@ __all__ = [
     "ProblemError",
     "RunStore",
     "Runs",
+    "SequentialEngine",
     "Status",
     "StoreError",
     "SuccessBand",

@@ -9,6 +9,15 @@ from catalog import POLICIES
 from etastar import Observation, Policy
 
 
+def test_the_reactive_rule_reacts():
+    policy = POLICIES["reactive"]
+    state, seen = policy.init(torch.tensor([0.1, 0.1], dtype=torch.float64)), []
+    for step, loss in enumerate([None, (1.0, 1.0), (2.0, 0.5), (1.0, 0.4)]):
+        rate, state = policy.step(Observation(step, None if loss is None else torch.tensor(loss)), state)
+        seen.append(rate.tolist())
+    assert seen == [[0.1, 0.1], [0.1, 0.1], [0.05, 0.1], [0.06, 0.1]]
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_policies_are_pure_hashable_and_work_on_vectors_of_lanes(name):
     policy = POLICIES[name]
@@ -16,9 +25,10 @@ def test_policies_are_pure_hashable_and_work_on_vectors_of_lanes(name):
     assert hash(policy) == hash(type(policy)(**vars(policy)))
     rates = torch.tensor([0.1, 0.01, 3.0], dtype=torch.float64)
     vector = policy.init(rates)
-    singles = [policy.init(float(lr)) for lr in rates]
+    singles = [policy.init(lr) for lr in rates]
     for step in range(20):
-        observation = Observation(step, None if step == 0 else 1.0)
+        loss = torch.tensor(1.0 + 0.3 * (-1) ** step, dtype=torch.float64)
+        observation = Observation(step, None if step == 0 else loss)
         out, vector = policy.step(observation, vector)
         again, _ = policy.step(observation, singles[0])
         ones = [policy.step(observation, state) for state in singles]

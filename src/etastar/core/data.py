@@ -7,6 +7,7 @@ otherwise. Nothing the caller owns is advanced or reseeded for good.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -98,7 +99,10 @@ def stream(batches: Batches, seed: int) -> Generator[Batch]:
 
 
 class IndexedBatches:
-    """Batches from anything with a length that can be read at a list of indices; the last partial batch is dropped."""
+    """Batches from anything with a length that can be read at a list of indices; the last partial batch is dropped.
+
+    `tensors` is the data itself where reading means indexing tensors, so that many lanes can be read at once.
+    """
 
     def __init__(
         self,
@@ -108,6 +112,7 @@ class IndexedBatches:
         *,
         shuffle: bool = True,
         drop_last: bool = True,
+        tensors: Batch | None = None,
     ) -> None:
         if batch_size < 1:
             raise ProblemError(f"batch_size is {batch_size}; expected at least 1")
@@ -116,19 +121,21 @@ class IndexedBatches:
         if batch_size > size and drop_last:
             raise ProblemError(f"batch_size is {batch_size} but the data has {size} samples; pass batch_size <= {size}")
         self._read, self.size, self.batch_size = read, size, batch_size
-        self._shuffle, self._drop_last = shuffle, drop_last
+        self._shuffle, self._drop_last, self.tensors = shuffle, drop_last, tensors
         self.per_epoch: int | None = size // batch_size if drop_last else -(-size // batch_size)
 
-    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Batch]:
-        """One pass; the order comes from a generator of (seed, epoch) alone."""
+    def order(self, seed: int, epoch: int, *, shuffle: bool = True) -> list[torch.Tensor]:
+        """The sample indices of every batch of one pass; they come from a generator of (seed, epoch) alone."""
         if shuffle and self._shuffle:
             order = torch.randperm(self.size, generator=generator(seed, "epoch", epoch))
         else:
             order = torch.arange(self.size)
-        for start in range(0, self.size, self.batch_size):
-            index = order[start : start + self.batch_size]
-            if len(index) < self.batch_size and self._drop_last:
-                return
+        batches = list(order.split(self.batch_size))
+        return batches[:-1] if self._drop_last and len(batches[-1]) < self.batch_size else batches
+
+    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Batch]:
+        """One pass over the data in that order."""
+        for index in self.order(seed, epoch, shuffle=shuffle):
             yield self._read(index)
 
 
@@ -236,18 +243,24 @@ def _from_tensors(data: Any, batch_size: int | None, argument: str) -> IndexedBa
         raise ProblemError(f"{argument} holds tensors of shapes {shapes}; expected the same first dimension, the samples")
     check_finite(data, argument)
     size = len(tensors[0])
-    return IndexedBatches(lambda index: map_tensors(lambda t: t[index], data), size, _batch_size(batch_size, size))
+    read = lambda index: map_tensors(lambda t: t[index], data)
+    return IndexedBatches(read, size, _batch_size(batch_size, size), tensors=data)
 
 
 def check_finite(batch: Batch, where: str) -> None:
     """Raise `ProblemError` if a floating-point tensor in `batch` holds NaN or inf."""
     for tensor in tensors_in(batch):
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if tensor.is_floating_point() and not _is_finite(tensor):
             bad = int((~torch.isfinite(tensor)).sum())
             raise ProblemError(
                 f"{where} holds NaN or infinite numbers ({bad} in a tensor of shape {tuple(tensor.shape)}); "
                 "expected finite data: clean or impute it first"
             )
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all numbers are finite; a finite sum says so at once."""
+    return math.isfinite(float(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def _from_loader(loader: DataLoader[Any]) -> Batches:
@@ -262,7 +275,7 @@ def _from_loader(loader: DataLoader[Any]) -> Batches:
     shuffled = shuffled and sampler.num_samples == _length(loader.dataset, "the loader's dataset")  # type: ignore[union-attr]
     if not plain or not (shuffled or type(sampler) is SequentialSampler):
         return LoaderBatches(loader)
-    dataset, collate = loader.dataset, loader.collate_fn
+    dataset, collate, tensors = loader.dataset, loader.collate_fn, None
     if isinstance(dataset, TensorDataset) and collate is default_collate:
         tensors = list(dataset.tensors)
         check_finite(tensors, "train")
@@ -276,4 +289,5 @@ def _from_loader(loader: DataLoader[Any]) -> Batches:
         loader.batch_size,
         shuffle=shuffled,
         drop_last=loader.drop_last,
+        tensors=tensors,
     )

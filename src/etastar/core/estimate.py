@@ -26,6 +26,7 @@ class Status(StrEnum):
 
 FLAGS: dict[str, str] = {
     "wide-transition": "Training turns into failing over more than 0.25 decade of rates, which is wide; read the interval.",
+    "fallback-loop": "No engine could train this problem's lanes together; they run one by one (`etastar doctor` says why).",
     "islands": "Some lanes trained well above eta* or failed well below it; they are treated as lapses, not as the edge.",
     "max-runs": "The search stopped at its limit of runs before the interval was as narrow as asked for.",
     "time-limit": "The search stopped at the time limit before the interval was as narrow as asked for.",

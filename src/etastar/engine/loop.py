@@ -30,6 +30,9 @@ class LoopEngine:
         dtype: train in this floating-point type instead of the model's own (float64 for comparisons).
     """
 
+    chunk = 1
+    """Lanes trained together."""
+
     def __init__(self, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
         self.device, self.dtype = device, dtype
         if device.startswith("cuda"):
@@ -56,6 +59,9 @@ class LoopEngine:
                 self._checked = problem
             return self._train(problem, lane)
 
+    def _set_up(self, problem: Problem, seed: int, example: Batch) -> Setup:
+        return set_up(problem, seed, device=self.device, dtype=self.dtype, example=example)
+
     def _train(self, problem: Problem, lane: Lane) -> Outcome:
         assert problem.batches is not None
         with closing(stream(problem.batches, lane.seed)) as batches:
@@ -63,31 +69,33 @@ class LoopEngine:
 
     def _train_on(self, batches: Iterator[Batch], problem: Problem, lane: Lane) -> Outcome:
         assert problem.batches is not None
-        first = _next_batch(batches, lane.seed, 0)
-        setup = set_up(problem, lane.seed, device=self.device, dtype=self.dtype, example=first)
+        first = next_batch(batches, lane.seed, 0)
+        setup = self._set_up(problem, lane.seed, first)
         per_epoch = problem.batches.per_epoch
         recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
-        state, loss = lane.policy.init(lane.lr), None
+        state, seen = lane.policy.init(torch.tensor(lane.lr, dtype=torch.float64)), None
         while not recorder.done:
             step = recorder.step
-            lr, state = lane.policy.step(Observation(step, loss), state)
+            rate, state = lane.policy.step(Observation(step, seen), state)
+            lr = float(rate)
             setup.set_lr(lr)
             micro = []
             for part in range(problem.accumulate):
-                batch = first if step == part == 0 else _next_batch(batches, lane.seed, step, part)
+                batch = first if step == part == 0 else next_batch(batches, lane.seed, step, part)
                 micro.append(to(batch, self.device, self.dtype))
             loss, accuracy, norm, clipped = _step(problem, setup, micro, lane.seed, step, recorder.wants_grad_norm())
             recorder.report(loss, accuracy, norm, lr, clipped)
+            seen = torch.tensor(loss, dtype=torch.float64)
             if recorder.non_finite:
                 for batch in micro:
                     check_finite(batch, f"a training batch (step {step})")
         valid = (None, None)
-        if lane.until is Until.END and recorder.outcome().status is not LaneStatus.DIVERGED:
+        if lane.until is Until.END and recorder.history.status is not LaneStatus.DIVERGED:
             valid = _validate(problem, setup, self.device, self.dtype)
         return recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
 
 
-def _next_batch(batches: Iterator[Batch], seed: int, step: int, part: int = 0) -> Batch:
+def next_batch(batches: Iterator[Batch], seed: int, step: int, part: int = 0) -> Batch:
     """The next batch; random transforms in it draw from (seed, step, part) alone."""
     seed_everything(derive_seed(seed, "batch", step, part))
     return call("reading a training batch", next, batches)

@@ -94,8 +94,9 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
             )
         uninformed = _uninformed(problem, setup.model, batch)
     criterion = _criterion(problem, uninformed, first_loss)
-    dtype = _trace_type(problem, criterion, device)
-    trace, again = (_trace(problem, criterion, device, dtype) for _ in range(2))
+    bare = problem if problem.valid is None else problem.but(valid=None)
+    dtype, trace = _first_trace(bare, criterion, device)
+    again = _trace(bare, criterion, device, dtype)
     flags = _input_flags(sample)
     if uninformed and first_loss > 3 * uninformed:
         flags.append("loss-starts-high")
@@ -204,17 +205,15 @@ def _ignored_label(loss: Any) -> int:
 def _trace(problem: Problem, criterion: Criterion, device: str, dtype: torch.dtype | None = None) -> tuple[float, ...]:
     """Losses of the first two steps of a fixed lane."""
     lane = Lane(TRACE_LR, derive_seed(0, "trace"), 2, criterion, Until.END)
-    without_valid = problem if problem.valid is None else problem.but(valid=None)
-    return tuple(row.loss for row in LoopEngine(device, dtype).train_lane(without_valid, lane).trace)
+    return tuple(row.loss for row in LoopEngine(device, dtype).train_lane(problem, lane).trace)
 
 
-def _trace_type(problem: Problem, criterion: Criterion, device: str) -> torch.dtype | None:
-    """float64, unless the model insists on its own type."""
+def _first_trace(problem: Problem, criterion: Criterion, device: str) -> tuple[torch.dtype | None, tuple[float, ...]]:
+    """In float64, unless the model insists on its own type."""
     try:
-        _trace(problem, criterion, device, torch.float64)
+        return torch.float64, _trace(problem, criterion, device, torch.float64)
     except ProblemError:
-        return None
-    return torch.float64
+        return None, _trace(problem, criterion, device)
 
 
 def seconds_per_step(problem: Problem, criterion: Criterion, device: str, steps: int = 8) -> float:

@@ -1,11 +1,11 @@
-"""Watches one lane: decides when it has trained or diverged, and keeps what the store and the plots need."""
+"""What is kept of a lane, and when it is decided: one history and one set of rules for every engine and a user's loop."""
 
 from __future__ import annotations
 
 import math
 import statistics
 import time
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, StepRow, Until
@@ -20,43 +20,157 @@ DEAD_GRADIENT = 0.3
 """A lane back at the uninformed loss with less than this share of its first gradient norm is dead."""
 
 
+def blow_up_loss(lane: Lane, first_loss: float) -> float:
+    """The loss beyond which a lane that started at `first_loss` has diverged."""
+    return BLOW_UP * max(abs(first_loss), abs(lane.criterion.bound(first_loss)))
+
+
+def meets(lane: Lane, bound: float, losses: Sequence[float], accuracies: Sequence[float | None]) -> bool:
+    """Whether the last steps of a lane (at most a window of them) meet its criterion; `bound` is the criterion's."""
+    criterion = lane.criterion
+    if len(losses) < min(criterion.window, lane.steps) or not statistics.fmean(losses) <= bound:
+        return False
+    if criterion.accuracy is None:
+        return True
+    known = [a for a in accuracies if a is not None]
+    return len(known) == len(losses) and statistics.fmean(known) >= criterion.accuracy
+
+
 @dataclass
-class Recorder:
-    """Told every step through `report`, in the user's own words; `outcome` is the record.
+class History:
+    """What one lane did, step by step; each value was measured before that step's update.
 
     Args:
-        lane: what is run.
+        lane: what was run.
         steps_per_epoch: optimizer steps per pass over the data, where it is known.
+        losses, accuracies, grad_norms, lrs, clipped: one value per step; None where it was not measured.
+        reached: steps taken when the criterion was first met.
+        non_finite: whether the last loss was not finite, or blew up.
     """
 
     lane: Lane
     steps_per_epoch: int | None = None
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float | None] = field(default_factory=list)
+    grad_norms: list[float | None] = field(default_factory=list)
+    lrs: list[float] = field(default_factory=list)
+    clipped: list[bool | None] = field(default_factory=list)
     reached: int | None = None
     non_finite: bool = False
-    done: bool = False
-    _step: int = 0
-    _first_loss: float = math.nan
-    _bound: float = math.nan
-    _grad_norms: list[float] = field(default_factory=list)
-    _trace: list[StepRow] = field(default_factory=list)
-    _epochs: list[EpochRow] = field(default_factory=list)
-    _epoch: _Epoch | None = None
-    _started: float = field(default_factory=time.perf_counter)
 
-    def __post_init__(self) -> None:
+    def meets(self) -> bool:
+        """Whether the last window meets the lane's criterion."""
         window = self.lane.criterion.window
-        self._losses: deque[float] = deque(maxlen=window)
-        self._accuracies: deque[float] = deque(maxlen=window)
-        self._stride = -(-self.lane.steps // TRACE_POINTS)
+        bound = self.lane.criterion.bound(self.losses[0])
+        return not self.non_finite and meets(self.lane, bound, self.losses[-window:], self.accuracies[-window:])
+
+    @property
+    def status(self) -> LaneStatus:
+        """How the lane ended."""
+        if self.non_finite:
+            return LaneStatus.DIVERGED
+        if self.reached is not None and (self.lane.until is Until.SUCCESS or self.meets()):
+            return LaneStatus.TRAINED
+        if not self.losses:
+            return LaneStatus.SLOW
+        start = self.lane.criterion.reference(self.losses[0])
+        end = self._end_loss()
+        if end > max(start, self.losses[0]) + (ABOVE_START - 1) * abs(start):
+            return LaneStatus.DIVERGED
+        norms = [n for n in self.grad_norms if n is not None and math.isfinite(n)]
+        gone = norms and norms[-1] < DEAD_GRADIENT * norms[0]
+        return LaneStatus.DEAD if gone and end >= 0.95 * start else LaneStatus.SLOW
+
+    def outcome(
+        self, *, valid_loss: float | None = None, valid_accuracy: float | None = None, seconds: float = 0.0
+    ) -> Outcome:
+        """The lane's record."""
+        window = self.lane.criterion.window
+        accuracies = [a for a in self.accuracies[-window:] if a is not None]
+        return Outcome(
+            lane=self.lane,
+            status=self.status,
+            reached=self.reached,
+            steps=len(self.losses),
+            first_loss=self.losses[0] if self.losses else math.nan,
+            end_loss=self._end_loss(),
+            end_accuracy=statistics.fmean(accuracies) if accuracies else None,
+            valid_loss=valid_loss,
+            valid_accuracy=valid_accuracy,
+            trace=self._trace(),
+            epochs=self._epochs(),
+            seconds=seconds,
+        )
+
+    def _end_loss(self) -> float:
+        return statistics.fmean(self.losses[-self.lane.criterion.window :]) if self.losses else math.nan
+
+    def _trace(self) -> tuple[StepRow, ...]:
+        """Every n-th step and the last, at most `TRACE_POINTS` + 1 of them."""
+        last = len(self.losses) - 1
+        stride = -(-self.lane.steps // TRACE_POINTS)
+        kept = [*range(0, last + 1, stride), *([last] if last % stride else [])]
+        return tuple(StepRow(i, self.lrs[i], self.losses[i], self.accuracies[i], self.grad_norms[i]) for i in kept)
+
+    def _epochs(self) -> tuple[EpochRow, ...]:
+        size = self.steps_per_epoch or max(len(self.losses), 1)
+        starts = range(0, len(self.losses), size)
+        return tuple(self._epoch(i, start, min(start + size, len(self.losses))) for i, start in enumerate(starts))
+
+    def _epoch(self, epoch: int, start: int, stop: int) -> EpochRow:
+        losses, lrs = self.losses[start:stop], self.lrs[start:stop]
+        finite = [x for x in losses if math.isfinite(x)]
+        mean = statistics.fmean(finite) if finite else math.nan
+        accuracies = [a for a in self.accuracies[start:stop] if a is not None]
+        norms = [n for n in self.grad_norms[start:stop] if n is not None]
+        clipped = [c for c in self.clipped[start:stop] if c is not None]
+        return EpochRow(
+            epoch=epoch,
+            step0=start,
+            step1=stop,
+            lr_first=lrs[0],
+            lr_last=lrs[-1],
+            lr_sum=math.fsum(lrs),
+            lr_sq_sum=math.fsum(lr**2 for lr in lrs),
+            loss_mean=mean,
+            loss_sd=math.sqrt(math.fsum((x - mean) ** 2 for x in finite) / (len(finite) - 1))
+            if len(finite) > 1
+            else math.nan,
+            accuracy_mean=statistics.fmean(accuracies) if accuracies else None,
+            grad_norm_median=statistics.median(norms) if norms else None,
+            clipped_fraction=statistics.fmean(clipped) if clipped else None,
+            non_finite=len(finite) < len(losses),
+        )
+
+
+def _sd(values: list[float], mean: float) -> float:
+    if len(values) < 2:
+        return math.nan
+    return math.sqrt(math.fsum((x - mean) ** 2 for x in values) / (len(values) - 1))
+
+
+class Recorder:
+    """Watches one lane: told every step through `report`, in the user's own words, it says whether to go on."""
+
+    def __init__(self, lane: Lane, steps_per_epoch: int | None = None) -> None:
+        self.history = History(lane, steps_per_epoch)
+        self.done = False
+        self._bound = self._blow_up = math.nan
+        self._started = time.perf_counter()
 
     @property
     def step(self) -> int:
         """Steps reported so far."""
-        return self._step
+        return len(self.history.losses)
+
+    @property
+    def non_finite(self) -> bool:
+        """Whether the last loss was not finite, or blew up."""
+        return self.history.non_finite
 
     def wants_grad_norm(self) -> bool:
         """Whether the gradient norm of the coming step is worth its cost."""
-        return self._step % GRAD_NORM_EVERY == 0
+        return self.step % GRAD_NORM_EVERY == 0
 
     def report(
         self,
@@ -69,118 +183,27 @@ class Recorder:
         """One step's batch loss and accuracy, measured before its update; returns whether to go on."""
         if self.done:
             return False
+        history, lane = self.history, self.history.lane
         loss = float(loss)
-        accuracy = None if accuracy is None else float(accuracy)
-        grad_norm = None if grad_norm is None else float(grad_norm)
-        row = StepRow(self._step, self.lane.lr if lr is None else float(lr), loss, accuracy, grad_norm)
-        if self._step == 0:
-            self._first_loss = loss
-            self._bound = self.lane.criterion.bound(loss)
-        self._step += 1
-        self.non_finite = not math.isfinite(loss) or loss > BLOW_UP * max(abs(self._first_loss), abs(self._bound))
-        self._losses.append(loss)
-        if accuracy is not None:
-            self._accuracies.append(accuracy)
-        if grad_norm is not None and math.isfinite(grad_norm):
-            self._grad_norms.append(grad_norm)
-        if self.reached is None and self._meets():
-            self.reached = self._step
-        decided = self.reached is not None and self.lane.until is Until.SUCCESS
-        self.done = self.non_finite or decided or self._step >= self.lane.steps
-        self._keep(row, clipped)
+        if self.step == 0:
+            self._bound, self._blow_up = lane.criterion.bound(loss), blow_up_loss(lane, loss)
+        history.losses.append(loss)
+        history.accuracies.append(None if accuracy is None else float(accuracy))
+        history.grad_norms.append(None if grad_norm is None else float(grad_norm))
+        history.lrs.append(lane.lr if lr is None else float(lr))
+        history.clipped.append(clipped)
+        history.non_finite = not math.isfinite(loss) or loss > self._blow_up
+        if history.reached is None and not history.non_finite and self._meets():
+            history.reached = self.step
+        decided = history.reached is not None and lane.until is Until.SUCCESS
+        self.done = history.non_finite or decided or self.step >= lane.steps
         return not self.done
 
     def _meets(self) -> bool:
-        criterion = self.lane.criterion
-        if self.non_finite or len(self._losses) < min(criterion.window, self.lane.steps):
-            return False
-        if not statistics.fmean(self._losses) <= self._bound:
-            return False
-        if criterion.accuracy is None:
-            return True
-        complete = len(self._accuracies) == len(self._losses)
-        return complete and statistics.fmean(self._accuracies) >= criterion.accuracy
-
-    def _keep(self, row: StepRow, clipped: bool | None) -> None:
-        if row.step % self._stride == 0 or self.done:
-            self._trace.append(row)
-        if self._epoch is None:
-            self._epoch = _Epoch(len(self._epochs), row.step)
-        self._epoch.add(row, clipped)
-        if self.done or (self.steps_per_epoch and self._epoch.count == self.steps_per_epoch):
-            self._epochs.append(self._epoch.row())
-            self._epoch = None
+        history, window = self.history, self.history.lane.criterion.window
+        return meets(history.lane, self._bound, history.losses[-window:], history.accuracies[-window:])
 
     def outcome(self, *, valid_loss: float | None = None, valid_accuracy: float | None = None) -> Outcome:
         """The lane's record; call when it has stopped."""
-        if self._epoch is not None:
-            self._epochs.append(self._epoch.row())
-            self._epoch = None
-        return Outcome(
-            lane=self.lane,
-            status=self._status(),
-            reached=self.reached,
-            steps=self._step,
-            first_loss=self._first_loss,
-            end_loss=statistics.fmean(self._losses) if self._losses else math.nan,
-            end_accuracy=statistics.fmean(self._accuracies) if self._accuracies else None,
-            valid_loss=valid_loss,
-            valid_accuracy=valid_accuracy,
-            trace=tuple(self._trace),
-            epochs=tuple(self._epochs),
-            seconds=time.perf_counter() - self._started,
-        )
-
-    def _status(self) -> LaneStatus:
-        if self.non_finite:
-            return LaneStatus.DIVERGED
-        if self.reached is not None and (self.lane.until is Until.SUCCESS or self._meets()):
-            return LaneStatus.TRAINED
-        if not self._losses:
-            return LaneStatus.SLOW
-        start = self.lane.criterion.reference(self._first_loss)
-        end = statistics.fmean(self._losses)
-        if end > max(start, self._first_loss) + (ABOVE_START - 1) * abs(start):
-            return LaneStatus.DIVERGED
-        gone = self._grad_norms and self._grad_norms[-1] < DEAD_GRADIENT * self._grad_norms[0]
-        return LaneStatus.DEAD if gone and end >= 0.95 * start else LaneStatus.SLOW
-
-
-@dataclass
-class _Epoch:
-    """Running sums of one epoch."""
-
-    epoch: int
-    step0: int
-    rows: list[StepRow] = field(default_factory=list)
-    clipped: list[bool] = field(default_factory=list)
-
-    @property
-    def count(self) -> int:
-        return len(self.rows)
-
-    def add(self, row: StepRow, clipped: bool | None) -> None:
-        self.rows.append(row)
-        if clipped is not None:
-            self.clipped.append(clipped)
-
-    def row(self) -> EpochRow:
-        losses = [r.loss for r in self.rows]
-        finite = [x for x in losses if math.isfinite(x)]
-        accuracies = [r.accuracy for r in self.rows if r.accuracy is not None]
-        norms = [r.grad_norm for r in self.rows if r.grad_norm is not None]
-        return EpochRow(
-            epoch=self.epoch,
-            step0=self.step0,
-            step1=self.step0 + self.count,
-            lr_first=self.rows[0].lr,
-            lr_last=self.rows[-1].lr,
-            lr_sum=math.fsum(r.lr for r in self.rows),
-            lr_sq_sum=math.fsum(r.lr**2 for r in self.rows),
-            loss_mean=statistics.fmean(finite) if finite else math.nan,
-            loss_sd=statistics.stdev(finite) if len(finite) > 1 else math.nan,
-            accuracy_mean=statistics.fmean(accuracies) if accuracies else None,
-            grad_norm_median=statistics.median(norms) if norms else None,
-            clipped_fraction=statistics.fmean(self.clipped) if self.clipped else None,
-            non_finite=len(finite) < len(losses),
-        )
+        seconds = time.perf_counter() - self._started
+        return self.history.outcome(valid_loss=valid_loss, valid_accuracy=valid_accuracy, seconds=seconds)

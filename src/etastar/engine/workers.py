@@ -1,4 +1,4 @@
-"""Worker processes over the reference loop: one single-threaded process per core, gone when their parent is."""
+"""Worker processes: one single-threaded process per core, each with an engine of its own, gone when their parent is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import as_completed
 from typing import Any
 
 import cloudpickle
@@ -16,40 +16,44 @@ from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 from etastar.core.errors import EtastarError, ProblemError
 from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
+from etastar.engine.lanes.engine import LaneEngine, chunks
 from etastar.engine.loop import LoopEngine
 
 RETRIES = 2
 
 
 class WorkerEngine:
-    """Spreads lanes over `workers` processes, each running `LoopEngine`; same outcomes as `LoopEngine`.
+    """Spreads lanes over `workers` processes, each running `engine`; same outcomes as `engine`.
 
     The problem travels once per worker, by value (lambdas work). A worker that dies (out of memory, a crash in native
     code) is replaced and its lanes are run again, at most `RETRIES` times.
+
+    Args:
+        workers: processes.
+        engine: what each of them runs; default the reference loop.
     """
 
-    def __init__(self, workers: int, device: str = "cpu") -> None:
-        self.workers, self.device = workers, device
+    def __init__(self, workers: int, engine: LoopEngine | LaneEngine | None = None) -> None:
+        self.workers, self.engine = workers, engine or LoopEngine()
         self._executor: ProcessPoolExecutor | None = None
         self._problem: Problem | None = None
 
     @property
     def name(self) -> str:
-        """The loop's name: the outcomes are the same."""
-        return LoopEngine(self.device).name
+        """The name of the engine within: the outcomes are the same."""
+        return self.engine.name
 
     def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
         """Yield (index, outcome) as lanes finish."""
         missing = dict(enumerate(lanes))
         for attempt in range(RETRIES + 1):
-            futures: dict[Future[Outcome], int] = {}
             try:
                 executor = self._start(problem)
-                futures = {executor.submit(_train, lane): index for index, lane in missing.items()}
+                futures = [executor.submit(_train, lanes) for lanes in self._shares(missing)]
                 for future in as_completed(futures):
-                    outcome = future.result()
-                    del missing[futures[future]]
-                    yield futures[future], outcome
+                    for index, outcome in future.result():
+                        del missing[index]
+                        yield index, outcome
                 return
             except TerminatedWorkerError:
                 self.close()
@@ -61,17 +65,23 @@ class WorkerEngine:
                 self.close()
                 raise
 
+    def _shares(self, lanes: dict[int, Lane]) -> list[dict[int, Lane]]:
+        """Lanes that travel together: what the engine trains at once, but so that every worker gets some."""
+        index, own = list(lanes), list(lanes.values())
+        size = min(self.engine.chunk, -(-len(own) // self.workers)) if own else 1
+        return [{index[i]: own[i] for i in chunk} for chunk in chunks(own, size)]
+
     def _start(self, problem: Problem) -> ProcessPoolExecutor:
         if self._executor is None or self._problem is not problem:
             self.close()
             try:
-                blob = cloudpickle.dumps(problem)
+                blob = cloudpickle.dumps((problem, self.engine))
             except Exception as error:
                 raise ProblemError(
                     f"the problem cannot be sent to worker processes ({type(error).__name__}: {error}); use --workers 1"
                 ) from error
             self._executor = ProcessPoolExecutor(
-                max_workers=self.workers, initializer=_become_worker, initargs=(os.getpid(), blob, self.device)
+                max_workers=self.workers, initializer=_become_worker, initargs=(os.getpid(), blob)
             )
             self._problem = problem
         return self._executor
@@ -92,11 +102,10 @@ class WorkerEngine:
 _worker: dict[str, Any] = {}
 
 
-def _become_worker(parent: int, blob: bytes, device: str) -> None:
+def _become_worker(parent: int, blob: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
-    _worker["problem"] = cloudpickle.loads(blob)
-    _worker["engine"] = LoopEngine(device)
+    _worker["problem"], _worker["engine"] = cloudpickle.loads(blob)
 
 
 def _exit_with_parent(parent: int) -> None:
@@ -105,5 +114,6 @@ def _exit_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _train(lane: Lane) -> Outcome:
-    return _worker["engine"].train_lane(_worker["problem"], lane)
+def _train(lanes: dict[int, Lane]) -> list[tuple[int, Outcome]]:
+    index = list(lanes)
+    return [(index[i], outcome) for i, outcome in _worker["engine"].train(_worker["problem"], list(lanes.values()))]

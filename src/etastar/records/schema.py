@@ -26,6 +26,17 @@ problem_table = Table(
     Column("created", String, nullable=False),
 )
 
+engine_table = Table(
+    "engine_choice",
+    metadata,
+    Column("problem_id", String, ForeignKey("problem.id"), primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("engine", String, nullable=False, doc="pinned: later lanes of the problem are trained by the same engine"),
+    Column("chunk", Integer, nullable=False),
+    Column("facts", Text, nullable=False, doc="what was tried, how fast it was, what was refused and why, JSON"),
+    Column("created", String, nullable=False),
+)
+
 run_table = Table(
     "run",
     metadata,

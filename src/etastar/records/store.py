@@ -29,6 +29,7 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.records.schema import (
     SCHEMA_VERSION,
+    engine_table,
     epoch_table,
     metadata,
     problem_table,
@@ -103,6 +104,26 @@ class RunStore:
         self._problems[problem] = match
         return match
 
+    def pinned_engine(self, problem: Problem, device: str) -> dict[str, Any] | None:
+        """What `pin_engine` was told about this problem on this device; None if nothing yet."""
+        where = (engine_table.c.problem_id == self._problems[problem]) & (engine_table.c.device == device)
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(engine_table).where(where)).first()
+        return None if row is None else {"engine": row.engine, "chunk": row.chunk, **json.loads(row.facts)}
+
+    def pin_engine(self, problem: Problem, device: str, engine: str, chunk: int, facts: Mapping[str, Any]) -> None:
+        """Remember which engine trains this problem's lanes, so that a resumed or repeated run gives the same answer."""
+        row = {
+            "problem_id": self._problems[problem],
+            "device": device,
+            "engine": engine,
+            "chunk": chunk,
+            "facts": json.dumps(dict(facts)),
+            "created": _now(),
+        }
+        with self._transaction() as connection:
+            connection.execute(insert(engine_table).on_conflict_do_nothing(), row)
+
     def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
         """Outcomes in the order of `lanes`; only lanes not yet stored are trained, each once, and saved as they finish."""
         problem_id = self._problems.get(problem)
@@ -168,8 +189,8 @@ class RunStore:
 
     def _save(self, problem_id: str, outcomes: Mapping[str, Outcome], engine_name: str) -> None:
         runs = [_run_row(key, problem_id, outcome, engine_name) for key, outcome in outcomes.items()]
-        epochs = [{"run_key": k, **_nan_to_none(asdict(e))} for k, o in outcomes.items() for e in o.epochs]
-        steps = [{"run_key": k, **_nan_to_none(asdict(s))} for k, o in outcomes.items() for s in o.trace]
+        epochs = [{"run_key": k, **_nan_to_none(vars(e))} for k, o in outcomes.items() for e in o.epochs]
+        steps = [{"run_key": k, **_nan_to_none(vars(s))} for k, o in outcomes.items() for s in o.trace]
         with self._transaction() as connection:
             for table, rows in ((run_table, runs), (epoch_table, epochs), (step_table, steps)):
                 if rows:
@@ -250,7 +271,7 @@ def _row_of(kind: Any, row: Any, **changes: Any) -> Any:
     return kind(**{**{f.name: getattr(row, f.name) for f in fields(kind)}, **changes})
 
 
-def _nan_to_none(row: dict[str, Any]) -> dict[str, Any]:
+def _nan_to_none(row: Mapping[str, Any]) -> dict[str, Any]:
     """SQLite stores NaN as NULL; say so ourselves, for every database."""
     return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
 

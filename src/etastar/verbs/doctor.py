@@ -9,6 +9,7 @@ from etastar.core.data import LoaderBatches
 from etastar.core.estimate import FLAGS
 from etastar.core.problem import Problem
 from etastar.designs.eta_star import EtaStar
+from etastar.engine.choice import Choice, choose
 from etastar.engine.preflight import Preflight, preflight, start_steps
 from etastar.verbs.find import EFFORTS, planned_lanes
 from etastar.verbs.session import Options
@@ -47,9 +48,11 @@ def doctor(problem: Problem, *, device: str = "auto") -> Diagnosis:
     Raises:
         ProblemError: the problem cannot be used at all.
     """
-    facts = preflight(problem, Options(device=device).device)
+    device = Options(device=device).device
+    facts = preflight(problem, device)
+    choice = choose(problem, facts.criterion, device=device, reproducible=facts.reproducible)
     findings = [_criterion(problem, facts), _start(facts), *_flags(facts), *_groups(facts), *_data(problem)]
-    return Diagnosis(problem.title, (*findings, _speed(problem, facts)))
+    return Diagnosis(problem.title, (*findings, *_engine(choice), _speed(problem, facts, choice)))
 
 
 def _criterion(problem: Problem, facts: Preflight) -> Finding:
@@ -96,13 +99,22 @@ def _data(problem: Problem) -> list[Finding]:
     ]
 
 
-def _speed(problem: Problem, facts: Preflight) -> Finding:
+def _engine(choice: Choice) -> list[Finding]:
+    """What trains the lanes, and why nothing faster does."""
+    times = ", ".join(f"{name}: {1e6 * seconds:.3g} us" for name, seconds in choice.times)
+    text = choice.sentence() + (f"; a lane's step takes {times}" if times else "")
+    findings = [Finding("engine", "note" if choice.fell_back else "ok", text)]
+    refused = choice.refused if choice.fell_back else ()
+    return findings + [Finding(f"not {name}", "note", why) for name, why in refused]
+
+
+def _speed(problem: Problem, facts: Preflight, choice: Choice) -> Finding:
     precision, end = EFFORTS["thorough"]
     steps = start_steps(problem)
     lanes = planned_lanes(EtaStar(facts.criterion, steps, precision=precision), end)
-    seconds = lanes * steps * facts.seconds_per_step
+    seconds = lanes * steps * (choice.seconds_per_step or facts.seconds_per_step)
     text = (
         f"{1000 * facts.seconds_per_step:.3g} ms per step in the reference loop on one thread; "
-        f"find --effort thorough takes at most about {seconds:.3g} s of one core"
+        f"find --effort thorough takes at most about {seconds:.3g} s of one core with {choice.sentence()}"
     )
     return Finding("speed", "ok", text)

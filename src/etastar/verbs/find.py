@@ -16,6 +16,7 @@ from etastar.core.lane import Runs, Until
 from etastar.core.problem import Problem
 from etastar.designs.eta_star import EtaStar, Precision
 from etastar.designs.success_band import SuccessBand
+from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, start_steps
 from etastar.verbs.session import Options, Session, environment, open_session
 from etastar.version import __version__
@@ -74,7 +75,7 @@ class FindAnswer:
         flags: keys of `etastar.FLAGS`.
         runs: every lane's outcome, both measurements.
         facts: what was known of the problem before.
-        engine, seed, environment: with what it was measured.
+        engine, choice, seed, environment: with what it was measured; `choice` is how the engine was chosen.
     """
 
     problem: str
@@ -89,6 +90,7 @@ class FindAnswer:
     runs: Runs
     facts: Preflight
     engine: str
+    choice: Choice
     seed: int
     environment: dict[str, Any]
 
@@ -148,6 +150,7 @@ class FindAnswer:
                 "cost": {**self.cost, "scan_runs": self.band.scan_runs, "refine_runs": self.band.refine_runs},
                 "flags": list(self.flags),
                 "engine": self.engine,
+                "engine_choice": self.choice.to_json(),
                 "seed": self.seed,
                 "environment": self.environment,
             }
@@ -232,7 +235,8 @@ def _answer(session: Session, effort: str, band: SuccessBand, end: SuccessBand |
     facts = session.facts
     lr = recommend(band.eta_star, facts.optimizer, facts.momentum)
     yours = _judge(facts.lr, band, end, lr) if facts.lr else None
-    flags = tuple(dict.fromkeys((*band.eta_star.flags, *lr.flags, *facts.flags)))
+    fallback = ("fallback-loop",) if session.choice.fell_back else ()
+    flags = tuple(dict.fromkeys((*band.eta_star.flags, *lr.flags, *facts.flags, *fallback)))
     return FindAnswer(
         problem=session.problem.title,
         effort=effort,
@@ -246,6 +250,7 @@ def _answer(session: Session, effort: str, band: SuccessBand, end: SuccessBand |
         runs=session.runs,
         facts=facts,
         engine=session.engine.name,
+        choice=session.choice,
         seed=seed,
         environment=environment(),
     )

@@ -16,6 +16,8 @@ from etastar.core.design import Design, run
 from etastar.core.errors import ProblemError
 from etastar.core.lane import Outcome, Runs
 from etastar.core.problem import Problem
+from etastar.engine.choice import ENGINES, Choice, choose
+from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import Preflight, preflight
 from etastar.engine.workers import WorkerEngine
@@ -28,7 +30,6 @@ WORTH_WORKERS = 10.0
 """Seconds of expected work above which worker processes pay for their start (torch takes 1-2 s to import in each)."""
 USUAL_SHARE = 1 / 3
 """Share of the planned gradient steps a search usually takes: decided lanes stop early."""
-ENGINES = ("auto", "loop")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Options:
         store: where lanes are kept: a file path, "sqlite:///path" or ":memory:".
         workers: worker processes; None: one per core if the planned work is worth it.
         device: "cpu", "cuda", "cuda:1" ..., or "auto" (CUDA where there is one).
-        engine: "auto" or "loop".
+        engine: "auto" (chosen by a short trial), "loop", "sequential", "mlp", "convnet" or "vmap".
         max_seconds: stop asking for lanes after this time and answer with what is there.
         on_plan: called once with (sentence, lanes at most) before anything is trained.
         on_outcome: called with every outcome and whether it was trained now (False: it was stored).
@@ -69,8 +70,9 @@ class Session:
 
     problem: Problem
     facts: Preflight
+    choice: Choice
     store: RunStore
-    engine: LoopEngine | WorkerEngine
+    engine: LoopEngine | LaneEngine | WorkerEngine
     options: Options
     started: float
     runs: Runs
@@ -108,8 +110,6 @@ def open_session(problem: Problem, options: Options, plan: Callable[[Preflight],
     store = RunStore(options.store)
     try:
         lanes, steps = plan(facts)
-        seconds = steps * facts.seconds_per_step
-        workers = _workers(options, seconds * USUAL_SHARE)
         identity = {
             "optimizer": facts.optimizer,
             "defaults": {k: repr(v) for k, v in facts.defaults.items()},
@@ -119,15 +119,20 @@ def open_session(problem: Problem, options: Options, plan: Callable[[Preflight],
         digest = fingerprint(problem, identity, __version__)
         store.register(problem, digest, facts.trace, identity, reusable=facts.reproducible)
         store.on_outcome = options.on_outcome
+        choice = _choice(problem, facts, options, store, lanes)
+        seconds = steps * (choice.seconds_per_step or facts.seconds_per_step)
+        workers = _workers(options, seconds * USUAL_SHARE)
         if options.on_plan:
-            where = f"{workers} worker processes" if workers > 1 else "this process"
+            where = (f"{workers} worker processes" if workers > 1 else "this process") + f" ({choice.sentence()})"
             options.on_plan(
                 f"at most {lanes} lanes and {steps:,} gradient steps = {steps / problem.steps:.3g} full runs of "
                 f"{problem.steps:,} steps, at most about {_duration(seconds / workers)} in {where} (usually a third of it)",
                 lanes,
             )
-        engine = WorkerEngine(workers, options.device) if workers > 1 else LoopEngine(options.device)
-        session = Session(problem, facts, store, engine, options, started, Runs())
+        engine = choice.build(options.device)
+        if workers > 1:
+            engine = WorkerEngine(workers, engine)
+        session = Session(problem, facts, choice, store, engine, options, started, Runs())
         try:
             yield session
         finally:
@@ -146,6 +151,26 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
     }
+
+
+def _choice(problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int) -> Choice:
+    """The engine asked for; or the one this problem's lanes were trained by before; or the winner of a short trial."""
+    pinned = store.pinned_engine(problem, options.device) if options.engine == "auto" else None
+    if pinned is not None:
+        return Choice.from_json(pinned)
+    choice = choose(
+        problem,
+        facts.criterion,
+        engine=options.engine,
+        device=options.device,
+        reproducible=facts.reproducible,
+        at_most=lanes,
+        processes=options.workers or os.cpu_count() or 1,
+    )
+    if options.engine == "auto":
+        facts_of_choice = choice.to_json()
+        store.pin_engine(problem, options.device, choice.engine, choice.chunk, facts_of_choice)
+    return choice
 
 
 def _workers(options: Options, seconds: float) -> int:

@@ -1,0 +1,279 @@
+"""Which engine trains a problem's lanes: proven equal to the loop in float64, then the fastest in a short trial."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from etastar.core.data import stream, tensors_in
+from etastar.core.errors import EtastarError, ProblemError
+from etastar.core.lane import Criterion, Lane, Outcome, Until
+from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed, isolated_randomness
+from etastar.core.setup import set_up, to
+from etastar.engine.lanes.cannot import CannotBatch
+from etastar.engine.lanes.engine import KERNELS, Group, LaneEngine
+from etastar.engine.lanes.rows import layout_of
+from etastar.engine.loop import LoopEngine, next_batch, steady_numerics
+from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
+from etastar.engine.sequential import SequentialEngine
+
+ENGINES = ("auto", "loop", "sequential", *KERNELS)
+FLOAT64_TOLERANCE, OWN_TYPE_TOLERANCE = 1e-10, 1e-3
+TRIAL_RATES = (1e-3, 3e-3)
+TRIAL_STEPS = 3
+CHUNKS = {"cpu": (8, 32, 64), "cuda": (64, 256, 512)}
+"""Lanes per chunk to try, as long as more are faster."""
+FEWER = 2
+"""Tried where eight lanes are not faster than one after the other: large layers outgrow the cache at once."""
+BETTER = 0.95
+"""A larger chunk must take less than this share of the time per lane."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine for a problem's lanes.
+
+    Args:
+        engine: "loop", "sequential" or a kernel's name.
+        chunk: lanes trained together.
+        seconds_per_step: of one lane, as measured; None if it was not.
+        refused: (engine, why it cannot train this problem).
+        times: (engine and chunk, seconds of a lane's step) of every candidate timed.
+    """
+
+    engine: str
+    chunk: int = 1
+    seconds_per_step: float | None = None
+    refused: tuple[tuple[str, str], ...] = ()
+    times: tuple[tuple[str, float], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "engine": self.engine,
+            "chunk": self.chunk,
+            "seconds_per_step": self.seconds_per_step,
+            "refused": dict(self.refused),
+            "times": dict(self.times),
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Choice:
+        """What `to_json` wrote."""
+        pairs = lambda key: tuple(facts[key].items())
+        return cls(facts["engine"], facts["chunk"], facts["seconds_per_step"], pairs("refused"), pairs("times"))
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether no kernel could train the lanes together."""
+        return self.engine in ("loop", "sequential") and len(self.refused) == len(KERNELS)
+
+    def build(self, device: str, dtype: torch.dtype | None = None) -> LoopEngine | LaneEngine:
+        """The engine."""
+        if self.engine == "loop":
+            return LoopEngine(device, dtype)
+        if self.engine == "sequential":
+            return SequentialEngine(device, dtype)
+        return LaneEngine(self.engine, self.chunk, device, dtype)
+
+    def _with(self, refused: Sequence[tuple[str, str]], times: Sequence[tuple[str, float]]) -> Choice:
+        return replace(self, refused=tuple(refused), times=tuple(times))
+
+    def sentence(self) -> str:
+        """The choice in words."""
+        if self.engine == "loop":
+            return "the reference loop"
+        if self.engine == "sequential":
+            return "one lane after the other"
+        return f"{self.engine} lanes, {self.chunk} at a time"
+
+
+def choose(
+    problem: Problem,
+    criterion: Criterion,
+    *,
+    engine: str = "auto",
+    device: str = "cpu",
+    reproducible: bool = True,
+    at_most: int = 512,
+    processes: int = 1,
+) -> Choice:
+    """Choose an engine by a short trial.
+
+    Args:
+        engine: "auto", or the one asked for; its chunk is chosen all the same.
+        reproducible: whether the loop gave the same losses twice.
+        at_most: lanes that will be asked for at once.
+        processes: worker processes that share the memory.
+
+    Raises:
+        ProblemError: the engine asked for cannot train this problem.
+    """
+    if engine == "loop" or problem.loop is not None or not reproducible:
+        if engine not in ("auto", "loop"):
+            why = (
+                "it is a training loop of your own" if problem.loop else "the same lane does not give the same losses twice"
+            )
+            raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
+        return Choice("loop")
+    with isolated_randomness():
+        trial = _Trial(problem, criterion, device, at_most, processes)
+        if engine == "sequential":
+            return trial.sequential()
+        refused: list[tuple[str, str]] = []
+        for kernel in KERNELS if engine == "auto" else (engine,):
+            why = trial.why_not(kernel)
+            if why is None:
+                best = trial.best_chunk(kernel)
+                if engine != "auto":
+                    return best
+                return min(best, trial.sequential(), key=lambda choice: choice.seconds_per_step or math.inf)._with(
+                    refused, trial.times
+                )
+            refused.append((kernel, why))
+        if engine != "auto":
+            raise ProblemError(f"engine {engine!r} cannot train this problem: {refused[0][1]}; use --engine auto")
+        return trial.sequential()._with(refused, trial.times)
+
+
+class _Trial:
+    """Short trainings of one problem under several engines."""
+
+    def __init__(self, problem: Problem, criterion: Criterion, device: str, at_most: int, processes: int) -> None:
+        self.times: list[tuple[str, float]] = []
+        self._criterion, self._device = criterion, device
+        self._problem = problem.but(valid=self._small_valid(problem)) if problem.valid is not None else problem
+        self._bare = self._problem.but(valid=None)
+        self._most = min(at_most, self._fit(processes))
+        self._dtype, self._truth = self._reference()
+
+    def why_not(self, kernel: str) -> str | None:
+        """None if the kernel's losses, accuracies and validation equal the loop's; else a reason."""
+        if self._most < 2:
+            return "two lanes do not fit in memory"
+        tolerance = FLOAT64_TOLERANCE if self._dtype is torch.float64 else OWN_TYPE_TOLERANCE
+        try:
+            found = LaneEngine(kernel, len(self._truth), self._device, self._dtype).try_train(self._problem, self._lanes())
+        except CannotBatch as error:
+            return str(error)
+        except EtastarError as error:
+            return f"it fails where the loop does not ({error})"
+        error = max(_difference(a, b) for a, b in zip(self._truth, found, strict=True))
+        if error > tolerance:
+            return f"its losses differ from the loop's by {error:.1g}, more than rounding explains"
+        return None
+
+    def best_chunk(self, kernel: str) -> Choice:
+        """The fastest number of lanes at a time."""
+        sizes = [size for size in CHUNKS["cuda" if self._device.startswith("cuda") else "cpu"] if size <= self._most]
+        best = Choice(kernel, first := (sizes or [self._most])[0], self._time_lanes(kernel, first))
+        if (best.seconds_per_step or 0) > BETTER * self._alone():
+            fewer = Choice(kernel, FEWER, self._time_lanes(kernel, FEWER)) if first > FEWER else best
+            return min(best, fewer, key=lambda choice: choice.seconds_per_step or math.inf)
+        for size in sizes[1:]:
+            seconds = self._time_lanes(kernel, size)
+            if seconds > BETTER * (best.seconds_per_step or math.inf):
+                break
+            best = Choice(kernel, size, seconds)
+        return best
+
+    def sequential(self) -> Choice:
+        """One lane after the other."""
+        return Choice("sequential", 1, self._alone())
+
+    def _alone(self) -> float:
+        """Seconds of a step of a lane by itself."""
+        known = dict(self.times)
+        if "sequential" not in known:
+            engine = SequentialEngine(self._device)
+            lengths = (1, 1 + 2 * TRIAL_STEPS)
+            taken = []
+            for steps in lengths:
+                started = time.perf_counter()
+                engine.train_lane(self._bare, self._lane(TRIAL_RATES[0], 0, steps))
+                taken.append(time.perf_counter() - started)
+            self.times.append(("sequential", max(taken[1] - taken[0], 1e-9) / (lengths[1] - lengths[0])))
+        return dict(self.times)["sequential"]
+
+    def _time_lanes(self, kernel: str, size: int) -> float:
+        """Seconds of one step of one lane among `size`."""
+        lanes = {i: self._lane(TRIAL_RATES[0], i, 10 * TRIAL_STEPS) for i in range(size)}
+        with steady_numerics(), Group(self._bare, lanes, KERNELS[kernel], self._device, None) as group:
+            group.step()
+            self._wait()
+            started = time.perf_counter()
+            for _ in range(TRIAL_STEPS):
+                group.step()
+            self._wait()
+            seconds = (time.perf_counter() - started) / TRIAL_STEPS / size
+        self.times.append((f"{kernel} x {size}", seconds))
+        return seconds
+
+    def _wait(self) -> None:
+        if self._device.startswith("cuda"):
+            torch.cuda.synchronize(self._device)
+
+    def _reference(self) -> tuple[torch.dtype | None, list[Outcome]]:
+        """The loop's outcomes, in float64 unless the model insists on its own type."""
+        try:
+            return torch.float64, self._train(LoopEngine(self._device, torch.float64))
+        except ProblemError:
+            return None, self._train(LoopEngine(self._device))
+
+    def _train(self, engine: LoopEngine) -> list[Outcome]:
+        return [engine.train_lane(self._problem, lane) for lane in self._lanes()]
+
+    def _lanes(self) -> list[Lane]:
+        return [self._lane(lr, seed, TRIAL_STEPS) for seed, lr in enumerate(TRIAL_RATES)]
+
+    def _lane(self, lr: float, index: int, steps: int) -> Lane:
+        unreachable = replace(self._criterion, loss=-math.inf)
+        return Lane(lr, derive_seed(0, "trial", index), steps, unreachable, Until.END, self._problem.policy)
+
+    def _small_valid(self, problem: Problem) -> Any:
+        """One batch of the validation data where it is plain tensors: enough to compare eval mode."""
+        assert problem.valid_batches is not None
+        batch = next(iter(problem.valid_batches.epoch(0, 0, shuffle=False)))
+        tensors = tensors_in(batch)
+        return batch if tensors and isinstance(batch, (tuple, list, dict)) and _alike(tensors) else None
+
+    def _fit(self, processes: int) -> int:
+        """Lanes that fit in memory, from one forward pass."""
+        assert self._problem.batches is not None
+        seed = derive_seed(0, "trial", "memory")
+        with steady_numerics():
+            batch = next_batch(stream(self._problem.batches, seed), seed, 0)
+            setup = set_up(self._problem, seed, device=self._device, example=batch)
+            try:
+                layout = layout_of(setup)
+            except CannotBatch:
+                return 2  # the kernel's own refusal says more than ours
+            activations = activation_bytes(self._problem, setup, to(batch, self._device), self._device)
+        return lanes_that_fit(bytes_per_lane(layout, activations), self._device, processes)
+
+
+def _alike(tensors: Sequence[torch.Tensor]) -> bool:
+    return all(t.dim() > 0 for t in tensors) and len({len(t) for t in tensors}) == 1
+
+
+def _difference(a: Outcome, b: Outcome) -> float:
+    """Largest relative difference of two outcomes of the same lane."""
+    pairs = [(x.loss, y.loss) for x, y in zip(a.trace, b.trace, strict=True)]
+    pairs += [(x.accuracy, y.accuracy) for x, y in zip(a.trace, b.trace, strict=True) if x.accuracy is not None]
+    pairs += [(a.valid_loss, b.valid_loss), (a.valid_accuracy, b.valid_accuracy)]
+    worst = 0.0
+    for x, y in pairs:
+        if x is None and y is None:
+            continue
+        if x is None or y is None:
+            return math.inf
+        worst = max(worst, 0.0 if x == y else abs(x - y) / max(abs(x), abs(y)))
+        if worst != worst:
+            return math.inf
+    return worst

@@ -1,0 +1,231 @@
+"""The lane engine: many trainings as rows, in chunks that fit the processor's cache, equal to the loop lane by lane."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import torch
+
+from etastar.core.data import Batch
+from etastar.core.lane import Lane, LaneStatus, Outcome, Until
+from etastar.core.problem import Problem
+from etastar.core.randomness import isolated_randomness
+from etastar.core.setup import Setup, check_fresh_storage, set_up, to
+from etastar.engine.lanes.cannot import CannotBatch
+from etastar.engine.lanes.convnet import ConvNetKernel
+from etastar.engine.lanes.feed import Feed
+from etastar.engine.lanes.functional import FunctionalKernel
+from etastar.engine.lanes.kernel import Kernel, KernelFactory, Scores
+from etastar.engine.lanes.mlp import MLPKernel
+from etastar.engine.lanes.rates import Rates
+from etastar.engine.lanes.rows import Rows, layout_of
+from etastar.engine.lanes.watch import Watch
+from etastar.engine.loop import VALID_BATCHES, LoopEngine, next_batch, steady_numerics
+from etastar.engine.recorder import History
+
+KERNELS: dict[str, KernelFactory] = {"mlp": MLPKernel, "convnet": ConvNetKernel, "vmap": FunctionalKernel}
+"""The most special first."""
+COMPACT_AT = 0.1
+"""Share of decided lanes at which the rest is moved together: moving costs about a tenth of a step."""
+
+
+class LaneEngine:
+    """Trains lanes together. Lanes that cannot be (see `CannotBatch`) go through the loop.
+
+    Args:
+        kernel: "mlp", "convnet" or "vmap".
+        chunk: lanes trained together; more do not help once their state has outgrown the cache.
+        device, dtype: as for `LoopEngine`.
+    """
+
+    def __init__(self, kernel: str, chunk: int = 16, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
+        self.kernel, self.chunk, self.device, self.dtype = kernel, chunk, device, dtype
+        self._loop = LoopEngine(device, dtype)
+        self._checked: Problem | None = None
+
+    @property
+    def name(self) -> str:
+        """Kernel and device."""
+        return f"{self.kernel}/{self.device}" + (f"/{str(self.dtype).removeprefix('torch.')}" if self.dtype else "")
+
+    def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
+        """Yield (index, outcome) as lanes are decided."""
+        for chunk in chunks(lanes, self.chunk):
+            yield from self._train_or_loop(problem, {index: lanes[index] for index in chunk})
+
+    def try_train(self, problem: Problem, lanes: Sequence[Lane]) -> list[Outcome]:
+        """Outcomes in the order of `lanes`, without the way out.
+
+        Raises:
+            CannotBatch: they cannot be trained together.
+        """
+        done = dict(self._train_chunk(problem, dict(enumerate(lanes))))
+        return [done[index] for index in range(len(lanes))]
+
+    def _train_or_loop(self, problem: Problem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
+        left = dict(lanes)
+        try:
+            for index, outcome in self._train_chunk(problem, lanes):
+                del left[index]
+                yield index, outcome
+        except CannotBatch:
+            for index, lane in left.items():
+                yield index, self._loop.train_lane(problem, lane)
+
+    def _train_chunk(self, problem: Problem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
+        with isolated_randomness(), steady_numerics():
+            if self._checked is not problem:
+                check_fresh_storage(problem)
+                self._checked = problem
+            with Group(problem, lanes, KERNELS[self.kernel], self.device, self.dtype) as group:
+                while group.undecided:
+                    done = group.step()
+                    if done:
+                        yield from done
+
+
+class Group:
+    """Lanes that train together, from their first step until all are decided."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        lanes: dict[int, Lane],
+        kernel: KernelFactory,
+        device: str,
+        dtype: torch.dtype | None,
+    ) -> None:
+        if problem.batches is None:
+            raise CannotBatch("it is a training loop of the user's")
+        self._started = time.perf_counter()
+        self._problem, self._device, self._dtype = problem, device, dtype
+        self._index, own = list(lanes), list(lanes.values())
+        self._feed = Feed(problem.batches, [lane.seed for lane in own], device, dtype)
+        try:
+            setups = self._set_up(own)
+            first = next(iter(setups.values()))
+            layout = layout_of(first)
+            self._kernel: Kernel = kernel(problem, first.model, layout)
+            self._rows = Rows.of(setups, [lane.seed for lane in own], layout)
+        except BaseException:
+            self._feed.close()
+            raise
+        self._rates = Rates(own)
+        per_epoch = problem.batches.per_epoch
+        self._watch = Watch(own, per_epoch // problem.accumulate or None if per_epoch else None)
+        self._loss: torch.Tensor | None = None
+        self._lanes = len(own)
+
+    def _set_up(self, lanes: Sequence[Lane]) -> dict[int, Setup]:
+        assert self._problem.batches is not None
+        seeds = list(dict.fromkeys(lane.seed for lane in lanes))
+        example: Batch = next_batch(self._problem.batches.epoch(seeds[0], 0), seeds[0], 0)
+        return {seed: set_up(self._problem, seed, device=self._device, dtype=self._dtype, example=example) for seed in seeds}
+
+    @property
+    def undecided(self) -> int:
+        """Lanes still of interest."""
+        return len(self._watch.undecided)
+
+    def step(self) -> list[tuple[int, Outcome]]:
+        """One optimizer step of all lanes; returns those it decided."""
+        step = self._watch.step
+        rates = self._rates.step(step, self._loss)
+        (loss, share), norms, clipped = self._gradient(step)
+        self._watch.add(loss, share, norms, rates, clipped)
+        with torch.no_grad():
+            self._rows.step(rates)
+        self._loss = loss.detach().to(device="cpu", dtype=torch.float64) if self._rates.read_losses else None
+        return self._look() if self._watch.due() else []
+
+    def _gradient(self, step: int) -> tuple[Scores, torch.Tensor | None, torch.Tensor | None]:
+        """Loss and accuracy, gradient norms where they are wanted, and which lanes were clipped."""
+        problem, rows = self._problem, self._rows
+        scores = self._kernel.gradient(rows, self._feed.next(step))
+        if problem.accumulate > 1:
+            scores = self._accumulate(step, scores)
+        norms = clipped = None
+        if problem.clip_grad_norm is not None or self._watch.wants_grad_norm():
+            norms = rows.grad_norms()
+        if problem.clip_grad_norm is not None and norms is not None:
+            rows.clip(norms, problem.clip_grad_norm)
+            clipped = norms > problem.clip_grad_norm
+        return scores, norms, clipped
+
+    def _accumulate(self, step: int, first: Scores) -> Scores:
+        """Means over the batches of one optimizer step."""
+        rows, parts = self._rows, self._problem.accumulate
+        total = rows.grad / parts
+        losses, shares = [first[0].double()], [first[1]]
+        for part in range(1, parts):
+            loss, share = self._kernel.gradient(rows, self._feed.next(step, part))
+            total.add_(rows.grad / parts)
+            losses.append(loss.double())
+            shares.append(share)
+        rows.grad.copy_(total)
+        known = [share.double() for share in shares if share is not None]
+        return torch.stack(losses).mean(0), torch.stack(known).mean(0) if len(known) == parts else None
+
+    def _look(self) -> list[tuple[int, Outcome]]:
+        """Outcomes of the lanes that are decided; the others are moved together where it pays."""
+        found = self._watch.look()
+        seconds = (time.perf_counter() - self._started) / self._lanes
+        ended = [row for row, history in found if _wants_validation(history)]
+        valid = dict(zip(ended, self._validate(ended), strict=True)) if ended else {}
+        outcomes = []
+        for row, history in found:
+            loss, share = valid.get(row, (None, None))
+            outcomes.append((self._index[row], history.outcome(valid_loss=loss, valid_accuracy=share, seconds=seconds)))
+        undecided = self._watch.undecided
+        if 0 < len(undecided) <= (1 - COMPACT_AT) * len(self._rows):
+            self._keep(undecided.tolist())
+        return outcomes
+
+    def _keep(self, rows: list[int]) -> None:
+        index = torch.tensor(rows)
+        self._rows.keep(index)
+        self._rates.keep(index)
+        self._feed.keep(rows)
+        if self._loss is not None:
+            self._loss = self._loss[index]
+        self._index = [self._index[row] for row in rows]
+        self._watch.keep(index.numpy())
+
+    def _validate(self, rows: list[int]) -> list[tuple[float | None, float | None]]:
+        """Mean loss and accuracy on the validation data, lane by lane, in eval mode."""
+        if self._problem.valid_batches is None:
+            return [(None, None)] * len(rows)
+        losses: list[torch.Tensor] = []
+        shares: list[torch.Tensor] = []
+        for batch in islice(self._problem.valid_batches.epoch(0, 0, shuffle=False), VALID_BATCHES):
+            loss, share = self._kernel.evaluate(self._rows, to(batch, self._device, self._dtype))
+            losses.append(loss.double())
+            if share is not None:
+                shares.append(share.double())
+        mean = lambda values: torch.stack(values).mean(0).tolist() if values else [None] * len(self._rows)
+        loss, share = mean(losses), mean(shares)
+        return [(loss[row], share[row]) for row in rows]
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._feed.close()
+
+
+def chunks(lanes: Sequence[Lane], size: int) -> list[list[int]]:
+    """Indices of lanes to train together: of one criterion, at most `size`, slow and quick lanes mixed evenly.
+
+    >>> chunks([Lane(0.1, seed, 10) for seed in range(5)], 2)
+    [[0, 3], [1, 4], [2]]
+    """
+    alike: dict[object, list[int]] = {}
+    for index, lane in enumerate(lanes):
+        alike.setdefault((lane.criterion, min(lane.criterion.window, lane.steps)), []).append(index)
+    return [own[first :: -(-len(own) // size)] for own in alike.values() for first in range(-(-len(own) // size))]
+
+
+def _wants_validation(history: History) -> bool:
+    return history.lane.until is Until.END and history.status is not LaneStatus.DIVERGED

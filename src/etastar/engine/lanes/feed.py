@@ -1,0 +1,109 @@
+"""Batches for many lanes: every lane gets, at every step, exactly the batch the loop would give it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from typing import Any
+
+import torch
+
+from etastar.core.data import Batch, Batches, IndexedBatches, check_finite, map_tensors, stream, tensors_in
+from etastar.core.setup import to
+from etastar.engine.lanes.cannot import CannotBatch
+from etastar.engine.loop import next_batch
+
+
+class Feed:
+    """The next batches of K lanes, stacked to [K, B, ...]; lanes of one seed share their reading.
+
+    All lanes of a feed are at the same step, so a partial batch is partial for all of them and needs no mask.
+
+    Args:
+        batches: the training data.
+        seeds: of the lanes, in their order.
+        device, dtype: what the loop's `to` gets.
+
+    Raises:
+        CannotBatch: the data's order cannot be followed for several seeds at once, or batches do not stack.
+    """
+
+    def __init__(
+        self, batches: Batches, seeds: Sequence[int], device: torch.device | str, dtype: torch.dtype | None = None
+    ) -> None:
+        if not isinstance(batches, IndexedBatches):
+            raise CannotBatch("its DataLoader is iterated as it is, and can serve one lane at a time")
+        self._seeds, self._device, self._dtype = list(seeds), device, dtype
+        self._open = ExitStack()
+        self._source: _Tensors | _Streams
+        if batches.tensors is not None:
+            self._source = _Tensors(batches, to(batches.tensors, device, dtype))
+        else:
+            self._source = _Streams(batches, self._open)
+
+    def next(self, step: int, part: int = 0) -> Batch:
+        """The batches of this step (and part of an accumulated step)."""
+        distinct = list(dict.fromkeys(self._seeds))
+        lane_of = torch.tensor([distinct.index(seed) for seed in self._seeds])
+        return self._move(self._source.read(distinct, lane_of, step, part))
+
+    def keep(self, index: Sequence[int]) -> None:
+        """Drop all lanes but these."""
+        self._seeds = [self._seeds[i] for i in index]
+
+    def close(self) -> None:
+        """End the streams."""
+        self._open.close()
+
+    def _move(self, batch: Batch) -> Batch:
+        return batch if isinstance(self._source, _Tensors) else to(batch, self._device, self._dtype)
+
+
+class _Tensors:
+    """Data in memory: one gather serves all lanes."""
+
+    def __init__(self, batches: IndexedBatches, data: Batch) -> None:
+        self._batches, self._data = batches, data
+        self._epoch, self._position = -1, 0
+        self._orders: dict[int, list[torch.Tensor]] = {}
+
+    def read(self, seeds: list[int], lane_of: torch.Tensor, step: int, part: int) -> Batch:
+        """[K, B, ...]; reading goes on where the last call ended."""
+        if self._epoch < 0 or self._position == len(self._orders[seeds[0]]):
+            self._epoch, self._position = self._epoch + 1, 0
+            self._orders = {seed: self._batches.order(seed, self._epoch) for seed in seeds}
+        rows = torch.stack([self._orders[seed][self._position] for seed in seeds])[lane_of]
+        self._position += 1
+        flat = rows.flatten()
+        return map_tensors(lambda t: t.index_select(0, flat.to(t.device)).unflatten(0, rows.shape), self._data)
+
+
+class _Streams:
+    """Any other data: one stream per seed, read as the loop reads it, then stacked."""
+
+    def __init__(self, batches: IndexedBatches, stack: ExitStack) -> None:
+        self._batches, self._stack = batches, stack
+        self._streams: dict[int, Any] = {}
+
+    def read(self, seeds: list[int], lane_of: torch.Tensor, step: int, part: int) -> Batch:
+        """[K, B, ...]."""
+        own = []
+        for seed in seeds:
+            if seed not in self._streams:
+                self._streams[seed] = self._stack.enter_context(closing(stream(self._batches, seed)))
+            batch = next_batch(self._streams[seed], seed, step, part)
+            check_finite(batch, f"a training batch (step {step})")
+            own.append(batch)
+        return _stacked([own[i] for i in lane_of.tolist()])
+
+
+def _stacked(batches: list[Batch]) -> Batch:
+    """Batches of equal structure as one, with the lanes in front."""
+    leaves = [tensors_in(batch) for batch in batches]
+    if len({len(own) for own in leaves}) != 1:
+        raise CannotBatch("batches of different seeds have different structure")
+    try:
+        stacked = iter([torch.stack(same) for same in zip(*leaves, strict=True)])
+    except RuntimeError:
+        raise CannotBatch("batches of different seeds have different shapes") from None
+    return map_tensors(lambda _: next(stacked), batches[0])

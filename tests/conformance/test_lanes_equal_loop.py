@@ -1,0 +1,118 @@
+"""The lane engines train exactly as the reference loop does: every elementwise optimizer, every kind of network."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from catalog import ELEMENTWISE, POLICIES
+from etastar import Criterion, Lane, LaneEngine, LoopEngine, Outcome, Problem, SequentialEngine, Until
+from etastar.problems.digits import Transformer, load
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 10))
+
+
+def cnn_with_batchnorm() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.GELU(), nn.Flatten(), nn.Linear(24, 10),
+    )  # fmt: skip
+
+
+def transformer() -> nn.Module:
+    return Transformer(depth=1, width=8, heads=2)
+
+
+CASES = [
+    ("mlp", mlp), ("vmap", mlp), ("sequential", mlp), ("convnet", cnn_with_batchnorm), ("vmap", cnn_with_batchnorm),
+    ("sequential", cnn_with_batchnorm), ("vmap", transformer), ("sequential", transformer),
+]  # fmt: skip
+
+
+def problem(model, optimizer, **settings) -> Problem:
+    train, valid = load()
+    data = {"train": tuple(t[:200] for t in train), "valid": tuple(t[:50] for t in valid), "batch_size": 16}
+    return Problem(model=model, optimizer=optimizer, loss=F.cross_entropy, steps=200, **(data | settings))
+
+
+def outcomes(problem: Problem, kernel: str, lanes: list[Lane], dtype: torch.dtype | None = torch.float64) -> list[Outcome]:
+    if kernel in ("loop", "sequential"):
+        engine = (LoopEngine if kernel == "loop" else SequentialEngine)(dtype=dtype)
+        return [engine.train_lane(problem, lane) for lane in lanes]
+    return LaneEngine(kernel, dtype=dtype).try_train(problem, lanes)
+
+
+def lanes_of(optimizer: str, steps: int, policy: str = "constant") -> list[Lane]:
+    rates = {"Adadelta": (0.3, 1.0), "Rprop": (1e-4, 1e-3), "SGD, maximize": (1e-5, 1e-4)}.get(optimizer, (1e-3, 4e-3))
+    return [
+        Lane(lr, seed, steps, Criterion(loss=-math.inf), Until.END, POLICIES[policy])
+        for seed, lr in enumerate((*rates, rates[0]))
+    ]
+
+
+def assert_equal(ours: list[Outcome], loops: list[Outcome], tolerance: float) -> None:
+    for mine, truth in zip(ours, loops, strict=True):
+        assert (mine.status, mine.reached, mine.steps) == (truth.status, truth.reached, truth.steps)
+        assert len({row.loss for row in truth.trace}) == truth.steps, "it must have trained"
+        for row, true in zip(mine.trace, truth.trace, strict=True):
+            assert (row.step, row.lr) == (true.step, true.lr)
+            assert row.loss == pytest.approx(true.loss, rel=tolerance)
+            assert row.accuracy == pytest.approx(true.accuracy, rel=tolerance)
+            assert (row.grad_norm is None) == (true.grad_norm is None)
+            if row.grad_norm is not None:
+                assert row.grad_norm == pytest.approx(true.grad_norm, rel=100 * tolerance)
+        assert mine.valid_loss == pytest.approx(truth.valid_loss, rel=tolerance)
+        assert mine.valid_accuracy == pytest.approx(truth.valid_accuracy, rel=tolerance)
+
+
+@pytest.mark.parametrize("optimizer", ELEMENTWISE)
+def test_every_optimizer_in_float64(optimizer):
+    lanes = lanes_of(optimizer, 60)
+    chosen = problem(mlp, ELEMENTWISE[optimizer])
+    assert_equal(outcomes(chosen, "mlp", lanes), outcomes(chosen, "loop", lanes), 1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kernel", "model"), CASES, ids=lambda case: getattr(case, "__name__", case))
+@pytest.mark.parametrize("optimizer", ELEMENTWISE)
+def test_every_optimizer_and_network_in_float64_over_200_steps(optimizer, kernel, model):
+    lanes = lanes_of(optimizer, 200)[:2]
+    chosen = problem(model, ELEMENTWISE[optimizer])
+    assert_equal(outcomes(chosen, kernel, lanes), outcomes(chosen, "loop", lanes), 1e-12)
+
+
+@pytest.mark.parametrize(("kernel", "model"), CASES, ids=lambda case: getattr(case, "__name__", case))
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (None, 1e-4)], ids=["float64", "float32"])
+@pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
+def test_every_network(kernel, model, optimizer, dtype, tolerance):
+    lanes = lanes_of(optimizer, 30)
+    chosen = problem(model, ELEMENTWISE[optimizer])
+    assert_equal(outcomes(chosen, kernel, lanes, dtype), outcomes(chosen, "loop", lanes, dtype), tolerance)
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "vmap", "sequential"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy(kernel, policy):
+    lanes = lanes_of("momentum", 40, policy)
+    chosen = problem(mlp, ELEMENTWISE["momentum"])
+    ours = outcomes(chosen, kernel, lanes)
+    assert_equal(ours, outcomes(chosen, "loop", lanes), 1e-12)
+    assert (len({row.lr for row in ours[0].trace}) > 2) == (policy != "constant"), "the rate must have moved"
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "vmap", "sequential"])
+@pytest.mark.parametrize("settings", [{"clip_grad_norm": 0.3}, {"accumulate": 3}, {"clip_grad_norm": 0.3, "accumulate": 2}])
+def test_clipping_and_accumulation(kernel, settings):
+    lanes = lanes_of("momentum", 30)
+    chosen = problem(mlp, ELEMENTWISE["momentum"], **settings)
+    ours, loops = outcomes(chosen, kernel, lanes), outcomes(chosen, "loop", lanes)
+    assert_equal(ours, loops, 1e-12)
+    assert [e.clipped_fraction for o in ours for e in o.epochs] == [e.clipped_fraction for o in loops for e in o.epochs]
+    if "clip_grad_norm" in settings:
+        assert any((e.clipped_fraction or 0) > 0 for o in ours for e in o.epochs), "something must have been clipped"
