@@ -132,7 +132,7 @@ def test_json_in_a_file_says_the_same_beside_what_is_printed(cli: Cli, quadratic
     assert ran.code == 0
     contents = [answer(quadratic), json.loads(Path("answer.json").read_text())]
     for content in contents:
-        del content["cost"]["seconds"], content["engine_choice"]["seconds_per_step"], content["engine_choice"]["times"]
+        del content["cost"]["seconds"], content["engine_choice"]  # both hold what a clock said
     assert contents[0] == contents[1]
     assert ran.err.startswith("plan: at most ")
     assert "gradient steps" in ran.err

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -125,7 +126,10 @@ def choose(
     with isolated_randomness():
         trial = _Trial(problem, criterion, device, at_most, processes)
         if engine == "sequential":
-            return trial.sequential()
+            why = trial.why_not(engine)
+            if why is not None:
+                raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
+            return trial.one_by_one()
         refused: list[tuple[str, str]] = []
         for kernel in KERNELS if engine == "auto" else (engine,):
             why = trial.why_not(kernel)
@@ -133,13 +137,13 @@ def choose(
                 best = trial.best_chunk(kernel)
                 if engine != "auto":
                     return best
-                return min(best, trial.sequential(), key=lambda choice: choice.seconds_per_step or math.inf)._with(
+                return min(best, trial.one_by_one(), key=lambda choice: choice.seconds_per_step or math.inf)._with(
                     refused, trial.times
                 )
             refused.append((kernel, why))
         if engine != "auto":
             raise ProblemError(f"engine {engine!r} cannot train this problem: {refused[0][1]}; use --engine auto")
-        return trial.sequential()._with(refused, trial.times)
+        return trial.one_by_one()._with(refused, trial.times)
 
 
 class _Trial:
@@ -153,13 +157,17 @@ class _Trial:
         self._most = min(at_most, self._fit(processes))
         self._dtype, self._truth = self._reference()
 
-    def why_not(self, kernel: str) -> str | None:
-        """None if the kernel's losses, accuracies and validation equal the loop's; else a reason."""
-        if self._most < 2:
+    def why_not(self, engine: str) -> str | None:
+        """None if the engine's losses, accuracies and validation equal the loop's; else a reason."""
+        if engine in KERNELS and self._most < 2:
             return "two lanes do not fit in memory"
         tolerance = FLOAT64_TOLERANCE if self._dtype is torch.float64 else OWN_TYPE_TOLERANCE
         try:
-            found = LaneEngine(kernel, len(self._truth), self._device, self._dtype).try_train(self._problem, self._lanes())
+            if engine in KERNELS:
+                lanes = LaneEngine(engine, len(self._truth), self._device, self._dtype)
+                found = lanes.try_train(self._problem, self._lanes())
+            else:
+                found = self._train(SequentialEngine(self._device, self._dtype))
         except CannotBatch as error:
             return str(error)
         except EtastarError as error:
@@ -183,23 +191,27 @@ class _Trial:
             best = Choice(kernel, size, seconds)
         return best
 
-    def sequential(self) -> Choice:
-        """One lane after the other."""
-        return Choice("sequential", 1, self._alone())
+    def one_by_one(self) -> Choice:
+        """One lane after the other: tuned where that gives the loop's numbers, else the loop."""
+        return Choice(self._single, 1, self._alone())
+
+    @cached_property
+    def _single(self) -> str:
+        return "loop" if self.why_not("sequential") else "sequential"
 
     def _alone(self) -> float:
         """Seconds of a step of a lane by itself."""
         known = dict(self.times)
-        if "sequential" not in known:
-            engine = SequentialEngine(self._device)
+        if self._single not in known:
+            engine = (LoopEngine if self._single == "loop" else SequentialEngine)(self._device)
             lengths = (1, 1 + 2 * TRIAL_STEPS)
             taken = []
             for steps in lengths:
                 started = time.perf_counter()
                 engine.train_lane(self._bare, self._lane(TRIAL_RATES[0], 0, steps))
                 taken.append(time.perf_counter() - started)
-            self.times.append(("sequential", max(taken[1] - taken[0], 1e-9) / (lengths[1] - lengths[0])))
-        return dict(self.times)["sequential"]
+            self.times.append((self._single, max(taken[1] - taken[0], 1e-9) / (lengths[1] - lengths[0])))
+        return dict(self.times)[self._single]
 
     def _time_lanes(self, kernel: str, size: int) -> float:
         """Seconds of one step of one lane among `size`."""
@@ -263,9 +275,10 @@ def _alike(tensors: Sequence[torch.Tensor]) -> bool:
 
 
 def _difference(a: Outcome, b: Outcome) -> float:
-    """Largest relative difference of two outcomes of the same lane."""
+    """Largest relative difference of two outcomes of the same lane: losses, accuracies, gradient norms, validation."""
     pairs = [(x.loss, y.loss) for x, y in zip(a.trace, b.trace, strict=True)]
-    pairs += [(x.accuracy, y.accuracy) for x, y in zip(a.trace, b.trace, strict=True) if x.accuracy is not None]
+    pairs += [(x.accuracy, y.accuracy) for x, y in zip(a.trace, b.trace, strict=True)]
+    pairs += [(x.grad_norm, y.grad_norm) for x, y in zip(a.trace, b.trace, strict=True)]
     pairs += [(a.valid_loss, b.valid_loss), (a.valid_accuracy, b.valid_accuracy)]
     worst = 0.0
     for x, y in pairs:

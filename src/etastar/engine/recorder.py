@@ -133,9 +133,7 @@ class History:
             lr_sum=math.fsum(lrs),
             lr_sq_sum=math.fsum(lr**2 for lr in lrs),
             loss_mean=mean,
-            loss_sd=math.sqrt(math.fsum((x - mean) ** 2 for x in finite) / (len(finite) - 1))
-            if len(finite) > 1
-            else math.nan,
+            loss_sd=_sd(finite, mean),
             accuracy_mean=statistics.fmean(accuracies) if accuracies else None,
             grad_norm_median=statistics.median(norms) if norms else None,
             clipped_fraction=statistics.fmean(clipped) if clipped else None,

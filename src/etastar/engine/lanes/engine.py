@@ -50,6 +50,11 @@ class LaneEngine:
         """Kernel and device."""
         return f"{self.kernel}/{self.device}" + (f"/{str(self.dtype).removeprefix('torch.')}" if self.dtype else "")
 
+    @property
+    def kernel_factory(self) -> KernelFactory:
+        """What makes the kernel."""
+        return KERNELS[self.kernel]
+
     def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
         """Yield (index, outcome) as lanes are decided."""
         for chunk in chunks(lanes, self.chunk):
@@ -79,7 +84,7 @@ class LaneEngine:
             if self._checked is not problem:
                 check_fresh_storage(problem)
                 self._checked = problem
-            with Group(problem, lanes, KERNELS[self.kernel], self.device, self.dtype) as group:
+            with Group(problem, lanes, self.kernel_factory, self.device, self.dtype) as group:
                 while group.undecided:
                     done = group.step()
                     if done:
