@@ -255,6 +255,104 @@ def _scale_summary(rows: list[Row]) -> str:
     )
 
 
+# -- lanes ------------------------------------------------------------------------------------------------------------
+
+
+def _lanes_rows(config: dict[str, Any]) -> Iterator[Row]:
+    from benchmarks.lanes import rows
+
+    yield from rows(config)
+
+
+def _lanes_summary(rows: list[Row]) -> str:
+    targets = {"MLP 3x32": 8, "MLP 3x128": 4, "MLP 3x512": 1.5, "CNN 8x8": 1.8, "CNN 28x28": 1, "transformer B=16": 1}
+    lines = []
+    for name in dict.fromkeys(r["network"] for r in rows):
+        some = [r for r in rows if r["network"] == name]
+        middle = lambda key: statistics.median(r[key] for r in some)  # noqa: B023
+        ratios = sorted(r["ratio"] for r in some)
+        lines.append(
+            [
+                name,
+                some[0]["engine"],
+                f"{some[0]['lanes']} x {some[0]['steps']}",
+                f"{middle('loop_1_thread_us'):,.0f} / {middle('loop_default_threads_us'):,.0f}",
+                f"{middle('ours_us'):,.0f}",
+                f"**{middle('ratio'):.1f}x** ({ratios[0]:.1f} .. {ratios[-1]:.1f})",
+                f">= {targets[name]}x",
+                f"{middle('of_peak'):.0%}",
+                f"{some[0]['trial_s']:.1f} + {some[0]['start_workers_s']:.1f}",
+            ]
+        )
+    header = [
+        "network",
+        "engine chosen",
+        "lanes x steps",
+        "ordinary loop, 1 / default threads, us a step",
+        "ours, us a lane's step",
+        "ratio to the faster loop (range over rounds)",
+        "target",
+        "of sgemm peak",
+        "cold: trial + workers, s",
+    ]
+    return table(header, lines)
+
+
+def _engines_rows(config: dict[str, Any]) -> Iterator[Row]:
+    import etastar
+    from etastar.problems import BUILTINS, builder
+
+    for name in BUILTINS:
+        for engine in ("loop", "auto"):
+            options = etastar.Options(store=":memory:", engine=engine)
+            answer = etastar.find(builder(name)(), effort="quick", precision=etastar.Precision(), options=options)
+            yield _find_row(answer, problem=name, asked=engine, engine=answer.engine)
+
+
+def _engines_summary(rows: list[Row]) -> str:
+    lines = []
+    for name in dict.fromkeys(r["problem"] for r in rows):
+        loop, auto = (next(r for r in rows if r["problem"] == name and r["asked"] == asked) for asked in ("loop", "auto"))
+        cells = [f"{r['value']:.3g} [{r['low']:.3g}, {r['high']:.3g}]" for r in (loop, auto)]
+        overlap = loop["low"] <= auto["high"] and auto["low"] <= loop["high"]
+        seconds = f"{loop['seconds']:.1f} / {auto['seconds']:.1f}"
+        lines.append([name, cells[0], auto["engine"], cells[1], "yes" if overlap else "NO", seconds])
+    header = [
+        "problem",
+        "eta* by the loop, 90 %",
+        "engine chosen",
+        "eta* by it, 90 %",
+        "intervals overlap",
+        "s, loop / chosen",
+    ]
+    return table(header, lines)
+
+
+# -- bisection --------------------------------------------------------------------------------------------------------
+
+
+def _bisection_rows(config: dict[str, Any]) -> Iterator[Row]:
+    from benchmarks.bisection import rows
+
+    yield from rows(config)
+
+
+def _bisection_summary(rows: list[Row]) -> str:
+    spread = lambda key, form: (  # noqa: E731
+        f"{statistics.median(r[key] for r in rows):{form}} ({min(r[key] for r in rows):{form}} .. {max(r[key] for r in rows):{form}})"
+    )
+    ours = ["etastar", spread("value", ".3g"), spread("half_width", ".1%"), spread("lanes", ".0f")]
+    hand = ["bisection by hand", *(spread(f"hand_{key}", form) for key, form in (("value", ".3g"), ("half_width", ".1%")))]
+    lines = [
+        [*ours, spread("gradient_steps", ",.0f"), spread("cpu_s", ".2f"), spread("wall_s", ".2f")],
+        [*hand, spread("hand_trainings", ".0f"), *(spread(f"hand_{k}", f) for k, f in (
+            ("gradient_steps", ",.0f"), ("cpu_s", ".2f"), ("wall_s", ".2f")))],
+    ]  # fmt: skip
+    header = ["eta* of digits-mlp", "value", "half-width", "trainings", "gradient steps", "CPU s", "wall s"]
+    text = f"CPU ratio: median **{spread('cpu_ratio', '.1f')}**, target >= 5; wall target <= 5 s, warm."
+    return table(header, lines) + "\n\n" + text + " Medians over seeds, range beside them."
+
+
 # -- start-up ---------------------------------------------------------------------------------------------------------
 
 
@@ -319,5 +417,10 @@ CASES: dict[str, Case] = {
         _scale_summary,
         {"optimizers": ["sgd:lr=0.1", "adam:lr=0.001"], "loss_scales": [0.01, 100.0], "shifts": [0.03, 30.0]},
     ),
+    "lanes": Case("Lanes against the loop a user would write, 2 cores", _lanes_rows, _lanes_summary, {"rounds": 7}),
+    "bisection": Case(
+        "eta* of digits-mlp: etastar against bisection by hand", _bisection_rows, _bisection_summary, {"seeds": 7}
+    ),
+    "engines": Case("eta* by the loop and by the engine chosen", _engines_rows, _engines_summary, {}),
     "startup": Case("Time of etastar --help", _help_rows, _help_summary, {"runs": 11}),
 }

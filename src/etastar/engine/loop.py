@@ -83,8 +83,9 @@ class LoopEngine:
             for part in range(problem.accumulate):
                 batch = first if step == part == 0 else next_batch(batches, lane.seed, step, part)
                 micro.append(to(batch, self.device, self.dtype))
-            loss, accuracy, norm, clipped = _step(problem, setup, micro, lane.seed, step, recorder.wants_grad_norm())
-            recorder.report(loss, accuracy, norm, lr, clipped)
+            looks = recorder.wants_grad_norm()
+            loss, accuracy, norm, clipped, alive = _step(problem, setup, micro, lane.seed, step, looks)
+            recorder.report(loss, accuracy, norm, lr, clipped, alive)
             seen = torch.tensor(loss, dtype=torch.float64)
             if recorder.non_finite:
                 for batch in micro:
@@ -102,11 +103,15 @@ def next_batch(batches: Iterator[Batch], seed: int, step: int, part: int = 0) ->
 
 
 def _step(
-    problem: Problem, setup: Setup, micro: list[Batch], seed: int, step: int, want_norm: bool
-) -> tuple[float, float | None, float | None, bool | None]:
-    """One optimizer step over the micro-batches; the loss and accuracy are those before the update."""
+    problem: Problem, setup: Setup, micro: list[Batch], seed: int, step: int, looks: bool
+) -> tuple[float, float | None, float | None, bool | None, int | None]:
+    """One optimizer step over the micro-batches; the loss and accuracy are those before the update.
+
+    Where it `looks`, the gradient's norm is measured, and the gradients that are not exactly zero are counted.
+    """
     first: list[tuple[float, float | None]] = []
     norms: list[float] = []
+    alive: list[int] = []
 
     def closure() -> torch.Tensor:
         setup.optimizer.zero_grad()
@@ -122,10 +127,12 @@ def _step(
             if accuracy is not None:
                 right.append(float(accuracy))
         first.append((float(total), sum(right) / len(right) if len(right) == len(micro) else None))
+        grads = [p.grad for p in _parameters(setup) if p.grad is not None and not p.grad.is_sparse]
+        if looks:
+            alive.append(sum(int(g.count_nonzero()) for g in grads))
         if problem.clip_grad_norm is not None:
             norms.append(float(torch.nn.utils.clip_grad_norm_(_parameters(setup), problem.clip_grad_norm)))
-        elif want_norm:
-            grads = [p.grad for p in _parameters(setup) if p.grad is not None and not p.grad.is_sparse]
+        elif looks:
             norms.append(float(torch.nn.utils.get_total_norm(grads)))
         return total
 
@@ -136,7 +143,7 @@ def _step(
         call("optimizer.step()", setup.optimizer.step)
     loss, accuracy = first[0]
     clipped = None if problem.clip_grad_norm is None else norms[0] > problem.clip_grad_norm
-    return loss, accuracy, norms[0] if norms else None, clipped
+    return loss, accuracy, norms[0] if norms else None, clipped, alive[0] if alive else None
 
 
 def _parameters(setup: Setup) -> list[torch.nn.Parameter]:

@@ -30,6 +30,7 @@ from etastar.engine.lanes.engine import Group, chunks
 from etastar.engine.lanes.rows import Rows
 from etastar.engine.loop import steady_numerics
 from etastar.problems.digits import digits_cnn, digits_mlp, digits_transformer
+from etastar.problems.quadratic import quadratic
 
 LEARNS = Criterion(accuracy=0.5, uninformed=2.3026)
 
@@ -277,3 +278,17 @@ def test_a_group_of_lanes_closes_its_streams(data):
         group.step()
         streams = list(group._feed._source._streams.values())
     assert len(streams) == 2 and all(s.gi_frame is None for s in streams)
+
+
+def test_a_dead_network_is_decided_early_the_same_in_both_engines_and_a_fitted_one_is_not():
+    problem = digits_cnn(width=4)
+    lanes = [Lane(lr, seed, 120, LEARNS, until) for until in Until for seed in (1, 2) for lr in (0.05, 3.0)]
+    ours = in_order(LaneEngine("convnet", dtype=torch.float64), problem, lanes)
+    loops = in_order(LoopEngine(dtype=torch.float64), problem, lanes)
+    assert [(o.status, o.steps) for o in ours] == [(o.status, o.steps) for o in loops]
+    dead = [o for o in loops if o.status is LaneStatus.DEAD]
+    assert dead and all(o.steps < 120 and o.lane.lr == 3.0 for o in dead)
+    fitted = quadratic(curvatures=[1.0, 1.0], momentum=0.0, lr=1.0)  # at the minimum after one step: every gradient is zero
+    for engine in (LaneEngine("vmap"), LoopEngine()):
+        (outcome,) = in_order(engine, fitted, [Lane(1.0, 1, 150, Criterion(loss=0.1), Until.END)])
+        assert outcome.status is LaneStatus.TRAINED and outcome.steps == 150 and outcome.end_loss == 0

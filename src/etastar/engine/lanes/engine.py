@@ -139,7 +139,8 @@ class Group:
         step = self._watch.step
         rates = self._rates.step(step, self._loss)
         (loss, share), norms, clipped = self._gradient(step)
-        self._watch.add(loss, share, norms, rates, clipped)
+        alive = self._rows.alive() if self._watch.wants_grad_norm() else None
+        self._watch.add(loss, share, norms, rates, clipped, alive)
         with torch.no_grad():
             self._rows.step(rates)
         self._loss = loss.detach().to(device="cpu", dtype=torch.float64) if self._rates.read_losses else None

@@ -193,6 +193,10 @@ class Rows:
         """|g| of every lane, [K]."""
         return torch.linalg.vector_norm(self.grad[:, : self.layout.used], dim=1)
 
+    def alive(self) -> torch.Tensor:
+        """Gradients of every lane that are not exactly zero, [K]."""
+        return self.grad[:, : self.layout.used].count_nonzero(dim=1)
+
     def clip(self, norms: torch.Tensor, max_norm: float) -> None:
         """g *= min(1, max_norm / (|g| + 1e-6)), as `torch.nn.utils.clip_grad_norm_`."""
         self.grad.mul_((max_norm / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from etastar.core.lane import Lane, Until
-from etastar.engine.recorder import GRAD_NORM_EVERY, History, blow_up_loss, meets
+from etastar.engine.recorder import GRAD_NORM_EVERY, History, blow_up_loss, is_dead, meets
 
 LOOK_EVERY = 5
 """Steps between two looks: a decided lane costs at most this many steps more, and a GPU is waited for this rarely."""
@@ -29,7 +29,7 @@ class Watch:
         self._lanes, self._steps_per_epoch = list(lanes), steps_per_epoch
         self._pending: list[tuple[torch.Tensor | None, ...]] = []
         steps, k = max(lane.steps for lane in lanes), len(lanes)
-        self._columns = [np.full((steps, k), np.nan) for _ in range(5)]
+        self._columns = [np.full((steps, k), np.nan) for _ in range(6)]
         self._ends = {lane.steps for lane in lanes}
         self._criterion = lanes[0].criterion
         self._looked = 0
@@ -54,9 +54,10 @@ class Watch:
         grad_norm: torch.Tensor | None,
         lr: torch.Tensor,
         clipped: torch.Tensor | None,
+        alive: torch.Tensor | None,
     ) -> None:
         """One step of all lanes, [K] each, measured before its update. Nothing is waited for."""
-        self._pending.append((loss, accuracy, grad_norm, lr, clipped))
+        self._pending.append((loss, accuracy, grad_norm, lr, clipped, alive))
 
     def due(self) -> bool:
         """Whether it is time to look: every few steps, and at the end of a lane."""
@@ -126,6 +127,8 @@ class Watch:
         stop = min(last, lane.steps)
         failures = np.flatnonzero(broken[: stop - first])
         end = first + int(failures[0]) if len(failures) else stop
+        death = self._death(row, first, end)
+        end = end if death is None else death + 1
         if not self._reached[row]:
             for step in first + np.flatnonzero(below[: end - first]):
                 if self._meets(row, int(step)):
@@ -133,18 +136,31 @@ class Watch:
                     break
         reached = int(self._reached[row])
         if reached and lane.until is Until.SUCCESS:
-            return self._history(row, reached, non_finite=False)
+            return self._history(row, reached)
+        if death is not None:
+            return self._history(row, end, dead=True)
         if len(failures):
             return self._history(row, end + 1, non_finite=True)
-        return self._history(row, stop, non_finite=False) if stop == lane.steps else None
+        return self._history(row, stop) if stop == lane.steps else None
+
+    def _death(self, row: int, first: int, end: int) -> int | None:
+        """The step within [first, end) at which the lane was found dead."""
+        looks = range(first + -first % GRAD_NORM_EVERY, end, GRAD_NORM_EVERY)
+        alive = self._columns[5][:end:GRAD_NORM_EVERY, row].tolist()
+        lane, losses = self._lanes[row], self._columns[0][:end, row].tolist()
+        for step in looks:
+            window = losses[max(step + 1 - lane.criterion.window, 0) : step + 1]
+            if is_dead(lane, losses[0], window, alive[: step // GRAD_NORM_EVERY + 1]):
+                return step
+        return None
 
     def _meets(self, row: int, step: int) -> bool:
         lane, bound = self._lanes[row], float(np.asarray(self._bound)[row])
         span = slice(max(step + 1 - lane.criterion.window, 0), step + 1)
         return meets(lane, bound, self._columns[0][span, row].tolist(), _optional(self._columns[1][span, row]))
 
-    def _history(self, row: int, steps: int, *, non_finite: bool) -> History:
-        loss, accuracy, norm, lr, clipped = (column[:steps, row] for column in self._columns)
+    def _history(self, row: int, steps: int, *, non_finite: bool = False, dead: bool = False) -> History:
+        loss, accuracy, norm, lr, clipped = (column[:steps, row] for column in self._columns[:5])
         return History(
             lane=self._lanes[row],
             steps_per_epoch=self._steps_per_epoch,
@@ -155,6 +171,7 @@ class Watch:
             clipped=[None if c is None else bool(c) for c in _optional(clipped)],
             reached=int(self._reached[row]) or None,
             non_finite=non_finite,
+            dead=dead,
         )
 
 
