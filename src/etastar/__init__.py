@@ -18,14 +18,20 @@ if TYPE_CHECKING:
     from etastar.designs.success_band import SuccessBand
     from etastar.engine.loop import LoopEngine
     from etastar.engine.workers import WorkerEngine
+    from etastar.probes.critical_rate import CriticalRate
+    from etastar.probes.point import Point
+    from etastar.probes.reading import Probe, Reading
+    from etastar.probes.sharpness import Sharpness
     from etastar.records.store import RunStore
     from etastar.reports.page import report
     from etastar.verbs.find import FindAnswer, find
+    from etastar.verbs.probe import ProbeAnswer, probe
     from etastar.verbs.session import Options
 
 _HOME = {
     "Constant": "core.policy",
     "Criterion": "core.lane",
+    "CriticalRate": "probes.critical_rate",
     "Design": "core.design",
     "Estimate": "core.estimate",
     "EtaStar": "designs.eta_star",
@@ -40,18 +46,24 @@ _HOME = {
     "Observation": "core.policy",
     "Options": "verbs.session",
     "Outcome": "core.lane",
+    "Point": "probes.point",
     "Policy": "core.policy",
     "Precision": "designs.eta_star",
+    "Probe": "probes.reading",
+    "ProbeAnswer": "verbs.probe",
     "Problem": "core.problem",
     "ProblemError": "core.errors",
+    "Reading": "probes.reading",
     "RunStore": "records.store",
     "Runs": "core.lane",
+    "Sharpness": "probes.sharpness",
     "Status": "core.estimate",
     "StoreError": "core.errors",
     "SuccessBand": "designs.success_band",
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
     "find": "verbs.find",
+    "probe": "verbs.probe",
     "report": "reports.page",
     "run": "core.design",
 }
@@ -60,6 +72,7 @@ __all__ = [
     "FLAGS",
     "Constant",
     "Criterion",
+    "CriticalRate",
     "Design",
     "Estimate",
     "EtaStar",
@@ -73,12 +86,17 @@ __all__ = [
     "Observation",
     "Options",
     "Outcome",
+    "Point",
     "Policy",
     "Precision",
+    "Probe",
+    "ProbeAnswer",
     "Problem",
     "ProblemError",
+    "Reading",
     "RunStore",
     "Runs",
+    "Sharpness",
     "Status",
     "StoreError",
     "SuccessBand",
@@ -86,6 +104,7 @@ __all__ = [
     "WorkerEngine",
     "__version__",
     "find",
+    "probe",
     "report",
     "run",
 ]
