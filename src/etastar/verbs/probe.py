@@ -73,7 +73,10 @@ class ProbeAnswer:
     seconds: float
 
     def __getitem__(self, name: str) -> Reading:
-        return next(r for r in self.readings if r.name == name)
+        for reading in self.readings:
+            if reading.name == name:
+                return reading
+        raise KeyError(f"no reading {name!r}; there are {', '.join(r.name for r in self.readings)}")
 
     @property
     def ok(self) -> bool:
