@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from etastar.core.estimate import Status
 from etastar.probes.curvature import Refusal
-from etastar.probes.directional import ROUNDING, slope_and_bend
+from etastar.probes.directional import slope_and_bend
 from etastar.probes.edge import ADAM_FAMILY
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
@@ -33,14 +33,14 @@ class AdamOneShot(Probe):
                 f"for Adam and AdamW; the first step of {type(point.optimizer).__name__} is not the gradient's sign"
             )
         g = point.gradient()
-        slope, bend = slope_and_bend(point, -point.multipliers * g.sign(), g)
-        if bend <= 0:
-            return self.refuse("the loss curves downwards along sign(g): no limit", Status.FLAT, n=point.samples)
+        slope, bend, rounding = slope_and_bend(point, -point.multipliers * g.sign(), g)
+        if bend <= rounding:
+            return self.refuse("the loss does not curve upwards along sign(g): no limit", Status.FLAT, n=point.samples)
         value = 2 * slope / bend
         return self.found(
             value,
-            value * (1 - ROUNDING),
-            value * (1 + ROUNDING),
+            2 * slope / (bend + rounding),
+            2 * slope / (bend - rounding),
             n=point.samples,
             method="1 product",
             cost=3,

@@ -25,6 +25,7 @@ class Curvature:
         product: v -> A v, both [dimension].
         dimension: number of parameters.
         dtype, device: of the vectors.
+        gradient: of the loss, where it came with the matrix.
 
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> hessian(x.pow(3).sum(), [x])(torch.tensor([1.0, 0.0]))
@@ -35,6 +36,7 @@ class Curvature:
     dimension: int
     dtype: torch.dtype
     device: torch.device
+    gradient: torch.Tensor | None = None
 
     def __call__(self, vector: torch.Tensor) -> torch.Tensor:
         """A v."""
@@ -75,7 +77,7 @@ def hessian(loss: torch.Tensor, parameters: Sequence[torch.Tensor]) -> Curvature
         parts = unflat(v, parameters)
         return flat(_again(terms, parameters, [parts[i] for i in rows]), parameters)
 
-    return _curvature(product, parameters)
+    return _curvature(product, parameters, flat(gradient, parameters))
 
 
 def gauss_newton(
@@ -111,9 +113,13 @@ def gauss_newton(
     return _curvature(product, parameters)
 
 
-def _curvature(product: Callable[[torch.Tensor], torch.Tensor], parameters: Sequence[torch.Tensor]) -> Curvature:
+def _curvature(
+    product: Callable[[torch.Tensor], torch.Tensor],
+    parameters: Sequence[torch.Tensor],
+    gradient: torch.Tensor | None = None,
+) -> Curvature:
     size = sum(p.numel() for p in parameters)
-    return Curvature(product, size, parameters[0].dtype, parameters[0].device)
+    return Curvature(product, size, parameters[0].dtype, parameters[0].device, gradient)
 
 
 def _gradient(loss: torch.Tensor, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:

@@ -13,8 +13,8 @@ from etastar.probes.first_step import first_direction
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
 
-ROUNDING = 1e-4
-"""Relative; the error stated for a product with one direction in float32."""
+ROUNDING = 256
+"""Of the floating-point type's eps, relative to |Hu| |u|: u'Hu may be small because large parts of it cancel."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class UpdateCurvature(Probe):
 def _directional(
     probe: Probe, point: Point, u: torch.Tensor, g: torch.Tensor, *, plain: bool = False, note: str = ""
 ) -> Reading:
-    slope, bend = slope_and_bend(point, u, g)
+    slope, bend, rounding = slope_and_bend(point, u, g)
     if slope <= 0:
         return probe.refuse("the update does not point downhill here", Status.FLAT, n=point.samples)
-    value, rounding = bend / slope, ROUNDING * abs(bend / slope)
+    value, rounding = bend / slope, rounding / slope
     rate = 2 / value if value > 0 else None
     if plain and type(point.optimizer) is not torch.optim.SGD:
         says, rate = "says nothing about this optimizer's steps", None
@@ -78,8 +78,8 @@ def _directional(
     )
 
 
-def slope_and_bend(point: Point, u: torch.Tensor, g: torch.Tensor) -> tuple[float, float]:
-    """(-u'g, u'Hu), with the product taken of a unit vector so that float32 does not overflow."""
+def slope_and_bend(point: Point, u: torch.Tensor, g: torch.Tensor) -> tuple[float, float, float]:
+    """(-u'g, u'Hu, rounding error of the latter); the product is that of a unit vector, so that nothing overflows."""
     length = float(u.double().norm())
     if length == 0:
         raise Refusal("all gradients are zero: there is no direction to step in")
@@ -87,4 +87,5 @@ def slope_and_bend(point: Point, u: torch.Tensor, g: torch.Tensor) -> tuple[floa
     bent = point.hessian()(unit).double()
     if not torch.isfinite(bent).all():
         raise Refusal("a product with the Hessian is not finite")
-    return -float(u.double() @ g.double()), length**2 * float(bent @ unit.double())
+    error = ROUNDING * torch.finfo(u.dtype).eps * float(bent.norm())
+    return -float(u.double() @ g.double()), length**2 * float(bent @ unit.double()), length**2 * error

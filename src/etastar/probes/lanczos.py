@@ -23,6 +23,10 @@ SAFETY = 20
 """How much smaller than the bound both r^2 / gap and the last growth of the value must be; see docs/log.md, 2026-11-22."""
 
 
+NOISE = 2.0
+"""Length of the random part beside a given start of length 1: with 0.3, digits-mlp settled 4 % below its top eigenvalue."""
+
+
 @dataclass(frozen=True)
 class TopEigenvalue:
     """The largest eigenvalue found.
@@ -122,7 +126,7 @@ def _start(
     length = torch.linalg.vector_norm(start)
     if not 0 < float(length) < math.inf:
         return noise
-    mixed = start.to(noise) / length.to(noise) + 0.3 * noise
+    mixed = start.to(noise) / length.to(noise) + NOISE * noise
     return mixed / torch.linalg.vector_norm(mixed)
 
 

@@ -104,7 +104,11 @@ class Sharpness(_Top):
 
     def read(self, point: Point) -> Reading:
         """Lanczos on the Hessian, begun along the gradient."""
-        return self._read_top(point, point.hessian(), point.gradient(), _why_no_edge(point))
+        matrix = point.hessian()
+        start = point.gradient() if matrix.gradient is None else matrix.gradient
+        if not torch.isfinite(start).all():
+            raise Refusal("the gradient is not finite")
+        return self._read_top(point, matrix, start, _why_no_edge(point))
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class PreconditionedSharpness(_Top):
     name: ClassVar[str] = "lambda1, preconditioned"
     unit: ClassVar[str] = "1 / learning rate"
     meaning: ClassVar[str] = "largest curvature as the optimizer sees it at its first step (P^-1 H)"
-    caveat: ClassVar[str] = "Adam's preconditioner changes within the first steps, and this number with it"
+    caveat: ClassVar[str] = "led by the parameters of smallest gradient; Adam's preconditioner changes at once"
 
     def read(self, point: Point) -> Reading:
         """Lanczos on P^-1/2 H P^-1/2, begun along P^-1/2 gradient."""
