@@ -67,7 +67,7 @@ def largest_eigenvalue(
     A V_k = V_k T_k + beta v_{k+1} e_k'. With T_k s = theta s the residual is r = beta |s_k|; an eigenvalue lies within r of
     theta, and within r^2 / gap where the rest of the spectrum is a gap away. Neither says that it is the LARGEST one,
     and the gap is only seen through Ritz values. So it stops when r, 20 r^2 / gap and 20 x the last growth of theta are all
-    below tolerance x |theta|, after at least 8 products, and the bound it then states is the tolerance.
+    below tolerance x |theta|, after at least 8 products (or 20 r is, after 4). The bound it then states is the tolerance.
 
     Args:
         product: v -> A v for unit vectors [dimension].
@@ -107,7 +107,8 @@ def largest_eigenvalue(
         error = max(ritz.residual, SAFETY * ritz.refined, SAFETY * growth)
         allowed = max(tolerance * abs(ritz.value), floor * ritz.scale)
         exhausted = beta <= floor * ritz.scale or k + 1 == dimension  # an invariant subspace: what it holds is exact
-        converged = error <= allowed and k + 1 >= FEWEST_PRODUCTS
+        tiny = SAFETY * ritz.residual <= allowed and k + 1 >= FEWEST_PRODUCTS // 2
+        converged = tiny or (error <= allowed and k + 1 >= FEWEST_PRODUCTS)
         if converged or exhausted or k + 1 >= max_products:
             vector = basis[: k + 1].mT @ torch.as_tensor(ritz.vector, dtype=dtype, device=device)
             bound = floor * ritz.scale if exhausted else allowed if converged else max(ritz.residual, SAFETY * growth)
