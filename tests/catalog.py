@@ -8,7 +8,12 @@ from math import inf
 import torch
 from torch import nn
 
-from etastar import Constant, Policy
+from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
+from etastar.probes.adam_one_shot import AdamOneShot
+from etastar.probes.directional import GradientCurvature, UpdateCurvature
+from etastar.probes.noise_scale import NoiseScale
+from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness
+from etastar.probes.update_ratios import UpdateRatios
 
 
 class SignDescent(torch.optim.Optimizer):
@@ -129,9 +134,23 @@ ELEMENTWISE = {
 }  # fmt: skip
 """name -> factory. Every elementwise optimizer of torch.optim, in the settings that change its formula."""
 
+PROBES: dict[str, Probe] = {
+    "lambda1": Sharpness(),
+    "lambda1, Gauss-Newton": GaussNewtonSharpness(),
+    "lambda1, preconditioned": PreconditionedSharpness(),
+    "curvature along gradient": GradientCurvature(),
+    "curvature along update": UpdateCurvature(),
+    "eta_c": CriticalRate(),
+    "Adam one-shot": AdamOneShot(),
+    "noise scale": NoiseScale(),
+    "update ratio": UpdateRatios(),
+}
+"""name -> probe. Each must read any problem, or say why not, and leave no trace."""
+
 PUBLIC_NAMES = [
-    "Constant", "Criterion", "Design", "Estimate", "EtaStar", "EtastarError", "FLAGS", "FindAnswer", "Lane", "LaneEngine",
-    "LaneStatus", "LoopEngine", "MissingExtra", "NoAnswer", "Observation", "Options", "Outcome", "Policy", "Precision",
-    "Problem", "ProblemError", "RunStore", "Runs", "SequentialEngine", "Status", "StoreError", "SuccessBand", "Until",
-    "WorkerEngine", "__version__", "find", "report", "run",
+    "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtastarError", "FLAGS", "FindAnswer",
+    "Lane", "LaneEngine", "LaneStatus", "LoopEngine", "MissingExtra", "NoAnswer", "Observation", "Options", "Outcome",
+    "Point", "Policy", "Precision", "Probe", "ProbeAnswer", "Problem", "ProblemError", "Reading", "RunStore", "Runs",
+    "SequentialEngine", "Sharpness", "Status", "StoreError", "SuccessBand", "Until", "WorkerEngine", "__version__",
+    "find", "probe", "report", "run",
 ]  # fmt: skip

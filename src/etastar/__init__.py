@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from etastar.engine.loop import LoopEngine
     from etastar.engine.sequential import SequentialEngine
     from etastar.engine.workers import WorkerEngine
+    from etastar.probes.critical_rate import CriticalRate
+    from etastar.probes.point import Point
+    from etastar.probes.reading import Probe, Reading
+    from etastar.probes.sharpness import Sharpness
     from etastar.records.store import RunStore
     from etastar.reports.page import report
     from etastar.verbs.find import FindAnswer, find
+    from etastar.verbs.probe import ProbeAnswer, probe
     from etastar.verbs.session import Options
 
 _HOME = {
     "Constant": "core.policy",
     "Criterion": "core.lane",
+    "CriticalRate": "probes.critical_rate",
     "Design": "core.design",
     "Estimate": "core.estimate",
     "EtaStar": "designs.eta_star",
@@ -43,19 +49,25 @@ _HOME = {
     "Observation": "core.policy",
     "Options": "verbs.session",
     "Outcome": "core.lane",
+    "Point": "probes.point",
     "Policy": "core.policy",
     "Precision": "designs.eta_star",
+    "Probe": "probes.reading",
+    "ProbeAnswer": "verbs.probe",
     "Problem": "core.problem",
     "ProblemError": "core.errors",
+    "Reading": "probes.reading",
     "RunStore": "records.store",
     "Runs": "core.lane",
     "SequentialEngine": "engine.sequential",
+    "Sharpness": "probes.sharpness",
     "Status": "core.estimate",
     "StoreError": "core.errors",
     "SuccessBand": "designs.success_band",
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
     "find": "verbs.find",
+    "probe": "verbs.probe",
     "report": "reports.page",
     "run": "core.design",
 }
@@ -64,6 +76,7 @@ __all__ = [
     "FLAGS",
     "Constant",
     "Criterion",
+    "CriticalRate",
     "Design",
     "Estimate",
     "EtaStar",
@@ -78,13 +91,18 @@ __all__ = [
     "Observation",
     "Options",
     "Outcome",
+    "Point",
     "Policy",
     "Precision",
+    "Probe",
+    "ProbeAnswer",
     "Problem",
     "ProblemError",
+    "Reading",
     "RunStore",
     "Runs",
     "SequentialEngine",
+    "Sharpness",
     "Status",
     "StoreError",
     "SuccessBand",
@@ -92,6 +110,7 @@ __all__ = [
     "WorkerEngine",
     "__version__",
     "find",
+    "probe",
     "report",
     "run",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,28 @@ def test_the_recorded_scale_rows_are_what_the_readme_says():
     scale = rows("scale")
     assert len(scale) == 8 and all(r["overlap"] for r in scale)
     assert max(abs(r["value"] / r["expected"] - 1) for r in scale) <= 0.095
+
+
+def test_the_recorded_sharpness_rows_are_what_the_readme_says():
+    found: dict[tuple[str, str], list[dict]] = {}
+    for row in rows("sharpness"):
+        found.setdefault((row["case"], row["tool"]), []).append(row)
+    networks = [case for case, tool in found if tool == "etastar 1e-3" and not case.startswith("planted")]
+    assert len(networks) == 6
+
+    def ratios(tool: str) -> list[float]:
+        pairs = [zip(found[case, tool], found[case, "etastar 1e-3"], strict=True) for case in networks]
+        return [statistics.median(a["seconds"] / b["seconds"] for a, b in pair) for pair in pairs]
+
+    readme = (ROOT / "README.md").read_text()
+    hessian, eigsh = ratios("PyHessian 1e-3"), ratios("curvlinops + eigsh 1e-3")
+    assert f"PyHessian {min(hessian):.1f} - {max(hessian):.1f} x, curvlinops {min(eigsh):.1f} - {max(eigsh):.1f} x" in readme
+    assert max(statistics.median(r["error"] for r in found[case, "etastar 1e-3"]) for case in networks) <= 2e-6
+    theirs = [statistics.median(r["error"] for r in found[case, "PyHessian 1e-3"]) for case in networks]
+    assert f"{min(theirs):.0e} - {max(theirs):.0e}".replace("e-0", "e-") in readme
+    planted = {tool: values for (case, tool), values in found.items() if case.startswith("planted")}
+    assert all(abs(r["value"] / 3 - 1) <= 1e-4 for r in planted["etastar 1e-3"])
+    assert all(r["value"] < -48 for r in planted["PyHessian 1e-3"])
 
 
 @pytest.mark.slow

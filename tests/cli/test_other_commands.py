@@ -16,9 +16,10 @@ from cli_harness import Cli
 Script = Callable[..., Path]
 
 HELP = {
-    "": ["find", "doctor", "problems", "runs", "learning rates"],
+    "": ["find", "probe", "doctor", "problems", "runs", "learning rates"],
     "find": ["PROBLEM", "--set", "--steps", "--schedule", "--optimizer", "--threshold", "--effort", "--seed", "--workers",
              "--device", "--engine", "--max-seconds", "--store", "--report", "--json", "--quiet"],
+    "probe": ["PROBLEM", "--set", "--optimizer", "--samples", "--seed", "--device", "--float64", "--json", "--quiet"],
     "doctor": ["PROBLEM", "--set", "--device", "--json"],
     "problems": ["--json"],
     "runs": ["--store", "--json"],

@@ -50,6 +50,8 @@ ReportOption = Annotated[Path | None, typer.Option(help="Write an HTML page and 
 JsonOption = Annotated[
     str | None, typer.Option("--json", help="Write the answer as JSON to this file; - for standard output.")
 ]
+SamplesOption = Annotated[int, typer.Option(help="Training samples to probe with (or all in one epoch).")]
+Float64Option = Annotated[bool, typer.Option("--float64", help="Compute in double precision.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON).")]
 
 
@@ -125,6 +127,33 @@ def doctor(
     diagnosis = examine(_load(problem, settings, steps, schedule, optimizer, threshold), device=device)
     write_json(json, diagnosis.to_json())
     console.show_diagnosis(diagnosis)
+
+
+@app.command()
+def probe(
+    problem: ProblemArgument,
+    settings: SetOption = "",
+    optimizer: OptimizerOption = None,
+    samples: SamplesOption = 512,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    float64: Float64Option = False,
+    json: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Read curvature, critical rate and gradient noise at initialisation; nothing is trained."""
+    from etastar.cli.output import Console, write_json
+    from etastar.verbs.probe import probe as read
+
+    _check_outputs(json, None)
+    console = Console(quiet=quiet, json_on_stdout=json == "-")
+    chosen = _load(problem, settings, None, None, optimizer, None)
+    import torch
+
+    answer = read(chosen, seed=seed, samples=samples, device=device, dtype=torch.float64 if float64 else None)
+    write_json(json, answer.to_json())
+    console.show_probe(answer)
+    raise typer.Exit(EXIT_ANSWERED if answer.ok else EXIT_NO_ANSWER)
 
 
 @app.command()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from etastar.core.lane import Outcome
     from etastar.verbs.doctor import Diagnosis
     from etastar.verbs.find import FindAnswer
+    from etastar.verbs.probe import ProbeAnswer
 
 
 def write_json(target: str | None, content: dict[str, Any]) -> None:
@@ -96,6 +97,24 @@ class Console:
             table.add_row(marks[finding.level], finding.topic, finding.sentence)
         self._out.print(table)
 
+    def show_probe(self, answer: ProbeAnswer) -> None:
+        """The verdict, one row per reading, the convention, and what the numbers are not."""
+        from etastar.verbs.probe import NOT_ETA_STAR
+
+        self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
+        if not answer.ok:
+            return
+        self._out.print(_probe_table(answer))
+        for reading in answer.readings:
+            if not reading.ok:
+                self._out.print(f"  no {reading.name}: {reading.estimate.reason}", markup=False)
+        self._out.print(
+            f"  loss: {answer.loss}; {answer.optimizer}, {answer.parameters:,} parameters, {answer.samples} samples, "
+            f"seed {answer.seed}, {answer.dtype} on {answer.device}, {answer.seconds:.1f} s",
+            markup=False,
+        )
+        self._out.print(f"  {NOT_ETA_STAR}", markup=False)
+
     def show_problems(self, rows: Sequence[dict[str, str]]) -> None:
         """The ready-made problems."""
         table = _table(None, ("problem", "what it is"))
@@ -123,6 +142,27 @@ def _table(title: str | None, columns: Sequence[str]) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def _probe_table(answer: ProbeAnswer) -> Table:
+    table = _table(None, ("", "value", "error bound", "n", "rate", "what it says"))
+    for r in answer.readings:
+        e = r.estimate
+        if e.value is None or e.low is None or e.high is None:
+            continue
+        table.add_row(r.name, f"{e.value:.3g}", _bound(e), str(e.n), f"{r.rate:.3g}" if r.rate else "", r.says)
+    return table
+
+
+def _bound(e: Estimate) -> str:
+    """An error that is the same on both sides as a percentage, an interval as it is."""
+    assert e.value is not None and e.low is not None and e.high is not None
+    below, above = e.value - e.low, e.high - e.value
+    if below == above == 0:
+        return ""
+    if e.value and abs(above - below) <= 1e-3 * above:
+        return f"+- {100 * above / abs(e.value):.2g} %"
+    return f"{e.low:.3g} .. {e.high:.3g}"
 
 
 def _find_table(answer: FindAnswer) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import torch
 from etastar.core.data import Batch, check_finite, stream
 from etastar.core.errors import ProblemError
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
+from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.policy import Observation
 from etastar.core.problem import Problem
@@ -199,26 +200,3 @@ def _number(value: Any) -> float:
         return float(value.detach() if isinstance(value, torch.Tensor) else value)
     except (TypeError, ValueError, RuntimeError):
         raise ProblemError(f"report() got a {type(value).__name__}; expected a number or a scalar tensor") from None
-
-
-@contextmanager
-def steady_numerics() -> Iterator[None]:
-    """One thread, denormals flushed, no TF32: the same numbers in this process, a worker and tomorrow. Put back after.
-
-    Denormals make matrix products up to 78x slower, and dying networks are full of them.
-    """
-    threads, flushed = torch.get_num_threads(), _denormals_are_flushed()
-    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(flushed)
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
-
-
-def _denormals_are_flushed() -> bool:
-    return float(torch.tensor([1e-310], dtype=torch.float64) * 1.0) == 0.0

@@ -1,0 +1,1 @@
+"""What a network says about its learning rate before it is trained: curvature, critical rate, noise, update size."""

@@ -1,0 +1,50 @@
+"""The point where a training would start: a problem's fresh model on its first samples."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from etastar.core.errors import ProblemError
+from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed
+from etastar.core.setup import check_fresh_storage, set_up, to
+from etastar.probes.point import Point
+from etastar.probes.samples import draw
+
+
+def starting_point(
+    problem: Problem,
+    seed: int,
+    *,
+    samples: int = 512,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Point:
+    """The model that `seed` initialises, the optimizer, and the first `samples` training samples of `seed`.
+
+    Call inside `isolated_randomness()`.
+
+    Raises:
+        ProblemError: the problem cannot be trained, has no parts (`from_loop`), or starts at a loss that is not finite.
+    """
+    if problem.batches is None:
+        raise ProblemError("a training loop of your own has no parts to probe; make a Problem of model, loss and data")
+    check_fresh_storage(problem)
+    lane = derive_seed(seed, "probe")
+    batch = draw(problem.batches, lane, samples)
+    setup = set_up(problem, lane, device=device, dtype=dtype, example=batch)
+    point = Point(
+        model=setup.model,
+        optimizer=setup.optimizer,
+        batch=to(batch, device, dtype),
+        loss=problem.loss,
+        loss_fn=problem.loss_fn,
+        clip_grad_norm=problem.clip_grad_norm,
+        seed=lane,
+    )
+    loss = point.value()
+    if not math.isfinite(loss):
+        raise ProblemError(f"the loss at initialisation is {loss}; expected a finite number: check data and model")
+    return point

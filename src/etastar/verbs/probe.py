@@ -1,0 +1,226 @@
+"""`probe`: what a network says about its learning rate before any training: curvature, critical rate, noise."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from etastar.core.errors import ProblemError
+from etastar.core.numerics import steady_numerics
+from etastar.core.problem import Problem
+from etastar.core.randomness import isolated_randomness
+from etastar.probes.adam_one_shot import AdamOneShot
+from etastar.probes.convention import convention
+from etastar.probes.critical_rate import CriticalRate
+from etastar.probes.directional import GradientCurvature, UpdateCurvature
+from etastar.probes.noise_scale import NoiseScale
+from etastar.probes.point import Point
+from etastar.probes.reading import Probe, Reading
+from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness, Sharpness
+from etastar.probes.start import starting_point
+from etastar.probes.update_ratios import UpdateRatios
+from etastar.verbs.session import Options
+from etastar.version import __version__
+
+SAMPLES = 512
+TOLERANCE = 1e-2
+NOT_ETA_STAR = (
+    "None of these is eta*: each describes one step at initialisation, and sharpness changes many-fold in the next steps. "
+    "eta* was seen between 1/25 and 50 times the edge; only short trainings measure it: etastar find"
+)
+OWN_LOOP = "a training loop of your own: etastar sees its losses only, not its model, loss and data"
+
+
+@dataclass(frozen=True)
+class YourRate:
+    """The rate in use, judged: `verdict` is below-the-edge, below-eta_c, above-eta_c or unknown."""
+
+    lr: float
+    of_edge: float | None
+    of_eta_c: float | None
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ProbeAnswer:
+    """What `probe` read; `answer["lambda1"]` is one reading.
+
+    Args:
+        problem: its title.
+        readings: one per probe, also those that do not apply.
+        yours: the rate in use, relative to the edge of stability and to eta_c; None if it is not known.
+        loss: the loss and its reduction over samples.
+        optimizer: its class.
+        samples, parameters: numbers of them.
+        seed, device, dtype: of the measurement.
+        seconds: wall time.
+    """
+
+    problem: str
+    readings: tuple[Reading, ...]
+    yours: YourRate | None
+    loss: str
+    optimizer: str
+    samples: int
+    parameters: int
+    seed: int
+    device: str
+    dtype: str
+    seconds: float
+
+    def __getitem__(self, name: str) -> Reading:
+        for reading in self.readings:
+            if reading.name == name:
+                return reading
+        raise KeyError(f"no reading {name!r}; there are {', '.join(r.name for r in self.readings)}")
+
+    @property
+    def ok(self) -> bool:
+        """Whether any reading has a value."""
+        return any(r.ok for r in self.readings)
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line."""
+        if not self.ok:
+            return f"no reading: {self.readings[0].estimate.reason}"
+        sharpness = self["lambda1"]
+        text = f"lambda1 = {sharpness.value:.3g} ({self.loss}, n = {self.samples})" if sharpness.ok else "no lambda1"
+        return f"{text}; {self.yours.sentence}" if self.yours else text
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready; the schema is cli/probe.schema.json."""
+        return {
+            "etastar": __version__,
+            "command": "probe",
+            "problem": self.problem,
+            "summary": self.summary,
+            "readings": [r.to_json() for r in self.readings],
+            "yours": None if self.yours is None else vars(self.yours),
+            "loss": self.loss,
+            "not": NOT_ETA_STAR,
+            "optimizer": self.optimizer,
+            "samples": self.samples,
+            "parameters": self.parameters,
+            "seed": self.seed,
+            "device": self.device,
+            "dtype": self.dtype,
+            "seconds": self.seconds,
+        }
+
+
+def probe(
+    problem: Problem,
+    *,
+    seed: int | None = None,
+    samples: int = SAMPLES,
+    tolerance: float = TOLERANCE,
+    device: str = "auto",
+    dtype: torch.dtype | None = None,
+) -> ProbeAnswer:
+    """Read every probe at the initialisation of `seed`, on the first `samples` training samples; nothing is trained.
+
+    Args:
+        problem: what to probe; the caller's objects and random state are as before.
+        seed: None: the problem's own.
+        samples: training samples, or all there are in one epoch.
+        tolerance: relative error of the eigenvalues. The sampling error of 512 samples is larger than 1e-2.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        dtype: float64 for comparisons; None: the model's own.
+
+    Raises:
+        ProblemError: the problem or an argument cannot be used.
+    """
+    started = time.monotonic()
+    seed = problem.seed if seed is None else seed
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ProblemError(f"seed is {seed!r}; expected an integer")
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise ProblemError(f"samples is {samples!r}; expected an integer >= 1")
+    if dtype is not None and dtype not in (torch.float32, torch.float64):
+        raise ProblemError(f"dtype is {dtype!r}; expected torch.float32 or torch.float64")
+    place = Options(device=device).device
+    probes = all_probes(tolerance)
+    if problem.loop is not None:
+        return _of_loop(problem, probes, seed, place)
+    if place.startswith("cuda"):
+        torch.cuda.init()  # before random state is saved, so that CUDA's is, too
+    with isolated_randomness(), steady_numerics():
+        point = starting_point(problem, seed, samples=samples, device=place, dtype=dtype)
+        loss = convention(point)
+    readings = _read_all(point, probes)
+    return ProbeAnswer(
+        problem=problem.title,
+        readings=readings,
+        yours=_judge(point.lr, {r.name: r for r in readings}),
+        loss=loss,
+        optimizer=type(point.optimizer).__name__,
+        samples=point.samples,
+        parameters=sum(p.numel() for p in point.parameters),
+        seed=seed,
+        device=place,
+        dtype=str(point.parameters[0].dtype).removeprefix("torch."),
+        seconds=time.monotonic() - started,
+    )
+
+
+def all_probes(tolerance: float = TOLERANCE) -> tuple[Probe, ...]:
+    """Every probe, in the order of a reader."""
+    return (
+        Sharpness(tolerance),
+        GaussNewtonSharpness(tolerance),
+        PreconditionedSharpness(tolerance),
+        GradientCurvature(),
+        UpdateCurvature(),
+        CriticalRate(),
+        AdamOneShot(),
+        NoiseScale(),
+        UpdateRatios(),
+    )
+
+
+def _read_all(point: Point, probes: tuple[Probe, ...]) -> tuple[Reading, ...]:
+    readings: list[Reading] = []
+    for each in probes:
+        if isinstance(each, CriticalRate):  # the prediction has just been read: begin there
+            predicted = next(r.rate for r in readings if r.name == UpdateCurvature.name)
+            each = CriticalRate(guess=predicted or point.lr)
+        readings.append(each(point))
+    return tuple(readings)
+
+
+def _judge(lr: float, readings: dict[str, Reading]) -> YourRate:
+    edge = readings[Sharpness.name].rate or readings[PreconditionedSharpness.name].rate
+    eta_c = readings[CriticalRate.name]
+    ratios = {"the edge": edge, "eta_c": eta_c.value}
+    known = [f"{lr / rate:.2g} of {name} ({rate:.3g})" for name, rate in ratios.items() if rate]
+    if not known:
+        return YourRate(lr, None, None, "unknown", f"your {lr:.3g} cannot be judged: neither an edge nor eta_c was found")
+    if eta_c.value and lr > eta_c.value:
+        verdict, text = "above-eta_c", "the first step on these samples raises the loss"
+    elif edge and lr > edge:
+        verdict, text = "below-eta_c", "beyond the quadratic edge, which networks often survive"
+    else:
+        verdict, text = "below-the-edge" if edge else "below-eta_c", "the first step is safe; later ones may not be"
+    of = lambda rate: lr / rate if rate else None
+    return YourRate(lr, of(edge), of(eta_c.value), verdict, f"your {lr:.3g} is {' and '.join(known)}: {text}")
+
+
+def _of_loop(problem: Problem, probes: tuple[Probe, ...], seed: int, device: str) -> ProbeAnswer:
+    return ProbeAnswer(
+        problem=problem.title,
+        readings=tuple(each.refuse(OWN_LOOP) for each in probes),
+        yours=None,
+        loss="",
+        optimizer=problem.loop_optimizer or "",
+        samples=0,
+        parameters=0,
+        seed=seed,
+        device=device,
+        dtype="",
+        seconds=0.0,
+    )
