@@ -339,9 +339,10 @@ def _bisection_rows(config: dict[str, Any]) -> Iterator[Row]:
 
 
 def _bisection_summary(rows: list[Row]) -> str:
-    spread = lambda key, form: (  # noqa: E731
-        f"{statistics.median(r[key] for r in rows):{form}} ({min(r[key] for r in rows):{form}} .. {max(r[key] for r in rows):{form}})"
-    )
+    def spread(key: str, form: str) -> str:
+        values = [r[key] for r in rows]
+        return f"{statistics.median(values):{form}} ({min(values):{form}} .. {max(values):{form}})"
+
     ours = ["etastar", spread("value", ".3g"), spread("half_width", ".1%"), spread("lanes", ".0f")]
     hand = ["bisection by hand", *(spread(f"hand_{key}", form) for key, form in (("value", ".3g"), ("half_width", ".1%")))]
     lines = [

@@ -43,7 +43,7 @@ class Precision:
     half_width: float = 0.10
     max_runs: int = 48
     min_runs: int = 16
-    batch: int = 8
+    batch: int = 16
     scan_seeds: int = 2
     level: float = 0.9
 

@@ -32,6 +32,8 @@ CHUNKS = {"cpu": (8, 32, 64), "cuda": (64, 256, 512)}
 """Lanes per chunk to try, as long as more are faster."""
 FEWER = 2
 """Tried where eight lanes are not faster than one after the other: large layers outgrow the cache at once."""
+FAR_FASTER = 3
+"""How many times faster than the loop a kernel must be for the tuned loop not to be tried."""
 BETTER = 0.95
 """A larger chunk must take less than this share of the time per lane."""
 
@@ -102,6 +104,7 @@ def choose(
     engine: str = "auto",
     device: str = "cpu",
     reproducible: bool = True,
+    loop_seconds: float = 0.0,
     at_most: int = 512,
     processes: int = 1,
 ) -> Choice:
@@ -110,6 +113,7 @@ def choose(
     Args:
         engine: "auto", or the one asked for; its chunk is chosen all the same.
         reproducible: whether the loop gave the same losses twice.
+        loop_seconds: of a step of the loop, where it is known; what is far faster is not compared any further.
         at_most: lanes that will be asked for at once.
         processes: worker processes that share the memory.
 
@@ -124,7 +128,7 @@ def choose(
             raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
         return Choice("loop")
     with isolated_randomness():
-        trial = _Trial(problem, criterion, device, at_most, processes)
+        trial = _Trial(problem, criterion, device, at_most, processes, loop_seconds)
         if engine == "sequential":
             why = trial.why_not(engine)
             if why is not None:
@@ -135,8 +139,8 @@ def choose(
             why = trial.why_not(kernel)
             if why is None:
                 best = trial.best_chunk(kernel)
-                if engine != "auto":
-                    return best
+                if engine != "auto" or (best.seconds_per_step or 0) < loop_seconds / FAR_FASTER:
+                    return best._with(refused, trial.times)
                 return min(best, trial.one_by_one(), key=lambda choice: choice.seconds_per_step or math.inf)._with(
                     refused, trial.times
                 )
@@ -149,7 +153,16 @@ def choose(
 class _Trial:
     """Short trainings of one problem under several engines."""
 
-    def __init__(self, problem: Problem, criterion: Criterion, device: str, at_most: int, processes: int) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        criterion: Criterion,
+        device: str,
+        at_most: int,
+        processes: int,
+        loop_seconds: float,
+    ) -> None:
+        self._loop_seconds = loop_seconds
         self.times: list[tuple[str, float]] = []
         self._criterion, self._device = criterion, device
         self._problem = problem.but(valid=self._small_valid(problem)) if problem.valid is not None else problem
@@ -181,7 +194,8 @@ class _Trial:
         """The fastest number of lanes at a time."""
         sizes = [size for size in CHUNKS["cuda" if self._device.startswith("cuda") else "cpu"] if size <= self._most]
         best = Choice(kernel, first := (sizes or [self._most])[0], self._time_lanes(kernel, first))
-        if (best.seconds_per_step or 0) > BETTER * self._alone():
+        far_faster = (best.seconds_per_step or 0) < self._loop_seconds / FAR_FASTER
+        if not far_faster and (best.seconds_per_step or 0) > BETTER * self._alone():
             fewer = Choice(kernel, FEWER, self._time_lanes(kernel, FEWER)) if first > FEWER else best
             return min(best, fewer, key=lambda choice: choice.seconds_per_step or math.inf)
         for size in sizes[1:]:

@@ -164,6 +164,7 @@ def _choice(problem: Problem, facts: Preflight, options: Options, store: RunStor
         engine=options.engine,
         device=options.device,
         reproducible=facts.reproducible,
+        loop_seconds=facts.seconds_per_step,
         at_most=lanes,
         processes=options.workers or os.cpu_count() or 1,
     )

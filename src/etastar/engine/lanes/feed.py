@@ -43,13 +43,13 @@ class Feed:
 
     def next(self, step: int, part: int = 0) -> Batch:
         """The batches of this step (and part of an accumulated step)."""
-        distinct = list(dict.fromkeys(self._seeds))
-        lane_of = torch.tensor([distinct.index(seed) for seed in self._seeds])
-        return self._move(self._source.read(distinct, lane_of, step, part))
+        return self._move(self._source.read(self._seeds, step, part))
 
     def keep(self, index: Sequence[int]) -> None:
         """Drop all lanes but these."""
         self._seeds = [self._seeds[i] for i in index]
+        if isinstance(self._source, _Tensors):
+            self._source.keep(index)
 
     def close(self) -> None:
         """End the streams."""
@@ -64,18 +64,24 @@ class _Tensors:
 
     def __init__(self, batches: IndexedBatches, data: Batch) -> None:
         self._batches, self._data = batches, data
-        self._epoch, self._position = -1, 0
-        self._orders: dict[int, list[torch.Tensor]] = {}
+        self._epoch = 0
+        self._left: list[torch.Tensor] = []
+        """Sample indices [K, B] of every batch left in this epoch, the next one last."""
 
-    def read(self, seeds: list[int], lane_of: torch.Tensor, step: int, part: int) -> Batch:
+    def read(self, seeds: list[int], step: int, part: int) -> Batch:
         """[K, B, ...]; reading goes on where the last call ended."""
-        if self._epoch < 0 or self._position == len(self._orders[seeds[0]]):
-            self._epoch, self._position = self._epoch + 1, 0
-            self._orders = {seed: self._batches.order(seed, self._epoch) for seed in seeds}
-        rows = torch.stack([self._orders[seed][self._position] for seed in seeds])[lane_of]
-        self._position += 1
+        if not self._left:
+            orders = {seed: self._batches.order(seed, self._epoch) for seed in dict.fromkeys(seeds)}
+            batches = zip(*(orders[seed] for seed in seeds), strict=True)
+            self._left = [torch.stack(same) for same in batches][::-1]
+            self._epoch += 1
+        rows = self._left.pop()
         flat = rows.flatten()
         return map_tensors(lambda t: t.index_select(0, flat.to(t.device)).unflatten(0, rows.shape), self._data)
+
+    def keep(self, index: Sequence[int]) -> None:
+        """Drop all lanes but these."""
+        self._left = [rows[list(index)] for rows in self._left]
 
 
 class _Streams:
@@ -85,16 +91,16 @@ class _Streams:
         self._batches, self._stack = batches, stack
         self._streams: dict[int, Any] = {}
 
-    def read(self, seeds: list[int], lane_of: torch.Tensor, step: int, part: int) -> Batch:
+    def read(self, seeds: list[int], step: int, part: int) -> Batch:
         """[K, B, ...]."""
-        own = []
-        for seed in seeds:
+        own: dict[int, Batch] = {}
+        for seed in dict.fromkeys(seeds):
             if seed not in self._streams:
                 self._streams[seed] = self._stack.enter_context(closing(stream(self._batches, seed)))
             batch = next_batch(self._streams[seed], seed, step, part)
             check_finite(batch, f"a training batch (step {step})")
-            own.append(batch)
-        return _stacked([own[i] for i in lane_of.tolist()])
+            own[seed] = batch
+        return _stacked([own[seed] for seed in seeds])
 
 
 def _stacked(batches: list[Batch]) -> Batch:

@@ -29,11 +29,14 @@ class Rates:
         for policy, rows in members.items():
             lr = torch.tensor([lanes[row].lr for row in rows], dtype=torch.float64)
             self._groups.append((policy, torch.tensor(rows), policy.init(lr)))
+        self._constant: torch.Tensor | None = None
         self.read_losses = any(not isinstance(policy, Constant) for policy in members)
         """Whether a policy may read losses: on a GPU, that waits for every step."""
 
     def step(self, step: int, loss: torch.Tensor | None) -> torch.Tensor:
         """The rate of every lane for this step, float64 [K]; `loss` is that of the step before."""
+        if self._constant is not None:
+            return self._constant
         rates = torch.empty(self._lanes, dtype=torch.float64)
         groups = []
         for policy, rows, state in self._groups:
@@ -45,6 +48,7 @@ class Rates:
             rates[rows] = lr
             groups.append((policy, rows, state))
         self._groups = groups
+        self._constant = None if self.read_losses else rates
         return rates
 
     def keep(self, index: torch.Tensor) -> None:
@@ -60,3 +64,4 @@ class Rates:
             only = lambda t, kept=kept, size=size: t[kept] if t.dim() and len(t) == size else t
             groups.append((policy, position[rows[kept]], map_tensors(only, state)))
         self._groups, self._lanes = groups, len(index)
+        self._constant = None

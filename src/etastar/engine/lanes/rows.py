@@ -132,6 +132,9 @@ class Rows:
     """Leaves for autograd, one per parameter, [K, *shape]: they share memory with `params`."""
     grad_views: list[torch.Tensor] = field(init=False)
     """Where each parameter's gradient goes, [K, *shape]."""
+    _lr: torch.Tensor | None = field(init=False, default=None)
+    _steady: dict[int, list[torch.Tensor]] = field(init=False, default_factory=dict)
+    """Coefficients of steady groups for these very rates."""
 
     def __post_init__(self) -> None:
         self._make_views()
@@ -207,12 +210,17 @@ class Rows:
         Args:
             lr: float64 [K], on the CPU.
         """
-        for group, slots in zip(self.layout.groups, self.state, strict=True):
+        if lr is not self._lr:
+            self._lr, self._steady = lr, {}
+        for index, (group, slots) in enumerate(zip(self.layout.groups, self.state, strict=True)):
             columns = slice(group.start, group.stop)
-            own = group.lr(lr)
             if self.t == 0:
-                group.rule.start(slots, own)
-            coefficients = self._columns(group.rule.coefficients(self.t + 1, own))
+                group.rule.start(slots, group.lr(lr))
+            coefficients = self._steady.get(index)
+            if coefficients is None:
+                coefficients = self._columns(group.rule.coefficients(self.t + 1, group.lr(lr)))
+                if group.rule.steady:
+                    self._steady[index] = coefficients
             group.rule.update(self.params[:, columns], self.grad[:, columns], slots, coefficients)
         self.t += 1
 

@@ -36,6 +36,11 @@ class Rule:
         """Names of the optimizer's state, one number per parameter; zero at the start."""
         return ()
 
+    @property
+    def steady(self) -> bool:
+        """Whether the coefficients depend on the rates alone, and not on the step."""
+        return False
+
     def start(self, state: Slots, lr: Tensor) -> None:
         """Fill slots that do not start at zero; `lr` is [K]."""
 
@@ -67,6 +72,11 @@ class SGD(Rule):
     def slots(self) -> tuple[str, ...]:
         """Its state."""
         return ("momentum_buffer",) if self.settings["momentum"] != 0 else ()
+
+    @property
+    def steady(self) -> bool:
+        """See `Rule`."""
+        return not self.settings["dampening"]
 
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """The weight of the gradient in the buffer (1 at the first step), and -lr."""
@@ -234,6 +244,11 @@ class RMSprop(Rule):
             *(("momentum_buffer",) if self.settings["momentum"] > 0 else ()),
         )
 
+    @property
+    def steady(self) -> bool:
+        """See `Rule`."""
+        return True
+
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """-lr."""
         return (-lr,)
@@ -286,6 +301,11 @@ class Adadelta(Rule):
         """Its state."""
         return ("square_avg", "acc_delta")
 
+    @property
+    def steady(self) -> bool:
+        """See `Rule`."""
+        return True
+
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """-lr."""
         return (-lr,)
@@ -312,6 +332,11 @@ class Rprop(Rule):
         """All step sizes start at the rate."""
         step_size = state["step_size"]
         step_size.copy_(lr.to(step_size).unsqueeze(1).expand_as(step_size))
+
+    @property
+    def steady(self) -> bool:
+        """See `Rule`."""
+        return True
 
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """None: the rate matters at the first step only."""
