@@ -23,6 +23,8 @@ from etastar.designs.success_band import CurvePoint, RateCount, SuccessBand, cou
 SCAN_STEP = 0.5
 SCAN_REACH = 3.0
 EXTENSIONS = 4
+FIRST_EXTENSION = 1.0
+"""Decades by which a scan that was centred by a probe is widened first."""
 WIDE = 0.25
 """10-90 % width in decades beyond which the answer is flagged: real networks have 0.14-0.23 as a rule, 0.44 at most."""
 
@@ -43,7 +45,7 @@ class Precision:
     half_width: float = 0.10
     max_runs: int = 48
     min_runs: int = 16
-    batch: int = 16
+    batch: int = 12
     scan_seeds: int = 2
     level: float = 0.9
 
@@ -55,7 +57,7 @@ class EtaStar:
     Args:
         criterion: when a lane has started to train.
         steps: steps a lane has for it.
-        around: the scan covers three decades on either side of it; the rate in use today is a good choice.
+        around: the scan is centred here; the rate in use today is a good choice, what a probe says a better one.
         until: SUCCESS for eta* itself; END for the largest rate that still trains at the end of `steps`.
         policy: the schedule of every lane.
         precision: how narrow, and at what cost.
@@ -128,7 +130,7 @@ class EtaStar:
             eta_star=eta_star,
             eta_star_90=eta_star_90,
             width=width,
-            lower_edge=band[0].lr if band else None,
+            lower_edge=self._lower_edge(band),
             rates=tuple(count_by_rate(self._outcomes)),
             curve=self._curve(band) if eta_star.ok else (),
             criterion=self.criterion,
@@ -137,6 +139,11 @@ class EtaStar:
             scan_runs=self._scan_runs,
             refine_runs=self._refine_runs,
         )
+
+    def _lower_edge(self, band: list[RateCount]) -> float | None:
+        """The lowest rate of the band, where a lower one was tried."""
+        tried = [o.lane.lr for o in self._outcomes[: self._scan_runs]]
+        return band[0].lr if band and min(tried) < band[0].lr else None
 
     # -- the scan ----------------------------------------------------------------------------------------------------
 
@@ -169,13 +176,15 @@ class EtaStar:
         """Widen the scan by its reach in one direction; False when that is not allowed any more."""
         if not self.widen or self._extensions >= EXTENSIONS:
             return False
+        narrow = self._extensions == 0 and max(self.reach) < SCAN_REACH
+        further = FIRST_EXTENSION if narrow else SCAN_REACH
         self._extensions += 1
         if up:
-            self._pending = _lattice(self._high + SCAN_STEP, self._high + SCAN_REACH)
-            self._high += SCAN_REACH
+            self._pending = _lattice(self._high + SCAN_STEP, self._high + further)
+            self._high += further
         else:
-            self._pending = _lattice(self._low - SCAN_REACH, self._low - SCAN_STEP)
-            self._low -= SCAN_REACH
+            self._pending = _lattice(self._low - further, self._low - SCAN_STEP)
+            self._low -= further
         self._flag("range-extended")
         return True
 

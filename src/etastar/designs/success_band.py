@@ -43,7 +43,8 @@ class SuccessBand:
         eta_star: rate at which half of fresh seeds start to train (upper flank).
         eta_star_90: rate at which nine of ten do.
         width: 10-90 % width of the flank, in decades.
-        lower_edge: lowest rate of the band in the scan: half or more of the lanes trained there.
+        lower_edge: lowest rate of the band in the scan: half or more of the lanes trained there; None if the scan went no
+            lower.
         rates: what happened at each rate.
         curve: the fitted flank.
         criterion, steps, until: what counted as success.

@@ -13,11 +13,15 @@ from typing import Any
 from etastar.core.errors import ProblemError
 from etastar.core.estimate import FLAGS, Estimate, Status
 from etastar.core.lane import Runs, Until
+from etastar.core.policy import Constant
 from etastar.core.problem import Problem
-from etastar.designs.eta_star import EtaStar, Precision
+from etastar.core.randomness import isolated_randomness
+from etastar.designs.eta_star import SCAN_REACH, EtaStar, Precision
 from etastar.designs.success_band import SuccessBand
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, start_steps
+from etastar.probes.critical_rate import CriticalRate
+from etastar.probes.start import starting_point
 from etastar.verbs.session import Options, Session, environment, open_session
 from etastar.version import __version__
 
@@ -34,6 +38,9 @@ FRACTIONS: dict[str, tuple[float, float]] = {"sgd": (0.25, 0.54), "momentum": (0
 Fractions: measured on 15 + 15 + 11 + 10 networks at 100 steps, constant rate. Spread: leave-one-task-out over nine tasks.
 """
 ADAM_LIKE = {"Adam", "AdamW", "NAdam", "RAdam", "Adamax"}
+CENTRES: dict[str, tuple[float, float]] = {"sgd": (-0.5, 1.5), "adam": (0.75, 1.0)}
+"""kind of optimizer -> (log10(eta* / eta_c), half-range of it over networks with a margin, in decades)."""
+PROBE_SAMPLES = 128
 Z_90 = 1.645
 UNKNOWN_START = 1e-2
 """Centre of the scan for a user's own loop that does not say its rate."""
@@ -193,22 +200,42 @@ def find(
     start_precision, end_precision = EFFORTS[effort]
     seed = problem.seed if seed is None else seed
 
-    def start_design(facts: Preflight) -> EtaStar:
-        around = facts.lr or UNKNOWN_START
-        kind = precision or start_precision
-        return EtaStar(facts.criterion, steps, around, policy=problem.policy, precision=kind, seed=seed)
+    options = options or Options()
+
+    designs: list[EtaStar] = []
 
     def plan(facts: Preflight) -> tuple[int, int]:
-        lanes = planned_lanes(start_design(facts), end_precision)
+        around, reach = centre(problem, facts, options.device)
+        kind = precision or start_precision
+        designs.append(
+            EtaStar(facts.criterion, steps, around, policy=problem.policy, precision=kind, seed=seed, reach=reach)
+        )
+        lanes = planned_lanes(designs[0], end_precision)
         return lanes, lanes * steps
 
-    with open_session(problem, options or Options(), plan) as session:
-        start = start_design(session.facts)
+    with open_session(problem, options, plan) as session:
+        (start,) = designs
         band = session.run(start)
         end = None
         if end_precision and band.eta_star.ok:
             end = session.run(_end_design(start, band.eta_star.require(), end_precision))
         return _answer(session, effort, band, end, seed)
+
+
+def centre(problem: Problem, facts: Preflight, device: str) -> tuple[float, tuple[float, float]]:
+    """Where the scan for eta* begins: (rate, decades below and above it).
+
+    eta_c, the rate that raises the loss in one step, takes a few forward passes; eta* lies within a decade or so of a
+    multiple of it (`CENTRES`). Without it: three decades on either side of the rate in use.
+    """
+    kind = "adam" if facts.optimizer in ADAM_LIKE else "sgd" if facts.optimizer == "SGD" else None
+    if kind and problem.loop is None and problem.policy == Constant():
+        with isolated_randomness():
+            reading = CriticalRate()(starting_point(problem, problem.seed, samples=PROBE_SAMPLES, device=device))
+        if reading.value:
+            shift, reach = CENTRES[kind]
+            return reading.value * 10**shift, (reach, reach)
+    return facts.lr or UNKNOWN_START, (SCAN_REACH, SCAN_REACH)
 
 
 def planned_lanes(start: EtaStar, end: Precision | None) -> int:
