@@ -343,16 +343,43 @@ def _bisection_summary(rows: list[Row]) -> str:
         values = [r[key] for r in rows]
         return f"{statistics.median(values):{form}} ({min(values):{form}} .. {max(values):{form}})"
 
-    ours = ["etastar", spread("value", ".3g"), spread("half_width", ".1%"), spread("lanes", ".0f")]
-    hand = ["bisection by hand", *(spread(f"hand_{key}", form) for key, form in (("value", ".3g"), ("half_width", ".1%")))]
-    lines = [
-        [*ours, spread("gradient_steps", ",.0f"), spread("cpu_s", ".2f"), spread("wall_s", ".2f")],
-        [*hand, spread("hand_trainings", ".0f"), *(spread(f"hand_{k}", f) for k, f in (
-            ("gradient_steps", ",.0f"), ("cpu_s", ".2f"), ("wall_s", ".2f")))],
-    ]  # fmt: skip
+    columns = {
+        "value": ".3g",
+        "half_width": ".1%",
+        "trainings": ".0f",
+        "gradient_steps": ",.0f",
+        "cpu_s": ".2f",
+        "wall_s": ".2f",
+    }
+    names = {"": "etastar", "hand4_": "bisection by hand, >= 4 seeds", "hand10_": "bisection by hand, >= 10 seeds"}
+    lines = [[name, *(spread(prefix + key, form) for key, form in columns.items())] for prefix, name in names.items()]
     header = ["eta* of digits-mlp", "value", "half-width", "trainings", "gradient steps", "CPU s", "wall s"]
-    text = f"CPU ratio: median **{spread('cpu_ratio', '.1f')}**, target >= 5; wall target <= 5 s, warm."
-    return table(header, lines) + "\n\n" + text + " Medians over seeds, range beside them."
+    ratios = ", ".join(f"{spread(f'cpu_ratio{least}', '.1f')}x with >= {least} seeds" for least in (4, 10))
+    text = f"CPU by hand / CPU of etastar: {ratios}; target >= 5x. Wall target: <= 5 s, warm. Medians, ranges beside them."
+    return table(header, lines) + "\n\n" + text
+
+
+# -- centre -----------------------------------------------------------------------------------------------------------
+
+
+def _centre_rows(config: dict[str, Any]) -> Iterator[Row]:
+    from benchmarks.centre import rows
+
+    yield from rows(config)
+
+
+def _centre_summary(rows: list[Row]) -> str:
+    lines = []
+    for kinds in (("sgd", "momentum"), ("adam",)):
+        ratios = sorted(
+            r["log10_ratio"] for r in rows if r["optimizer"].split(":")[0] in kinds and r["log10_ratio"] is not None
+        )
+        refused = sum(r["log10_ratio"] is None for r in rows if r["optimizer"].split(":")[0] in kinds)
+        lines.append(
+            [" and ".join(kinds), len(ratios), refused, *(f"{np.quantile(ratios, q):+.2f}" for q in (0, 0.25, 0.5, 0.75, 1))]
+        )
+    header = ["optimizer", "networks", "no answer", "log10(eta* / eta_c): least", "25 %", "median", "75 %", "most"]
+    return table(header, lines)
 
 
 # -- start-up ---------------------------------------------------------------------------------------------------------
@@ -471,6 +498,12 @@ CASES: dict[str, Case] = {
     "lanes": Case("Lanes against the loop a user would write, 2 cores", _lanes_rows, _lanes_summary, {"rounds": 7}),
     "bisection": Case(
         "eta* of digits-mlp: etastar against bisection by hand", _bisection_rows, _bisection_summary, {"seeds": 7}
+    ),
+    "centre": Case(
+        "eta* relative to the critical rate eta_c, which centres its search",
+        _centre_rows,
+        _centre_summary,
+        {"optimizers": ["sgd:lr=0.1", "momentum:lr=0.05", "adam:lr=0.001"]},
     ),
     "engines": Case("eta* by the loop and by the engine chosen", _engines_rows, _engines_summary, {}),
     "sharpness": Case(
