@@ -22,8 +22,8 @@ from etastar.problems.digits import digits_mlp
 RATIO = 1.05
 """A seed's bisection ends when the bracket is this narrow."""
 MIN_SEEDS = (4, 10)
-"""Seeds before the interval is believed. Simulated, stopping at the first narrow 90 % interval covers 84-86 % with the first,
-89 % with the second; etastar's covers 87-91 % (`make bench BENCH=coverage`)."""
+"""Seeds before the interval is believed. Simulated, stopping at the first narrow 90 % interval covers 84-86 % with the
+first, 89 % with the second; etastar's covers 87-91 % (`make bench BENCH=coverage`)."""
 
 
 def starts(problem: Problem, criterion: Criterion, lr: float, seed: int, steps: int) -> tuple[bool, int]:
@@ -86,7 +86,7 @@ def bisect(problem: Problem, criterion: Criterion, seed: int, steps: int, start:
 
 
 def by_hand(
-    problem: Problem, criterion: Criterion, steps: int, start: float, half_width: float, seed: int
+    problem: Problem, criterion: Criterion, steps: int, start: float, half_width: float, seed: int, min_seeds: int
 ) -> dict[str, Any]:
     """Seeds, one after the other, until the 90 % t-interval of the mean log eta* is within +- `half_width`."""
     logs: list[float] = []
