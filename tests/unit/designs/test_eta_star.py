@@ -45,6 +45,17 @@ def test_a_sharp_edge_lies_inside_the_interval(edge):
     assert band.eta_star_90.value < band.eta_star.value
 
 
+@pytest.mark.parametrize("around", [1e-4, 0.03, 0.2, 5.0, 3e3])
+def test_a_scan_centred_by_a_probe_is_shorter_and_finds_the_edge_even_where_the_probe_is_decades_off(around):
+    band, _ = band_of(step_at(-0.7), around=around, reach=(1.5, 1.5))
+    near = abs(math.log10(around) + 0.7) < 1.5
+    assert band.eta_star.low <= 10**-0.7 <= band.eta_star.high
+    assert band.scan_runs == 14 if near else 14 < band.scan_runs <= 42
+    assert ("range-extended" in band.eta_star.flags) == (not near)
+    low = min(r.lr for r in band.rates if r.runs)
+    assert band.lower_edge is None or low < band.lower_edge
+
+
 @pytest.mark.parametrize("around", [1e-5, 1e-2, 3e2])
 def test_the_edge_is_found_from_a_start_decades_off_and_the_extension_is_flagged(around):
     band, _ = band_of(step_at(-0.7), around=around)

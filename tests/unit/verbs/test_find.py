@@ -9,8 +9,9 @@ from benchmarks.coverage import TRUTHS, measure
 
 import etastar
 from etastar import Estimate, NoAnswer, Options, Precision, ProblemError, Status
+from etastar.engine.preflight import preflight
 from etastar.problems import builder
-from etastar.verbs.find import FRACTIONS, _judge, recommend
+from etastar.verbs.find import CENTRES, FRACTIONS, _judge, centre, recommend
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,45 @@ def test_a_no_answer_raises_when_a_value_is_required():
     assert not answer.lr.ok and answer.lr.status is answer.eta_star.status is Status.NEVER_SUCCEEDS
     with pytest.raises(NoAnswer, match=r"no answer \(never-succeeds\)"):
         answer.lr.require()
+
+
+def test_the_scan_is_centred_by_the_critical_rate_where_that_is_known_to_help():
+    from etastar import Constant, Problem
+
+    problem = builder("digits-mlp")(width=16)
+    facts = preflight(problem)
+    around, reach = centre(problem, facts, "cpu")
+    assert around == pytest.approx(etastar.probe(problem, samples=128)["eta_c"].value * 10 ** CENTRES["sgd"][0], rel=0.3)
+    assert reach == (1.5, 1.5) and around != facts.lr
+    adam = builder("digits-mlp")(width=16, optimizer="adam:lr=0.001")
+    assert centre(adam, preflight(adam), "cpu")[1] == (1.0, 1.0)
+    unknown = builder("digits-mlp")(width=16, optimizer="adagrad:lr=0.01")
+    assert centre(unknown, preflight(unknown), "cpu") == (0.01, (3.0, 3.0))
+
+    @dataclasses.dataclass(frozen=True)
+    class Own(Constant):
+        """Not constant as far as find can know."""
+
+    assert centre(problem.but(schedule=Own()), facts, "cpu") == (facts.lr, (3.0, 3.0))
+
+    def train(lr, seed, report):
+        w = 1.0
+        while report(loss=w * w):
+            w -= lr * 2 * w
+
+    loop = Problem.from_loop(train, steps=50, lr=0.2)
+    assert centre(loop, preflight(loop), "cpu") == (0.2, (3.0, 3.0))
+
+
+def test_lanes_that_cannot_be_vectorised_are_flagged_and_the_doctor_says_why():
+    from torch import nn
+
+    base = builder("digits-mlp")(width=16)
+    problem = base.but(model=lambda: nn.Sequential(nn.Linear(64, 16), nn.Dropout(0.2), nn.ReLU(), nn.Linear(16, 10)))
+    answer = etastar.find(problem, effort="glance", options=Options(store=":memory:", workers=1))
+    assert "fallback-loop" in answer.flags and answer.engine == "sequential/cpu"
+    from etastar.verbs.doctor import doctor
+
+    findings = {f.topic: f for f in doctor(problem).findings}
+    assert findings["engine"].level == "note" and "one lane after the other" in findings["engine"].sentence
+    assert "Dropout" in findings["not mlp"].sentence and "randomness" in findings["not vmap"].sentence
