@@ -26,7 +26,7 @@ def networks() -> dict[str, tuple[Callable[[], Problem], int, int, int]]:
     return {
         "MLP 3x32": (lambda: digits_mlp(width=32).but(valid=None), 64, 200, 400),
         "MLP 3x128": (lambda: digits_mlp(width=128).but(valid=None), 64, 200, 400),
-        "MLP 3x512": (lambda: digits_mlp(width=512).but(valid=None), 64, 40, 80),
+        "MLP 3x512": (lambda: digits_mlp(width=512).but(valid=None), 16, 200, 200),
         "CNN 8x8": (lambda: digits_cnn().but(valid=None), 64, 50, 100),
         "CNN 28x28": (_cnn28, 16, 20, 30),
         "transformer B=16": (_transformer, 16, 20, 40),

@@ -35,29 +35,42 @@ class _Dense:
     activation: Activation | None = None
 
 
+@dataclass
+class _Placed:
+    """The rows' views a layer needs, made once for as long as the rows stay where they are."""
+
+    weight: torch.Tensor
+    transposed: torch.Tensor
+    bias: torch.Tensor | None
+    grad_weight: torch.Tensor
+    grad_bias: torch.Tensor | None
+
+
 class MLPKernel:
     """Linear layers and elementwise activations."""
 
     def __init__(self, problem: Problem, model: nn.Module, layout: Layout) -> None:
         self._loss = ChainLoss(problem)
         self._layers = _dense_layers(chain_of(model), layout)
+        self._views: list[torch.Tensor] = []
+        self._placed: list[_Placed] = []
 
     def gradient(self, rows: Rows, batch: Batch) -> Scores:
         """See `Kernel`."""
         with torch.no_grad():
             inputs, targets = self._loss.split(batch)
-            params, grads = rows.views, rows.grad_views
-            ins, outs = self._forward(params, inputs)
+            placed = self._place(rows)
+            ins, outs = self._forward(placed, inputs)
             scores, dz = self._loss.scores_and_gradient(outs[-1][1], targets)
             for index in reversed(range(len(self._layers))):
-                layer, (z, a) = self._layers[index], outs[index]
-                if layer.activation is not None:
-                    dz = layer.activation.backward(dz, z, a)
-                _products(dz, ins[index], grads[layer.weight])
-                if layer.bias is not None:
-                    grads[layer.bias].copy_(dz.sum(1))
+                activation, own, (z, a) = self._layers[index].activation, placed[index], outs[index]
+                if activation is not None:
+                    dz = activation.backward(dz, z, a)
+                _products(dz, ins[index], own.grad_weight)
+                if own.grad_bias is not None:
+                    torch.sum(dz, 1, out=own.grad_bias)
                 if index:
-                    dz = torch.bmm(dz, params[layer.weight])
+                    dz = torch.bmm(dz, own.weight)
         return scores
 
     def evaluate(self, rows: Rows, batch: Batch) -> Scores:
@@ -65,19 +78,34 @@ class MLPKernel:
         with torch.no_grad():
             k = len(rows)
             inputs, targets = self._loss.split(map_tensors(lambda t: t.expand(k, *t.shape), batch))
-            _, outs = self._forward(rows.views, inputs)
+            _, outs = self._forward(self._place(rows), inputs)
             return self._loss.scores(outs[-1][1], targets)
 
+    def _place(self, rows: Rows) -> list[_Placed]:
+        if self._views is not rows.views:
+            self._views = rows.views
+            values = [view.detach() for view in rows.views]
+            self._placed = [
+                _Placed(
+                    weight=values[layer.weight],
+                    transposed=values[layer.weight].transpose(1, 2),
+                    bias=None if layer.bias is None else values[layer.bias].unsqueeze(1),
+                    grad_weight=rows.grad_views[layer.weight],
+                    grad_bias=None if layer.bias is None else rows.grad_views[layer.bias],
+                )
+                for layer in self._layers
+            ]
+        return self._placed
+
     def _forward(
-        self, params: list[torch.Tensor], x: torch.Tensor
+        self, placed: list[_Placed], x: torch.Tensor
     ) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]]:
         """Input and (before, after the activation) of every layer."""
         a = x.flatten(2) if x.dim() != 3 else x
         ins, outs = [], []
-        for layer in self._layers:
-            weight = params[layer.weight].transpose(1, 2)
+        for layer, own in zip(self._layers, placed, strict=True):
             ins.append(a)
-            z = torch.bmm(a, weight) if layer.bias is None else torch.baddbmm(params[layer.bias].unsqueeze(1), a, weight)
+            z = torch.bmm(a, own.transposed) if own.bias is None else torch.baddbmm(own.bias, a, own.transposed)
             a = z if layer.activation is None else layer.activation.forward(z)
             outs.append((z, a))
         return ins, outs
