@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-peers/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow check bench docs clean
@@ -30,8 +31,13 @@ check: setup  ## Lint, types, import layers
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
-bench: setup  ## Run every benchmark and write its record (BENCH=name for one)
+bench: setup $(if $(filter all sharpness,$(or $(BENCH),all)),$(PEERS))  ## Run every benchmark and write its record (BENCH=name for one)
 	$(BIN)/python -m benchmarks.run $(or $(BENCH),all)
+
+$(PEERS): benchmarks/peers/sharpness.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers/sharpness.txt
+	touch $(PEERS)
 
 docs: setup  ## Check that the README's blocks and every docstring example still run
 	$(BIN)/python -m pytest -q tests/claims/test_readme.py src
