@@ -81,7 +81,7 @@ def sections(answer: FindAnswer) -> list[SectionText]:
         ),
         SectionText(
             "How did the loss go?",
-            "Each line is one lane; it stops when it has started to train, blows up or runs out of steps.",
+            "Each line is one lane; it stops when it has started to train, dies, blows up or runs out of steps.",
             {"losses": "Point at a line for its rate; click an ending in the legend to see only those lanes."},
         ),
     ]
