@@ -31,7 +31,10 @@ TRIAL_STEPS = 3
 CHUNKS = {"cpu": (8, 32, 64), "cuda": (64, 256, 512)}
 """Lanes per chunk to try, as long as more are faster."""
 FEWER = 2
-"""Tried where eight lanes are not faster than one after the other: large layers outgrow the cache at once."""
+"""Tried where eight lanes are not faster than one after the other."""
+CACHE = 2 * 2**20
+"""Bytes of one lane's rows from which a CPU gets `FEWER` at a time: more share no call that matters and fight for the cache,
+most of all when every core does (a trial alone does not see that)."""
 FAR_FASTER = 3
 """How many times faster than the loop a kernel must be for the tuned loop not to be tried."""
 BETTER = 0.95
@@ -163,6 +166,7 @@ class _Trial:
         loop_seconds: float,
     ) -> None:
         self._loop_seconds = loop_seconds
+        self._row_bytes = 0
         self.times: list[tuple[str, float]] = []
         self._criterion, self._device = criterion, device
         self._problem = problem.but(valid=self._small_valid(problem)) if problem.valid is not None else problem
@@ -192,7 +196,10 @@ class _Trial:
 
     def best_chunk(self, kernel: str) -> Choice:
         """The fastest number of lanes at a time."""
-        sizes = [size for size in CHUNKS["cuda" if self._device.startswith("cuda") else "cpu"] if size <= self._most]
+        on_gpu = self._device.startswith("cuda")
+        if self._row_bytes > CACHE and not on_gpu:
+            return Choice(kernel, FEWER, self._time_lanes(kernel, FEWER))
+        sizes = [size for size in CHUNKS["cuda" if on_gpu else "cpu"] if size <= self._most]
         best = Choice(kernel, first := (sizes or [self._most])[0], self._time_lanes(kernel, first))
         far_faster = (best.seconds_per_step or 0) < self._loop_seconds / FAR_FASTER
         if not far_faster and (best.seconds_per_step or 0) > BETTER * self._alone():
@@ -282,6 +289,7 @@ class _Trial:
                 layout = layout_of(setup)
             except CannotBatch:
                 return 2  # the kernel's own refusal says more than ours
+            self._row_bytes = bytes_per_lane(layout, 0)
             activations = activation_bytes(self._problem, setup, to(batch, self._device), self._device)
         return lanes_that_fit(bytes_per_lane(layout, activations), self._device, processes)
 

@@ -86,6 +86,11 @@ def test_the_memory_guard_limits_the_chunk_and_then_the_lanes(monkeypatch):
     assert choice.engine == "sequential" and dict(choice.refused)["mlp"] == "two lanes do not fit in memory"
 
 
+def test_lanes_that_outgrow_the_cache_come_two_at_a_time():
+    choice = choose(digits_mlp(width=512, depth=2), LEARNS, engine="mlp")
+    assert choice.chunk == 2 and [name for name, _ in choice.times] == ["mlp x 2"]
+
+
 def test_bytes_of_a_lane_are_counted(small):
     from etastar.core.setup import set_up
 
