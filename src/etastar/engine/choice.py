@@ -37,6 +37,9 @@ CACHE = 2 * 2**20
 most of all when every core does (a trial alone does not see that)."""
 FAR_FASTER = 3
 """How many times faster than the loop a kernel must be for the tuned loop not to be tried."""
+CLEARLY = 0.9
+"""One lane after the other must take less than this share of a kernel's time: trials are short, and with every core at work
+a near tie went to the kernel (layers of 512: by a fifth)."""
 BETTER = 0.95
 """A larger chunk must take less than this share of the time per lane."""
 
@@ -144,9 +147,9 @@ def choose(
                 best = trial.best_chunk(kernel)
                 if engine != "auto" or (best.seconds_per_step or 0) < loop_seconds / FAR_FASTER:
                     return best._with(refused, trial.times)
-                return min(best, trial.one_by_one(), key=lambda choice: choice.seconds_per_step or math.inf)._with(
-                    refused, trial.times
-                )
+                alone = trial.one_by_one()
+                together = (alone.seconds_per_step or 0) > CLEARLY * (best.seconds_per_step or 0)
+                return (best if together else alone)._with(refused, trial.times)
             refused.append((kernel, why))
         if engine != "auto":
             raise ProblemError(f"engine {engine!r} cannot train this problem: {refused[0][1]}; use --engine auto")
