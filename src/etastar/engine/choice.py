@@ -12,15 +12,16 @@ from typing import Any
 import torch
 
 from etastar.core.data import stream, tensors_in
-from etastar.core.errors import EtastarError, ProblemError
+from etastar.core.errors import ProblemError, in_one_line
 from etastar.core.lane import Criterion, Lane, Outcome, Until
+from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
 from etastar.core.setup import set_up, to
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.engine import KERNELS, Group, LaneEngine
 from etastar.engine.lanes.rows import layout_of
-from etastar.engine.loop import LoopEngine, next_batch, steady_numerics
+from etastar.engine.loop import LoopEngine, next_batch
 from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
 from etastar.engine.sequential import SequentialEngine
 
@@ -190,8 +191,8 @@ class _Trial:
                 found = self._train(SequentialEngine(self._device, self._dtype))
         except CannotBatch as error:
             return str(error)
-        except EtastarError as error:
-            return f"it fails where the loop does not ({error})"
+        except Exception as error:  # the user's code, run in a way it was not written for, may raise anything
+            return f"it fails where the loop does not ({in_one_line(error)})"
         error = max(_difference(a, b) for a, b in zip(self._truth, found, strict=True))
         if error > tolerance:
             return f"its losses differ from the loop's by {error:.1g}, more than rounding explains"

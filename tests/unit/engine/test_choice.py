@@ -77,6 +77,22 @@ def test_an_engine_that_was_asked_for_and_cannot_says_why(data):
     assert choose(problem, LEARNS).fell_back
 
 
+def test_a_kernel_that_raises_is_refused_with_its_sentence_and_not_a_crash(data):
+    def peeks(outputs, targets):
+        return F.cross_entropy(outputs, targets) * (1.0 if outputs.sum().item() > -1e9 else 0.5)
+
+    model = lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    sgd = lambda m: torch.optim.SGD(m.parameters(), lr=0.1)
+    choice = choose(Problem(model=model, optimizer=sgd, loss=peeks, train=data, steps=40), LEARNS)
+    assert choice.fell_back and "it fails where the loop does not (RuntimeError" in dict(choice.refused)["mlp"]
+
+    rows = data[0].unflatten(1, (2, 3))  # linear layers on [B, 2, 3]
+    model = lambda: nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
+    problem = Problem(model=model, optimizer=sgd, loss=F.mse_loss, train=(rows, rows[..., :1]), steps=40)
+    choice = choose(problem, LEARNS)
+    assert "other inputs than [batch, features]" in dict(choice.refused)["mlp"] and not choice.fell_back
+
+
 def test_the_memory_guard_limits_the_chunk_and_then_the_lanes(monkeypatch):
     problem = digits_mlp(width=16)
     monkeypatch.setattr(choosing, "lanes_that_fit", lambda *args: 5)

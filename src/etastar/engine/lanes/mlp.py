@@ -51,7 +51,9 @@ class MLPKernel:
 
     def __init__(self, problem: Problem, model: nn.Module, layout: Layout) -> None:
         self._loss = ChainLoss(problem)
-        self._layers = _dense_layers(chain_of(model), layout)
+        chain = chain_of(model)
+        self._layers = _dense_layers(chain, layout)
+        self._flattens = isinstance(chain[0].module, nn.Flatten)
         self._views: list[torch.Tensor] = []
         self._placed: list[_Placed] = []
 
@@ -101,7 +103,9 @@ class MLPKernel:
         self, placed: list[_Placed], x: torch.Tensor
     ) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]]:
         """Input and (before, after the activation) of every layer."""
-        a = x.flatten(2) if x.dim() != 3 else x
+        a = x.flatten(2) if self._flattens else x
+        if a.dim() != 3:
+            raise CannotBatch("its linear layers see other inputs than [batch, features]")
         ins, outs = [], []
         for layer, own in zip(self._layers, placed, strict=True):
             ins.append(a)
