@@ -14,8 +14,8 @@ from scipy.stats import t as student
 
 import etastar
 from etastar import Criterion, Problem
+from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
-from etastar.engine.loop import steady_numerics
 from etastar.engine.preflight import preflight, start_steps
 from etastar.problems.digits import digits_mlp
 

@@ -25,10 +25,10 @@ from etastar import (
     Until,
     WorkerEngine,
 )
+from etastar.core.numerics import steady_numerics
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.engine import Group, chunks
 from etastar.engine.lanes.rows import Rows
-from etastar.engine.loop import steady_numerics
 from etastar.problems.digits import digits_cnn, digits_mlp, digits_transformer
 from etastar.problems.quadratic import quadratic
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +127,7 @@ def _plain(module: nn.Module) -> bool:
 
 
 def _are_ints(values: tuple[Any, ...]) -> bool:
-    return all(operator.index(v) > 0 if isinstance(v, int) else False for v in values)
+    return all(isinstance(v, int) and v > 0 for v in values)
 
 
 def activation_of(module: nn.Module) -> Activation | None:

@@ -15,8 +15,7 @@ from etastar.core.errors import ProblemError
 from etastar.core.objective import accuracy, is_binary, split
 from etastar.core.problem import Problem
 from etastar.engine.lanes.cannot import CannotBatch
-
-Scores = tuple[torch.Tensor, torch.Tensor | None]
+from etastar.engine.lanes.kernel import Scores
 
 
 class ChainLoss:

@@ -10,6 +10,7 @@ import torch
 
 from etastar.core.data import Batch
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
+from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup, check_fresh_storage, set_up, to
@@ -22,7 +23,7 @@ from etastar.engine.lanes.mlp import MLPKernel
 from etastar.engine.lanes.rates import Rates
 from etastar.engine.lanes.rows import Rows, layout_of
 from etastar.engine.lanes.watch import Watch
-from etastar.engine.loop import VALID_BATCHES, LoopEngine, next_batch, steady_numerics
+from etastar.engine.loop import VALID_BATCHES, LoopEngine, next_batch
 from etastar.engine.recorder import History
 
 KERNELS: dict[str, KernelFactory] = {"mlp": MLPKernel, "convnet": ConvNetKernel, "vmap": FunctionalKernel}

@@ -96,13 +96,34 @@ class SGD(Rule):
         p.addcmul_(g, c[1])
 
 
-class Adam(Rule):
+class TwoMoments(Rule):
+    """What Adam and its kin share: m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2, decay coupled or not."""
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Its state."""
+        return ("exp_avg", "exp_avg_sq")
+
+    def _moments(self, p: Tensor, g: Tensor, state: Slots, decay: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The decayed gradient, and both means with it in them; `decay` shrinks `p` where decay is decoupled."""
+        beta1, beta2 = self.settings["betas"]
+        if self.settings["decoupled_weight_decay"]:
+            g = self._signed(g)
+            if self.settings["weight_decay"] != 0:
+                p.mul_(decay)
+        else:
+            g = self._decayed(p, g)
+        mean, square = state["exp_avg"].lerp_(g, 1 - beta1), state["exp_avg_sq"]
+        return g, mean, square.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+
+
+class Adam(TwoMoments):
     """m, v: moving means of g, g^2;  p <- p - lr/(1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps). AdamW and AMSGrad too."""
 
     @property
     def slots(self) -> tuple[str, ...]:
         """Its state."""
-        return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if self.settings["amsgrad"] else ()))
+        return (*super().slots, *(("max_exp_avg_sq",) if self.settings["amsgrad"] else ()))
 
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """Decay factor, square root of the second bias correction, negative step size."""
@@ -111,29 +132,15 @@ class Adam(Rule):
 
     def update(self, p: Tensor, g: Tensor, state: Slots, c: Sequence[Tensor]) -> None:
         """As the class says."""
-        beta1, beta2 = self.settings["betas"]
-        if self.settings["decoupled_weight_decay"]:
-            g = self._signed(g)
-            if self.settings["weight_decay"] != 0:
-                p.mul_(c[0])
-        else:
-            g = self._decayed(p, g)
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.lerp_(g, 1 - beta1)
-        square.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        g, mean, square = self._moments(p, g, state, c[0])
         if self.settings["amsgrad"]:
             square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
         denominator = square.sqrt().div_(c[1]).add_(self.settings["eps"])
         p.add_((mean * c[2]).div_(denominator))
 
 
-class NAdam(Rule):
+class NAdam(TwoMoments):
     """Adam with Nesterov momentum mu_t = b1 (1 - 0.96^(t decay) / 2)."""
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """Its state."""
-        return ("exp_avg", "exp_avg_sq")
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
@@ -160,28 +167,14 @@ class NAdam(Rule):
 
     def update(self, p: Tensor, g: Tensor, state: Slots, c: Sequence[Tensor]) -> None:
         """As the class says."""
-        beta1, beta2 = self.settings["betas"]
-        if self.settings["decoupled_weight_decay"]:
-            g = self._signed(g)
-            if self.settings["weight_decay"] != 0:
-                p.mul_(c[0])
-        else:
-            g = self._decayed(p, g)
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.lerp_(g, 1 - beta1)
-        square.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        g, mean, square = self._moments(p, g, state, c[0])
         denominator = square.div(c[1]).sqrt_().add_(self.settings["eps"])
         p.add_((g * c[2]).div_(denominator))
         p.add_((mean * c[3]).div_(denominator))
 
 
-class RAdam(Rule):
+class RAdam(TwoMoments):
     """Adam whose second moment is used only once its variance is tractable (rho_t > 5), and is rectified then."""
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """Its state."""
-        return ("exp_avg", "exp_avg_sq")
 
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """Decay factor, first bias correction, -lr, weight of the plain and of the adaptive step."""
@@ -197,16 +190,7 @@ class RAdam(Rule):
 
     def update(self, p: Tensor, g: Tensor, state: Slots, c: Sequence[Tensor]) -> None:
         """As the class says."""
-        beta1, beta2 = self.settings["betas"]
-        if self.settings["decoupled_weight_decay"]:
-            g = self._signed(g)
-            if self.settings["weight_decay"] != 0:
-                p.mul_(c[0])
-        else:
-            g = self._decayed(p, g)
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.lerp_(g, 1 - beta1)
-        square.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        g, mean, square = self._moments(p, g, state, c[0])
         scale = (c[4] / square.sqrt().add_(self.settings["eps"])).add_(c[3])
         p.add_((mean / c[1]).mul_(c[2]).mul_(scale))
 
