@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
+from etastar.policies.named import SCHEDULES, policy_over
+from etastar.policies.torch_schedule import torch_schedule
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
 from etastar.probes.noise_scale import NoiseScale
@@ -113,7 +115,13 @@ class BackOff:
         return state["lr"] * scale, {"lr": state["lr"], "scale": scale, "last": loss}
 
 
-POLICIES: dict[str, Policy] = {"constant": Constant(), "schedule": Halving(), "reactive": BackOff()}
+POLICIES: dict[str, Policy] = {
+    "constant": Constant(),
+    **{name: policy_over(name, 25) for name in SCHEDULES},
+    "torch": torch_schedule(lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 5, 0.5), 25),
+    "schedule": Halving(),
+    "reactive": BackOff(),
+}
 """name -> policy; the last two show what a user's own schedule and reactive rule look like."""
 
 ELEMENTWISE = {
@@ -151,6 +159,6 @@ PUBLIC_NAMES = [
     "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtastarError", "FLAGS", "FindAnswer",
     "Lane", "LaneEngine", "LaneStatus", "LoopEngine", "MissingExtra", "NoAnswer", "Observation", "Options", "Outcome",
     "Point", "Policy", "Precision", "Probe", "ProbeAnswer", "Problem", "ProblemError", "Reading", "RunStore", "Runs",
-    "SequentialEngine", "Sharpness", "Status", "StoreError", "SuccessBand", "Until", "WorkerEngine", "__version__",
-    "find", "probe", "report", "run",
+    "Schedule", "SequentialEngine", "Sharpness", "Status", "StoreError", "SuccessBand", "Until", "WorkerEngine",
+    "__version__", "find", "probe", "report", "run",
 ]  # fmt: skip

@@ -9,10 +9,8 @@ from etastar.version import __version__
 
 if TYPE_CHECKING:
     from etastar.core.design import Design, run
-    from etastar.core.errors import EtastarError, MissingExtra, NoAnswer, ProblemError, StoreError
     from etastar.core.estimate import FLAGS, Estimate, Status
     from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until
-    from etastar.core.policy import Constant, Observation, Policy
     from etastar.core.problem import Problem
     from etastar.designs.eta_star import EtaStar, Precision
     from etastar.designs.success_band import SuccessBand
@@ -20,6 +18,9 @@ if TYPE_CHECKING:
     from etastar.engine.loop import LoopEngine
     from etastar.engine.sequential import SequentialEngine
     from etastar.engine.workers import WorkerEngine
+    from etastar.errors import EtastarError, MissingExtra, NoAnswer, ProblemError, StoreError
+    from etastar.policies.policy import Constant, Observation, Policy
+    from etastar.policies.schedule import Schedule
     from etastar.probes.critical_rate import CriticalRate
     from etastar.probes.point import Point
     from etastar.probes.reading import Probe, Reading
@@ -31,38 +32,39 @@ if TYPE_CHECKING:
     from etastar.verbs.session import Options
 
 _HOME = {
-    "Constant": "core.policy",
+    "Constant": "policies.policy",
     "Criterion": "core.lane",
     "CriticalRate": "probes.critical_rate",
     "Design": "core.design",
     "Estimate": "core.estimate",
     "EtaStar": "designs.eta_star",
-    "EtastarError": "core.errors",
+    "EtastarError": "errors",
     "FLAGS": "core.estimate",
     "FindAnswer": "verbs.find",
     "Lane": "core.lane",
     "LaneEngine": "engine.lanes.engine",
     "LaneStatus": "core.lane",
     "LoopEngine": "engine.loop",
-    "MissingExtra": "core.errors",
-    "NoAnswer": "core.errors",
-    "Observation": "core.policy",
+    "MissingExtra": "errors",
+    "NoAnswer": "errors",
+    "Observation": "policies.policy",
     "Options": "verbs.session",
     "Outcome": "core.lane",
     "Point": "probes.point",
-    "Policy": "core.policy",
+    "Policy": "policies.policy",
     "Precision": "designs.eta_star",
     "Probe": "probes.reading",
     "ProbeAnswer": "verbs.probe",
     "Problem": "core.problem",
-    "ProblemError": "core.errors",
+    "ProblemError": "errors",
     "Reading": "probes.reading",
     "RunStore": "records.store",
     "Runs": "core.lane",
+    "Schedule": "policies.schedule",
     "SequentialEngine": "engine.sequential",
     "Sharpness": "probes.sharpness",
     "Status": "core.estimate",
-    "StoreError": "core.errors",
+    "StoreError": "errors",
     "SuccessBand": "designs.success_band",
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
@@ -101,6 +103,7 @@ __all__ = [
     "Reading",
     "RunStore",
     "Runs",
+    "Schedule",
     "SequentialEngine",
     "Sharpness",
     "Status",

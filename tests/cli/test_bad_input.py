@@ -231,7 +231,8 @@ PROBLEMS = {
     "a clip of zero": ("clip_grad_norm=0", ["clip_grad_norm is 0", "> 0"]),
     "no accumulation": ("accumulate=0", ["accumulate is 0", ">= 1"]),
     "a seed that is no integer": ("seed='zero'", ["seed is 'zero'", "integer"]),
-    "an unknown schedule": ("schedule='cosine'", ["schedule is 'cosine'", "'constant'"]),
+    "a schedule longer than the steps": ("schedule=etastar.Schedule(steps=900)", ["spans 900 steps but only", "shorten"]),
+    "an unknown schedule": ("schedule='cosin'", ["schedule is 'cosin'", "warmup-cosine"]),
     "a schedule that is no Policy": ("schedule=3", ["schedule is a int", "Policy"]),
     "an argument that is not there": ("epochs=3", ["epochs"]),
 }
@@ -323,7 +324,7 @@ OPTIONS = {
     "an unknown optimizer setting": (["--optimizer", "adam:rate=0.1"], ["optimizer", "rate"]),
     "an optimizer's rate that is a word": (["--optimizer", "adam:lr=high"], ["optimizer", "TypeError"]),
     "an optimizer's rate of zero": (["--optimizer", "sgd:lr=0"], ["default lr is 0", "> 0"]),
-    "an unknown schedule": (["--schedule", "cosine"], ["schedule is 'cosine'", "constant"]),
+    "an unknown schedule": (["--schedule", "cosin"], ["schedule is 'cosin'", "constant"]),
     "no workers": (["--workers", "0"], ["workers is 0", "at least 1"]),
     "no seconds": (["--max-seconds", "0"], ["time limit is 0", "more than 0"]),
     "seconds that are NaN": (["--max-seconds", "nan"], ["time limit is nan", "more than 0"]),

@@ -13,8 +13,8 @@ from typing import Any
 import cloudpickle
 import torch
 
-from etastar.core.errors import EtastarError, ProblemError, in_one_line
 from etastar.core.problem import Problem
+from etastar.errors import EtastarError, ProblemError, in_one_line
 from etastar.problems import BUILTINS, builder
 from etastar.problems.optimizers import optimizer_factory, parse_settings
 

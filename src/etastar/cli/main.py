@@ -34,7 +34,9 @@ ProblemArgument = Annotated[
 ]
 SetOption = Annotated[str, typer.Option("--set", help="Arguments of the problem's function, e.g. depth=8,width=256.")]
 StepsOption = Annotated[int | None, typer.Option(help="Optimizer steps you plan to train.")]
-ScheduleOption = Annotated[str | None, typer.Option(help="Schedule of the rate: constant.")]
+ScheduleOption = Annotated[
+    str | None, typer.Option(help="constant, linear, cosine, warmup-cosine, wsd; with settings: wsd:decay=0.5.")
+]
 OptimizerOption = Annotated[
     str | None, typer.Option(help="Replace the optimizer, e.g. momentum, adamw:lr=3e-4,weight_decay=0.1.")
 ]
@@ -172,7 +174,7 @@ def problems(json: JsonOption = None) -> None:
 def runs(store: StoreOption = DEFAULT_STORE, json: JsonOption = None) -> None:
     """Show what the store holds."""
     from etastar.cli.output import Console, write_json
-    from etastar.core.errors import StoreError
+    from etastar.errors import StoreError
     from etastar.records.store import RunStore, path_of
 
     _check_outputs(json, None)
@@ -208,7 +210,7 @@ def _load(
 
 def _check_outputs(json: str | None, report: Path | None) -> None:
     """Refuse an output that cannot be written before hours are spent on what goes into it."""
-    from etastar.core.errors import ProblemError
+    from etastar.errors import ProblemError
 
     if report is not None:
         try:
@@ -223,7 +225,7 @@ def _check_outputs(json: str | None, report: Path | None) -> None:
 
 
 def _check_writable(path: Path, option: str) -> None:
-    from etastar.core.errors import ProblemError
+    from etastar.errors import ProblemError
 
     existed = path.exists()
     try:
@@ -241,7 +243,7 @@ def main() -> None:
 
 
 def _run(command: Callable[..., Any]) -> int:
-    from etastar.core.errors import EtastarError, NoAnswer
+    from etastar.errors import EtastarError, NoAnswer
 
     try:
         code = command(standalone_mode=False) or EXIT_ANSWERED

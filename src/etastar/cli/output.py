@@ -11,7 +11,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from etastar.core.errors import ProblemError
+from etastar.errors import ProblemError
 
 if TYPE_CHECKING:
     from etastar.core.estimate import Estimate

@@ -24,8 +24,8 @@ from torch.utils.data import (
     default_collate,
 )
 
-from etastar.core.errors import ProblemError
 from etastar.core.randomness import derive_seed, generator, seed_everything
+from etastar.errors import ProblemError
 
 Batch = Any
 DEFAULT_BATCH_SIZE = 64

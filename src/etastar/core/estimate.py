@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from etastar.core.errors import NoAnswer
+from etastar.errors import NoAnswer
 
 
 class Status(StrEnum):

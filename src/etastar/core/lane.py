@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, overload
 
-from etastar.core.policy import Constant, Policy
+from etastar.policies.policy import Constant, Policy
 
 
 def quantise(lr: float) -> float:

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from etastar.core.data import Batch
-from etastar.core.errors import ProblemError
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
+from etastar.errors import ProblemError
 
 
 def loss_and_accuracy(problem: Problem, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from etastar.core.data import Batch, Batches, make_batches
-from etastar.core.errors import ProblemError
-from etastar.core.policy import Constant, Policy
+from etastar.errors import ProblemError
+from etastar.policies.named import policy_over
+from etastar.policies.policy import Policy
 
 
 class Report(Protocol):
@@ -43,7 +44,8 @@ class Problem:
         steps: optimizer steps the user plans to train (the horizon).
         accuracy_threshold: in (0, 1]; a lane has started to train once it gets there.
         loss_threshold: in the loss's unit; at most one of the two. With neither: 0.8 x the uninformed loss.
-        schedule: a `Policy`, or "constant" (the default).
+        schedule: a name ("constant", "linear", "cosine", "warmup-cosine", "wsd", also "wsd:decay=0.5"), a `Policy`, or a
+            function (optimizer) -> torch LRScheduler, stepped after every optimizer step. Its peak is the rate we report.
         clip_grad_norm: maximum global gradient norm.
         accumulate: batches per optimizer step.
         name: stands for the code of the factories in the store's fingerprint; change it when they change.
@@ -65,7 +67,7 @@ class Problem:
     steps: int
     accuracy_threshold: float | None = None
     loss_threshold: float | None = None
-    schedule: Policy | str | None = None
+    schedule: Policy | str | Callable[[torch.optim.Optimizer], Any] | None = None
     clip_grad_norm: float | None = None
     accumulate: int = 1
     name: str | None = None
@@ -76,17 +78,12 @@ class Problem:
     loop_optimizer: str | None = None
     batches: Batches | None = field(init=False, default=None, repr=False)
     valid_batches: Batches | None = field(init=False, default=None, repr=False)
+    policy: Policy = field(init=False, repr=False)
+    """The schedule over `steps`, as a `Policy`."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)
-        if isinstance(self.schedule, str | None):
-            if self.schedule not in (None, "constant"):
-                raise ProblemError(
-                    f"schedule is {self.schedule!r}; expected a Policy or 'constant', the only named schedule so far"
-                )
-            object.__setattr__(self, "schedule", Constant())
-        elif not isinstance(self.schedule, Policy):
-            raise ProblemError(f"schedule is a {type(self.schedule).__name__}; expected a Policy or 'constant'")
+        object.__setattr__(self, "policy", policy_over(self.schedule, self.steps))
         if self.loop is not None:
             return
         _check_parts(self)
@@ -131,12 +128,6 @@ class Problem:
             name=name,
             seed=seed,
         )
-
-    @property
-    def policy(self) -> Policy:
-        """The schedule, as a `Policy`."""
-        assert isinstance(self.schedule, Policy)
-        return self.schedule
 
     @property
     def title(self) -> str:

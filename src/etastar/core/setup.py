@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from etastar.core.data import Batch, map_tensors
-from etastar.core.errors import EtastarError, ProblemError, in_one_line
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
+from etastar.errors import EtastarError, ProblemError, in_one_line
 
 
 @dataclass(frozen=True)

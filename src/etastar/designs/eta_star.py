@@ -15,10 +15,10 @@ import numpy as np
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
-from etastar.core.policy import Constant, Policy
 from etastar.core.randomness import derive_seed
 from etastar.designs.psychometric import Flank
 from etastar.designs.success_band import CurvePoint, RateCount, SuccessBand, count_by_rate, main_band
+from etastar.policies.policy import Constant, Policy
 
 SCAN_STEP = 0.5
 SCAN_REACH = 3.0

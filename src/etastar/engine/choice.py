@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from etastar.core.data import stream, tensors_in
-from etastar.core.errors import ProblemError, in_one_line
 from etastar.core.lane import Criterion, Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
@@ -24,6 +23,7 @@ from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine, next_batch
 from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
 from etastar.engine.sequential import SequentialEngine
+from etastar.errors import ProblemError, in_one_line
 
 ENGINES = ("auto", "loop", "sequential", *KERNELS)
 FLOAT64_TOLERANCE, OWN_TYPE_TOLERANCE = 1e-10, 1e-3

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 
 from etastar.core.data import Batch, check_finite, stream
-from etastar.core.errors import ProblemError
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
-from etastar.core.policy import Observation
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.setup import Setup, call, check_fresh_storage, set_up, to
 from etastar.engine.recorder import Recorder
+from etastar.errors import ProblemError
+from etastar.policies.policy import Observation
 
 VALID_BATCHES = 64
 

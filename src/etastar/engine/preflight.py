@@ -12,7 +12,6 @@ import torch
 from torch.utils.data import TensorDataset
 
 from etastar.core.data import Batch, check_finite, is_tensor_tree, stream
-from etastar.core.errors import ProblemError
 from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import class_dim, loss_and_accuracy, split, uninformed_loss
@@ -20,6 +19,7 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
 from etastar.core.setup import Group, call, check_fresh_storage, default_lr, set_up, to
 from etastar.engine.loop import LoopEngine
+from etastar.errors import ProblemError
 
 TRACE_LR = 1e-3
 LABEL_BATCHES = 50

@@ -13,11 +13,11 @@ from typing import Any
 import cloudpickle
 from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
-from etastar.core.errors import EtastarError, ProblemError
 from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
 from etastar.engine.lanes.engine import LaneEngine, chunks
 from etastar.engine.loop import LoopEngine
+from etastar.errors import EtastarError, ProblemError
 
 RETRIES = 2
 

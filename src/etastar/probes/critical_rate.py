@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from etastar.core.errors import ProblemError
 from etastar.core.estimate import Status
+from etastar.errors import ProblemError
 from etastar.probes.curvature import Refusal
 from etastar.probes.directional import UpdateCurvature
 from etastar.probes.first_step import first_change, first_direction, moved

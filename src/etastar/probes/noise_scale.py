@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from etastar.core.errors import ProblemError
 from etastar.core.estimate import Status
+from etastar.errors import ProblemError
 from etastar.probes.convention import reduction
 from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point

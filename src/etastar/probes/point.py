@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.data import Batch, tensors_in
-from etastar.core.errors import ProblemError
 from etastar.core.objective import split
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import call
+from etastar.errors import ProblemError
 from etastar.probes.curvature import Curvature, Refusal, flat, gauss_newton, hessian
 
 

@@ -8,9 +8,9 @@ from contextlib import closing
 import torch
 
 from etastar.core.data import Batch, Batches, check_finite, map_tensors, tensors_in
-from etastar.core.errors import ProblemError
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import call
+from etastar.errors import ProblemError
 
 
 def draw(batches: Batches, seed: int, samples: int) -> Batch:

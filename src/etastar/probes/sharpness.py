@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from etastar.core.errors import ProblemError
+from etastar.errors import ProblemError
 from etastar.probes.curvature import Curvature, Refusal
 from etastar.probes.edge import edge_of, inverse_preconditioner
 from etastar.probes.lanczos import MAX_PRODUCTS, TopEigenvalue, largest_eigenvalue

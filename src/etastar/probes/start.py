@@ -6,10 +6,10 @@ import math
 
 import torch
 
-from etastar.core.errors import ProblemError
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import check_fresh_storage, set_up, to
+from etastar.errors import ProblemError
 from etastar.probes.point import Point
 from etastar.probes.samples import draw
 

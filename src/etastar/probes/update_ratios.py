@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from etastar.core.errors import ProblemError
+from etastar.errors import ProblemError
 from etastar.probes.curvature import Refusal, unflat
 from etastar.probes.first_step import first_change
 from etastar.probes.point import Point

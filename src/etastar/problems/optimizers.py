@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from etastar.core.errors import ProblemError
+from etastar.errors import ProblemError
 
 NICKNAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("SGD", {"lr": 0.1}),

@@ -23,10 +23,10 @@ from sqlalchemy.event import listens_for
 from sqlalchemy.exc import DBAPIError
 
 from etastar.core.design import Engine
-from etastar.core.errors import StoreError
 from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, Runs, StepRow
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
+from etastar.errors import StoreError
 from etastar.records.schema import (
     SCHEMA_VERSION,
     engine_table,

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from etastar.core.errors import ProblemError
+from etastar.errors import ProblemError
 from etastar.reports.charts import charts
 from etastar.reports.content import bound_sentence, numbers, sections, tables
 from etastar.verbs.find import FindAnswer, flag_sentences

@@ -10,16 +10,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from etastar.core.errors import ProblemError
 from etastar.core.estimate import FLAGS, Estimate, Status
 from etastar.core.lane import Runs, Until
-from etastar.core.policy import Constant
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.designs.eta_star import SCAN_REACH, EtaStar, Precision
 from etastar.designs.success_band import SuccessBand
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, start_steps
+from etastar.errors import ProblemError
+from etastar.policies.policy import Constant
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.start import starting_point
 from etastar.verbs.session import Options, Session, environment, open_session

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from etastar.core.errors import ProblemError
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
+from etastar.errors import ProblemError
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.convention import convention
 from etastar.probes.critical_rate import CriticalRate

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import torch
 
 from etastar.core.design import Design, run
-from etastar.core.errors import ProblemError
 from etastar.core.lane import Outcome, Runs
 from etastar.core.problem import Problem
 from etastar.engine.choice import ENGINES, Choice, choose
@@ -21,6 +20,7 @@ from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import Preflight, preflight
 from etastar.engine.workers import WorkerEngine
+from etastar.errors import ProblemError
 from etastar.records.fingerprint import fingerprint
 from etastar.records.store import DEFAULT_URL, RunStore
 from etastar.version import __version__

@@ -11,11 +11,11 @@ from torch import nn
 from torch.func import vmap
 
 from etastar.core.data import Batch, IndexedBatches
-from etastar.core.errors import ProblemError
 from etastar.core.objective import accuracy, is_binary, split
 from etastar.core.problem import Problem
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.kernel import Scores
+from etastar.errors import ProblemError
 
 
 class ChainLoss:

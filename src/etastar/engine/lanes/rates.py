@@ -9,8 +9,8 @@ import torch
 
 from etastar.core.data import map_tensors
 from etastar.core.lane import Lane
-from etastar.core.policy import Constant, Observation, Policy
 from etastar.engine.lanes.cannot import CannotBatch
+from etastar.policies.policy import Constant, Observation, Policy
 
 
 class Rates:

@@ -33,7 +33,7 @@ class NoAnswer(EtastarError):
         self.estimate = estimate
 
 
-_NOT_THE_USERS = ("site-packages", "dist-packages", str(Path(__file__).parents[1]), "<frozen")
+_NOT_THE_USERS = ("site-packages", "dist-packages", str(Path(__file__).parents[0]), "<frozen")
 
 
 def in_one_line(error: BaseException) -> str:

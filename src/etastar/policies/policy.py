@@ -29,6 +29,8 @@ class Policy(Protocol):
     Engines pass rates and losses as float64 tensors, [] for one lane and [K] for K, so decide with `torch.where`, not with
     `if`. A state is tensors of that shape and plain numbers, alone or in tuples, lists and dicts: lanes that are decided
     are dropped from its vectors.
+
+    A policy that depends on a horizon has a method `over(steps)`, the same shape over another number of steps.
     """
 
     def init(self, lr: Any) -> Any:
