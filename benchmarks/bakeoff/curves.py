@@ -1,0 +1,84 @@
+"""The curves everything is scored on: held-out loss against rate, for every case, length and seed. Resumable.
+
+`python -m benchmarks.bakeoff.curves [TASK ...]` trains what the store lacks; two processes share the tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from benchmarks.bakeoff.tasks import OPTIMIZERS, SCHEDULES, SLOW, TASKS, make_problem
+from etastar.core.lane import Lane, Runs, Until, quantise
+from etastar.core.randomness import derive_seed
+from etastar.designs.table import Table
+from etastar.engine.preflight import Preflight
+from etastar.policies.named import policy_over
+from etastar.verbs.session import Options, open_session
+
+FOLDER = Path(os.environ.get("ETASTAR_BAKEOFF", ".etastar/bakeoff"))
+RATES = {"momentum": (-3.5, 0.5), "adam": (-4.5, -0.5), "adamw": (-4.5, -0.5)}
+STEP = 0.25
+LENGTHS = (20, 40, 80, 160, 320)
+"""Lengths of the searches' lanes: shares of both horizons. A squeezed schedule depends on the length alone."""
+FULL = (160, 640)
+SEARCH_SEEDS, ORACLE_SEEDS, SCORE_SEEDS = range(3), range(10, 13), range(20, 23)
+
+
+def grid(optimizer: str) -> list[float]:
+    """log10 of the rates of a curve."""
+    low, high = RATES[optimizer]
+    return [low + STEP * i for i in range(round((high - low) / STEP) + 1)]
+
+
+def plan() -> list[tuple[int, int]]:
+    """(steps, seed index) of every curve."""
+    short = [(n, seed) for n in LENGTHS for seed in SEARCH_SEEDS]
+    return short + [(n, seed) for n in FULL for seed in (*ORACLE_SEEDS, *SCORE_SEEDS)]
+
+
+def combinations(tasks: list[str]) -> Iterator[tuple[str, str, str]]:
+    """(task, optimizer, schedule)."""
+    for task in tasks:
+        for optimizer in ("momentum", "adam") if task in SLOW else OPTIMIZERS:
+            for schedule in SCHEDULES:
+                yield task, optimizer, schedule
+
+
+def train(task: str, optimizer: str, schedule: str) -> tuple[str, Runs]:
+    """All lanes of one combination; those in the store are read."""
+    problem = make_problem(task, optimizer, schedule, max(FULL), 1e-2)
+    lanes: list[Lane] = []
+
+    def design(facts: Preflight) -> tuple[int, int]:
+        for steps, seed in plan():
+            policy = policy_over(schedule, steps)
+            own = derive_seed(0, "bakeoff", seed)
+            lanes.extend(Lane(quantise(10**x), own, steps, facts.criterion, Until.END, policy) for x in grid(optimizer))
+        return len(lanes), sum(lane.steps for lane in lanes)
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    options = Options(store=FOLDER / f"{task}-{optimizer}-{schedule}.db", workers=1, device="cpu")
+    with open_session(problem, options, design) as session:
+        runs = session.run(Table(lanes))
+    return f"{task}/{optimizer}/{schedule}", runs
+
+
+def _say(combination: tuple[str, str, str]) -> str:
+    name, runs = train(*combination)
+    return f"{name}: {runs.gradient_steps:,} gradient steps, {sum(o.seconds for o in runs):.0f} s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", default=list(TASKS))
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for line in pool.map(_say, combinations(parser.parse_args().tasks)):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
