@@ -117,17 +117,15 @@ def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     torch.set_num_threads(1)
     problem = digits_mlp()
     facts = preflight(problem)
-    etastar.find(problem, effort="glance", options=etastar.Options(store=":memory:", workers=1))  # warm
+    etastar.eta_star(problem, options=etastar.Options(store=":memory:", workers=1))  # warm
     for seed in range(config["seeds"]):
         cpu = time.process_time()
-        answer = etastar.find(
+        answer = etastar.eta_star(
             problem.but(seed=seed),
-            effort="quick",
-            precision=etastar.Precision(),
             options=etastar.Options(store=":memory:", workers=1),
         )
         cpu = time.process_time() - cpu
-        e = answer.eta_star
+        e = answer.estimate
         assert e.ok and e.value and e.low and e.high
         half_width = (e.high - e.low) / 2 / e.value
         row = {

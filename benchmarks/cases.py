@@ -98,12 +98,13 @@ def _digits_rows(config: dict[str, Any]) -> Iterator[Row]:
     for name, optimizer in config["problems"]:
         for seed in range(config["seeds"]):
             problem = builder(name)(optimizer=optimizer, seed=seed)
-            answer = etastar.find(problem, effort="thorough", options=etastar.Options(store=":memory:", workers=1))
+            end = etastar.Precision(half_width=0.25, max_runs=24, min_runs=8, scan_seeds=1)
+            answer = etastar.eta_star(problem, end=end, options=etastar.Options(store=":memory:", workers=1))
             yield _find_row(answer, problem=name, optimizer=optimizer, seed=seed)
 
 
 def _find_row(answer: Any, **labels: Any) -> Row:
-    e = answer.eta_star
+    e = answer.estimate
     return {
         **labels,
         "status": e.status.value,
@@ -114,7 +115,7 @@ def _find_row(answer: Any, **labels: Any) -> Row:
         "runs": answer.band.refine_runs,
         "scan_runs": answer.band.scan_runs,
         "transition": answer.band.width.value,
-        "end": answer.eta_star_end.value,
+        "end": answer.end.eta_star.value if answer.end else None,
         "gradient_steps": answer.cost["gradient_steps"],
         "seconds": answer.cost["seconds"],
         "flags": list(e.flags),
@@ -164,9 +165,7 @@ def _fashion_rows(config: dict[str, Any]) -> Iterator[Row]:
     for (depth, width), (b1, b1_low, b1_high) in TABLE_B1.items():
         for seed in range(config["seeds"]):
             problem = make(data, depth, width).but(seed=seed)
-            answer = etastar.find(
-                problem, precision=etastar.Precision(), effort="quick", options=etastar.Options(store=":memory:")
-            )
+            answer = etastar.eta_star(problem, options=etastar.Options(store=":memory:"))
             row = _find_row(answer, problem=f"{depth}x{width}", optimizer="SGD, input x0.01", seed=seed)
             overlap = row["value"] is not None and row["low"] <= b1_high and b1_low <= row["high"]
             yield {**row, "b1": b1, "b1_low": b1_low, "b1_high": b1_high, "overlap": overlap}
@@ -212,7 +211,7 @@ def _scale_rows(config: dict[str, Any]) -> Iterator[Row]:
 
     def measure(problem: etastar.Problem) -> etastar.Estimate:
         options = etastar.Options(store=":memory:", workers=1)
-        return etastar.find(problem, effort="quick", precision=etastar.Precision(), options=options).eta_star
+        return etastar.eta_star(problem, options=options).estimate
 
     for optimizer in config["optimizers"]:
         name, _, lr = optimizer.partition(":lr=")
@@ -306,7 +305,7 @@ def _engines_rows(config: dict[str, Any]) -> Iterator[Row]:
     for name in BUILTINS:
         for engine in ("loop", "auto"):
             options = etastar.Options(store=":memory:", engine=engine)
-            answer = etastar.find(builder(name)(), effort="quick", precision=etastar.Precision(), options=options)
+            answer = etastar.eta_star(builder(name)(), options=options)
             yield _find_row(answer, problem=name, asked=engine, engine=answer.engine)
 
 

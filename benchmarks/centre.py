@@ -41,6 +41,9 @@ def networks() -> dict[str, etastar.Problem]:
     }
 
 
+GLANCE = etastar.Precision(half_width=0.5, max_runs=8, min_runs=8, scan_seeds=1)
+
+
 def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One row per network and optimizer."""
     for (name, base), optimizer in product(networks().items(), config["optimizers"]):
@@ -48,7 +51,7 @@ def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         with isolated_randomness():
             reading = CriticalRate()(starting_point(problem, 0, samples=SAMPLES))
         options = etastar.Options(store=":memory:", workers=1)
-        eta_star = etastar.find(problem, effort="glance", options=options).eta_star
+        eta_star = etastar.eta_star(problem, precision=GLANCE, options=options).estimate
         yield {
             "network": name,
             "optimizer": optimizer,

@@ -15,16 +15,16 @@ from etastar.problems.quadratic import CURVATURES, exact_eta_star, quadratic
 STEPS, BATCH = 200, 8
 
 
-def _find(problem: etastar.Problem) -> etastar.FindAnswer:
+def _find(problem: etastar.Problem) -> etastar.EtaStarAnswer:
     options = etastar.Options(store=":memory:", workers=1)
-    return etastar.find(problem, precision=etastar.Precision(), effort="quick", options=options)
+    return etastar.eta_star(problem, options=options)
 
 
 def exact_row(curvatures: Sequence[float], momentum: float, seed: int) -> dict[str, Any]:
     """One noiseless quadratic: is the exact eta* inside the interval?"""
     problem = quadratic(curvatures, momentum=momentum, lr=0.1 / max(curvatures), seed=seed)
     assert problem.loss_threshold is not None
-    e = _find(problem).eta_star
+    e = _find(problem).estimate
     truth = exact_eta_star(Criterion(loss=problem.loss_threshold), STEPS, curvatures, momentum)
     inside = bool(e.ok and e.low is not None and e.high is not None and e.low <= truth <= e.high)
     kind = f"noiseless, momentum {momentum:g}"
@@ -36,7 +36,7 @@ def noisy_rows(noises: Sequence[float], seeds: int) -> Iterator[dict[str, Any]]:
     for noise in noises:
         truth = noisy_eta_star(noise)
         for seed in range(seeds):
-            e = _find(quadratic(noise=noise, seed=seed)).eta_star
+            e = _find(quadratic(noise=noise, seed=seed)).estimate
             inside = bool(e.ok and e.low is not None and e.high is not None and e.low <= truth <= e.high)
             row = {"kind": f"noise {noise:g}", "truth": truth, "value": e.value, "low": e.low, "high": e.high}
             yield {**row, "inside": inside, "seed": seed}

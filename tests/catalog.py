@@ -156,9 +156,10 @@ PROBES: dict[str, Probe] = {
 """name -> probe. Each must read any problem, or say why not, and leave no trace."""
 
 PUBLIC_NAMES = [
-    "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtastarError", "FLAGS", "FindAnswer",
-    "Lane", "LaneEngine", "LaneStatus", "LoopEngine", "MissingExtra", "NoAnswer", "Observation", "Options", "Outcome",
-    "Point", "Policy", "Precision", "Probe", "ProbeAnswer", "Problem", "ProblemError", "Reading", "RunStore", "Runs",
-    "Schedule", "SequentialEngine", "Sharpness", "Status", "StoreError", "SuccessBand", "Until", "WorkerEngine",
-    "__version__", "find", "probe", "report", "run",
+    "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
+    "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "LoopEngine", "MissingExtra", "NoAnswer",
+    "Observation", "Options", "Outcome", "Point", "Policy", "Precision", "Probe", "ProbeAnswer", "Problem",
+    "ProblemError", "Reading", "RunStore", "Runs", "Schedule", "SequentialEngine", "Sharpness", "Status",
+    "StoreError", "SuccessBand", "Until", "WorkerEngine", "__version__", "eta_star", "find", "probe",
+    "report", "run",
 ]  # fmt: skip

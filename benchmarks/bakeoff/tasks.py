@@ -1,4 +1,4 @@
-"""The tasks of the bake-off: small networks on real data, each to be trained with several optimizers, schedules, horizons."""
+"""The tasks of the bake-off: small networks on real data, under several optimizers, schedules and horizons."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OPTIMIZERS: dict[str, Callable[[nn.Module, float], torch.optim.Optimizer]] = {
 DEFAULT_LR = {"momentum": 0.1, "adam": 1e-3, "adamw": 1e-3}
 SCHEDULES = ("constant", "warmup-cosine", "wsd")
 HORIZONS = (160, 640)
-SLOW = ("transformer",)
+SLOW = ("transformer", "cnn")
 """Tasks too slow for all optimizers on two cores."""
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from etastar.probes.sharpness import Sharpness
     from etastar.records.store import RunStore
     from etastar.reports.page import report
+    from etastar.verbs.eta_star import EtaStarAnswer, eta_star
     from etastar.verbs.find import FindAnswer, find
     from etastar.verbs.probe import ProbeAnswer, probe
     from etastar.verbs.session import Options
@@ -38,6 +39,7 @@ _HOME = {
     "Design": "core.design",
     "Estimate": "core.estimate",
     "EtaStar": "designs.eta_star",
+    "EtaStarAnswer": "verbs.eta_star",
     "EtastarError": "errors",
     "FLAGS": "core.estimate",
     "FindAnswer": "verbs.find",
@@ -68,6 +70,7 @@ _HOME = {
     "SuccessBand": "designs.success_band",
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
+    "eta_star": "verbs.eta_star",
     "find": "verbs.find",
     "probe": "verbs.probe",
     "report": "reports.page",
@@ -82,6 +85,7 @@ __all__ = [
     "Design",
     "Estimate",
     "EtaStar",
+    "EtaStarAnswer",
     "EtastarError",
     "FindAnswer",
     "Lane",
@@ -112,6 +116,7 @@ __all__ = [
     "Until",
     "WorkerEngine",
     "__version__",
+    "eta_star",
     "find",
     "probe",
     "report",

@@ -100,7 +100,7 @@ def test_the_recorded_sharpness_rows_are_what_the_readme_says():
 @pytest.mark.parametrize("optimizer", ["momentum:lr=0.05", "adam:lr=0.001"])
 def test_digits_mlp_reaches_ten_percent_within_48_runs(optimizer):
     problem = builder("digits-mlp")(optimizer=optimizer)
-    band = etastar.find(problem, effort="thorough", options=etastar.Options(store=":memory:", workers=1)).band
+    band = etastar.eta_star(problem, options=etastar.Options(store=":memory:", workers=1)).band
     e = band.eta_star
     assert e.ok and band.refine_runs <= 48
     narrow = (e.high - e.low) / 2 <= 0.1 * e.value
@@ -115,10 +115,5 @@ def test_fashion_mnist_agrees_with_the_earlier_measurement():
     from benchmarks.fashion import TABLE_B1, load, problem
 
     _, low, high = TABLE_B1[8, 128]
-    e = etastar.find(
-        problem(load(FASHION), 8, 128),
-        effort="quick",
-        precision=etastar.Precision(),
-        options=etastar.Options(store=":memory:", workers=1),
-    ).eta_star
+    e = etastar.eta_star(problem(load(FASHION), 8, 128), options=etastar.Options(store=":memory:", workers=1)).estimate
     assert e.low <= high and low <= e.high

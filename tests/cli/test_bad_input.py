@@ -419,7 +419,7 @@ def sound_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     from etastar.problems import builder
 
     path = tmp_path_factory.mktemp("store") / "runs.db"
-    find(builder("quadratic")(steps=20), effort="glance", options=Options(store=path))
+    find(builder("quadratic")(steps=20), options=Options(store=path))
     assert path.stat().st_size > 8 * 4096
     return path.read_bytes()
 

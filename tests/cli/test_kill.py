@@ -47,7 +47,7 @@ problem = etastar.Problem(
 
 
 def start(folder: Path, mark: str, store: str, workers: int = 1) -> subprocess.Popen[str]:
-    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "quick"]
+    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "thorough"]
     return subprocess.Popen(
         [*command, "--store", store, "--workers", str(workers), "--json", "-"],
         cwd=folder,
@@ -94,7 +94,7 @@ def stored_lanes(store: Path) -> int:
 def undisturbed(folder: Path, store: str) -> dict:
     """The answer of a run that nobody stops, in this process."""
     with contextlib.chdir(folder):
-        ran = run_here("find", "user.py:problem", "--effort", "quick", "--store", store, "--json", "-")
+        ran = run_here("find", "user.py:problem", "--effort", "thorough", "--store", store, "--json", "-")
     assert ran.code == 0, ran.err
     return json.loads(ran.out)
 

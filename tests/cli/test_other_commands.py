@@ -73,17 +73,17 @@ def test_problems(cli: Cli) -> None:
 
 def test_runs(cli: Cli, script: Script) -> None:
     script("p = problem(train=(X, torch.arange(64) % 2), accuracy_threshold=1.0, name='my-own')")
-    found = json.loads(cli("find", "user.py:p", "--effort", "glance", "--json", "-").out)
+    found = json.loads(cli("find", "user.py:p", "--effort", "quick", "--json", "-").out)
     ran = cli("runs", "--json", "-")
     assert ran.code == 0
     content = json.loads(ran.out)
     assert content["command"] == "runs"
     (row,) = content["problems"]
     assert (row["name"], row["optimizer"]) == ("my-own", "SGD")
-    assert row["lanes"] == found["eta_star"]["n"] == row["trained"] + row["diverged"] + row["slow"] + row["dead"]
+    assert row["lanes"] == found["lr"]["n"] == row["trained"] + row["diverged"] + row["slow"] + row["dead"]
     assert row["gradient_steps"] == found["cost"]["gradient_steps"]
-    assert row["lr_low"] == min(r["lr"] for r in found["rates"])
-    assert row["lr_high"] == max(r["lr"] for r in found["rates"])
+    rates = [point["lr"] for rung in found["best"]["rungs"] for point in rung["points"]]
+    assert (row["lr_low"], row["lr_high"]) == pytest.approx((min(rates), max(rates)), rel=2e-3)
 
 
 def test_runs_as_a_table_a_stranger_can_read(cli: Cli, script: Script) -> None:

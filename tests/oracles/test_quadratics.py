@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import etastar
-from etastar import Criterion, Lane, LoopEngine, Options, Precision, Until
+from etastar import Criterion, Lane, LoopEngine, Options, Until
 from etastar.problems.quadratic import best_lr, exact_eta_star, loss_curve, quadratic, stability_edge
 
 SPECTRA = [[1.0, 0.5, 0.2, 0.1, 0.05], [30.0, 1.0], [0.002, 0.001]]
@@ -15,7 +15,7 @@ SPECTRA = [[1.0, 0.5, 0.2, 0.1, 0.05], [30.0, 1.0], [0.002, 0.001]]
 def find(problem: etastar.Problem) -> etastar.Estimate:
     """eta* at the default precision, without eta*_end."""
     options = Options(store=":memory:", workers=1)
-    return etastar.find(problem, effort="quick", precision=Precision(), options=options).eta_star
+    return etastar.eta_star(problem, options=options).estimate
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etastar import Criterion, Estimate, Lane, LaneStatus, Until
+from etastar import Criterion, Lane, LaneStatus, Until
 from etastar.core.data import make_batches, map_tensors, stream
 from etastar.core.lane import quantise
+from etastar.designs.climb import Climb
 from etastar.engine.recorder import Recorder
 from etastar.problems.optimizers import parse_settings
-from etastar.verbs.find import recommend
 
 rates = st.floats(1e-9, 1e9)
 losses = st.lists(st.floats(0.01, 10.0) | st.just(math.nan) | st.just(math.inf), min_size=1, max_size=60)
@@ -70,13 +70,20 @@ def test_map_tensors_keeps_the_shape_of_any_batch(tree):
     assert repr(map_tensors(lambda t: t / 2, doubled)) == repr(build(tree))
 
 
-@given(st.floats(1e-6, 1e6), st.sampled_from(["SGD", "Adam", "Mystery"]), st.booleans())
-def test_a_recommendation_scales_with_eta_star_and_stays_below_half_of_it(value, optimizer, momentum):
-    lr = recommend(Estimate(value, value * 0.9, value * 1.1), optimizer, momentum)
-    unit = recommend(Estimate(1.0, 0.9, 1.1), optimizer, momentum)
-    assert math.isclose(lr.require(), value * unit.require(), rel_tol=1e-12)
-    assert lr.require() <= 0.5 * value and lr.high <= value and "rule-not-measured" in lr.flags
-    assert ("rule-borrowed" in lr.flags) == (optimizer == "Mystery")
+@given(st.floats(-4, 1), st.floats(0.2, 1.0), st.floats(0.1, 3.0), st.floats(-2, 2))
+def test_a_climb_finds_the_minimum_of_a_parabola_wherever_it_begins(best, spacing, curvature, off):
+    climb = Climb(best + off, spacing, 40)
+    while wanted := climb.ask():
+        for x in wanted:
+            climb.tell(x, min(-1.0 + curvature * (x - best) ** 2, 0.0))
+    moved = Climb(best + off + 1, spacing, 40)
+    for x, score in climb.scores.items():
+        moved.tell(x + 1, score)
+    if climb.learned and climb.bracketed:
+        assert abs(climb.vertex() - best) <= spacing / 2 + 1e-9
+        assert math.isclose(moved.vertex(), climb.vertex() + 1, abs_tol=1e-9)
+        low, high = climb.plateau(0.1)
+        assert low <= climb.best <= high
 
 
 @given(

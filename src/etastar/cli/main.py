@@ -41,7 +41,12 @@ OptimizerOption = Annotated[
     str | None, typer.Option(help="Replace the optimizer, e.g. momentum, adamw:lr=3e-4,weight_decay=0.1.")
 ]
 ThresholdOption = Annotated[float | None, typer.Option(help="Accuracy at which a network has started to train, in (0, 1].")]
-EffortOption = Annotated[str, typer.Option(help="glance, quick or thorough.")]
+EffortOption = Annotated[
+    str, typer.Option(help="glance (0.6 full runs), quick (3.2) or thorough (eta* too, then to the interval).")
+]
+WithinOption = Annotated[
+    float, typer.Option(help="Decades: half-width of the interval of the best rate that thorough works for.")
+]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of the measurement.")]
 WorkersOption = Annotated[int | None, typer.Option(help="Worker processes (default: one per core if the work is worth it).")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -79,6 +84,7 @@ def find(
     optimizer: OptimizerOption = None,
     threshold: ThresholdOption = None,
     effort: EffortOption = "thorough",
+    within: WithinOption = 0.25,
     seed: SeedOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
@@ -89,7 +95,7 @@ def find(
     json: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure eta*, the largest rate that starts to train; judge the rate in use; recommend one."""
+    """Find the best rate for the optimizer, schedule and horizon; judge the one in use; measure eta*."""
     from etastar.cli.output import Console, write_json
     from etastar.verbs.find import find as find_lr
 
@@ -98,7 +104,7 @@ def find(
     with console:
         options = _options(store, workers, device, engine, max_seconds, console)
         chosen = _load(problem, settings, steps, schedule, optimizer, threshold)
-        answer = find_lr(chosen, effort=effort, seed=seed, options=options)
+        answer = find_lr(chosen, effort=effort, within=within, seed=seed, options=options)
     write_json(json, answer.to_json())
     console.show_find(answer)
     if report:

@@ -75,7 +75,7 @@ class Console:
         from etastar.verbs.find import flag_sentences
 
         self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
-        if answer.eta_star.ok:
+        if answer.lr.ok or answer.eta_star.ok:
             self._out.print(_find_table(answer))
         for flag, sentence in flag_sentences(answer.flags):
             self._out.print(f"  {flag}: {sentence}", markup=False)
@@ -85,7 +85,8 @@ class Console:
             trained = "all trained now"
         self._out.print(
             f"  cost: {cost['gradient_steps']:,.0f} gradient steps = {cost['full_runs']:.3g} full runs ({trained}), "
-            f"{cost['seconds']:.1f} s; {len(answer.runs)} lanes; engine {answer.engine}",
+            f"{cost['seconds']:.1f} s (one ordinary full run: {cost['full_run_seconds']:.1f} s); {len(answer.runs)} lanes; "
+            f"engine {answer.engine}",
             markup=False,
         )
 
@@ -168,18 +169,21 @@ def _bound(e: Estimate) -> str:
 def _find_table(answer: FindAnswer) -> Table:
     table = _table(None, ("", "rate", "90 % interval", "what it is"))
     band = answer.band
-    rows: list[tuple[str, Estimate, str]] = [
-        ("eta*", answer.eta_star, f"half of fresh seeds start to train within {band.steps} steps"),
-        ("eta* 90 %", band.eta_star_90, "nine of ten do"),
-    ]
+    rows: list[tuple[str, Estimate, str]] = [("recommended", answer.lr, answer.lr.method)]
+    if answer.effort != "glance":
+        rows.append(("eta*", answer.eta_star, f"half of fresh seeds start to train within {answer.steps_to_start} steps"))
+    if band is not None and band.eta_star.ok:
+        rows.append(("eta* 90 %", band.eta_star_90, "nine of ten do"))
     if answer.end is not None:
-        rows.append(("eta* end", answer.eta_star_end, f"half of them still train at step {band.steps}"))
-    rows.append(("recommended", answer.lr, answer.lr.method))
+        rows.append(("eta* end", answer.eta_star_end, f"half of them still train at step {answer.steps_to_start}"))
     for name, estimate, what in rows:
         if estimate.ok:
             table.add_row(name, f"{estimate.value:.3g}", f"{estimate.low:.3g} .. {estimate.high:.3g}", what)
         else:
             table.add_row(name, "-", "", f"{estimate.status.value}: {estimate.reason}")
+        if estimate is answer.lr and answer.best.plateau:
+            low, high = answer.best.plateau
+            table.add_row("plateau", f"{low:.3g} .. {high:.3g}", "", "expected within 0.05 nats or 1 % of the best loss")
     if answer.yours:
         table.add_row("yours", f"{answer.yours.lr:.3g}", "", answer.yours.verdict)
     groups = answer.lr_per_group

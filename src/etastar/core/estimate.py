@@ -36,6 +36,18 @@ FLAGS: dict[str, str] = {
     ),
     "rule-borrowed": "No fraction of eta* is known for this optimizer; the most cautious known one, Adam's, is used.",
     "range-extended": "The first range of rates did not contain the upper edge and was widened.",
+    "prior-quality": (
+        "The lanes were so short that measuring adds little to what is known of the optimizer; spend more to know more."
+    ),
+    "not-bracketed": (
+        "The best rate seen lies at the end of the rates that were run; the true one may lie further out on that side."
+    ),
+    "flat": "The loss hardly depends on the rate over more than 1.5 decades; any rate of the plateau will do.",
+    "scored-on-training-loss": "Without validation data lanes are scored on their training loss, which sees no overfitting.",
+    "schedule-not-squeezed": (
+        "The schedule has no horizon of its own (`over`), so short lanes ran its beginning instead of all of its shape."
+    ),
+    "half-of-eta-star": "The rate was lowered to half of what still trains at the end of the steps.",
     "inputs-not-centred": "The inputs have a large common mean; centring them is worth about a factor 2 of stable rate.",
     "inputs-badly-scaled": "The inputs' mean square is far from 1; the stable SGD rate scales as its inverse.",
     "not-reproducible": "The same lane trained twice gave different losses; its stored lanes are not reused.",

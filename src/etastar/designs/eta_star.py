@@ -138,6 +138,7 @@ class EtaStar:
             until=self.until,
             scan_runs=self._scan_runs,
             refine_runs=self._refine_runs,
+            runs=Runs(self._outcomes),
         )
 
     def _lower_edge(self, band: list[RateCount]) -> float | None:

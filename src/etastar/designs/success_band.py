@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from etastar.core.estimate import Estimate
-from etastar.core.lane import Criterion, LaneStatus, Outcome, Until
+from etastar.core.lane import Criterion, LaneStatus, Outcome, Runs, Until
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class SuccessBand:
         curve: the fitted flank.
         criterion, steps, until: what counted as success.
         scan_runs, refine_runs: lanes asked for.
+        runs: their outcomes, the scan first.
     """
 
     eta_star: Estimate
@@ -62,6 +63,7 @@ class SuccessBand:
     until: Until
     scan_runs: int
     refine_runs: int
+    runs: Runs = field(default_factory=Runs, repr=False, compare=False)
 
     def probability(self, lr: float) -> float | None:
         """Fitted success probability at `lr`; None outside the fitted curve."""

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import altair as alt
 
-from etastar.core.lane import Criterion, LaneStatus, Runs
+from etastar.core.lane import Criterion, LaneStatus
 from etastar.designs.success_band import SuccessBand
+from etastar.reports.best_chart import best_chart
 from etastar.reports.chart_parts import ENDINGS, HALO_THEN_INK, INK, WIDTH, around, framed, rate_axis, rate_tooltip, rows_of
 from etastar.reports.loss_rows import CAP, LossRows, loss_rows
 from etastar.reports.rate_text import LABEL_EXPRESSION
@@ -43,7 +44,7 @@ def edge_chart(answer: FindAnswer, band: SuccessBand) -> alt.LayerChart:
 def endings_chart(answer: FindAnswer, band: SuccessBand) -> alt.LayerChart:
     """How the lanes of the scan ended, stacked at each rate."""
     counts: dict[float, dict[LaneStatus, int]] = {}
-    for outcome in lanes_of(answer, band)[: band.scan_runs]:
+    for outcome in band.runs[: band.scan_runs]:
         at_rate = counts.setdefault(outcome.lane.lr, dict.fromkeys(ENDINGS, 0))
         at_rate[outcome.status] += 1
     lrs = sorted(counts)
@@ -83,7 +84,7 @@ def loss_chart(answer: FindAnswer, band: SuccessBand) -> alt.LayerChart | None:
 
     A click on an ending in the legend leaves only those lanes.
     """
-    rows = loss_rows(lanes_of(answer, band))
+    rows = loss_rows(band.runs)
     if rows is None:
         return None
     scale = _loss_scale(rows)
@@ -130,6 +131,9 @@ def loss_chart(answer: FindAnswer, band: SuccessBand) -> alt.LayerChart | None:
 def charts(answer: FindAnswer) -> dict[str, alt.LayerChart]:
     """name -> chart, in reading order: those the answer has data for."""
     found: dict[str, alt.LayerChart] = {}
+    best = best_chart(answer)
+    if best is not None:
+        found["best"] = best
     for band, suffix in ((answer.band, ""), (answer.end, "-end")):
         if band is None or not band.rates:
             continue
@@ -141,11 +145,6 @@ def charts(answer: FindAnswer) -> dict[str, alt.LayerChart]:
         if losses is not None:
             found[f"losses{suffix}"] = losses
     return found
-
-
-def lanes_of(answer: FindAnswer, band: SuccessBand) -> Runs:
-    """The lanes `band` rests on, in the order they were asked for: the scan comes first."""
-    return Runs(outcome for outcome in answer.runs if outcome.lane.until is band.until)
 
 
 def _doing(answer: FindAnswer, band: SuccessBand) -> str:

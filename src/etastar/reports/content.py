@@ -42,15 +42,15 @@ class SectionText:
 
 
 def numbers(answer: FindAnswer) -> list[Number]:
-    """eta*, the recommended rate and the one in use, as far as they are known."""
+    """The recommended rate, eta* and the rate in use, as far as they are known."""
     found = []
-    if answer.eta_star.value is not None:
-        meaning = "Half of freshly initialised networks start to train at this rate; above it most of them fail."
-        found.append(Number("eta*", rate_text(answer.eta_star.value), _levelled(answer.eta_star), meaning, ETA_STAR))
     if answer.lr.value is not None:
         meaning = f"{answer.lr.method}. The interval is where the best rate is expected."
         value = rate_text(answer.lr.value, 2)
         found.append(Number("Recommended", value, _levelled(answer.lr), meaning, RECOMMENDED))
+    if answer.eta_star.value is not None:
+        meaning = "Half of freshly initialised networks start to train at this rate; above it most of them fail."
+        found.append(Number("eta*", rate_text(answer.eta_star.value), _levelled(answer.eta_star), meaning, ETA_STAR))
     if answer.yours is not None:
         sentence = answer.yours.sentence[:1].upper() + answer.yours.sentence[1:] + "."
         found.append(Number("Yours", rate_text(answer.yours.lr), f"verdict: {answer.yours.verdict}", sentence, INK))
@@ -68,12 +68,22 @@ def sections(answer: FindAnswer) -> list[SectionText]:
     """The questions the figures answer, in reading order."""
     level = f"{100 * answer.eta_star.level:g} %"
     one_lane = "A lane is one training from fresh weights."
+    best = SectionText(
+        "Which rate ends best?",
+        f"{one_lane} Short lanes run the same schedule ({answer.schedule}) squeezed into their steps; what they say is "
+        f"moved to {answer.steps:,} steps.",
+        {"best": "One line a length of lane. Shaded: where the best rate is expected; strip at the bottom: the plateau."},
+    )
+    band = answer.band
+    if band is None:
+        return [best]
     found = [
+        best,
         SectionText(
             "Which rates start to train?",
-            f"{one_lane} It has started when, within {answer.band.steps:,} steps: {answer.band.criterion.sentence()}.",
+            f"It has started when, within {band.steps:,} steps: {band.criterion.sentence()}.",
             {
-                "success-band": _how_to_read(answer.band),
+                "success-band": _how_to_read(band),
                 "edge": f"The same lanes around eta*; the shaded column is its {level} interval.",
                 "endings": "Why rates fail: slow lanes ran out of steps, dead ones have no gradient left, "
                 "diverged ones blew up or ended above their first loss.",
@@ -140,12 +150,15 @@ def _levelled(estimate: Estimate) -> str:
 def _number_rows(answer: FindAnswer) -> list[tuple[str, ...]]:
     band = answer.band
     estimates = [
-        ("eta*", answer.eta_star, "", "half of fresh networks start to train"),
-        ("eta*_90", band.eta_star_90, "", "nine of ten do"),
-        ("eta*_end", answer.eta_star_end, "", "half still train at the end of their steps"),
-        ("transition width", band.width, " decades", "from 90 % to 10 % of the networks"),
         ("recommended", answer.lr, "", answer.lr.method),
+        ("eta*", answer.eta_star, "", "half of fresh networks start to train"),
     ]
+    if band is not None:
+        estimates += [
+            ("eta*_90", band.eta_star_90, "", "nine of ten do"),
+            ("eta*_end", answer.eta_star_end, "", "half still train at the end of their steps"),
+            ("transition width", band.width, " decades", "from 90 % to 10 % of the networks"),
+        ]
     rows: list[tuple[str, ...]] = []
     said: list[str] = []
     for name, estimate, unit, meaning in estimates:
@@ -160,7 +173,12 @@ def _number_rows(answer: FindAnswer) -> list[tuple[str, ...]]:
                 reason = reason.replace(earlier, "see above")
             said.append(estimate.reason)
             rows.append((name, "no value", bound_sentence(estimate), f"{estimate.status.value}: {reason}"))
-    if band.lower_edge is not None:
+    if answer.best.plateau is not None:
+        low, high = map(rate_text, answer.best.plateau)
+        rows.append(("plateau", f"{low} to {high}", "", "expected within 0.05 nats or 1 % of the best loss"))
+    trained, lanes = answer.best.reliability
+    rows.append(("reliability", f"{trained} of {lanes}", "", "lanes next to the recommended rate that trained"))
+    if band is not None and band.lower_edge is not None:
         meaning = "lowest rate of the scan at which half of the lanes or more start to train"
         rows.append(("lower edge", rate_text(band.lower_edge), "", meaning))
     if answer.yours is not None:
@@ -171,21 +189,25 @@ def _number_rows(answer: FindAnswer) -> list[tuple[str, ...]]:
 
 
 def _measurement_rows(answer: FindAnswer) -> list[tuple[str, str]]:
-    band, cost = answer.band, answer.cost
-    lanes = f"{band.scan_runs} in the scan, {band.refine_runs} at the edge"
+    band, cost, criterion = answer.band, answer.cost, answer.facts.criterion
+    lanes = ", ".join(f"{len(rung.points)} rates of {rung.steps:,} steps" for rung in answer.best.rungs)
+    if band is not None:
+        lanes += f"; for eta* {band.scan_runs} in the scan, {band.refine_runs} at the edge"
     if answer.end is not None:
         lanes += f"; for eta*_end {answer.end.scan_runs} in the scan, {answer.end.refine_runs} at the edge"
     where = answer.environment
     machine = f"Python {where['python']}, torch {where['torch']}, {where['machine']}, {where['cpus']} CPUs"
     return [
-        ("criterion", f"{band.criterion.sentence()}, within {band.steps:,} steps"),
+        ("criterion of eta*", f"{criterion.sentence()}, within {answer.steps_to_start:,} steps"),
         ("lanes", lanes),
         (
             "cost",
             f"{cost['gradient_steps']:,} gradient steps, {cost['new_gradient_steps']:,} of them new, the others stored; "
-            f"{cost['full_runs']:.3g} full trainings; {cost['seconds']:.3g} s",
+            f"{cost['full_runs']:.3g} full trainings; {cost['seconds']:.3g} s, where one ordinary full training takes about "
+            f"{cost['full_run_seconds']:.3g} s",
         ),
         ("optimizer", answer.facts.optimizer or "unknown"),
+        ("schedule", f"{answer.schedule}, {answer.steps:,} steps"),
         ("engine", answer.engine),
         ("environment", machine),
         (

@@ -62,12 +62,12 @@ def render(answer: FindAnswer, specs: dict[str, dict[str, Any]]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    eta_star = answer.eta_star
-    no_answer = {"status": eta_star.status.value, "reason": eta_star.reason, "bound": bound_sentence(eta_star)}
+    lr = answer.lr
+    no_answer = {"status": lr.status.value, "reason": lr.reason, "bound": bound_sentence(lr)}
     return environment.get_template("page.html.j2").render(
         problem=answer.problem,
         summary=answer.summary,
-        no_answer=None if eta_star.ok else no_answer,
+        no_answer=None if lr.ok else no_answer,
         numbers=numbers(answer),
         flags=flag_sentences(answer.flags),
         sections=_figures(answer, specs),

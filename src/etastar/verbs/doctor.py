@@ -9,9 +9,11 @@ from etastar.core.data import LoaderBatches
 from etastar.core.estimate import FLAGS
 from etastar.core.problem import Problem
 from etastar.designs.eta_star import EtaStar
+from etastar.designs.full_length import FullLength
 from etastar.engine.choice import Choice, choose
 from etastar.engine.preflight import Preflight, preflight, start_steps
-from etastar.verbs.find import EFFORTS, planned_lanes
+from etastar.verbs.eta_star import planned_lanes
+from etastar.verbs.find import EFFORTS, ETA_STAR, ETA_STAR_END
 from etastar.verbs.session import Options
 from etastar.version import __version__
 
@@ -109,10 +111,10 @@ def _engine(choice: Choice) -> list[Finding]:
 
 
 def _speed(problem: Problem, facts: Preflight, choice: Choice) -> Finding:
-    precision, end = EFFORTS["thorough"]
-    steps = start_steps(problem)
-    lanes = planned_lanes(EtaStar(facts.criterion, steps, precision=precision), end)
-    seconds = lanes * steps * (choice.seconds_per_step or facts.seconds_per_step)
+    start = start_steps(problem)
+    lanes = planned_lanes(EtaStar(facts.criterion, start, precision=ETA_STAR), ETA_STAR_END)
+    steps = lanes * start + (EFFORTS["thorough"] + FullLength.planned_lanes()) * problem.steps
+    seconds = steps * (choice.seconds_per_step or facts.seconds_per_step)
     text = (
         f"{1000 * facts.seconds_per_step:.3g} ms per step in the reference loop on one thread; "
         f"find --effort thorough takes at most about {seconds:.3g} s of one core with {choice.sentence()}"

@@ -1,69 +1,45 @@
-"""`find`: which learning rate for this problem, and is the one in use any good?
+"""`find`: which learning rate for this problem, optimizer, schedule and horizon, and is the one in use any good?
 
-First version: eta* is measured; the recommended rate is a fixed fraction of it, with the spread that fraction was seen to
-have, and says so. The rate in use today is judged against both.
+glance: at most 0.6 of one full run's gradient steps. quick: at most 3.2, and bounds on eta*. thorough: eta* measured, then
+lanes of the full length until the interval is as narrow as asked for.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import statistics
+from dataclasses import dataclass, replace
 from typing import Any
 
 from etastar.core.estimate import FLAGS, Estimate, Status
-from etastar.core.lane import Runs, Until
+from etastar.core.lane import Runs
 from etastar.core.problem import Problem
-from etastar.core.randomness import isolated_randomness
-from etastar.designs.eta_star import SCAN_REACH, EtaStar, Precision
+from etastar.designs.best_lr import BestLR
+from etastar.designs.best_rate import BestRate
+from etastar.designs.eta_star import EtaStar, Precision
+from etastar.designs.full_length import FullLength
 from etastar.designs.success_band import SuccessBand
 from etastar.engine.choice import Choice
-from etastar.engine.preflight import Preflight, start_steps
+from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError
-from etastar.policies.policy import Constant
-from etastar.probes.critical_rate import CriticalRate
-from etastar.probes.start import starting_point
+from etastar.policies.policy import Constant, Policy
+from etastar.policies.schedule import Schedule
+from etastar.policies.torch_schedule import TorchSchedule
+from etastar.verbs.eta_star import ADAM_LIKE, bracket, checked_steps, measure, planned_lanes, start_design
+from etastar.verbs.finite import finite
+from etastar.verbs.judge import Yours, judge
 from etastar.verbs.session import Options, Session, environment, open_session
 from etastar.version import __version__
 
-EFFORTS: dict[str, tuple[Precision, Precision | None]] = {
-    "glance": (Precision(half_width=0.5, max_runs=8, min_runs=8, scan_seeds=1), None),
-    "quick": (Precision(half_width=0.25, max_runs=24), None),
-    "thorough": (Precision(), Precision(half_width=0.25, max_runs=24, min_runs=8, scan_seeds=1)),
-}
-"""effort -> (precision of eta*, precision of eta*_end or None where it is not measured)."""
-
-FRACTIONS: dict[str, tuple[float, float]] = {"sgd": (0.25, 0.54), "momentum": (0.2, 0.54), "adam": (0.05, 0.59)}
-"""kind of optimizer -> (recommended fraction of eta*, sd over tasks of log10(best rate / (fraction x eta*))).
-
-Fractions: measured on 15 + 15 + 11 + 10 networks at 100 steps, constant rate. Spread: leave-one-task-out over nine tasks.
-"""
-ADAM_LIKE = {"Adam", "AdamW", "NAdam", "RAdam", "Adamax"}
-CENTRES: dict[str, tuple[float, float]] = {"sgd": (-0.5, 1.5), "adam": (0.75, 1.0)}
-"""kind of optimizer -> (log10(eta* / eta_c), half-range of it over networks with a margin, in decades)."""
-PROBE_SAMPLES = 128
-Z_90 = 1.645
-UNKNOWN_START = 1e-2
-"""Centre of the scan for a user's own loop that does not say its rate."""
-
-
-@dataclass(frozen=True)
-class Yours:
-    """The rate in use today, judged.
-
-    Args:
-        lr: the rate.
-        of_best: its ratio to the recommended rate; of_eta_star: to eta*; None without an answer.
-        probability: share of fresh seeds that start to train at it.
-        verdict: too-high, on-the-edge, will-not-last, plausible, low, or unknown.
-        sentence: the verdict in words.
-    """
-
-    lr: float
-    of_best: float | None
-    of_eta_star: float | None
-    probability: float | None
-    verdict: str
-    sentence: str
+EFFORTS: dict[str, float] = {"glance": 0.6, "quick": 3.2, "thorough": 3.2}
+"""effort -> full runs that the search with short lanes may cost."""
+ETA_STAR, ETA_STAR_END = Precision(), Precision(half_width=0.25, max_runs=24, min_runs=8, scan_seeds=1)
+"""What `thorough` asks of eta* and eta*_end."""
+WITHIN = 0.25
+"""Decades: the half-width of the interval `thorough` asks for."""
+USUAL: dict[str, float] = {"sgd": 0.2, "momentum": 0.05, "adam": 0.006}
+"""kind of optimizer -> median best rate over small networks at 160 steps and a constant rate: a place to begin."""
+USUAL_STEPS, USUAL_GAMMA = 160, 0.5
 
 
 @dataclass(frozen=True)
@@ -73,88 +49,97 @@ class FindAnswer:
     Args:
         problem: its name.
         effort: glance, quick or thorough.
-        lr: the recommended rate.
+        schedule, steps: what the rate is best for.
+        best: the recommended rate, its interval, the plateau, the reliability there.
         lr_per_group: (group, rate) at the recommended rate.
-        band: eta* and the band of rates that train.
+        band: eta* and the band of rates that train; None if not measured.
         end: the same for lanes that must still train at the end of their steps; None if not measured.
         yours: the rate in use, judged; None if unknown.
-        cost: gradient_steps, new_gradient_steps, full_runs, seconds.
+        cost: gradient_steps, new_gradient_steps, full_runs, seconds, full_run_seconds (one ordinary training).
         flags: keys of `etastar.FLAGS`.
-        runs: every lane's outcome, both measurements.
+        runs: every lane's outcome.
         facts: what was known of the problem before.
+        steps_to_start: steps within which a lane had to start to train.
         engine, choice, seed, environment: with what it was measured; `choice` is how the engine was chosen.
     """
 
     problem: str
     effort: str
-    lr: Estimate
+    schedule: str
+    steps: int
+    best: BestRate
     lr_per_group: tuple[tuple[str, float], ...]
-    band: SuccessBand
+    band: SuccessBand | None
     end: SuccessBand | None
     yours: Yours | None
     cost: dict[str, float]
     flags: tuple[str, ...]
     runs: Runs
     facts: Preflight
+    steps_to_start: int
     engine: str
     choice: Choice
     seed: int
     environment: dict[str, Any]
 
     @property
+    def lr(self) -> Estimate:
+        """The recommended rate; its interval is that of the optimum."""
+        return self.best.lr
+
+    @property
     def eta_star(self) -> Estimate:
-        """eta*, the 50 % point of the upper flank."""
-        return self.band.eta_star
+        """eta*, the 50 % point of the upper flank; bounds without a value where it was not measured."""
+        if self.band:
+            return self.band.eta_star
+        if self.effort == "glance":
+            return Estimate.none(Status.NOT_MEASURED, "eta* is bracketed with effort=quick, measured with effort=thorough")
+        return bracket(self.runs, self.steps_to_start)
 
     @property
     def eta_star_end(self) -> Estimate:
         """The same for lanes that still train at the end of their steps."""
-        reason = "eta*_end is measured with effort=thorough, and only once eta* is known"
-        return self.end.eta_star if self.end else Estimate.none(Status.NOT_MEASURED, reason)
+        return self.end.eta_star if self.end else _not_measured("eta*_end")
 
     @property
     def summary(self) -> str:
         """The verdict in one line."""
-        eta_star = self.eta_star
-        if not eta_star.ok:
-            return f"no answer ({eta_star.status.value}): {eta_star.reason}"
-        text = f"eta* = {eta_star.value:.3g} [{eta_star.low:.3g}, {eta_star.high:.3g}]"
+        parts = []
         if self.lr.ok:
-            text += f"; use about {self.lr.value:.2g}"
-        return text + (f"; {self.yours.sentence}" if self.yours else "")
+            interval = f"[{self.lr.low:.2g}, {self.lr.high:.2g}]"
+            parts.append(f"use {self.lr.value:.2g} {interval} ({self.schedule}, {self.steps} steps)")
+        else:
+            parts.append(f"no answer ({self.lr.status.value}): {self.lr.reason}")
+        eta_star = self.eta_star
+        if eta_star.ok:
+            parts.append(f"eta* = {eta_star.value:.3g} [{eta_star.low:.3g}, {eta_star.high:.3g}]")
+        elif self.band:
+            parts.append(f"no eta* ({eta_star.status.value}): {eta_star.reason}")
+        if self.yours and self.yours.verdict != "unknown":
+            parts.append(self.yours.sentence)
+        return "; ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON contract, with NaN and infinities as null."""
-        return _finite(
+        return finite(
             {
                 "etastar": __version__,
                 "command": "find",
                 "problem": self.problem,
                 "summary": self.summary,
                 "effort": self.effort,
+                "schedule": self.schedule,
+                "steps": self.steps,
                 "lr": self.lr.to_json(),
                 "lr_per_group": [{"group": name, "lr": lr} for name, lr in self.lr_per_group],
-                "plateau": None,
+                "plateau": dict(zip(("low", "high"), self.best.plateau, strict=True)) if self.best.plateau else None,
+                "best": self.best.to_json(),
                 "eta_star": self.eta_star.to_json(),
-                "eta_star_90": self.band.eta_star_90.to_json(),
+                **self._band_json(),
                 "eta_star_end": self.eta_star_end.to_json(),
-                "transition_width": self.band.width.to_json(),
-                "lower_edge": self.band.lower_edge,
-                "criterion": {"sentence": self.band.criterion.sentence(), "steps": self.band.steps},
-                "rates": [
-                    {
-                        "lr": r.lr,
-                        "runs": r.runs,
-                        "trained": r.trained,
-                        "diverged": r.diverged,
-                        "slow": r.slow,
-                        "dead": r.dead,
-                    }
-                    for r in self.band.rates
-                ],
                 "yours": vars(self.yours) if self.yours else None,
                 "optimizer": self.facts.optimizer,
-                "cost": {**self.cost, "scan_runs": self.band.scan_runs, "refine_runs": self.band.refine_runs},
+                "cost": self.cost,
                 "flags": list(self.flags),
                 "engine": self.engine,
                 "engine_choice": self.choice.to_json(),
@@ -163,23 +148,39 @@ class FindAnswer:
             }
         )
 
+    def _band_json(self) -> dict[str, Any]:
+        band, criterion = self.band, self.facts.criterion
+        rates = band.rates if band else ()
+        return {
+            "eta_star_90": (band.eta_star_90 if band else _not_measured("eta*_90")).to_json(),
+            "transition_width": (band.width if band else _not_measured("the transition")).to_json(),
+            "lower_edge": band.lower_edge if band else None,
+            "criterion": {"sentence": criterion.sentence(), "steps": self.steps_to_start},
+            "rates": [vars(rate) for rate in rates],
+        }
+
 
 def find(
     problem: Problem,
     *,
     effort: str = "thorough",
+    within: float = WITHIN,
     steps_to_start: int | None = None,
     precision: Precision | None = None,
+    start: float | None = None,
     seed: int | None = None,
     options: Options | None = None,
 ) -> FindAnswer:
-    """Measure eta*, judge the rate in use and recommend one.
+    """Find the best rate for the problem's optimizer, schedule and horizon, judge the one in use, measure eta*.
 
     Args:
         problem: what is trained.
-        effort: "glance" (one seed a rate, +-50 %), "quick" (+-25 %) or "thorough" (+-10 %, and eta*_end).
-        steps_to_start: steps within which a lane must meet the criterion; default min(problem.steps, 200).
-        precision: of eta*, instead of the effort's.
+        effort: "glance" (at most 0.6 full runs of gradient steps), "quick" (at most 3.2, bounds on eta*) or "thorough" (eta*
+            and eta*_end measured, then lanes of the full length).
+        within: decades; half-width of the interval of the best rate that `thorough` works for.
+        steps_to_start: steps within which a lane must meet the criterion of eta*; default min(problem.steps, 200).
+        precision: of eta*; given, eta* is measured whatever the effort.
+        start: where the search begins; default: between the rate in use and what is usual for the optimizer.
         seed: of the measurement; default the problem's.
         options: store, workers, device, limits, progress.
 
@@ -190,160 +191,60 @@ def find(
         ProblemError: the problem or an option cannot be used.
         StoreError: the store cannot be used.
     """
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
-    if effort not in EFFORTS:
-        raise ProblemError(f"effort is {effort!r}; expected one of {', '.join(EFFORTS)}")
-    steps = start_steps(problem) if steps_to_start is None else steps_to_start
-    if not 1 <= steps <= problem.steps:
-        raise ProblemError(f"steps_to_start is {steps}; expected 1 .. {problem.steps}, the planned steps")
-    start_precision, end_precision = EFFORTS[effort]
-    seed = problem.seed if seed is None else seed
-
-    options = options or Options()
-
-    designs: list[EtaStar] = []
+    wait_for = checked_steps(problem, steps_to_start)
+    _check(effort, within, start)
+    options, seed = options or Options(), problem.seed if seed is None else seed
+    end = ETA_STAR_END if effort == "thorough" else None
+    plans: list[tuple[BestLR, EtaStar | None]] = []
 
     def plan(facts: Preflight) -> tuple[int, int]:
-        around, reach = centre(problem, facts, options.device)
-        kind = precision or start_precision
-        designs.append(
-            EtaStar(facts.criterion, steps, around, policy=problem.policy, precision=kind, seed=seed, reach=reach)
-        )
-        lanes = planned_lanes(designs[0], end_precision)
-        return lanes, lanes * steps
+        begin = start or start_rate(problem, facts)
+        short = BestLR(facts.criterion, problem.steps, problem.policy, begin, EFFORTS[effort], seed=seed)
+        lanes, steps = short.planned_lanes(), short.planned_steps()
+        eta = None
+        if effort == "thorough" or precision:
+            eta = start_design(problem, facts, wait_for, precision or ETA_STAR, options.device, seed)
+            lanes, steps = lanes + planned_lanes(eta, end), steps + planned_lanes(eta, end) * wait_for
+        if effort == "thorough":
+            lanes, steps = lanes + FullLength.planned_lanes(), steps + FullLength.planned_lanes() * problem.steps
+        plans.append((short, eta))
+        return lanes, steps
 
     with open_session(problem, options, plan) as session:
-        (start,) = designs
-        band = session.run(start)
-        end = None
-        if end_precision and band.eta_star.ok:
-            end = session.run(_end_design(start, band.eta_star.require(), end_precision))
-        return _answer(session, effort, band, end, seed)
+        short, eta = plans[0]
+        best = session.run(short)
+        band, last = measure(session, eta, end) if eta else (None, None)
+        if effort == "thorough" and best.lr.ok:
+            best = _confirmed(session, best, within, seed)
+        return _answer(session, effort, _capped(best, problem, last), band, last, wait_for, seed)
 
 
-def centre(problem: Problem, facts: Preflight, device: str) -> tuple[float, tuple[float, float]]:
-    """Where the scan for eta* begins: (rate, decades below and above it).
+def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -> float:
+    """Where the search begins: the geometric mean of the rate in use and what is usual for the optimizer.
 
-    eta_c, the rate that raises the loss in one step, takes a few forward passes; eta* lies within a decade or so of a
-    multiple of it (`CENTRES`). Without it: three decades on either side of the rate in use.
-    """
-    kind = "adam" if facts.optimizer in ADAM_LIKE else "sgd" if facts.optimizer == "SGD" else None
-    if kind and problem.loop is None and problem.policy == Constant():
-        with isolated_randomness():
-            reading = CriticalRate()(starting_point(problem, problem.seed, samples=PROBE_SAMPLES, device=device))
-        if reading.value:
-            shift, reach = CENTRES[kind]
-            return reading.value * 10**shift, (reach, reach)
-    return facts.lr or UNKNOWN_START, (SCAN_REACH, SCAN_REACH)
-
-
-def planned_lanes(start: EtaStar, end: Precision | None) -> int:
-    """Lanes at most, for eta* and, if it is wanted, eta*_end."""
-    lanes = sum(start.planned_runs())
-    return lanes + (sum(_end_design(start, 1.0, end).planned_runs()) if end else 0)
-
-
-def _end_design(start: EtaStar, eta_star: float, precision: Precision) -> EtaStar:
-    """Lanes that run all their steps, from two decades below eta* to just above it."""
-    return EtaStar(
-        start.criterion,
-        start.steps,
-        eta_star,
-        until=Until.END,
-        policy=start.policy,
-        precision=precision,
-        seed=start.seed,
-        reach=(2.0, 0.5),
-    )
-
-
-def _answer(session: Session, effort: str, band: SuccessBand, end: SuccessBand | None, seed: int) -> FindAnswer:
-    facts = session.facts
-    lr = recommend(band.eta_star, facts.optimizer, facts.momentum)
-    yours = _judge(facts.lr, band, end, lr) if facts.lr else None
-    fallback = ("fallback-loop",) if session.choice.fell_back else ()
-    flags = tuple(dict.fromkeys((*band.eta_star.flags, *lr.flags, *facts.flags, *fallback)))
-    return FindAnswer(
-        problem=session.problem.title,
-        effort=effort,
-        lr=lr,
-        lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in facts.groups) if lr.ok else (),
-        band=band,
-        end=end,
-        yours=yours,
-        cost=session.cost(),
-        flags=flags,
-        runs=session.runs,
-        facts=facts,
-        engine=session.engine.name,
-        choice=session.choice,
-        seed=seed,
-        environment=environment(),
-    )
-
-
-def recommend(eta_star: Estimate, optimizer: str, momentum: bool) -> Estimate:
-    """A rate to use: fraction x eta*, with the 90 % interval of the best rate that this rule leaves.
-
-    interval = value x 10^(-+ 1.645 sd), sd the spread over tasks of log10(best / (fraction x eta*)), cut at eta*.
+    Usual: the median over small networks, over the mean factor of the schedule, times (160 / steps)^0.5. Either may be far
+    off, seldom both to the same side; a search copes with a start 1.5 decades off.
 
     Args:
-        optimizer: class name.
-        momentum: whether it is SGD with momentum.
-
-    >>> lr = recommend(Estimate(0.5, 0.45, 0.55), "SGD", momentum=False)
-    >>> lr.value, lr.flags
-    (0.125, ('rule-not-measured',))
+        usual: that median, instead of the one in `USUAL`.
     """
-    if not eta_star.ok:
-        return Estimate.none(
-            eta_star.status, f"the recommended rate is a fraction of eta*, which has no value: {eta_star.reason}"
-        )
-    flags = ["rule-not-measured"]
-    if optimizer == "SGD":
-        kind = "momentum" if momentum else "sgd"
-    else:
-        kind = "adam"
-        if optimizer not in ADAM_LIKE:
-            flags.append("rule-borrowed")
-    fraction, sd = FRACTIONS[kind]
-    value = fraction * eta_star.require()
-    return Estimate(
-        value=value,
-        low=value * 10 ** (-Z_90 * sd),
-        high=min(value * 10 ** (Z_90 * sd), max(eta_star.require(), value)),
-        n=eta_star.n,
-        method=f"{fraction:g} x eta* ({kind} rule)",
-        cost=eta_star.cost,
-        flags=tuple(flags),
-    )
+    sgd = "momentum" if facts.momentum else "sgd"
+    kind = "adam" if facts.optimizer in ADAM_LIKE else sgd if facts.optimizer == "SGD" else None
+    known = [facts.lr] if facts.lr else []
+    usual = usual or (USUAL[kind] if kind else None)
+    if usual:
+        known.append(usual / _mean_factor(problem.policy) * (USUAL_STEPS / problem.steps) ** USUAL_GAMMA)
+    return statistics.geometric_mean(known) if known else USUAL["adam"]
 
 
-def _judge(lr: float, band: SuccessBand, end: SuccessBand | None, best: Estimate) -> Yours:
-    """The verdict on the rate in use."""
-    eta_star = band.eta_star
-    if not eta_star.ok or not best.ok:
-        return Yours(lr, None, None, None, "unknown", f"your {lr:.3g} cannot be judged without eta*")
-    of_best, of_eta_star = lr / best.require(), lr / eta_star.require()
-    beside = f"{of_eta_star:.2g} of eta* and {of_best:.2g} of the recommended rate"
-    if eta_star.high is not None and lr > eta_star.high:
-        verdict, text = (
-            "too-high",
-            f"your {lr:.3g} is too high: {of_eta_star:.2g} x eta*, most fresh networks do not start to train",
-        )
-    elif band.eta_star_90.value is not None and lr > band.eta_star_90.value:
-        verdict, text = "on-the-edge", f"your {lr:.3g} is on the edge: {beside}; some seeds fail"
-    elif end and end.eta_star.value is not None and lr > end.eta_star.value:
-        verdict, text = (
-            "will-not-last",
-            f"your {lr:.3g} starts to train but loses it again within {band.steps} steps: {beside}",
-        )
-    elif best.low is not None and lr < best.low:
-        verdict, text = "low", f"your {lr:.3g} is below the range of the rule: {beside}"
-    else:
-        verdict, text = "plausible", f"your {lr:.3g} is {beside}: plausible"
-    return Yours(lr, of_best, of_eta_star, band.probability(lr), verdict, text)
+def schedule_name(problem: Problem) -> str:
+    """What answers call the schedule."""
+    given = problem.schedule
+    if given is None or given == Constant():
+        return "constant"
+    if isinstance(given, str):
+        return given
+    return repr(given) if isinstance(given, Policy) else "torch scheduler"
 
 
 def flag_sentences(flags: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -351,11 +252,77 @@ def flag_sentences(flags: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(flag, FLAGS[flag]) for flag in flags]
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return value
+def _check(effort: str, within: float, start: float | None) -> None:
+    if effort not in EFFORTS:
+        raise ProblemError(f"effort is {effort!r}; expected one of {', '.join(EFFORTS)}")
+    if not 0 < within < math.inf:
+        raise ProblemError(f"within is {within} decades; expected a number > 0, e.g. 0.25")
+    if start is not None and not 0 < start < math.inf:
+        raise ProblemError(f"start is {start}; expected a learning rate > 0")
+
+
+def _mean_factor(policy: Policy) -> float:
+    """Mean share of the peak rate over the horizon; 1 for what has none."""
+    if not isinstance(policy, (Schedule, TorchSchedule)) or not policy.steps:
+        return 1.0
+    return max(statistics.fmean(policy.factor(t) for t in range(policy.steps)), 0.05)
+
+
+def _confirmed(session: Session, short: BestRate, within: float, seed: int) -> BestRate:
+    """The answer of lanes of the full length, with what the short ones said before; the short answer if they carry none."""
+    problem, facts = session.problem, session.facts
+    full = session.run(FullLength(facts.criterion, problem.steps, problem.policy, short.lr.require(), within, seed))
+    if not full.lr.ok:
+        return replace(short, lr=replace(short.lr, flags=(*short.lr.flags, "time-limit")))
+    return replace(full, rungs=(*short.rungs, *full.rungs), full_runs=short.full_runs + full.full_runs)
+
+
+def _capped(best: BestRate, problem: Problem, end: SuccessBand | None) -> BestRate:
+    """No more than half of what still trains at the end, where the rate is constant and was read off shorter lanes."""
+    measured = any(rung.steps == problem.steps for rung in best.rungs)
+    if measured or problem.policy != Constant() or end is None or not end.eta_star.ok or not best.lr.ok:
+        return best
+    cap = end.eta_star.require() / 2
+    if best.lr.require() <= cap:
+        return best
+    lr = best.lr
+    flags = (*lr.flags, "half-of-eta-star")
+    return replace(best, lr=replace(lr, value=cap, low=min(lr.low or cap, cap), flags=flags))
+
+
+def _not_measured(what: str) -> Estimate:
+    return Estimate.none(Status.NOT_MEASURED, f"{what} is measured with effort=thorough, and only once eta* is known")
+
+
+def _answer(
+    session: Session,
+    effort: str,
+    best: BestRate,
+    band: SuccessBand | None,
+    end: SuccessBand | None,
+    steps_to_start: int,
+    seed: int,
+) -> FindAnswer:
+    facts, problem, lr = session.facts, session.problem, best.lr
+    fallback = ("fallback-loop",) if session.choice.fell_back else ()
+    of_band = band.eta_star.flags if band else ()
+    return FindAnswer(
+        problem=problem.title,
+        effort=effort,
+        schedule=schedule_name(problem),
+        steps=problem.steps,
+        best=best,
+        lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in facts.groups) if lr.ok else (),
+        band=band,
+        end=end,
+        yours=judge(facts.lr, best, band, end) if facts.lr else None,
+        cost={**session.cost(), "full_run_seconds": facts.seconds_per_step * problem.steps},
+        flags=tuple(dict.fromkeys((*of_band, *lr.flags, *facts.flags, *fallback))),
+        runs=session.runs,
+        facts=facts,
+        steps_to_start=steps_to_start,
+        engine=session.engine.name,
+        choice=session.choice,
+        seed=seed,
+        environment=environment(),
+    )

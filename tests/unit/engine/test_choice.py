@@ -7,7 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Options, Problem, ProblemError, SequentialEngine, find
+from etastar import (
+    Criterion,
+    Lane,
+    LaneEngine,
+    LoopEngine,
+    Options,
+    Precision,
+    Problem,
+    ProblemError,
+    SequentialEngine,
+    eta_star,
+    find,
+)
 from etastar.engine import choice as choosing
 from etastar.engine.choice import Choice, choose
 from etastar.engine.lanes.engine import KERNELS
@@ -16,6 +28,7 @@ from etastar.engine.memory import activation_bytes, bytes_per_lane, free_bytes, 
 from etastar.problems import builder
 from etastar.problems.digits import digits_mlp
 
+COARSE = Precision(half_width=0.25, max_runs=24)
 LEARNS = Criterion(accuracy=0.5, uninformed=2.3026)
 
 
@@ -140,15 +153,17 @@ def test_the_choice_is_pinned_in_the_store_and_a_rerun_trains_nothing(tmp_path, 
     monkeypatch.setattr("etastar.verbs.session.choose", lambda *args, **kwargs: pytest.fail("it must not choose again"))
     again = find(digits_mlp(width=16), effort="glance", options=options)
     assert again.cost["new_gradient_steps"] == 0
-    assert (again.eta_star, again.choice) == (first.eta_star, first.choice)
+    assert (again.lr, again.choice) == (first.lr, first.choice)
     assert again.engine.startswith(first.choice.engine)
 
 
 def test_an_engine_asked_for_keeps_its_lanes_apart_and_gives_an_overlapping_answer(tmp_path):
     answers = {
-        engine: find(digits_mlp(), effort="quick", options=Options(store=tmp_path / "runs.db", workers=1, engine=engine))
+        engine: eta_star(
+            digits_mlp(), precision=COARSE, options=Options(store=tmp_path / "runs.db", workers=1, engine=engine)
+        )
         for engine in ("loop", "mlp")
     }
     assert all(a.cost["new_gradient_steps"] == a.cost["gradient_steps"] for a in answers.values())
-    a, b = (answer.eta_star for answer in answers.values())
+    a, b = (answer.estimate for answer in answers.values())
     assert a.low <= b.high and b.low <= a.high

@@ -11,12 +11,13 @@ import etastar
 from etastar.core.estimate import FLAGS
 from etastar.core.lane import LaneStatus
 from etastar.problems import builder
-from etastar.reports.charts import charts, lanes_of
+from etastar.reports.charts import charts
 from etastar.reports.loss_rows import MAX_ROWS, loss_rows
 from etastar.reports.page import render, report
 from etastar.reports.rate_text import rate_text
 from etastar.reports.wilson import wilson_interval
 
+COARSE = etastar.Precision(half_width=0.5, max_runs=8, min_runs=8, scan_seeds=1)
 HOSTILE = '<script>alert(1)</script><!-- "&'
 
 
@@ -45,6 +46,10 @@ class Page(HTMLParser):
             self.specs[self._inside.removeprefix("chart-")] = json.loads(data)
 
 
+def with_runs(answer, runs):
+    return replace(answer, band=replace(answer.band, runs=etastar.Runs(runs)))
+
+
 def _page(answer) -> Page:
     return Page(render(answer, {name: chart.to_dict() for name, chart in charts(answer).items()}))
 
@@ -57,14 +62,18 @@ def _rows(spec) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def answer():
-    return etastar.find(builder("noisy-quadratic")(), effort="glance", options=etastar.Options(store=":memory:"))
+    options = etastar.Options(store=":memory:")
+    return etastar.find(builder("noisy-quadratic")(), effort="glance", precision=COARSE, options=options)
 
 
 @pytest.fixture(scope="module")
 def no_answer():
-    # no rate reaches a loss of zero in a noisy quadratic
-    problem = builder("noisy-quadratic")().but(loss_threshold=1e-12, steps=12)
-    return etastar.find(problem, effort="glance", options=etastar.Options(store=":memory:"))
+    def train(lr, seed, report):
+        while report(loss=1.0):  # nothing moves at any rate
+            pass
+
+    problem = etastar.Problem.from_loop(train, steps=12, lr=0.1)
+    return etastar.find(problem, effort="glance", precision=COARSE, options=etastar.Options(store=":memory:"))
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +84,13 @@ def page(answer):
 def test_files_are_written_and_pictures_are_pictures(answer, tmp_path):
     index = report(answer, tmp_path / "made" / "here")
     assert index == tmp_path / "made" / "here" / "index.html"
-    expected = {"success-band", "edge", "endings", "losses"}
+    expected = {"best", "success-band", "edge", "endings", "losses"}
     assert {p.stem for p in index.parent.glob("*.png")} == {p.stem for p in index.parent.glob("*.svg")} == expected
     for name in expected:
         assert (index.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
         assert (index.parent / f"{name}.svg").read_text().startswith("<svg")
     links = [a for a in Page(index.read_text(encoding="utf-8")).addresses if a]
-    assert len(links) == 8
+    assert len(links) == 10
     assert all((index.parent / link).is_file() for link in links)
 
 
@@ -93,6 +102,7 @@ def test_nothing_is_fetched_and_the_library_is_there_once(page):
 def test_verdict_numbers_and_flags_are_said(answer, page):
     text = " ".join(page.text.split())
     assert answer.summary in text
+    assert rate_text(answer.lr.value, 2) in text
     for value in (answer.eta_star.value, answer.eta_star.low, answer.eta_star.high, answer.yours.lr):
         assert rate_text(value) in text
     assert answer.flags
@@ -125,7 +135,7 @@ def test_the_curve_is_the_answers_own(answer, page):
 
 def test_bars_count_the_lanes_of_the_scan(answer, page):
     rows = _rows(page.specs["endings"])
-    scan = lanes_of(answer, answer.band)[: answer.band.scan_runs]
+    scan = answer.band.runs[: answer.band.scan_runs]
     assert sum(r["lanes"] for r in rows) == answer.band.scan_runs
     for status in LaneStatus:
         assert sum(r["lanes"] for r in rows if r["ended"] == status) == sum(o.status is status for o in scan)
@@ -133,13 +143,13 @@ def test_bars_count_the_lanes_of_the_scan(answer, page):
 
 def test_loss_chart_has_every_lane_within_altairs_limit(answer, page):
     rows = [r for r in _rows(page.specs["losses"]) if "step" in r]
-    assert {r["lane"] for r in rows} == set(range(len(answer.runs)))
-    assert len(rows) <= MAX_ROWS + len(answer.runs)  # and one end mark a lane
+    assert {r["lane"] for r in rows} == set(range(len(answer.band.runs)))
+    assert len(rows) <= MAX_ROWS + len(answer.band.runs)  # and one end mark a lane
     assert all(math.isfinite(r["loss"]) for r in rows)
 
 
 def test_thinning_spares_short_lanes_and_keeps_both_ends(answer):
-    long, short = (max(answer.runs, key=lambda o: len(o.trace)), min(answer.runs, key=lambda o: len(o.trace)))
+    long, short = (max(answer.band.runs, key=lambda o: len(o.trace)), min(answer.band.runs, key=lambda o: len(o.trace)))
     assert len(short.trace) < 30 < len(long.trace)
     most = len(long.trace) + len(short.trace) - 10
     rows = loss_rows([long, short], max_rows=most)
@@ -154,27 +164,27 @@ def test_non_finite_losses_are_drawn_at_the_top_and_never_written(answer):
         trace = tuple(replace(row, loss=x) for row, x in zip(outcome.trace, losses, strict=False))
         return replace(outcome, trace=trace, end_loss=math.nan, status=LaneStatus.DIVERGED)
 
-    runs = list(answer.runs)
+    runs = list(answer.band.runs)
     runs[0] = broken(runs[0], [1.0, math.inf, math.nan, 1.0])
     runs[1] = replace(broken(runs[1], [math.nan, math.nan]), first_loss=math.nan)
     runs[2] = broken(runs[2], [1.0, 1e300])
-    rows = [r for r in _rows(_page(replace(answer, runs=etastar.Runs(runs))).specs["losses"]) if "step" in r]
+    rows = [r for r in _rows(_page(with_runs(answer, runs)).specs["losses"]) if "step" in r]
     top = max(r["loss"] for r in rows)
-    assert top == pytest.approx(10 * answer.band.criterion.reference(max(o.first_loss for o in answer.runs)))
+    assert top == pytest.approx(10 * answer.band.criterion.reference(max(o.first_loss for o in answer.band.runs)))
     assert [r["loss"] for r in rows if r["lane"] == 0] == [1.0, top, top]  # its end mark is the last
     assert not [r for r in rows if r["lane"] == 1]
     assert [r["loss"] for r in rows if r["lane"] == 2] == [1.0, top, top]
 
 
 def test_all_losses_non_finite_leaves_out_the_loss_chart_only(answer):
-    runs = [replace(o, trace=tuple(replace(row, loss=math.nan) for row in o.trace)) for o in answer.runs]
-    assert list(_page(replace(answer, runs=etastar.Runs(runs))).specs) == ["success-band", "edge", "endings"]
+    runs = [replace(o, trace=tuple(replace(row, loss=math.nan) for row in o.trace)) for o in answer.band.runs]
+    assert list(_page(with_runs(answer, runs)).specs) == ["best", "success-band", "edge", "endings"]
 
 
 @pytest.mark.parametrize("shift", [-5.0, -0.01])
 def test_negative_losses_get_a_linear_axis(answer, shift):
-    runs = [replace(o, trace=tuple(replace(row, loss=row.loss + shift) for row in o.trace)) for o in answer.runs]
-    spec = _page(replace(answer, runs=etastar.Runs(runs))).specs["losses"]
+    runs = [replace(o, trace=tuple(replace(row, loss=row.loss + shift) for row in o.trace)) for o in answer.band.runs]
+    spec = _page(with_runs(answer, runs)).specs["losses"]
     lowest = min(r["loss"] for r in _rows(spec) if "step" in r)
     scale = spec["layer"][0]["encoding"]["y"]["scale"]
     assert (scale.get("type") == "log") == (lowest > 0)
@@ -192,11 +202,11 @@ def test_a_hostile_label_stays_text(answer):
 
 
 def test_no_answer_is_said_first_with_what_is_known(no_answer, tmp_path):
-    assert not no_answer.eta_star.ok
+    assert not no_answer.lr.ok and not no_answer.eta_star.ok
     index = report(no_answer, tmp_path)
     found = Page(index.read_text(encoding="utf-8"))
     text = " ".join(found.text.split())
-    assert f"No answer: {no_answer.eta_star.status.value} {no_answer.eta_star.reason}" in text
+    assert f"No answer: {no_answer.lr.status.value} {no_answer.lr.reason}" in text
     assert text.index("No answer") < text.index("Which rates start to train?")
     assert set(found.specs) == {"success-band", "endings", "losses"}
     rows = [r for r in _rows(found.specs["success-band"]) if "ended" in r or "counts" in r]
@@ -204,20 +214,24 @@ def test_no_answer_is_said_first_with_what_is_known(no_answer, tmp_path):
 
 
 def test_an_answer_without_lanes_still_has_a_page(no_answer):
-    band = replace(no_answer.band, rates=(), scan_runs=0, refine_runs=0)
+    band = replace(no_answer.band, rates=(), scan_runs=0, refine_runs=0, runs=etastar.Runs())
     found = _page(replace(no_answer, band=band, runs=etastar.Runs(), yours=None))
     assert not found.specs
     assert no_answer.eta_star.reason in " ".join(found.text.split())
 
 
 def test_end_measurement_has_its_own_charts(answer):
-    end_runs = [replace(o, lane=replace(o.lane, until=etastar.Until.END)) for o in answer.runs]
-    end = replace(answer.band, until=etastar.Until.END)
-    both = replace(answer, end=end, runs=answer.runs + end_runs)
-    assert list(_page(both).specs) == [
-        f"{n}{s}" for s in ("", "-end") for n in ("success-band", "edge", "endings", "losses")
-    ]
-    assert len(lanes_of(both, end)) == len(answer.runs)
+    both = replace(answer, end=replace(answer.band, until=etastar.Until.END))
+    names = [f"{n}{s}" for s in ("", "-end") for n in ("success-band", "edge", "endings", "losses")]
+    assert list(_page(both).specs) == ["best", *names]
+
+
+def test_the_best_rate_has_its_chart_with_every_lane(answer, page):
+    rows = [r for r in _rows(page.specs["best"]) if "failed" in r]
+    points = [(lr, rung.steps) for rung in answer.best.rungs for lr, _, _ in rung.points]
+    assert sorted({(r["lr"], r["order"]) for r in rows}) == sorted(points)
+    plain = _page(replace(answer, band=None))
+    assert list(plain.specs) == ["best"] and "Which rates start to train?" not in plain.text
 
 
 def test_groups_are_listed_when_there_are_several(answer, page):

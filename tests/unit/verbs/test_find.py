@@ -1,75 +1,93 @@
-"""`find`: the verdict on the rate in use, the rule for the recommended one, efforts, and what refuses."""
+"""`find`: efforts, the best rate under a schedule and horizon, where the search begins, and what refuses."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 from benchmarks.coverage import TRUTHS, measure
 
 import etastar
-from etastar import Estimate, NoAnswer, Options, Precision, ProblemError, Status
+from etastar import Estimate, NoAnswer, Options, ProblemError, Status
+from etastar.designs.best_rate import BestRate, RungResult
 from etastar.engine.preflight import preflight
 from etastar.problems import builder
-from etastar.verbs.find import CENTRES, FRACTIONS, _judge, centre, recommend
+from etastar.verbs.eta_star import CENTRES, centre
+from etastar.verbs.find import EFFORTS, USUAL, _capped, start_rate
 
 
 @pytest.fixture(scope="module")
-def band():
-    return measure(TRUTHS["logistic"](-1.0, 0.2), 0)
+def answers():
+    problem = builder("digits-mlp")(width=32, steps=160)
+    return {e: etastar.find(problem, effort=e, options=Options(store=":memory:", workers=1)) for e in EFFORTS}
 
 
-def verdict(lr, band, optimizer="SGD", end=None):
-    return _judge(lr, band, end, recommend(band.eta_star, optimizer, False))
+def test_efforts_cost_what_they_say_and_measure_what_they_say(answers):
+    glance, quick, thorough = (answers[e] for e in ("glance", "quick", "thorough"))
+    assert glance.cost["full_runs"] <= 0.6 and quick.cost["full_runs"] <= 3.2
+    assert glance.eta_star.status is Status.NOT_MEASURED and glance.eta_star.low is None
+    assert quick.eta_star.status is Status.NOT_MEASURED and quick.eta_star.low > quick.lr.value
+    assert thorough.eta_star.ok and thorough.eta_star_end.ok
+    assert quick.eta_star.low <= thorough.eta_star.high
+    half = (thorough.eta_star.high - thorough.eta_star.low) / 2 / thorough.eta_star.value
+    assert half <= 0.1 or "max-runs" in thorough.eta_star.flags
 
 
-def test_the_rate_in_use_is_judged_against_eta_star_and_the_recommendation(band):
-    eta_star = band.eta_star.require()
-    assert verdict(2 * eta_star, band).verdict == "too-high"
-    edge = (band.eta_star_90.require() * band.eta_star.high) ** 0.5
-    assert verdict(edge, band).verdict == "on-the-edge"
-    assert verdict(0.25 * eta_star, band).verdict == "plausible"
-    assert verdict(1e-3 * eta_star, band).verdict == "low"
-    judged = verdict(0.25 * eta_star, band)
-    assert judged.of_eta_star == pytest.approx(0.25) and judged.of_best == pytest.approx(1.0)
-    assert judged.probability > 0.9 and verdict(2 * eta_star, band).probability < 0.3
-
-
-def test_a_rate_that_starts_but_does_not_last_is_told_so(band):
-    lower = dataclasses.replace(band, eta_star=Estimate(0.03, 0.02, 0.04))
-    assert verdict(0.05, band, end=lower).verdict == "will-not-last"
-    assert verdict(0.025, band, end=lower).verdict == "plausible"
-
-
-def test_without_eta_star_nothing_is_judged(band):
-    none = Estimate.none(Status.FLAT, "flat")
-    judged = verdict(0.1, dataclasses.replace(band, eta_star=none))
-    assert judged.verdict == "unknown" and judged.of_best is None
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "momentum", "kind"), [("SGD", False, "sgd"), ("SGD", True, "momentum"), ("AdamW", False, "adam")]
-)
-def test_the_rule_is_the_recorded_fraction_with_its_spread(optimizer, momentum, kind):
-    fraction, sd = FRACTIONS[kind]
-    lr = recommend(Estimate(1.0, 0.9, 1.1), optimizer, momentum)
-    assert lr.value == fraction and lr.low == pytest.approx(fraction * 10 ** (-1.645 * sd)) and lr.high <= 1.0
-    assert 0.4 <= sd <= 0.7, "the measured spread over tasks, in decades"
-
-
-def test_more_effort_costs_more_and_only_thorough_measures_the_end():
-    problem = builder("noisy-quadratic")()
-    answers = {
-        e: etastar.find(problem, effort=e, options=Options(store=":memory:", workers=1))
-        for e in ("glance", "quick", "thorough")
-    }
-    steps = [a.cost["gradient_steps"] for a in answers.values()]
-    assert steps == sorted(steps) and steps[0] < steps[-1]
-    assert answers["thorough"].eta_star_end.ok
+def test_efforts_agree_on_the_best_rate(answers):
+    full = answers["thorough"].lr
+    assert full.method.endswith("over all 160 steps")
     for effort in ("glance", "quick"):
-        assert answers[effort].eta_star_end.status is Status.NOT_MEASURED
-    half = {e: (a.eta_star.high - a.eta_star.low) / 2 / a.eta_star.value for e, a in answers.items()}
-    assert half["thorough"] <= 0.1
+        lr = answers[effort].lr
+        assert lr.low <= full.value <= lr.high
+    widths = [math.log10(answers[e].lr.high / answers[e].lr.low) for e in ("glance", "quick", "thorough")]
+    assert widths == sorted(widths, reverse=True)
+    assert answers["thorough"].best.plateau[0] <= full.value <= answers["thorough"].best.plateau[1]
+
+
+def test_the_interval_asked_for_is_reached_or_flagged():
+    problem = builder("digits-mlp")(width=16, steps=60)
+    answer = etastar.find(problem, within=0.12, options=Options(store=":memory:", workers=1))
+    narrow = math.log10(answer.lr.high / answer.lr.low) / 2 <= 0.12
+    assert narrow or {"max-runs", "not-bracketed"} & set(answer.lr.flags)
+
+
+def test_a_schedule_moves_the_best_rate_up():
+    problem = builder("digits-mlp")(width=32, steps=160)
+    options = Options(store=":memory:", workers=1)
+    best = {s: etastar.find(problem.but(schedule=s), options=options).lr.value for s in ("constant", "warmup-cosine")}
+    assert best["warmup-cosine"] > 1.1 * best["constant"]
+
+
+def test_the_search_begins_between_the_rate_in_use_and_what_is_usual():
+    problem = builder("digits-mlp")(width=16, steps=160)
+    facts = preflight(problem)
+    assert start_rate(problem, facts) == pytest.approx((0.05 * USUAL["momentum"]) ** 0.5)
+    longer = problem.but(steps=640)
+    assert start_rate(longer, facts) == pytest.approx((0.05 * USUAL["momentum"] / 2) ** 0.5)
+    cosine = problem.but(schedule="cosine")
+    assert start_rate(cosine, facts) == pytest.approx((0.05 * USUAL["momentum"] / 0.503) ** 0.5, rel=0.01)
+    adagrad = builder("digits-mlp")(width=16, optimizer="adagrad:lr=0.02")
+    assert start_rate(adagrad, preflight(adagrad)) == pytest.approx(0.02)
+
+
+def test_a_start_far_off_ends_at_the_same_rate():
+    problem = builder("digits-mlp")(width=32, steps=160)
+    options = Options(store=":memory:", workers=1)
+    found = [etastar.find(problem, effort="quick", start=start, options=options).lr for start in (1e-3, 0.05, 2.0)]
+    values = [lr.value for lr in found]
+    assert max(values) / min(values) < 3
+
+
+def test_a_constant_rate_is_held_below_half_of_what_lasts():
+    lr = Estimate(0.1, 0.05, 0.2)
+    best = BestRate(lr, None, (3, 3), (RungResult(80, ((0.1, -1.0, 0.1),), 0.1, True),), "validation loss", 1.0)
+    band = dataclasses.replace(measure(TRUTHS["logistic"](-1.0, 0.2), 0), eta_star=Estimate(0.12, 0.11, 0.13))
+    problem = builder("digits-mlp")()
+    capped = _capped(best, problem, band).lr
+    assert capped.value == 0.06 and "half-of-eta-star" in capped.flags
+    assert _capped(best, problem.but(schedule="cosine"), band).lr == lr
+    assert _capped(best, problem, None).lr == lr
 
 
 def test_the_planned_cost_comes_first_and_is_kept():
@@ -90,15 +108,28 @@ def test_bad_arguments_are_a_sentence():
         etastar.find(problem, steps_to_start=0)
     with pytest.raises(ProblemError, match=r"got a str; expected an etastar\.Problem"):
         etastar.find("quadratic")  # type: ignore[arg-type]
+    with pytest.raises(ProblemError, match="within is 0 decades; expected a number > 0"):
+        etastar.find(problem, within=0)
+    with pytest.raises(ProblemError, match="start is -1; expected a learning rate > 0"):
+        etastar.find(problem, start=-1)
 
 
 def test_a_no_answer_raises_when_a_value_is_required():
-    problem = builder("quadratic")(steps=30).but(loss_threshold=1e-30)
-    options = Options(store=":memory:", workers=1)
-    answer = etastar.find(problem, effort="glance", precision=Precision(scan_seeds=1), options=options)
-    assert not answer.lr.ok and answer.lr.status is answer.eta_star.status is Status.NEVER_SUCCEEDS
-    with pytest.raises(NoAnswer, match=r"no answer \(never-succeeds\)"):
+    def train(lr, seed, report):
+        while report(loss=1.0):
+            pass
+
+    problem = etastar.Problem.from_loop(train, steps=30)
+    answer = etastar.find(problem, effort="glance", options=Options(store=":memory:", workers=1))
+    assert answer.lr.status is Status.FLAT
+    with pytest.raises(NoAnswer, match=r"no answer \(flat\)"):
         answer.lr.require()
+
+
+def test_eta_star_by_itself_can_have_no_answer():
+    problem = builder("quadratic")(steps=30).but(loss_threshold=1e-30)
+    answer = etastar.eta_star(problem, options=Options(store=":memory:", workers=1))
+    assert answer.estimate.status is Status.NEVER_SUCCEEDS
 
 
 def test_the_scan_is_centred_by_the_critical_rate_where_that_is_known_to_help():

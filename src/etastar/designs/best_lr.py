@@ -1,0 +1,237 @@
+"""The best learning rate for an optimizer, a schedule and a horizon, from short lanes that run the schedule squeezed.
+
+A ladder of rungs: lanes of n < T steps climb to the best rate at n; the next rung starts there. The best rate falls with the
+horizon, lr(T) = lr(n) (n / T)^gamma, and gamma differs from task to task: between 0, where stability decides, and 1, where
+only lr x steps matters (a network that overfits, or follows the gradient flow). The interval says so. Lanes of the full
+length remove that doubt, at full price.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from etastar.core.estimate import Estimate, Status
+from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
+from etastar.core.randomness import derive_seed
+from etastar.designs.best_rate import BestRate, RungResult, loss_of, plateau_bar, rung_result, score, trained_near
+from etastar.designs.climb import FAILED, Climb
+from etastar.policies.named import has_horizon, squeezed
+from etastar.policies.policy import Constant, Policy
+
+GAMMA = 0.5
+"""lr(T) = lr(n) (n / T)^gamma puts the rate in the middle of those within 0.05 nats of the best (`make bakeoff`)."""
+PAD_LOW, PAD_HIGH = 0.25, 0.30
+"""Decades by which the interval reaches beyond gamma in [0, 1]: what noise and a coarse lattice do to the vertex."""
+NO_VALIDATION_PAD = 0.5
+"""Decades more on the low side where lanes are scored on their training loss: it does not see overfitting."""
+SHORTEST = 20
+"""Steps below which a lane says little."""
+FLAT = 1.5
+"""Width of the plateau in decades from which the rate hardly matters."""
+FAR = 8
+"""Horizon / length of the last rung beyond which nothing is extrapolated."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Lanes of one length: steps, decades between neighbouring rates, lanes at most."""
+
+    steps: int
+    spacing: float
+    lanes: int
+
+
+def rungs_for(steps: int, budget: float) -> tuple[Rung, ...]:
+    """The rungs that `budget` full runs of `steps` steps buy.
+
+    The main rung has 1/8, 1/4 or 1/2 of the steps; a scan at decade steps goes first where it costs at most a quarter of the
+    budget.
+
+    >>> [(r.steps, r.spacing, r.lanes) for r in rungs_for(640, 3.2)]
+    [(20, 1.0, 6), (320, 0.5, 6)]
+    """
+    share = 1 / 8 if budget <= 0.6 else 1 / 4 if budget <= 1 else 1 / 2
+    shortest = max(min(SHORTEST, int(budget * steps / 3), steps), 1)  # three lanes at least, however short
+    main = max(round(share * steps), shortest)
+    scan = max(steps // 32, shortest)
+    if budget >= 3 and steps < 320:
+        return (Rung(max(steps // 4, shortest), 0.75, 4), Rung(main, 0.5, 5))
+    if 4 * scan <= 0.25 * budget * steps:
+        return (Rung(scan, 1.0, 6), Rung(main, 0.5, 6))
+    return (Rung(main, 0.75, 5),)
+
+
+@dataclass
+class BestLR:
+    """Search for the best rate. A `Design`.
+
+    Args:
+        criterion: when a lane counts as having started to train (for the reliability).
+        steps: the horizon T.
+        policy: the schedule over T; each rung runs it squeezed.
+        start: where the climb begins: a guess of the best rate at T.
+        budget: gradient steps at most, in full runs.
+        rungs: instead of those the budget buys.
+        seed: of the lanes. Lanes of one rung share initial weights and data order.
+    """
+
+    criterion: Criterion
+    steps: int
+    policy: Policy = field(default_factory=Constant)
+    start: float = 1e-2
+    budget: float = 3.2
+    rungs: tuple[Rung, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.rungs = self.rungs or rungs_for(self.steps, self.budget)
+        self._x = math.log10(self.start)
+        self._spent = 0
+        self._index = 0
+        self._climb = self._next_climb()
+        self._asked: list[float] = []
+        self._outcomes: list[list[Outcome]] = [[] for _ in self.rungs]
+        self._climbs: list[Climb] = []
+        self._flags: list[str] = []
+        self._stopped = False
+
+    # -- Design ------------------------------------------------------------------------------------------------------
+
+    def planned_steps(self) -> int:
+        """Gradient steps at most."""
+        return min(round(self.budget * self.steps), sum(r.steps * r.lanes for r in self.rungs))
+
+    def planned_lanes(self) -> int:
+        """Lanes at most."""
+        return sum(r.lanes for r in self.rungs)
+
+    def ask(self) -> Sequence[Lane]:
+        """The first three rates of a rung, then one at a time; empty when the last rung is done or the budget spent."""
+        while not self._stopped and self._index < len(self.rungs):
+            rung = self.rungs[self._index]
+            room = (round(self.budget * self.steps) - self._spent) // rung.steps
+            self._asked = self._climb.ask()[: max(room, 0)]
+            if self._asked:
+                policy = squeezed(self.policy, rung.steps)
+                seed = derive_seed(self.seed, "best", 0)
+                rates = [quantise(10**x) for x in self._asked]
+                return [Lane(lr, seed, rung.steps, self.criterion, Until.END, policy) for lr in rates]
+            self._finish_rung()
+        return []
+
+    def tell(self, outcomes: Runs) -> None:
+        """Outcomes of the last batch."""
+        for x, outcome in zip(self._asked, outcomes, strict=True):
+            self._climb.tell(x, score(outcome))
+            self._spent += outcome.steps
+            self._outcomes[self._index].append(outcome)
+
+    def stop(self, flag: str) -> None:
+        """End now, with what is known."""
+        if not self._stopped and self._index < len(self.rungs):
+            self._flags.append(flag)
+        self._stopped = True
+
+    def answer(self) -> BestRate:
+        """The best rate at the horizon, as far as the rungs carry it."""
+        climbs = [*self._climbs, *([self._climb] if self._index < len(self.rungs) and self._climb.scores else [])]
+        results = tuple(self._result(i, climb) for i, climb in enumerate(climbs))
+        outcomes = [o for rung in self._outcomes for o in rung]
+        held_out = any(o.valid_loss is not None for o in outcomes)
+        estimate, plateau, reliability = self._estimate(climbs, held_out)
+        return BestRate(
+            lr=estimate,
+            plateau=plateau,
+            reliability=reliability,
+            rungs=results,
+            scored_on="validation loss" if held_out else "training loss",
+            full_runs=self._spent / self.steps,
+        )
+
+    # -- rungs -------------------------------------------------------------------------------------------------------
+
+    def _next_climb(self) -> Climb:
+        rung = self.rungs[self._index]
+        return Climb(self._x - self._shift(rung), rung.spacing, rung.lanes)
+
+    def _shift(self, rung: Rung) -> float:
+        """log10(lr(T) / lr(n))."""
+        return GAMMA * math.log10(rung.steps / self.steps)
+
+    def _finish_rung(self) -> None:
+        """On to the next rung, from where this one ended."""
+        if self._climb.scores:
+            self._climbs.append(self._climb)
+            if self._climb.learned:
+                self._x = self._climb.vertex() + self._shift(self.rungs[self._index])
+        self._index += 1
+        if self._index < len(self.rungs):
+            self._climb = self._next_climb()
+
+    def _result(self, index: int, climb: Climb) -> RungResult:
+        losses = dict(zip(climb.scores, map(loss_of, self._outcomes[index]), strict=True))
+        return rung_result(self.rungs[index].steps, climb, losses)
+
+    # -- the answer --------------------------------------------------------------------------------------------------
+
+    def _estimate(
+        self, climbs: Sequence[Climb], held_out: bool
+    ) -> tuple[Estimate, tuple[float, float] | None, tuple[int, int]]:
+        told = sum(map(len, self._outcomes))
+        refusal = self._refusal(climbs)
+        if refusal is not None:
+            return Estimate.none(*refusal, n=told, cost=self._spent, flags=tuple(self._flags)), None, (0, told)
+        index = max(i for i, climb in enumerate(climbs) if climb.learned)
+        climb, rung = climbs[index], self.rungs[index]
+        vertex, shift, ratio = climb.vertex(), self._shift(rung), math.log10(rung.steps / self.steps)
+        low, high = vertex + ratio - PAD_LOW - (0 if held_out else NO_VALIDATION_PAD), vertex + PAD_HIGH
+        flags = [*self._flags]
+        if not climb.bracketed:
+            flags.append("not-bracketed")
+            low, high = (low, high + climb.spacing) if climb.open_side > 0 else (low - climb.spacing, high)
+        if not held_out:
+            flags.append("scored-on-training-loss")
+        if not has_horizon(self.policy):
+            flags.append("schedule-not-squeezed")
+        if rung.steps <= SHORTEST < self.steps or (self.steps <= 160 and rung.steps < self.steps / 4):
+            flags.append("prior-quality")
+        bar = plateau_bar(self._outcomes[index])
+        plateau = None
+        if bar is not None and climb.bracketed:
+            left, right = climb.plateau(bar)
+            plateau = 10 ** (min(left, vertex) + shift), 10 ** (max(right, vertex) + shift)
+            if right - left >= FLAT:
+                flags.append("flat")
+        estimate = Estimate(
+            value=10 ** (vertex + shift),
+            low=10**low,
+            high=10**high,
+            n=told,
+            method=f"{len(climb.scores)} lanes of {rung.steps} steps, schedule squeezed, moved to {self.steps} steps",
+            cost=self._spent,
+            flags=tuple(flags),
+        )
+        return estimate, plateau, trained_near(self._outcomes[index], vertex, rung.spacing)
+
+    def _refusal(self, climbs: Sequence[Climb]) -> tuple[Status, str] | None:
+        """Why there is no answer."""
+        if not climbs:
+            return Status.TOO_FEW_POINTS, "no lane was trained"
+        if not any(climb.learned for climb in climbs):
+            scores = [z for climb in climbs for z in climb.scores.values()]
+            low, high = (10 ** end(x for c in climbs for x in c.scores) for end in (min, max))
+            covered = f"rates from {low:.2g} to {high:.2g}"
+            if min(scores) >= FAILED:
+                return Status.DIVERGED_EVERYWHERE, f"every lane diverged, at {covered}; check data scale and loss"
+            if max(scores) - min(scores) < 1e-9:
+                return (
+                    Status.FLAT,
+                    f"the loss is the same at every learning rate ({covered}); check what it reads",
+                )
+            return Status.NEVER_SUCCEEDS, f"no lane at {covered} lowered its loss by 2 % within its steps"
+        last = max((i for i, climb in enumerate(climbs) if climb.learned))
+        if self.steps > FAR * 4 * self.rungs[last].steps:
+            return Status.TOO_FEW_POINTS, f"only lanes of {self.rungs[last].steps} steps were run for {self.steps}"
+        return None

@@ -1,0 +1,78 @@
+"""The verdict on the rate in use today, against the best rate and against eta*."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from etastar.designs.best_rate import BestRate
+from etastar.designs.success_band import SuccessBand
+
+WORTH_SAYING = 1.1
+"""A loss this many times the best is worth a word."""
+
+
+@dataclass(frozen=True)
+class Yours:
+    """The rate in use today, judged.
+
+    Args:
+        lr: the rate.
+        of_best: its ratio to the recommended rate; of_eta_star: to eta*; None where that is not known.
+        probability: share of fresh seeds that start to train at it; None if eta* was not measured.
+        loss_ratio: expected loss at it / loss at the best; None where no lane was near.
+        verdict: good (on the plateau), plausible (inside the interval), low, high, on-the-edge, will-not-last, too-high, or
+            unknown.
+        sentence: the verdict in words.
+    """
+
+    lr: float
+    of_best: float | None
+    of_eta_star: float | None
+    probability: float | None
+    loss_ratio: float | None
+    verdict: str
+    sentence: str
+
+
+def judge(lr: float, best: BestRate, band: SuccessBand | None, end: SuccessBand | None) -> Yours:
+    """Judge `lr`: first whether it trains at all, then how far it is from the best."""
+    eta_star = band.eta_star if band else None
+    of_best = lr / best.lr.require() if best.lr.ok else None
+    of_eta_star = lr / eta_star.require() if eta_star and eta_star.ok else None
+    probability = band.probability(lr) if band and of_eta_star is not None else None
+    ratio = best.loss_ratio(lr)
+    verdict, sentence = _against_eta_star(lr, band, end) or _against_best(lr, best, ratio)
+    return Yours(lr, of_best, of_eta_star, probability, ratio, verdict, sentence)
+
+
+def _against_eta_star(lr: float, band: SuccessBand | None, end: SuccessBand | None) -> tuple[str, str] | None:
+    """A verdict on a rate that does not train, or does not keep training; None for one that does, as far as is known."""
+    if band is None or not band.eta_star.ok:
+        return None
+    eta_star = band.eta_star.require()
+    of = f"{lr / eta_star:.2g} x eta*"
+    if lr > (band.eta_star.high or eta_star):
+        return "too-high", f"your {lr:.3g} is too high: {of}, most fresh networks do not start to train"
+    if band.eta_star_90.value is not None and lr > band.eta_star_90.value:
+        return "on-the-edge", f"your {lr:.3g} is on the edge: {of}; some seeds fail"
+    if end and end.eta_star.value is not None and lr > end.eta_star.value:
+        return (
+            "will-not-last",
+            f"your {lr:.3g} starts to train but loses it again within {band.steps} steps: {of}",
+        )
+    return None
+
+
+def _against_best(lr: float, best: BestRate, ratio: float | None) -> tuple[str, str]:
+    if not best.lr.ok or best.lr.low is None or best.lr.high is None:
+        return "unknown", f"your {lr:.3g} cannot be judged without the best rate"
+    of = f"{lr / best.lr.require():.2g} of the recommended rate"
+    cost = f"; expect a loss about {ratio:.2g} x the best" if ratio is not None and ratio >= WORTH_SAYING else ""
+    low, high = best.plateau or (best.lr.require(), best.lr.require())
+    if low <= lr <= high:
+        return "good", f"your {lr:.3g} is good: {of}, on the plateau"
+    if lr < best.lr.low:
+        return "low", f"your {lr:.3g} is low: {of}{cost}"
+    if lr > best.lr.high:
+        return "high", f"your {lr:.3g} is high: {of}{cost}"
+    return "plausible", f"your {lr:.3g} is plausible: {of}, inside the interval{cost}"

@@ -1,0 +1,137 @@
+"""The search for the best rate: on lanes with a known optimum, and on a quadratic whose best rate is exact."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from etastar import Criterion, Options, RunStore, Status, run
+from etastar.core.lane import Lane, LaneStatus, Outcome
+from etastar.designs.best_lr import BestLR, Rung, rungs_for
+from etastar.designs.full_length import FullLength
+from etastar.policies.named import policy_over
+from etastar.problems.quadratic import best_lr, quadratic
+
+
+class Made:
+    """An `Engine` whose lanes have a known optimum: lr_best(n) = at x (n / horizon)^-gamma; diverged above `edge` x that."""
+
+    name = "made"
+
+    def __init__(self, at=0.05, horizon=640, gamma=0.5, edge=10.0, valid=True):
+        self.at, self.horizon, self.gamma, self.edge, self.valid = at, horizon, gamma, edge, valid
+        self.lanes: list[Lane] = []
+
+    def train(self, problem, lanes):
+        for index, lane in enumerate(lanes):
+            self.lanes.append(lane)
+            best = self.at * (self.horizon / lane.steps) ** self.gamma
+            off = math.log10(lane.lr / best)
+            if lane.lr > self.edge * best:
+                yield index, Outcome(lane, LaneStatus.DIVERGED, None, 5, 2.3, math.inf)
+                continue
+            loss = 2.3 * math.exp(max(-1.5 + 0.8 * off**2, -1.5) if off > -1.3 else -0.001)
+            yield index, Outcome(lane, LaneStatus.TRAINED, 5, lane.steps, 2.3, loss, valid_loss=loss if self.valid else None)
+
+
+def search(design, engine):
+    store = RunStore(":memory:")
+    problem = quadratic(steps=5)
+    store.register(problem, "x", (1.0,), {}, reusable=True)
+    return run(design, problem, engine, store)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 33, 100, 160, 319, 640, 5000, 100_000])
+@pytest.mark.parametrize("budget", [0.6, 1.0, 2.0, 3.2])
+def test_no_plan_costs_more_than_its_budget(steps, budget):
+    design = BestLR(Criterion(), steps, start=0.05, budget=budget)
+    engine = Made(horizon=steps)
+    answer = search(design, engine)
+    assert sum(lane.steps for lane in engine.lanes) <= max(budget * steps, 3)
+    assert answer.full_runs <= max(budget, 3 / steps)
+    assert all(rung.steps <= steps for rung in rungs_for(steps, budget))
+
+
+@pytest.mark.parametrize("off", [-1.5, -0.6, 0.0, 0.4, 1.5])
+@pytest.mark.parametrize("budget", [1.0, 3.2])
+def test_a_known_optimum_is_found_from_a_start_far_off(off, budget):
+    answer = search(BestLR(Criterion(), 640, start=0.05 * 10**off, budget=budget), Made())
+    assert answer.lr.ok
+    assert abs(math.log10(answer.lr.value / 0.05)) < 0.2
+    assert answer.lr.low < 0.05 < answer.lr.high
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+def test_the_interval_holds_whatever_the_exponent_of_the_horizon(gamma):
+    answer = search(BestLR(Criterion(), 640, start=0.05), Made(gamma=gamma))
+    assert answer.lr.low < 0.05 < answer.lr.high
+    assert math.log10(answer.lr.high / answer.lr.low) < 0.9
+
+
+def test_short_lanes_run_the_schedule_squeezed():
+    engine = Made()
+    search(BestLR(Criterion(), 640, policy_over("wsd", 640), start=0.05), engine)
+    assert {lane.policy for lane in engine.lanes} == {policy_over("wsd", lane.steps) for lane in engine.lanes}
+    assert len({lane.seed for lane in engine.lanes}) == 1, "rates are compared on the same weights and data"
+
+
+def test_the_plateau_is_where_the_loss_is_within_a_twentieth_of_a_nat():
+    answer = search(BestLR(Criterion(), 640, start=0.05), Made())
+    best = 2.3 * math.exp(-1.5)
+    half = math.sqrt(math.log1p(0.05 / best) / 0.8)
+    low, high = answer.plateau
+    assert math.log10(high / low) / 2 == pytest.approx(half, rel=0.3)
+    assert low < answer.lr.value < high
+    assert answer.loss_ratio(answer.lr.value) == pytest.approx(1.0, abs=0.1)
+    assert answer.loss_ratio(answer.lr.value * 2) > 1.02
+    assert answer.loss_ratio(1e6) is None
+
+
+def test_what_went_wrong_is_said():
+    far = search(BestLR(Criterion(), 640, start=1e6), Made())
+    assert far.lr.status is Status.DIVERGED_EVERYWHERE and "every lane diverged" in far.lr.reason
+    still = search(BestLR(Criterion(), 640, start=1e-12), Made())
+    assert still.lr.status is Status.NEVER_SUCCEEDS or still.lr.status is Status.FLAT
+    none = BestLR(Criterion(), 640)
+    none.stop("time-limit")
+    assert none.answer().lr.status is Status.TOO_FEW_POINTS
+    assert "time-limit" in none.answer().lr.flags
+
+
+def test_without_validation_data_the_interval_reaches_lower_and_says_why():
+    with_data, without = (search(BestLR(Criterion(), 640, start=0.05), Made(valid=v)).lr for v in (True, False))
+    assert "scored-on-training-loss" in without.flags and "scored-on-training-loss" not in with_data.flags
+    assert without.low < with_data.low and without.value == with_data.value
+
+
+def test_an_open_end_widens_the_interval_and_is_flagged():
+    rungs = (Rung(320, 0.5, 3),)
+    answer = search(BestLR(Criterion(), 640, start=0.004, rungs=rungs), Made(gamma=0.0))
+    assert "not-bracketed" in answer.lr.flags
+    assert answer.plateau is None
+    assert answer.lr.high > 0.016
+
+
+@pytest.mark.parametrize("off", [-1.0, 0.0, 0.7])
+def test_lanes_of_the_full_length_walk_to_the_optimum(off):
+    answer = search(FullLength(Criterion(), 640, start=0.05 * 10**off), Made())
+    assert answer.lr.value == pytest.approx(0.05, rel=0.1)
+    assert answer.lr.low < 0.05 < answer.lr.high
+    assert answer.rungs[0].bracketed
+
+
+def test_full_length_gives_up_with_a_flag():
+    answer = search(FullLength(Criterion(), 640, start=0.05 * 10**-1.2 / 100), Made())
+    assert not answer.lr.ok or "not-bracketed" in answer.lr.flags
+
+
+def test_the_best_rate_of_a_quadratic_is_exact():
+    import etastar
+
+    problem = quadratic(steps=20)
+    exact = best_lr(20)
+    for effort in ("quick", "thorough"):
+        lr = etastar.find(problem, effort=effort, options=Options(store=":memory:", workers=1)).lr
+        assert lr.low <= exact <= lr.high, effort
+    assert lr.value == pytest.approx(exact, rel=0.15)
