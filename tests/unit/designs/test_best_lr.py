@@ -134,4 +134,4 @@ def test_the_best_rate_of_a_quadratic_is_exact():
     for effort in ("quick", "thorough"):
         lr = etastar.find(problem, effort=effort, options=Options(store=":memory:", workers=1)).lr
         assert lr.low <= exact <= lr.high, effort
-    assert lr.value == pytest.approx(exact, rel=0.15)
+    assert abs(math.log10(lr.value / exact)) <= 0.13, "half a step of the lattice: the next rate up diverges"
