@@ -1,6 +1,8 @@
-"""Shared by all tests: one thread (two test processes share two cores), and a small classification problem."""
+"""Shared by all tests: one thread (two test processes share two cores), a small problem, a real PostgreSQL."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
+from postgres_server import Server, programs
 
 torch.set_num_threads(1)
 
@@ -29,3 +32,19 @@ def small(data) -> etastar.Problem:
         batch_size=16,
         steps=40,
     )
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    folder = programs()
+    if folder is None:
+        pytest.skip("PostgreSQL is not installed (no initdb in PATH or /usr/lib/postgresql): apt-get install postgresql")
+    server = Server(folder)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> str:
+    """An empty database."""
+    return postgres_server.url(postgres_server.new_database())

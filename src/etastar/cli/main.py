@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,7 +53,10 @@ WorkersOption = Annotated[int | None, typer.Option(help="Worker processes (defau
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EngineOption = Annotated[str, typer.Option(help="auto, loop, sequential, mlp, convnet or vmap.")]
 MaxSecondsOption = Annotated[float | None, typer.Option(help="Answer with what is known after this time.")]
-StoreOption = Annotated[str, typer.Option(help="Where lanes are kept: a file, sqlite:///path or :memory:.")]
+StoreOption = Annotated[
+    str,
+    typer.Option(help="Where lanes are kept: a file, sqlite:///path, postgresql+psycopg://user@host/database or :memory:."),
+]
 ReportOption = Annotated[Path | None, typer.Option(help="Write an HTML page and its plots into this folder.")]
 JsonOption = Annotated[
     str | None, typer.Option("--json", help="Write the answer as JSON to this file; - for standard output.")
@@ -180,16 +184,13 @@ def problems(json: JsonOption = None) -> None:
 def runs(store: StoreOption = DEFAULT_STORE, json: JsonOption = None) -> None:
     """Show what the store holds."""
     from etastar.cli.output import Console, write_json
-    from etastar.errors import StoreError
-    from etastar.records.store import RunStore, path_of
+    from etastar.records.store import RunStore
 
     _check_outputs(json, None)
-    path = path_of(store)
-    if path is not None and not path.exists():
-        raise StoreError(f"there is no store {store}; run `etastar find` first, or pass --store")
-    rows = RunStore(store).summary()
-    write_json(json, {"etastar": __version__, "command": "runs", "store": store, "problems": rows})
-    Console(quiet=False, json_on_stdout=json == "-").show_runs(store, rows)
+    with closing(RunStore(store, create=False)) as opened:
+        rows = opened.summary()
+    write_json(json, {"etastar": __version__, "command": "runs", "store": opened.url, "problems": rows})
+    Console(quiet=False, json_on_stdout=json == "-").show_runs(opened.url, rows)
 
 
 def _options(store: str, workers: int | None, device: str, engine: str, max_seconds: float | None, console: Any) -> Options:

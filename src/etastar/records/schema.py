@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, MetaData, String, Table, Text
+
+from etastar.errors import StoreError
 
 SCHEMA_VERSION = 1
+# seeds have 63 bits: SQLite's INTEGER would hold them, PostgreSQL's would not, so every integer here is a BigInteger
 
 metadata = MetaData()
 
@@ -32,7 +35,7 @@ engine_table = Table(
     Column("problem_id", String, ForeignKey("problem.id"), primary_key=True),
     Column("device", String, primary_key=True),
     Column("engine", String, nullable=False, doc="pinned: later lanes of the problem are trained by the same engine"),
-    Column("chunk", Integer, nullable=False),
+    Column("chunk", BigInteger, nullable=False),
     Column("facts", Text, nullable=False, doc="what was tried, how fast it was, what was refused and why, JSON"),
     Column("created", String, nullable=False),
 )
@@ -43,14 +46,14 @@ run_table = Table(
     Column("key", String, primary_key=True),
     Column("problem_id", String, ForeignKey("problem.id"), nullable=False, index=True),
     Column("lr", Float, nullable=False),
-    Column("seed", Integer, nullable=False),
-    Column("planned_steps", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("planned_steps", BigInteger, nullable=False),
     Column("until", String, nullable=False),
     Column("criterion", Text, nullable=False),
     Column("policy", Text, nullable=False),
     Column("status", String, nullable=False),
-    Column("reached", Integer),
-    Column("steps", Integer, nullable=False),
+    Column("reached", BigInteger),
+    Column("steps", BigInteger, nullable=False),
     Column("first_loss", Float),
     Column("end_loss", Float),
     Column("end_accuracy", Float),
@@ -67,9 +70,9 @@ epoch_table = Table(
     "epoch",
     metadata,
     Column("run_key", String, ForeignKey("run.key"), primary_key=True),
-    Column("epoch", Integer, primary_key=True),
-    Column("step0", Integer, nullable=False),
-    Column("step1", Integer, nullable=False),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("step0", BigInteger, nullable=False),
+    Column("step1", BigInteger, nullable=False),
     Column("lr_first", Float, nullable=False),
     Column("lr_last", Float, nullable=False),
     Column("lr_sum", Float, nullable=False),
@@ -86,9 +89,29 @@ step_table = Table(
     "step",
     metadata,
     Column("run_key", String, ForeignKey("run.key"), primary_key=True),
-    Column("step", Integer, primary_key=True),
+    Column("step", BigInteger, primary_key=True),
     Column("lr", Float, nullable=False),
     Column("loss", Float),
     Column("accuracy", Float),
     Column("grad_norm", Float),
 )
+
+
+def refuse_other_version(name: str, found: str, advice: str) -> None:
+    """Refuse a store whose schema this version does not know.
+
+    Args:
+        name: of the store, for the message.
+        found: the version stored there.
+        advice: what to do about a store that is spoilt.
+
+    Raises:
+        StoreError: `found` is newer than `SCHEMA_VERSION`, or no version at all.
+    """
+    if not found.isdigit():
+        raise StoreError(f"the store {name} has schema version {found!r}, which is none; {advice}")
+    if int(found) > SCHEMA_VERSION:
+        raise StoreError(
+            f"the store {name} was written by a newer etastar (schema {found}, this one reads {SCHEMA_VERSION}); "
+            "upgrade etastar, or pass another --store"
+        )

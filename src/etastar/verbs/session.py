@@ -37,7 +37,7 @@ class Options:
     """How a verb runs; not what it measures.
 
     Args:
-        store: where lanes are kept: a file path, "sqlite:///path" or ":memory:".
+        store: where lanes are kept: a file path, "sqlite:///path", "postgresql+psycopg://user@host/database" or ":memory:".
         workers: worker processes; None: one per core if the planned work is worth it.
         device: "cpu", "cuda", "cuda:1" ..., or "auto" (CUDA where there is one).
         engine: "auto" (chosen by a short trial), "loop", "sequential", "mlp", "convnet" or "vmap".
@@ -169,8 +169,8 @@ def _choice(problem: Problem, facts: Preflight, options: Options, store: RunStor
         processes=options.workers or os.cpu_count() or 1,
     )
     if options.engine == "auto":
-        facts_of_choice = choice.to_json()
-        store.pin_engine(problem, options.device, choice.engine, choice.chunk, facts_of_choice)
+        pinned = store.pin_engine(problem, options.device, choice.engine, choice.chunk, choice.to_json())
+        return Choice.from_json(pinned)  # another process may have been first
     return choice
 
 

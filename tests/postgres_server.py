@@ -1,0 +1,109 @@
+"""A real PostgreSQL of one's own, in a temporary folder, for as long as the tests need it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+ROLES = """
+CREATE ROLE team LOGIN CREATEDB;
+CREATE ROLE locked LOGIN PASSWORD 'open sesame';
+CREATE ROLE reader LOGIN;
+"""
+WHO_MAY = """
+local all locked scram-sha-256
+local all all trust
+"""
+
+
+def programs() -> Path | None:
+    """The folder of the newest PostgreSQL's initdb and postgres; None where there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: [int(d) for d in p.parent.name.split(".")])
+    on_path = shutil.which("initdb")
+    if on_path:
+        found.insert(0, Path(on_path).resolve().parent)
+    return next((f for f in reversed(found) if (f / "initdb").exists() and (f / "postgres").exists()), None)
+
+
+class Server:
+    """Started at once, on a socket in a folder of its own; PostgreSQL refuses root, so root lends it to somebody else."""
+
+    def __init__(self, programs: Path) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="etastar-postgres-", dir="/tmp"))  # a socket's path has to be short
+        self.folder.chmod(0o755)
+        self._user: dict[str, Any] = {}
+        if os.getuid() == 0:
+            names = {entry.pw_name: entry for entry in pwd.getpwall()}
+            somebody = names.get("postgres") or names["nobody"]
+            os.chown(self.folder, somebody.pw_uid, somebody.pw_gid)
+            self._user = {"user": somebody.pw_uid, "group": somebody.pw_gid, "extra_groups": []}
+        data = self.folder / "data"
+        self._run(programs / "initdb", "-D", data, "-U", "admin", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        (data / "pg_hba.conf").write_text(WHO_MAY)
+        with (self.folder / "log").open("w") as log:
+            self._process = subprocess.Popen(
+                [programs / "postgres", "-D", data, "-F", "-k", self.folder, "-c", "listen_addresses="],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **self._user,
+            )
+        self._wait()
+        self.sql(ROLES)
+
+    def stop(self) -> None:
+        """Stop it and remove its files."""
+        self._process.send_signal(signal.SIGINT)  # "fast": connections are cut
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.folder)
+
+    def url(self, database: str, user: str = "team") -> str:
+        """A store URL."""
+        return f"postgresql+psycopg://{user}@/{database}?host={self.folder}"
+
+    def new_database(self) -> str:
+        """An empty database of the role `team`."""
+        name = f"runs_{uuid.uuid4().hex[:12]}"
+        self.sql(f"CREATE DATABASE {name} OWNER team")
+        return name
+
+    def sql(self, command: str, database: str = "postgres", user: str = "admin") -> list[Any]:
+        """Run a command past etastar; returns its rows."""
+        with psycopg.connect(host=str(self.folder), dbname=database, user=user, autocommit=True) as connection:
+            cursor = connection.execute(command.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def cut(self, database: str) -> int:
+        """Cut every connection to the database; returns how many."""
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname='{}' AND pid<>pg_backend_pid()"
+        return len(self.sql(query.format(database)))
+
+    def _run(self, *command: Any) -> None:
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, **self._user)
+        assert done.returncode == 0, done.stderr
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.sql("SELECT 1")
+                return
+            except psycopg.OperationalError:
+                said = (self.folder / "log").read_text()
+                assert self._process.poll() is None and time.monotonic() < deadline, f"PostgreSQL did not start:\n{said}"
+                time.sleep(0.02)
