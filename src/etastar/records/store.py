@@ -85,8 +85,8 @@ class RunStore:
                 match = next((r.id for r in own if reusable and _close(json.loads(r.trace), trace)), None)
                 if match is None:
                     new = f"{fingerprint}-{len(own) if reusable else ONE_USE + uuid.uuid4().hex[:8]}"
-                    added = connection.execute(insert_new(connection, problem_table), row | {"id": new}).rowcount
-                    match = new if added else None  # else another process took this id a moment ago: look again
+                    insert = insert_new(connection, problem_table).returning(problem_table.c.id)
+                    match = connection.scalar(insert, row | {"id": new})  # None: another process took this id; look again
         self._problems[problem] = match
         return match
 

@@ -1,4 +1,4 @@
-"""The store, on both databases: what comes back equals what was trained, nothing is trained twice, two can write at once."""
+"""The store, on both databases: what comes back equals what was trained, nothing is trained twice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,18 +14,6 @@ import torch
 from etastar import Constant, Criterion, Lane, LaneStatus, LoopEngine, Outcome, Problem, RunStore, StoreError, Until
 from etastar.problems import builder
 from store_cases import EXPLOSIVE, FACTS, STABLE, TRACE, Counting, classifier, lane, open_store, rows, same
-
-
-@pytest.fixture
-def noisy() -> Problem:
-    return builder("noisy-quadratic")()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty store."""
-    return f"sqlite:///{tmp_path / 'runs.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-
 
 # -- round trip --------------------------------------------------------------------------------------------------------
 
@@ -274,42 +261,6 @@ def test_a_reproducible_problem_does_not_inherit_from_one_that_is_not(url: str, 
 def test_an_unregistered_problem(url: str, noisy: Problem) -> None:
     with closing(RunStore(url)) as store, pytest.raises(StoreError, match=r"not registered.*store\.register"):
         store.get_or_train(LoopEngine(), noisy, [lane(STABLE)])
-
-
-# -- two at once -------------------------------------------------------------------------------------------------------
-
-
-def test_two_open_stores_can_both_write(url: str, noisy: Problem) -> None:
-    one, two = lane(STABLE, seed=1), lane(STABLE, seed=2)
-    with closing(open_store(url, noisy)) as a, closing(open_store(url, noisy)) as b:
-        a.get_or_train(LoopEngine(), noisy, [one])
-        b.get_or_train(LoopEngine(), noisy, [two])
-        engine = Counting()
-        for store in (a, b):
-            assert len(store.get_or_train(engine, noisy, [one, two])) == 2
-        assert engine.trained == []
-
-
-def test_two_stores_can_train_the_same_lane_at_once(url: str, noisy: Problem) -> None:
-    """The one that comes second is no error, and leaves one row."""
-    with closing(open_store(url, noisy)) as a, closing(open_store(url, noisy)) as b:
-
-        class Meanwhile(Counting):
-            def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
-                b.get_or_train(LoopEngine(), problem, lanes)
-                yield from super().train(problem, lanes)
-
-        a.get_or_train(Meanwhile(), noisy, [lane(STABLE)])
-    assert rows(url, "SELECT count(*) FROM run") == [(1,)]
-    assert rows(url, "SELECT count(*), count(DISTINCT step) FROM step") == [(20, 20)]
-
-
-def test_new_problems_of_one_fingerprint_registered_by_two_stores_at_once_stay_apart(url: str, noisy: Problem) -> None:
-    """An id made by counting rows would be given twice; both must be readable and different afterwards."""
-    with closing(RunStore(url)) as a, closing(RunStore(url)) as b:
-        ids = [a.register(noisy, "f" * 32, (1.0,), FACTS), b.register(noisy, "f" * 32, (2.0,), FACTS)]
-        assert len(set(ids)) == 2
-        assert [b.register(noisy, "f" * 32, (1.0,), FACTS), a.register(noisy, "f" * 32, (2.0,), FACTS)] == ids
 
 
 def test_the_summary_counts(url: str, noisy: Problem) -> None:

@@ -1,4 +1,4 @@
-"""The store in a file, and in memory: the forms of its name, and two processes that make it at once."""
+"""The store in a file, and in memory: the forms of its name, and what lies beside it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ from typing import Any
 import pytest
 
 from etastar import LoopEngine, Problem, RunStore
-from etastar.problems import builder
 from store_cases import FACTS, STABLE, TRACE, Counting, lane, open_store
-
-
-@pytest.fixture
-def noisy() -> Problem:
-    return builder("noisy-quadratic")()
 
 
 @pytest.fixture
