@@ -15,7 +15,7 @@ from etastar import Lane, LoopEngine, Outcome, Problem, RunStore
 from etastar.problems import builder
 from store_cases import FACTS, STABLE, TRACE, Counting, lane, open_store, rows
 
-WRITERS = 4
+WRITERS, LANES = 4, 500
 
 
 def together(work: Callable[[int], Any]) -> list[Any]:
@@ -51,8 +51,9 @@ class Says:
 
     def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
         self._first()
+        places = {lane: place for place, lane in enumerate(lanes)}
         for outcome in self._outcomes:
-            yield list(lanes).index(outcome.lane), outcome
+            yield places[outcome.lane], outcome
 
 
 def test_two_open_stores_can_both_write(url: str, noisy: Problem) -> None:
@@ -138,15 +139,17 @@ def test_all_are_told_the_engine_that_was_pinned_first(stores: list[RunStore], p
 def test_lanes_saved_in_opposite_orders_at_once(url: str, stores: list[RunStore], problems: list[Problem]) -> None:
     """Rows locked in the order lanes finish would let two writers wait for each other."""
     (_, outcome), = LoopEngine().train(problems[0], [lane(STABLE, steps=3)])  # fmt: skip
-    outcomes = [replace(outcome, lane=lane(STABLE, seed=s, steps=3)) for s in range(300)]
+    outcomes = [replace(outcome, lane=lane(STABLE, seed=s, steps=3), trace=outcome.trace[:1]) for s in range(LANES)]
     for store, problem in zip(stores, problems, strict=True):
         store.register(problem, "f" * 32, TRACE, FACTS)
     asked = [o.lane for o in outcomes]
+    all_found_none = threading.Barrier(WRITERS)
 
     def train(index: int) -> Any:
-        return stores[index].get_or_train(Says(outcomes[:: 1 if index % 2 else -1]), problems[index], asked)
+        engine = Says(outcomes[:: 1 if index % 2 else -1], first=lambda: all_found_none.wait(timeout=30))
+        return stores[index].get_or_train(engine, problems[index], asked)
 
     answers = together(train)
     assert all(list(runs) == outcomes for runs in answers)
-    assert rows(url, "SELECT count(*) FROM run") == [(300,)]
-    assert rows(url, "SELECT count(*) FROM step") == [(900,)]
+    assert rows(url, "SELECT count(*) FROM run") == [(LANES,)]
+    assert rows(url, "SELECT count(*) FROM step") == [(LANES,)]
