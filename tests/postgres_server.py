@@ -84,9 +84,13 @@ class Server:
 
     def sql(self, command: str, database: str = "postgres", user: str = "admin") -> list[Any]:
         """Run a command past etastar; returns its rows."""
-        with psycopg.connect(host=str(self.folder), dbname=database, user=user, autocommit=True) as connection:
+        with self.connect(database, user) as connection:
             cursor = connection.execute(command.encode())
             return cursor.fetchall() if cursor.description else []
+
+    def connect(self, database: str, user: str = "admin") -> psycopg.Connection:
+        """A connection past etastar."""
+        return psycopg.connect(host=str(self.folder), dbname=database, user=user, autocommit=True)
 
     def cut(self, database: str) -> int:
         """Cut every connection to the database; returns how many."""

@@ -394,7 +394,7 @@ URLS = {
     "a folder": (".", ["is a folder", "expected a file"]),
     "nothing": ("", ["empty", "expected a file path"]),
     "MySQL": ("mysql://host/runs", ["'mysql'", "expected a file path"]),
-    "PostgreSQL": ("postgresql://host/runs", ["'postgresql'", "expected a file path"]),
+    "no server": ("postgresql://team:secret@127.0.0.1:1/runs", ["team:***@127.0.0.1:1", "cannot be used", "--store"]),
 }
 
 

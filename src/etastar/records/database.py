@@ -85,22 +85,25 @@ def insert_new(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | po
 def _prepare(connection: sa.Connection, name: str, create: bool) -> None:
     """Make the tables that are missing, once, whoever else is doing the same; refuse what is not ours or is newer."""
     advice = "it is left as it is: pass another --store"
-    if _missing(connection):
+    missing = _missing(connection)
+    if missing:
         connection.exec_driver_sql(_LOCK[connection.dialect.name])
         missing = _missing(connection)  # again: another process may just have made them
-        if store_info.name in missing and len(missing) < len(metadata.tables):
-            theirs = sorted(set(metadata.tables) - set(missing))
+    if store_info.name in missing:
+        theirs = sorted(set(metadata.tables) - set(missing))
+        if theirs:
             raise StoreError(f"{name} has a table {theirs[0]!r} but is not an etastar store; {advice}")
-        if store_info.name in missing and not create:
+        if not create:
             raise StoreError(f"there is no store {name}; run `etastar find` first, or pass --store")
         metadata.create_all(connection)
-        if store_info.name in missing:
-            row = {"key": "schema_version", "value": str(SCHEMA_VERSION)}
-            connection.execute(sa.insert(store_info), row)
+        connection.execute(sa.insert(store_info), {"key": "schema_version", "value": str(SCHEMA_VERSION)})
+        return
     version = connection.scalar(sa.select(store_info.c.value).where(store_info.c.key == "schema_version"))
     if version is None:
         raise StoreError(f"{name} has a table {store_info.name!r} but is not an etastar store; {advice}")
     refuse_other_version(name, version, advice)
+    if missing:  # made before these tables were thought of
+        metadata.create_all(connection)
 
 
 def _missing(connection: sa.Connection) -> list[str]:

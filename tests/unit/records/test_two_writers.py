@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from etastar import Lane, LoopEngine, Outcome, Problem, RunStore
 from etastar.problems import builder
-from store_cases import FACTS, STABLE, TRACE, Counting, lane, open_store, rows
+from store_cases import FACTS, STABLE, TRACE, Counting, Says, lane, open_store, rows, together
 
-WRITERS, LANES = 4, 500
-
-
-def together(work: Callable[[int], Any]) -> list[Any]:
-    """`work(0)`, `work(1)`, ... in threads that start at one moment."""
-    barrier = threading.Barrier(WRITERS)
-
-    def begin(index: int) -> Any:
-        barrier.wait(timeout=30)
-        return work(index)
-
-    with ThreadPoolExecutor(WRITERS) as threads:
-        return [future.result(timeout=60) for future in [threads.submit(begin, i) for i in range(WRITERS)]]
+WRITERS = 4
 
 
 @pytest.fixture
@@ -39,21 +24,6 @@ def stores(url: str) -> Iterator[list[RunStore]]:
 @pytest.fixture
 def problems() -> list[Problem]:
     return [builder("noisy-quadratic")() for _ in range(WRITERS)]
-
-
-class Says:
-    """An engine that delivers what it is told to, after `first` was done."""
-
-    name = "says"
-
-    def __init__(self, outcomes: Sequence[Outcome], first: Callable[[], Any] = lambda: None) -> None:
-        self._outcomes, self._first = outcomes, first
-
-    def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
-        self._first()
-        places = {lane: place for place, lane in enumerate(lanes)}
-        for outcome in self._outcomes:
-            yield places[outcome.lane], outcome
 
 
 def test_two_open_stores_can_both_write(url: str, noisy: Problem) -> None:
@@ -108,18 +78,18 @@ def test_a_store_can_be_made_by_many_at_once(url: str) -> None:
     def make(_: int) -> None:
         RunStore(url).close()
 
-    together(make)
+    together(make, WRITERS)
     assert rows(url, "SELECT key, value FROM store_info") == [("schema_version", "1")]
 
 
 def test_one_problem_registered_at_once_is_one(url: str, stores: list[RunStore], problems: list[Problem]) -> None:
-    ids = together(lambda i: stores[i].register(problems[i], "f" * 32, TRACE, FACTS))
+    ids = together(lambda i: stores[i].register(problems[i], "f" * 32, TRACE, FACTS), WRITERS)
     assert len(set(ids)) == 1
     assert rows(url, "SELECT id FROM problem") == [(ids[0],)]
 
 
 def test_problems_of_one_fingerprint_registered_at_once_stay_apart(stores: list[RunStore], problems: list[Problem]) -> None:
-    ids = together(lambda i: stores[i].register(problems[i], "f" * 32, (float(i),), FACTS))
+    ids = together(lambda i: stores[i].register(problems[i], "f" * 32, (float(i),), FACTS), WRITERS)
     assert [stores[0].register(problems[0], "f" * 32, (float(i),), FACTS) for i in range(WRITERS)] == ids
     assert len(set(ids)) == WRITERS
 
@@ -127,29 +97,11 @@ def test_problems_of_one_fingerprint_registered_at_once_stay_apart(stores: list[
 def test_all_are_told_the_engine_that_was_pinned_first(stores: list[RunStore], problems: list[Problem]) -> None:
     for store, problem in zip(stores, problems, strict=True):
         store.register(problem, "f" * 32, TRACE, FACTS)
-    pins = together(lambda i: stores[i].pin_engine(problems[i], "cpu", f"engine {i}", i, {"times": {"loop": 1.5 * i}}))
+    times = [{"times": {"loop": 1.5 * i}} for i in range(WRITERS)]
+    pins = together(lambda i: stores[i].pin_engine(problems[i], "cpu", f"engine {i}", i, times[i]), WRITERS)
     later = stores[0].pinned_engine(problems[0], "cpu")
     elsewhere = stores[0].pinned_engine(problems[0], "cuda")
     first = pins[0]["chunk"]
-    assert pins == [{"engine": f"engine {first}", "chunk": first, "times": {"loop": 1.5 * first}}] * WRITERS
+    assert pins == [{"engine": f"engine {first}", "chunk": first, **times[first]}] * WRITERS
     assert later == pins[0]
     assert elsewhere is None
-
-
-def test_lanes_saved_in_opposite_orders_at_once(url: str, stores: list[RunStore], problems: list[Problem]) -> None:
-    """Rows locked in the order lanes finish would let two writers wait for each other."""
-    (_, outcome), = LoopEngine().train(problems[0], [lane(STABLE, steps=3)])  # fmt: skip
-    outcomes = [replace(outcome, lane=lane(STABLE, seed=s, steps=3), trace=outcome.trace[:1]) for s in range(LANES)]
-    for store, problem in zip(stores, problems, strict=True):
-        store.register(problem, "f" * 32, TRACE, FACTS)
-    asked = [o.lane for o in outcomes]
-    all_found_none = threading.Barrier(WRITERS)
-
-    def train(index: int) -> Any:
-        engine = Says(outcomes[:: 1 if index % 2 else -1], first=lambda: all_found_none.wait(timeout=30))
-        return stores[index].get_or_train(engine, problems[index], asked)
-
-    answers = together(train)
-    assert all(list(runs) == outcomes for runs in answers)
-    assert rows(url, "SELECT count(*) FROM run") == [(LANES,)]
-    assert rows(url, "SELECT count(*) FROM step") == [(LANES,)]
