@@ -47,7 +47,7 @@ class Database:
             if path is None:
                 create = True
             else:
-                file.check_file(path, create)
+                file.check_file(path, url, create)
             self.name = url
             self._engine = file.connect(path)
             self._advice = "free space, fix permissions or pass --store"

@@ -37,10 +37,11 @@ def path_of(url: str) -> Path | None:
     return Path(url)
 
 
-def check_file(path: Path, create: bool) -> None:
+def check_file(path: Path, name: str, create: bool) -> None:
     """Refuse, without touching it, a file that is not a sound store of this or an older version.
 
     Args:
+        name: the store as the user wrote it.
         create: make a file where there is none, or fill an empty one; False: refuse that, too.
     """
     if path.is_dir():
@@ -49,7 +50,7 @@ def check_file(path: Path, create: bool) -> None:
         if create:
             _check_writable(path)
             return
-        raise StoreError(f"there is no store {path}; run `etastar find` first, or pass --store")
+        raise StoreError(f"there is no store {name}; run `etastar find` first, or pass --store")
     advice = "the file is left as it is: move it away, or pass another --store"
     try:
         with path.open("rb") as file:
