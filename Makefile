@@ -2,6 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
+RIVALS := .venv-peers-bakeoff/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow check bench docs clean
@@ -38,6 +39,11 @@ $(PEERS): benchmarks/peers/sharpness.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers/sharpness.txt
 	touch $(PEERS)
+
+$(RIVALS): benchmarks/peers/bakeoff.txt
+	$(PYTHON) -m venv .venv-peers-bakeoff
+	.venv-peers-bakeoff/bin/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers/bakeoff.txt
+	touch $(RIVALS)
 
 docs: setup  ## Check that the README's blocks and every docstring example still run
 	$(BIN)/python -m pytest -q tests/claims/test_readme.py src

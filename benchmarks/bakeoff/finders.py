@@ -11,6 +11,8 @@ import io
 import itertools
 import logging
 import math
+import os
+import sys
 import tempfile
 import time
 import warnings
@@ -151,7 +153,7 @@ def test(unit: tuple[str, str, str, int]) -> list[dict[str, Any]]:
     """The rows of one range test, the same for every case of its task and optimizer."""
     name, task, optimizer, seed = unit
     find, methods = FINDERS[name]
-    figures = _be_quiet()
+    _be_quiet()
     started = time.perf_counter()
     with isolated_randomness(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
@@ -159,7 +161,8 @@ def test(unit: tuple[str, str, str, int]) -> list[dict[str, Any]]:
         except Exception as error:
             found = Found(dict.fromkeys(methods, reason(error)), STEPS)
     seconds = time.perf_counter() - started
-    figures.close("all")
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
     rows = []
     for case, method in itertools.product(_cases(task, optimizer), methods):
         rate, note = found.rates.get(method), ""
@@ -173,16 +176,11 @@ def _cases(task: str, optimizer: str) -> list[Case]:
     return [case for case in cases([task]) if case.optimizer == optimizer]
 
 
-def _be_quiet() -> Any:
-    """No warnings, no logs, and figures that nobody sees; returns pyplot."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+def _be_quiet() -> None:
+    """No warnings, no logs, figures that nobody sees."""
+    os.environ["MPLBACKEND"] = "Agg"
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    return pyplot
 
 
 def missing(rows: Rows, tasks: list[str], optimizers: list[str], seeds: int) -> Iterator[tuple[str, str, str, int]]:

@@ -25,7 +25,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class Rows:
-    """The rows of one file, each known by (case, method, seed). One process writes; its workers hand it their rows."""
+    """The rows of one file, each known by (case, method, seed). Workers hand their rows to the process that holds this."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,15 +39,18 @@ class Rows:
     def add(self, rows: Iterable[dict[str, Any]]) -> int:
         """Append the rows that are not there yet; how many these were."""
         new = [row for row in rows if key(row) not in self._keys]
-        with self._path.open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in new)
+        self._write("".join(json.dumps(row) + "\n" for row in new))
         self._keys |= {key(row) for row in new}
         return len(new)
 
     def _close_last_line(self) -> None:
         if self._path.exists() and not self._path.read_bytes().endswith(b"\n") and self._path.stat().st_size:
-            with self._path.open("a") as file:
-                file.write("\n")
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        """In one piece, so that two scripts may append to the same file."""
+        with self._path.open("ab", buffering=0) as file:
+            file.write(text.encode())
 
 
 def key(row: dict[str, Any]) -> Key:

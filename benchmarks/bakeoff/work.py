@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
@@ -43,17 +42,27 @@ def in_processes(
     title: Callable[[Unit], str],
     processes: int = PROCESSES,
 ) -> None:
-    """Do every unit in a process of its own choosing, one thread each; its rows are written when it is done."""
+    """Do every unit, one thread each; its rows are written when it is done."""
     started, new = time.perf_counter(), 0
+    for done, (unit, found) in enumerate(_results(work, units, processes), 1):
+        new += rows.add(found)
+        if done % 20 == 0 or done == len(units):
+            print(f"{done} of {len(units)}: {title(unit)} ({time.perf_counter() - started:.0f} s)", flush=True)
+    print(f"{new} new rows", flush=True)
+
+
+def _results(
+    work: Callable[[Unit], list[dict[str, Any]]], units: Sequence[Unit], processes: int
+) -> Iterator[tuple[Unit, list[dict[str, Any]]]]:
+    """(unit, its rows) as they come; in this process if it is to be the only one."""
+    if processes == 1:
+        torch.set_num_threads(1)
+        yield from ((unit, work(unit)) for unit in units)
+        return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         futures = {pool.submit(work, unit): unit for unit in units}
-        for done, future in enumerate(as_completed(futures), 1):
-            new += rows.add(future.result())
-            if done % 20 == 0 or done == len(futures):
-                elapsed = time.perf_counter() - started
-                print(f"{done} of {len(futures)}: {title(futures[future])} ({elapsed:.0f} s)", flush=True)
-    print(f"{new} new rows", file=sys.stderr, flush=True)
+        yield from ((futures[future], future.result()) for future in as_completed(futures))
 
 
 def reason(error: Exception) -> str:
