@@ -1,8 +1,8 @@
 """Searches over whole trainings, replayed on the stored curves: random search, Optuna's TPE, TPE with Hyperband.
 
 A trial trains at any rate between 1e-5 and 10. Instead of training again, its held-out loss is read off the curve of one
-training seed, linearly between its rates (in log10), level beyond its ends; a lane that diverged stands at the loss of
-knowing nothing. A whole trial is read off the oracle's seeds; a prefix of one, which Hyperband compares, off the search's
+training seed, linearly between its rates (in log10), level beyond its ends; a lane that diverged stands at the loss it
+started from, or that of knowing nothing where it is larger. A whole trial is read off the oracle's seeds; a prefix of one, which Hyperband compares, off the search's
 lanes of that length, over which the schedule is squeezed: a user's prefix would see the unsqueezed one.
 `python -m benchmarks.bakeoff.replay [TASK ...]` appends the rows that are missing for the curves that are complete.
 """
@@ -10,19 +10,22 @@ lanes of that length, over which the schedule is squeezed: a user's prefix would
 from __future__ import annotations
 
 import itertools
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optuna
 
-from benchmarks.bakeoff.curves import ORACLE_SEEDS, SEARCH_SEEDS, combinations, grid, plan, train
+from benchmarks.bakeoff.curves import ORACLE_SEEDS, SEARCH_SEEDS, combinations, grid, plan
 from benchmarks.bakeoff.rows import FOLDER, SUGGESTIONS, Rows, suggestion
 from benchmarks.bakeoff.tasks import TASKS, Case
 from benchmarks.bakeoff.work import arguments
-from etastar.core.lane import Outcome
+from etastar.core.lane import quantise
 from etastar.core.randomness import derive_seed
 
 SEEDS = 5
@@ -55,35 +58,31 @@ Curves = dict[tuple[int, int], Curve]
 """(steps, seed index) -> curve."""
 
 
-def curves(task: str, optimizer: str, schedule: str) -> Curves:
-    """Every curve of one combination, read from its store."""
-    _, runs = train(task, optimizer, schedule)
-    lanes = len(grid(optimizer))
-    chunks = [runs[i : i + lanes] for i in range(0, len(runs), lanes)]
-    return {where: _curve(list(chunk)) for where, chunk in zip(plan(), chunks, strict=True)}
-
-
-def _curve(outcomes: list[Outcome]) -> Curve:
-    chance = [o.lane.criterion.reference(o.first_loss) for o in outcomes]
-    losses = [
-        o.valid_loss if o.valid_loss is not None and np.isfinite(o.valid_loss) else none
-        for o, none in zip(outcomes, chance, strict=True)
-    ]
-    columns = ([o.lane.log_lr for o in outcomes], losses, [o.steps for o in outcomes], [o.seconds for o in outcomes])
-    return Curve(*map(np.array, columns))
-
-
-def complete(task: str, optimizer: str, schedule: str) -> bool:
-    """Whether every lane of the combination is stored, so that reading it trains nothing."""
+def curves(task: str, optimizer: str, schedule: str) -> Curves | None:
+    """Every curve of one combination; None while its store lacks a lane. Only reads: nothing is trained here."""
     path = FOLDER / f"{task}-{optimizer}-{schedule}.db"
     if not path.exists():
-        return False
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        try:
-            (stored,) = connection.execute("SELECT count(*) FROM run").fetchone()
-        except sqlite3.OperationalError:
-            return False
-    return stored >= len(plan()) * len(grid(optimizer))
+        return None
+    columns = "lr, seed, planned_steps, valid_loss, first_loss, criterion, steps, seconds"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        stored = {(n, seed, lr): rest for lr, seed, n, *rest in connection.execute(f"SELECT {columns} FROM run")}
+    rates = [quantise(10**x) for x in grid(optimizer)]
+    found = {}
+    for steps, seed in plan():
+        lanes = [stored.get((steps, derive_seed(0, "bakeoff", seed), lr)) for lr in rates]
+        if None in lanes:
+            return None
+        losses, spent, seconds = zip(*map(_lane, lanes), strict=True)
+        found[steps, seed] = Curve(np.log10(rates), np.array(losses), np.array(spent), np.array(seconds))
+    return found
+
+
+def _lane(stored: list[Any]) -> tuple[float, int, float]:
+    """(held-out loss; gradient steps; seconds). A lane that diverged may not beat one that has not begun to train."""
+    valid, first, criterion, steps, seconds = stored
+    chance = json.loads(criterion)["uninformed"]
+    lost = valid is None or not np.isfinite(valid)
+    return max(first, chance or first) if lost else valid, steps, seconds
 
 
 class Trials:
@@ -172,10 +171,10 @@ def main() -> None:
         units = list(itertools.product(cases, METHODS, range(given.seeds)))
         if all((case.name, method, seed) in rows for case, method, seed in units):
             continue
-        if not complete(task, optimizer, schedule):
+        own = curves(task, optimizer, schedule)
+        if own is None:
             print(f"{task}/{optimizer}/{schedule}: the curves are not complete; run benchmarks.bakeoff.curves", flush=True)
             continue
-        own = curves(task, optimizer, schedule)
         for case, method, seed in units:
             trials = Trials(own, case.steps, seed)
             lr = METHODS[method](trials, derive_seed(0, "bakeoff", case.name, seed) % 2**32)
