@@ -2,8 +2,9 @@
 
 A trial trains at any rate between 1e-5 and 10. Instead of training again, its held-out loss is read off the curve of one
 training seed, linearly between its rates (in log10), level beyond its ends; a lane that diverged stands at the loss it
-started from, or that of knowing nothing where it is larger. A whole trial is read off the oracle's seeds; a prefix of one, which Hyperband compares, off the search's
-lanes of that length, over which the schedule is squeezed: a user's prefix would see the unsqueezed one.
+started from, or that of knowing nothing where it is larger. A whole trial is read off the oracle's seeds; a prefix of one,
+which Hyperband compares, off the search's lanes of that length, over which the schedule is squeezed: a user's prefix would
+see the unsqueezed one.
 `python -m benchmarks.bakeoff.replay [TASK ...]` appends the rows that are missing for the curves that are complete.
 """
 
