@@ -234,12 +234,12 @@ def _chance(problem: Problem, model: nn.Module) -> float:
 
 
 def missing(rows: Rows, tasks: list[str], schedules: list[str], seeds: int, horizons: list[int]) -> list[Any]:
-    """Units whose rows are not there: short ones first, the slowest tasks last."""
+    """Units whose rows are not there: short ones first, then seed by seed, the slowest tasks last."""
     units = [
         (name, task, schedule, steps, seed)
         for steps in horizons
-        for task in sorted(tasks, key=lambda task: task in SHORT_ONLY)
         for seed in SEEDS[:seeds]
+        for task in sorted(tasks, key=lambda task: task in SHORT_ONLY)
         for name, method in METHODS.items()
         for schedule in method.schedules
         if schedule in schedules and not (task in SHORT_ONLY and steps != min(HORIZONS))
