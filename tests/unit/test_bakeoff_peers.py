@@ -99,3 +99,22 @@ def test_lr_free_training_is_paired_with_the_lane_of_its_seed():
         loss, accuracy = held_out(problem, model, problem.valid_batches.epoch(0, 0, shuffle=False))
     assert (loss, accuracy) == (lane.valid_loss, lane.valid_accuracy)
     assert losses[-1] == lane.trace[-1].loss
+
+
+def test_curves_are_read_from_the_store_as_they_were_trained(tmp_path, monkeypatch):
+    from benchmarks.bakeoff import curves, replay
+
+    for module in (curves, replay):
+        monkeypatch.setattr(module, "FOLDER", tmp_path)
+        monkeypatch.setattr(module, "plan", lambda: [(20, 0), (40, 10)])
+    assert replay.curves("overfit", "momentum", "wsd") is None
+    _, runs = curves.train("overfit", "momentum", "wsd")
+    found = replay.curves("overfit", "momentum", "wsd")
+    lanes = len(curves.grid("momentum"))
+    for i, where in enumerate([(20, 0), (40, 10)]):
+        own = runs[i * lanes : (i + 1) * lanes]
+        assert list(found[where].steps) == [o.steps for o in own]
+        pairs = [(loss, o.valid_loss) for loss, o in zip(found[where].losses, own, strict=True) if o.valid_loss is not None]
+        assert pairs and all(loss == valid for loss, valid in pairs)
+        diverged = [loss for loss, o in zip(found[where].losses, own, strict=True) if o.valid_loss is None]
+        assert all(loss >= own[0].first_loss for loss in diverged)
