@@ -159,7 +159,7 @@ PUBLIC_NAMES = [
     "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
     "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "LoopEngine", "MissingExtra", "NoAnswer",
     "Observation", "Options", "Outcome", "Point", "Policy", "Precision", "Probe", "ProbeAnswer", "Problem",
-    "ProblemError", "Reading", "RunStore", "Runs", "Schedule", "SequentialEngine", "Sharpness", "Status",
-    "StoreError", "SuccessBand", "Until", "WorkerEngine", "__version__", "eta_star", "find", "probe",
-    "report", "run",
+    "ProblemError", "RayEngine", "Reading", "RunStore", "Runs", "Schedule", "SequentialEngine", "Sharpness",
+    "Status", "StoreError", "SuccessBand", "Until", "WorkerEngine", "__version__", "eta_star", "find",
+    "probe", "report", "run",
 ]  # fmt: skip

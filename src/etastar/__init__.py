@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from etastar.designs.success_band import SuccessBand
     from etastar.engine.lanes.engine import LaneEngine
     from etastar.engine.loop import LoopEngine
+    from etastar.engine.ray_cluster import RayEngine
     from etastar.engine.sequential import SequentialEngine
     from etastar.engine.workers import WorkerEngine
     from etastar.errors import EtastarError, MissingExtra, NoAnswer, ProblemError, StoreError
@@ -59,6 +60,7 @@ _HOME = {
     "ProbeAnswer": "verbs.probe",
     "Problem": "core.problem",
     "ProblemError": "errors",
+    "RayEngine": "engine.ray_cluster",
     "Reading": "probes.reading",
     "RunStore": "records.store",
     "Runs": "core.lane",
@@ -104,6 +106,7 @@ __all__ = [
     "ProbeAnswer",
     "Problem",
     "ProblemError",
+    "RayEngine",
     "Reading",
     "RunStore",
     "Runs",

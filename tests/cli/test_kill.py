@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from cli_harness import run_here
+from processes import stored_lanes, wait_for_none
 
 SLOW_PROBLEM = """
 import time
@@ -57,38 +57,6 @@ def start(folder: Path, mark: str, store: str, workers: int = 1) -> subprocess.P
         text=True,
         start_new_session=True,
     )
-
-
-def processes(mark: str) -> list[int]:
-    """Every process that descends from ours, by the mark in its environment."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if f"ETASTAR_KILL_TEST={mark}".encode() in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
-def wait_for_none(mark: str, seconds: float = 15.0) -> list[int]:
-    deadline = time.monotonic() + seconds
-    while (left := processes(mark)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return left
-
-
-def stored_lanes(store: Path) -> int:
-    if not store.exists():
-        return 0
-    connection = sqlite3.connect(store, timeout=30)
-    try:
-        return connection.execute("SELECT count(*) FROM run").fetchone()[0]
-    except sqlite3.OperationalError:
-        return 0
-    finally:
-        connection.close()
 
 
 def undisturbed(folder: Path, store: str) -> dict:

@@ -52,6 +52,10 @@ SeedOption = Annotated[int | None, typer.Option(help="Seed of the measurement.")
 WorkersOption = Annotated[int | None, typer.Option(help="Worker processes (default: one per core if the work is worth it).")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EngineOption = Annotated[str, typer.Option(help="auto, loop, sequential, mlp, convnet or vmap.")]
+OnOption = Annotated[str, typer.Option("--on", help="Where lanes train: here, or ray for a Ray cluster.")]
+RayAddressOption = Annotated[
+    str | None, typer.Option(help="Ray cluster: host:port or auto (default: RAY_ADDRESS, else one started for this run).")
+]
 MaxSecondsOption = Annotated[float | None, typer.Option(help="Answer with what is known after this time.")]
 StoreOption = Annotated[
     str,
@@ -93,6 +97,8 @@ def find(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
+    on: OnOption = "here",
+    ray_address: RayAddressOption = None,
     max_seconds: MaxSecondsOption = None,
     store: StoreOption = DEFAULT_STORE,
     report: ReportOption = None,
@@ -106,7 +112,7 @@ def find(
     _check_outputs(json, report)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     with console:
-        options = _options(store, workers, device, engine, max_seconds, console)
+        options = _options(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         chosen = _load(problem, settings, steps, schedule, optimizer, threshold)
         answer = find_lr(chosen, effort=effort, within=within, seed=seed, options=options)
     write_json(json, answer.to_json())
@@ -193,7 +199,17 @@ def runs(store: StoreOption = DEFAULT_STORE, json: JsonOption = None) -> None:
     Console(quiet=False, json_on_stdout=json == "-").show_runs(opened.url, rows)
 
 
-def _options(store: str, workers: int | None, device: str, engine: str, max_seconds: float | None, console: Any) -> Options:
+def _options(
+    store: str,
+    workers: int | None,
+    device: str,
+    engine: str,
+    max_seconds: float | None,
+    console: Any,
+    *,
+    on: str = "here",
+    ray_address: str | None = None,
+) -> Options:
     from etastar.verbs.session import Options
 
     return Options(
@@ -201,6 +217,8 @@ def _options(store: str, workers: int | None, device: str, engine: str, max_seco
         workers=workers,
         device=device,
         engine=engine,
+        on=on,
+        ray_address=ray_address,
         max_seconds=max_seconds,
         on_plan=console.plan,
         on_outcome=console.outcome,

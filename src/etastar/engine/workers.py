@@ -15,7 +15,7 @@ from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
 from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
-from etastar.engine.lanes.engine import LaneEngine, chunks
+from etastar.engine.lanes.engine import LaneEngine, shares
 from etastar.engine.loop import LoopEngine
 from etastar.errors import EtastarError, ProblemError
 
@@ -49,7 +49,7 @@ class WorkerEngine:
         for attempt in range(RETRIES + 1):
             try:
                 executor = self._start(problem)
-                futures = [executor.submit(_train, lanes) for lanes in self._shares(missing)]
+                futures = [executor.submit(_train, lanes) for lanes in shares(missing, self.engine.chunk, self.workers)]
                 for future in as_completed(futures):
                     for index, outcome in future.result():
                         del missing[index]
@@ -64,12 +64,6 @@ class WorkerEngine:
             except BaseException:
                 self.close()
                 raise
-
-    def _shares(self, lanes: dict[int, Lane]) -> list[dict[int, Lane]]:
-        """Lanes that travel together: what the engine trains at once, but so that every worker gets some."""
-        index, own = list(lanes), list(lanes.values())
-        size = min(self.engine.chunk, -(-len(own) // self.workers)) if own else 1
-        return [{index[i]: own[i] for i in chunk} for chunk in chunks(own, size)]
 
     def _start(self, problem: Problem) -> ProcessPoolExecutor:
         if self._executor is None or self._problem is not problem:

@@ -19,6 +19,8 @@ from etastar.engine.choice import ENGINES, Choice, choose
 from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import Preflight, preflight
+from etastar.engine.ray_cluster import RayEngine
+from etastar.engine.ray_connection import check_address
 from etastar.engine.workers import WorkerEngine
 from etastar.errors import ProblemError
 from etastar.records.fingerprint import fingerprint
@@ -26,6 +28,7 @@ from etastar.records.store import DEFAULT_URL, RunStore
 from etastar.version import __version__
 
 Answer = TypeVar("Answer")
+PLACES = ("here", "ray")
 WORTH_WORKERS = 10.0
 """Seconds of expected work above which worker processes pay for their start (torch takes 1-2 s to import in each)."""
 USUAL_SHARE = 1 / 3
@@ -38,9 +41,12 @@ class Options:
 
     Args:
         store: where lanes are kept: a file path, "sqlite:///path", "postgresql+psycopg://user@host/database" or ":memory:".
-        workers: worker processes; None: one per core if the planned work is worth it.
+        workers: worker processes; None: one per core if the planned work is worth it. On Ray: shards trained at
+            once; None: as many as the cluster has CPUs.
         device: "cpu", "cuda", "cuda:1" ..., or "auto" (CUDA where there is one).
         engine: "auto" (chosen by a short trial), "loop", "sequential", "mlp", "convnet" or "vmap".
+        on: "here" (this machine) or "ray" (lanes spread over a Ray cluster; the store stays here).
+        ray_address: "host:port", "auto" or "ray://host:port"; None: RAY_ADDRESS, else a cluster of its own on this machine.
         max_seconds: stop asking for lanes after this time and answer with what is there.
         on_plan: called once with (sentence, lanes at most) before anything is trained.
         on_outcome: called with every outcome and whether it was trained now (False: it was stored).
@@ -50,6 +56,8 @@ class Options:
     workers: int | None = None
     device: str = "auto"
     engine: str = "auto"
+    on: str = "here"
+    ray_address: str | None = None
     max_seconds: float | None = None
     on_plan: Callable[[str, int], None] | None = None
     on_outcome: Callable[[Outcome, bool], None] | None = None
@@ -61,7 +69,15 @@ class Options:
             raise ProblemError(f"engine is {self.engine!r}; expected one of {', '.join(ENGINES)}")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise ProblemError(f"the time limit is {self.max_seconds} s; expected more than 0")
+        if self.on not in PLACES:
+            raise ProblemError(f"the place to train is {self.on!r}; expected one of {', '.join(PLACES)} (--on)")
+        if self.ray_address is not None and self.on != "ray":
+            raise ProblemError(
+                f"a Ray address {self.ray_address!r} is given but lanes train {self.on}; add --on ray or drop it"
+            )
         object.__setattr__(self, "device", _device(self.device))
+        if self.on == "ray" and ":" in self.device:
+            raise ProblemError(f"device is {self.device!r} but Ray hands out the GPUs of its nodes; use cuda")
 
 
 @dataclass
@@ -72,7 +88,7 @@ class Session:
     facts: Preflight
     choice: Choice
     store: RunStore
-    engine: LoopEngine | LaneEngine | WorkerEngine
+    engine: LoopEngine | LaneEngine | WorkerEngine | RayEngine
     options: Options
     started: float
     runs: Runs
@@ -106,6 +122,8 @@ def open_session(problem: Problem, options: Options, plan: Callable[[Preflight],
         plan: (lanes at most, gradient steps at most), from what the preflight found.
     """
     started = time.monotonic()
+    if options.on == "ray":
+        check_address(options.ray_address)
     facts = preflight(problem, options.device)
     store = RunStore(options.store)
     try:
@@ -121,23 +139,15 @@ def open_session(problem: Problem, options: Options, plan: Callable[[Preflight],
         store.on_outcome = options.on_outcome
         choice = _choice(problem, facts, options, store, lanes)
         seconds = steps * (choice.seconds_per_step or facts.seconds_per_step)
-        workers = _workers(options, seconds * USUAL_SHARE)
-        if options.on_plan:
-            where = (f"{workers} worker processes" if workers > 1 else "this process") + f" ({choice.sentence()})"
-            options.on_plan(
-                f"at most {lanes} lanes and {steps:,} gradient steps = {steps / problem.steps:.3g} full runs of "
-                f"{problem.steps:,} steps, at most about {_duration(seconds / workers)} in {where} (usually a third of it)",
-                lanes,
-            )
-        engine = choice.build(options.device)
-        if workers > 1:
-            engine = WorkerEngine(workers, engine)
-        session = Session(problem, facts, choice, store, engine, options, started, Runs())
-        try:
-            yield session
-        finally:
-            if isinstance(engine, WorkerEngine):
-                engine.close()
+        with _spread(choice.build(options.device), options, seconds * USUAL_SHARE) as (engine, where, at_once):
+            if options.on_plan:
+                options.on_plan(
+                    f"at most {lanes} lanes and {steps:,} gradient steps = {steps / problem.steps:.3g} full runs of "
+                    f"{problem.steps:,} steps, at most about {_duration(seconds / at_once)} {where} ({choice.sentence()}) "
+                    "(usually a third of it)",
+                    lanes,
+                )
+            yield Session(problem, facts, choice, store, engine, options, started, Runs())
     finally:
         store.close()
 
@@ -172,6 +182,22 @@ def _choice(problem: Problem, facts: Preflight, options: Options, store: RunStor
         pinned = store.pin_engine(problem, options.device, choice.engine, choice.chunk, choice.to_json())
         return Choice.from_json(pinned)  # another process may have been first
     return choice
+
+
+@contextmanager
+def _spread(
+    engine: LoopEngine | LaneEngine, options: Options, seconds: float
+) -> Iterator[tuple[LoopEngine | LaneEngine | WorkerEngine | RayEngine, str, int]]:
+    """(`engine`, spread over processes or a cluster where asked for or worth it; where that is in words; lanes at once)."""
+    workers = 1 if options.on == "ray" else _workers(options, seconds)
+    if options.on == "ray":
+        with RayEngine(engine, options.ray_address, at_once=options.workers) as spread:
+            yield spread, f"on {spread.place}", spread.slots
+    elif workers > 1:
+        with WorkerEngine(workers, engine) as spread:
+            yield spread, f"in {workers} worker processes", workers
+    else:
+        yield engine, "in this process", 1
 
 
 def _workers(options: Options, seconds: float) -> int:

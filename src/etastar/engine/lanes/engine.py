@@ -234,5 +234,12 @@ def chunks(lanes: Sequence[Lane], size: int) -> list[list[int]]:
     return [own[first :: -(-len(own) // size)] for own in alike.values() for first in range(-(-len(own) // size))]
 
 
+def shares(lanes: dict[int, Lane], chunk: int, parts: int) -> list[dict[int, Lane]]:
+    """Lanes that travel together: what an engine trains at once, but so that each of `parts` workers gets some."""
+    index, own = list(lanes), list(lanes.values())
+    size = min(chunk, -(-len(own) // parts)) if own else 1
+    return [{index[i]: own[i] for i in members} for members in chunks(own, size)]
+
+
 def _wants_validation(history: History) -> bool:
     return history.lane.until is Until.END and history.status is not LaneStatus.DIVERGED

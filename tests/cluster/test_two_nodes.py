@@ -1,0 +1,188 @@
+"""`find` on a real two-node Ray cluster: the local answer, also when a node is killed in mid-run; no orphans."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cli_harness import run_here
+from etastar import Options, Problem, find
+from etastar.problems import builder
+from processes import processes, stored_lanes, wait_for_none
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def cluster():
+    """Two nodes of one CPU each, which were not told where etastar is."""
+    from ray.cluster_utils import Cluster
+
+    path = os.environ.pop("PYTHONPATH", None)
+    try:
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster.add_node(num_cpus=1)
+    finally:
+        if path is not None:
+            os.environ["PYTHONPATH"] = path
+    yield cluster
+    cluster.shutdown()
+
+
+def comparable(answer) -> dict:
+    facts = answer.to_json()
+    return {key: facts[key] for key in ("lr", "eta_star", "eta_star_90", "transition_width", "rates", "flags", "engine")}
+
+
+def table(answer) -> dict:
+    columns = answer.runs.columns()
+    del columns["seconds"]
+    return {name: [str(value) for value in values] for name, values in columns.items()}
+
+
+def test_the_answer_is_the_local_one_lane_by_lane(cluster, tmp_path):
+    plans: list[str] = []
+    local = find(builder("quadratic")(), effort="quick", options=Options(store=tmp_path / "here.db"))
+    there = find(
+        builder("quadratic")(),
+        effort="quick",
+        options=Options(
+            store=tmp_path / "ray.db",
+            on="ray",
+            ray_address=cluster.address,
+            engine=local.choice.engine,
+            on_plan=lambda sentence, lanes: plans.append(sentence),
+        ),
+    )
+    assert table(there) == table(local)
+    assert comparable(there) == comparable(local)
+    assert "on Ray: 2 nodes, 2 CPUs" in plans[0]
+
+
+def slow_problem(marks: Path, seconds: float) -> Problem:
+    """Descent on w^2, which notes where and when every lane begins and ends."""
+
+    def train(lr, seed, report):
+        import ray
+
+        node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "here"
+        fd = os.open(marks, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(fd, f"begin {lr!r}/{seed} {node}\n".encode())
+        w = 1.0 + seed % 7
+        while report(loss=w * w):
+            time.sleep(seconds)
+            w -= lr * 2 * w
+        os.write(fd, f"end {lr!r}/{seed} {node}\n".encode())
+        os.close(fd)
+
+    return Problem.from_loop(train, steps=40, lr=0.1, loss_threshold=0.5, name="slow")
+
+
+def marked(marks: Path, node: str | None = None) -> tuple[Counter[str], Counter[str]]:
+    """How often each lane began and ended on the cluster (on one node of it)."""
+    rows = [line.split() for line in marks.read_text().splitlines()]
+    rows = [row for row in rows if row[2] != "here" and node in (None, row[2])]
+    return tuple(Counter(lane for what, lane, _ in rows if what == kind) for kind in ("begin", "end"))
+
+
+def test_a_node_is_killed_and_only_its_lanes_are_trained_again(cluster, tmp_path, capfd):
+    marks = tmp_path / "marks"
+    (doomed,) = cluster.worker_nodes
+    lost: Counter[str] = Counter()
+    delivered = 0
+
+    def kill(outcome, new):
+        nonlocal lost, delivered
+        delivered += 1
+        deadline = time.monotonic() + 30
+        while delivered >= 3 and not lost and time.monotonic() < deadline:
+            begun, ended = marked(marks, doomed.node_id)
+            if begun - ended and ended:
+                time.sleep(0.3)
+                cluster.remove_node(doomed, allow_graceful=False)
+                begun, ended = marked(marks, doomed.node_id)
+                lost = begun - ended
+
+    store = tmp_path / "ray.db"
+    options = Options(store=store, on="ray", ray_address=cluster.address, on_outcome=kill)
+    there = find(slow_problem(marks, 0.1), effort="glance", options=options)
+    local = find(slow_problem(tmp_path / "unseen", 0.0), effort="glance", options=Options(store=tmp_path / "here.db"))
+    assert comparable(there) == comparable(local)
+    assert table(there) == table(local)
+
+    assert len(lost) == 1, "one CPU, one lane in flight on the node that died"
+    begun, ended = marked(marks)
+    again = {lane for lane, times in begun.items() if times > 1}
+    assert again == set(lost), "only the lane that was in flight is trained again"
+    assert all(begun[lane] == 2 for lane in again) and set(ended.values()) == {1}
+    assert set(begun) == {f"{o.lane.lr!r}/{o.lane.seed}" for o in there.runs}
+    assert stored_lanes(store) == len(begun) == stored_lanes(tmp_path / "here.db"), "every lane is stored once"
+    assert there.cost["new_gradient_steps"] == local.cost["new_gradient_steps"]
+    said = capfd.readouterr()
+    assert said.out == "", "what Ray says of dead nodes would spoil --json -"
+    assert "Raylet" not in said.err
+
+
+USER = """
+import os
+import time
+import etastar
+
+
+def train(lr, seed, report):
+    w = 1.0 + seed % 7
+    while report(loss=w * w):
+        time.sleep(float(os.environ.get("ETASTAR_TEST_SLEEP", "0")))
+        w -= lr * 2 * w
+
+
+problem = etastar.Problem.from_loop(train, steps=40, lr=0.1, loss_threshold=0.5)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_killed_driver_leaves_no_process_and_the_rerun_goes_on(tmp_path, how):
+    """The cluster it started ends with it, however it ends."""
+    (tmp_path / "user.py").write_text(USER)
+    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "glance"]
+    mark = uuid.uuid4().hex
+    process = subprocess.Popen(
+        [*command, "--store", "lanes.db", "--json", "-", "--on", "ray", "--workers", "2"],
+        cwd=tmp_path,
+        env={**os.environ, "ETASTAR_KILL_TEST": mark, "ETASTAR_TEST_SLEEP": "0.05"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while process.poll() is None and stored_lanes(tmp_path / "lanes.db") < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(processes(mark)) > 4, "driver, head, workers"
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    assert out == ""
+    assert "Traceback" not in err, err
+    assert wait_for_none(mark) == [], "orphan processes"
+
+    def answer(*arguments: str) -> dict:
+        with contextlib.chdir(tmp_path):
+            ran = run_here("find", "user.py:problem", "--effort", "glance", "--json", "-", *arguments)
+        assert ran.code == 0, ran.err
+        return json.loads(ran.out)
+
+    kept = stored_lanes(tmp_path / "lanes.db")
+    resumed, truth = answer("--store", "lanes.db"), answer("--store", "undisturbed.db")
+    assert kept >= 2 and resumed["cost"]["new_gradient_steps"] < truth["cost"]["gradient_steps"]
+    for key in ("lr", "eta_star", "rates", "flags"):
+        assert resumed[key] == truth[key]
