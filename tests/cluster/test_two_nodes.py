@@ -150,6 +150,28 @@ problem = etastar.Problem.from_loop(train, steps=40, lr=0.1, loss_threshold=0.5)
 """
 
 
+def test_a_cluster_without_its_head_is_given_up_in_a_sentence(cluster, tmp_path):
+    """Ray would end the process after a minute, with what was not saved yet."""
+    (tmp_path / "user.py").write_text(USER.replace('"0"', '"0.3"'))  # the nodes do not share our environment
+    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "glance"]
+    process = subprocess.Popen(
+        [*command, "--store", "lanes.db", "--json", "-", "--on", "ray", "--ray-address", cluster.address],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while process.poll() is None and stored_lanes(tmp_path / "lanes.db") < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for part in cluster.head_node.all_processes["gcs_server"]:
+        part.process.kill()
+    out, err = process.communicate(timeout=100)
+    assert (process.returncode, out) == (2, ""), err
+    assert "etastar: the Ray cluster is gone or has had nothing to train on for 30 s; run the same command again" in err
+    assert stored_lanes(tmp_path / "lanes.db") >= 2
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_killed_driver_leaves_no_process_and_the_rerun_goes_on(tmp_path, how):
     """The cluster it started ends with it, however it ends."""

@@ -30,7 +30,7 @@ LOSSES = 3
 LOOK_EVERY = 2.0
 """Seconds after which a wait looks whether there is still anything to wait for."""
 PATIENCE = 30.0
-"""Seconds without any CPU (or GPU) alive before the rest is given up."""
+"""Seconds without a head, or any CPU (or GPU) alive, before the rest is given up."""
 HOME = Path(__file__).parents[2]
 """Where this etastar was imported from."""
 
@@ -106,12 +106,6 @@ class RayEngine:
                     shard = waiting.popleft()
                     running[submit(cloudpickle.dumps(shard.lanes))] = shard
                 done, _ = ray.wait(list(running), timeout=LOOK_EVERY)
-                if done or self.slots:
-                    seen_alive = time.monotonic()
-                elif time.monotonic() - seen_alive > PATIENCE:
-                    raise EtastarError(
-                        f"the Ray cluster has had nothing to train on for {PATIENCE:.0f} s; run it again once it has nodes"
-                    )
                 for ref in done:
                     shard = running.pop(ref)
                     found = _outcomes(ref)
@@ -119,10 +113,18 @@ class RayEngine:
                         waiting.appendleft(shard.lost())
                     else:
                         yield from found
+                if self._connection.answers() and (done or self.slots):
+                    seen_alive = time.monotonic()
+                elif time.monotonic() - seen_alive > PATIENCE:
+                    raise EtastarError(
+                        f"the Ray cluster is gone or has had nothing to train on for {PATIENCE:.0f} s; "
+                        "run the same command again once it is back"
+                    )
         finally:
-            for ref in running:
-                with suppress(Exception):  # the connection may be what failed
-                    ray.cancel(ref, force=True)
+            if running and self._connection.answers():
+                for ref in running:
+                    with suppress(Exception):  # the connection may be what failed
+                        ray.cancel(ref, force=True)
 
     def _start(self, problem: Problem) -> Callable[[bytes], Any]:
         """Send the problem; returns what submits a shard."""

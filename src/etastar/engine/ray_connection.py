@@ -70,6 +70,7 @@ class Connection:
 
         self._ray: Any = ray
         self._opened = False
+        self._head: str | None = None
         present, wanted = _connected_to(), address_or_default(address)
         if present is not None:
             if address is not None and address not in ("auto", "local", present):
@@ -89,6 +90,7 @@ class Connection:
             ray.shutdown()
             raise
         self._opened = True
+        self._head = _connected_to() if not wanted.startswith("ray://") else None
         self._changed = {name: before.get(name) for name, value in os.environ.items() if before.get(name) != value}
 
     def resources(self) -> tuple[int, int, int]:
@@ -96,6 +98,16 @@ class Connection:
         alive = [node for node in self._ray.nodes() if node["Alive"]]
         count = lambda kind: int(sum(node["Resources"].get(kind, 0) for node in alive))
         return len(alive), count("CPU"), count("GPU")
+
+    def answers(self) -> bool:
+        """Whether the head is there. Ray itself would wait for a minute and then end this process, unsaved lanes and all."""
+        if self._head is None:
+            return True
+        try:
+            socket.create_connection(_host_and_port(self._head), timeout=REACHED_WITHIN).close()
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Disconnect, if it was us who connected."""
