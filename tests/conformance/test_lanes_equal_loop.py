@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from catalog import ELEMENTWISE, POLICIES
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Outcome, Problem, SequentialEngine, Until
+from etastar import Criterion, Lane, LaneEngine, LoopEngine, Outcome, Problem, ProblemError, SequentialEngine, Until
 from etastar.problems.digits import Transformer, load
 
 
@@ -116,3 +117,56 @@ def test_clipping_and_accumulation(kernel, settings):
     assert [e.clipped_fraction for o in ours for e in o.epochs] == [e.clipped_fraction for o in loops for e in o.epochs]
     if "clip_grad_norm" in settings:
         assert any((e.clipped_fraction or 0) > 0 for o in ours for e in o.epochs), "something must have been clipped"
+
+
+PER_LANE = {
+    "momentum": ("SGD", "SGD, everything", "Nesterov", "RMSprop, everything", "RMSprop"),
+    "weight_decay": ("SGD", "Adam", "AdamW, groups", "NAdam, decay", "RAdam", "Adamax", "Adagrad", "Adadelta", "ASGD"),
+}
+
+
+@pytest.mark.parametrize(("setting", "optimizer"), [(s, o) for s, names in PER_LANE.items() for o in names])
+def test_settings_that_differ_from_lane_to_lane(setting, optimizer):
+    case = problem(mlp, ELEMENTWISE[optimizer])
+    lanes = [
+        replace(lane, settings=((setting, value),))
+        for lane, value in zip(lanes_of(optimizer, 25), (0.0, 0.7, 0.2), strict=True)
+    ]
+    ours = outcomes(case, "mlp", lanes)
+    assert_equal(ours, outcomes(case, "loop", lanes), 1e-12)
+    assert len({o.end_loss for o in ours}) == 3
+    plain = outcomes(case, "loop", [replace(lane, settings=()) for lane in lanes])
+    assert any(a.end_loss != b.end_loss for a, b in zip(ours, plain, strict=True))
+
+
+def test_a_setting_that_rows_cannot_hold_keeps_lanes_apart():
+    case = problem(mlp, ELEMENTWISE["momentum"])
+    kinds = [
+        (("nesterov", False),),
+        (("nesterov", True),),
+        (("momentum", 0.5),),
+        (("momentum", 0.9), ("weight_decay", 0.1)),
+        (),
+    ]
+    lanes = [replace(lane, settings=kind) for lane in lanes_of("momentum", 15) for kind in kinds]
+    ours = dict(LaneEngine("mlp", dtype=torch.float64).train(case, lanes))
+    assert_equal([ours[i] for i in range(len(lanes))], outcomes(case, "loop", lanes), 1e-12)
+
+
+def test_groups_keep_their_ratio_of_a_setting():
+    case = problem(mlp, ELEMENTWISE["AdamW, groups"])
+    lane = replace(lanes_of("Adam", 15)[0], settings=(("weight_decay", 0.4),))
+
+    def by_hand(model: nn.Module) -> torch.optim.Optimizer:
+        optimizer = ELEMENTWISE["AdamW, groups"](model)
+        optimizer.param_groups[0]["weight_decay"] = 0.4
+        return optimizer
+
+    truth = outcomes(problem(mlp, by_hand), "loop", [replace(lane, settings=())])
+    assert_equal(outcomes(case, "loop", [lane]), truth, 1e-15)
+
+
+def test_a_setting_the_optimizer_does_not_have():
+    case = problem(mlp, ELEMENTWISE["Adam"])
+    with pytest.raises(ProblemError, match="Adam has no setting 'momentum' to change; it has amsgrad, betas"):
+        LoopEngine().train_lane(case, replace(lanes_of("Adam", 2)[0], settings=(("momentum", 0.5),)))

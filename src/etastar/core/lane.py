@@ -88,7 +88,12 @@ class Until(StrEnum):
 
 @dataclass(frozen=True)
 class Lane:
-    """One training to run. Same seed = same initial weights and data order, whatever the rate."""
+    """One training to run. Same seed = same initial weights and data order, whatever the rate.
+
+    Args:
+        settings: (name, value) of optimizer settings that this lane has instead of the problem's, e.g.
+            (("momentum", 0.8),); see `Setup.change`.
+    """
 
     lr: float
     seed: int
@@ -96,6 +101,7 @@ class Lane:
     criterion: Criterion = field(default_factory=Criterion)
     until: Until = Until.SUCCESS
     policy: Policy = field(default_factory=Constant)
+    settings: tuple[tuple[str, Any], ...] = ()
 
     @property
     def log_lr(self) -> float:

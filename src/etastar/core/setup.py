@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,32 @@ class Setup:
                 settings["lr"].fill_(lr * group.multiplier)
             else:
                 settings["lr"] = lr * group.multiplier
+
+    def change(self, changes: Iterable[tuple[str, Any]]) -> None:
+        """Give the optimizer other settings; call before its first step. See `changed`."""
+        for name, value in changes:
+            for group, own in zip(self.optimizer.param_groups, self.changed(name, value), strict=True):
+                group[name] = own
+
+    def changed(self, name: str, value: Any) -> list[Any]:
+        """Setting `name` of every group when the optimizer's is to be `value`.
+
+        A number is that of the groups where it is largest; the others keep their ratio to it (weight decay 0 stays 0).
+
+        Raises:
+            ProblemError: the optimizer has no such setting.
+        """
+        groups = self.optimizer.param_groups
+        if name in ("lr", "params") or any(name not in group for group in groups):
+            known = sorted(set(groups[0]) - {"params", "lr", "name"})
+            raise ProblemError(
+                f"{type(self.optimizer).__name__} has no setting {name!r} to change; it has {', '.join(known)}"
+            )
+        own = [group[name] for group in groups]
+        if any(isinstance(x, bool) or not isinstance(x, (int, float)) for x in (*own, value)):
+            return [value] * len(groups)
+        largest = max(own)
+        return [value * (x / largest) if largest > 0 else value for x in own]
 
 
 def set_up(

@@ -72,6 +72,7 @@ class LoopEngine:
         assert problem.batches is not None
         first = next_batch(batches, lane.seed, 0)
         setup = self._set_up(problem, lane.seed, first)
+        setup.change(lane.settings)
         per_epoch = problem.batches.per_epoch
         recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
         state, seen = lane.policy.init(torch.tensor(lane.lr, dtype=torch.float64)), None
@@ -178,6 +179,8 @@ def _validate(problem: Problem, setup: Setup, device: str, dtype: torch.dtype | 
 def _follow_user_loop(problem: Problem, lane: Lane) -> Outcome:
     """Let the user's own loop train; `report` watches it. An exception after divergence belongs to the divergence."""
     assert problem.loop is not None
+    if lane.settings:
+        raise ProblemError(f"a training loop of your own has no optimizer whose {lane.settings[0][0]} could be changed")
     recorder = Recorder(lane)
 
     def report(loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: float | None = None) -> bool:

@@ -213,7 +213,11 @@ class RunStore:
 
 def lane_key(problem_id: str, lane: Lane, engine_name: str) -> str:
     """The key under which a lane is stored: everything that decides its outcome."""
-    parts = (lane.lr, lane.seed, lane.steps, lane.until.value, lane.criterion, lane.policy, engine_name)
+    parts: tuple[Any, ...] = (
+        lane.lr, lane.seed, lane.steps, lane.until.value, lane.criterion, lane.policy, engine_name,
+    )  # fmt: skip
+    if lane.settings:  # so that lanes without any keep the keys they had before there were settings
+        parts += (lane.settings,)
     return f"{problem_id[:12]}-{derive_seed(problem_id, repr(parts)):016x}"
 
 
@@ -232,7 +236,7 @@ def _run_row(key: str, problem_id: str, outcome: Outcome, engine_name: str) -> d
             "planned_steps": lane.steps,
             "until": lane.until.value,
             "criterion": json.dumps(asdict(lane.criterion)),
-            "policy": repr(lane.policy),
+            "policy": "; ".join([repr(lane.policy), *(f"{name}={value!r}" for name, value in lane.settings)]),
             "status": outcome.status.value,
             "reached": outcome.reached,
             "steps": outcome.steps,

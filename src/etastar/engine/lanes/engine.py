@@ -19,6 +19,7 @@ from etastar.engine.lanes.convnet import ConvNetKernel
 from etastar.engine.lanes.feed import Feed
 from etastar.engine.lanes.functional import FunctionalKernel
 from etastar.engine.lanes.kernel import Kernel, KernelFactory, Scores
+from etastar.engine.lanes.lane_settings import apart, vary
 from etastar.engine.lanes.mlp import MLPKernel
 from etastar.engine.lanes.rates import Rates
 from etastar.engine.lanes.rows import Rows, layout_of
@@ -113,6 +114,7 @@ class Group:
             setups = self._set_up(own)
             first = next(iter(setups.values()))
             layout = layout_of(first)
+            vary(layout, first, own)
             self._kernel: Kernel = kernel(problem, first.model, layout)
             self._rows = Rows.of(setups, [lane.seed for lane in own], layout)
         except BaseException:
@@ -223,14 +225,15 @@ class Group:
 
 
 def chunks(lanes: Sequence[Lane], size: int) -> list[list[int]]:
-    """Indices of lanes to train together: of one criterion, at most `size`, slow and quick lanes mixed evenly.
+    """Indices of lanes to train together: of one criterion and settings that go together, at most `size`, mixed evenly.
 
     >>> chunks([Lane(0.1, seed, 10) for seed in range(5)], 2)
     [[0, 3], [1, 4], [2]]
     """
     alike: dict[object, list[int]] = {}
     for index, lane in enumerate(lanes):
-        alike.setdefault((lane.criterion, min(lane.criterion.window, lane.steps)), []).append(index)
+        together = (lane.criterion, min(lane.criterion.window, lane.steps), apart(lane.settings))
+        alike.setdefault(together, []).append(index)
     return [own[first :: -(-len(own) // size)] for own in alike.values() for first in range(-(-len(own) // size))]
 
 

@@ -19,6 +19,8 @@ from etastar.engine.lanes.cannot import CannotBatch
 
 Slots = Mapping[str, Tensor]
 Coefficients = Sequence[Tensor | float]
+PER_LANE = ("momentum", "weight_decay")
+"""Settings that may differ from lane to lane within one group of lanes."""
 
 
 class Rule:
@@ -29,7 +31,13 @@ class Rule:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.settings = settings
+        self.settings = dict(settings)
+        self._per_lane: dict[str, Tensor] = {}
+
+    def vary(self, name: str, values: Tensor, like: Tensor) -> None:
+        """Setting `name` (of `PER_LANE`) is `values` [K], one per lane, float64 on the CPU; `like` is a row."""
+        self._per_lane[name] = values
+        self.settings[name] = values.to(device=like.device, dtype=like.dtype).unsqueeze(1)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -54,6 +62,18 @@ class Rule:
 
     def keep(self, index: Tensor) -> None:
         """Lanes but these are dropped."""
+        for name, values in self._per_lane.items():
+            self._per_lane[name] = values.index_select(0, index.cpu())
+            column = self.settings[name]
+            self.settings[name] = column.index_select(0, index.to(column.device))
+
+    def _has(self, name: str) -> bool:
+        """Whether setting `name` is other than zero for some lane."""
+        return name in self._per_lane or self.settings[name] != 0
+
+    def _number(self, name: str) -> Any:
+        """Setting `name` for `coefficients`: a number, or float64 [K]."""
+        return self._per_lane.get(name, self.settings[name])
 
     def _signed(self, g: Tensor) -> Tensor:
         return g.neg_() if self.settings["maximize"] else g
@@ -61,8 +81,12 @@ class Rule:
     def _decayed(self, p: Tensor, g: Tensor) -> Tensor:
         """The gradient, with its sign and the coupled (L2) weight decay."""
         g = self._signed(g)
-        decay = self.settings["weight_decay"]
-        return g.add_(p, alpha=decay) if decay != 0 else g
+        return added(g, p, self.settings["weight_decay"]) if self._has("weight_decay") else g
+
+
+def added(a: Tensor, b: Tensor, factor: Tensor | float) -> Tensor:
+    """a += factor b, in place, for one factor or one per lane."""
+    return a.addcmul_(b, factor) if isinstance(factor, Tensor) else a.add_(b, alpha=factor)
 
 
 class SGD(Rule):
@@ -71,7 +95,7 @@ class SGD(Rule):
     @property
     def slots(self) -> tuple[str, ...]:
         """Its state."""
-        return ("momentum_buffer",) if self.settings["momentum"] != 0 else ()
+        return ("momentum_buffer",) if self._has("momentum") else ()
 
     @property
     def steady(self) -> bool:
@@ -80,19 +104,24 @@ class SGD(Rule):
 
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """The weight of the gradient in the buffer (1 at the first step), and -lr."""
-        return (1.0 if t == 1 else 1 - self.settings["dampening"], -lr)
+        dampening = 0.0 if t == 1 else self.settings["dampening"]
+        if dampening and "momentum" in self._per_lane:  # torch dampens with momentum only
+            dampening = dampening * (self._number("momentum") != 0).double()
+        return (1 - dampening, -lr)
 
     def update(self, p: Tensor, g: Tensor, state: Slots, c: Sequence[Tensor]) -> None:
         """As the class says."""
         g = self._decayed(p, g)
         momentum = self.settings["momentum"]
-        if momentum != 0:
+        if self._has("momentum"):
             buffer = state["momentum_buffer"]
             if self.settings["dampening"]:
                 buffer.mul_(momentum).addcmul_(g, c[0])
+            elif isinstance(momentum, Tensor):
+                buffer.mul_(momentum).add_(g)
             else:
                 torch.add(g, buffer, alpha=momentum, out=buffer)
-            g = g.add_(buffer, alpha=momentum) if self.settings["nesterov"] else buffer
+            g = added(g, buffer, momentum) if self.settings["nesterov"] else buffer
         p.addcmul_(g, c[1])
 
 
@@ -109,7 +138,7 @@ class TwoMoments(Rule):
         beta1, beta2 = self.settings["betas"]
         if self.settings["decoupled_weight_decay"]:
             g = self._signed(g)
-            if self.settings["weight_decay"] != 0:
+            if self._has("weight_decay"):
                 p.mul_(decay)
         else:
             g = self._decayed(p, g)
@@ -128,7 +157,7 @@ class Adam(TwoMoments):
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """Decay factor, square root of the second bias correction, negative step size."""
         beta1, beta2 = self.settings["betas"]
-        return 1 - lr * self.settings["weight_decay"], (1 - beta2**t) ** 0.5, -(lr / (1 - beta1**t))
+        return 1 - lr * self._number("weight_decay"), (1 - beta2**t) ** 0.5, -(lr / (1 - beta1**t))
 
     def update(self, p: Tensor, g: Tensor, state: Slots, c: Sequence[Tensor]) -> None:
         """As the class says."""
@@ -159,7 +188,7 @@ class NAdam(TwoMoments):
         self._product *= mu
         product = self._product.item()
         return (
-            1 - lr * self.settings["weight_decay"],
+            1 - lr * self._number("weight_decay"),
             1 - beta2**t,
             -lr * (1.0 - mu) / (1.0 - product),
             (-lr * mu_next) / (1.0 - product * mu_next),
@@ -186,7 +215,7 @@ class RAdam(TwoMoments):
         if rho > 5.0:
             rect = ((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)) ** 0.5
             plain, adaptive = 0.0, correction**0.5 * rect
-        return 1 - lr * self.settings["weight_decay"], 1 - beta1**t, -lr, plain, adaptive
+        return 1 - lr * self._number("weight_decay"), 1 - beta1**t, -lr, plain, adaptive
 
     def update(self, p: Tensor, g: Tensor, state: Slots, c: Sequence[Tensor]) -> None:
         """As the class says."""
@@ -225,7 +254,7 @@ class RMSprop(Rule):
         return (
             "square_avg",
             *(("grad_avg",) if self.settings["centered"] else ()),
-            *(("momentum_buffer",) if self.settings["momentum"] > 0 else ()),
+            *(("momentum_buffer",) if self._has("momentum") else ()),
         )
 
     @property
@@ -248,7 +277,7 @@ class RMSprop(Rule):
         else:
             root = square.sqrt()
         root.add_(self.settings["eps"])
-        if momentum > 0:
+        if self._has("momentum"):
             p.addcmul_(state["momentum_buffer"].mul_(momentum).addcdiv_(g, root), c[0])
         else:
             p.add_((g * c[0]).div_(root))
@@ -364,6 +393,7 @@ class ASGD(Rule):
 
     def keep(self, index: Tensor) -> None:
         """Its rates are state, too."""
+        super().keep(index)
         self._eta = self._eta.index_select(0, index.cpu())
 
 
