@@ -51,6 +51,13 @@ FLAGS: dict[str, str] = {
     "inputs-not-centred": "The inputs have a large common mean; centring them is worth about a factor 2 of stable rate.",
     "inputs-badly-scaled": "The inputs' mean square is far from 1; the stable SGD rate scales as its inverse.",
     "not-reproducible": "The same lane trained twice gave different losses; its stored lanes are not reused.",
+    "edge-of-range": "The best trial's rate lies on the edge of the range searched; a better one may lie beyond it.",
+    "range-widened": "The best rate lay on the edge of the first range, so the range was widened during the search.",
+    "span-not-interval": (
+        "The interval is the span of rates of near-best trials, not a confidence interval; its coverage is not tested."
+    ),
+    "prior-not-measured": "Nothing was measured before the search; its range lies around the rate in use.",
+    "search-stopped": "The search stopped at the time limit before all of its trials were trained.",
     "loss-starts-high": "The first loss is far above an uninformed guess; a smaller output layer would train sooner.",
 }
 """Every flag an answer can carry, with its sentence."""

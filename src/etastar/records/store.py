@@ -90,6 +90,10 @@ class RunStore:
         self._problems[problem] = match
         return match
 
+    def id_of(self, problem: Problem) -> str:
+        """The id under which `problem` was registered."""
+        return self._problems[problem]
+
     def pinned_engine(self, problem: Problem, device: str) -> dict[str, Any] | None:
         """What `pin_engine` was told about this problem on this device; None if nothing yet."""
         with self._database.transaction() as connection:
