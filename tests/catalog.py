@@ -158,8 +158,8 @@ PROBES: dict[str, Probe] = {
 PUBLIC_NAMES = [
     "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
     "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "LoopEngine", "MissingExtra", "NoAnswer",
-    "Observation", "Options", "Outcome", "Point", "Policy", "Precision", "Probe", "ProbeAnswer", "Problem",
-    "ProblemError", "RayEngine", "Reading", "RunStore", "Runs", "Schedule", "SequentialEngine", "Sharpness",
-    "Status", "StoreError", "SuccessBand", "Until", "WorkerEngine", "__version__", "eta_star", "find",
-    "probe", "report", "run",
+    "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "Point", "Policy", "Precision",
+    "Probe", "ProbeAnswer", "Problem", "ProblemError", "RayEngine", "Reading", "RunStore", "Runs", "Schedule",
+    "SearchAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "SuccessBand", "Until",
+    "WorkerEngine", "__version__", "eta_star", "find", "optuna_space", "probe", "report", "run", "search",
 ]  # fmt: skip

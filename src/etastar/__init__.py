@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until
     from etastar.core.problem import Problem
     from etastar.designs.eta_star import EtaStar, Precision
+    from etastar.designs.optuna_search import OptunaSearch
+    from etastar.designs.search_space import Space
     from etastar.designs.success_band import SuccessBand
     from etastar.engine.lanes.engine import LaneEngine
     from etastar.engine.loop import LoopEngine
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
     from etastar.reports.page import report
     from etastar.verbs.eta_star import EtaStarAnswer, eta_star
     from etastar.verbs.find import FindAnswer, find
+    from etastar.verbs.optuna_space import OptunaSpace, optuna_space
     from etastar.verbs.probe import ProbeAnswer, probe
+    from etastar.verbs.search import search
+    from etastar.verbs.search_answer import SearchAnswer
     from etastar.verbs.session import Options
 
 _HOME = {
@@ -52,6 +57,8 @@ _HOME = {
     "NoAnswer": "errors",
     "Observation": "policies.policy",
     "Options": "verbs.session",
+    "OptunaSearch": "designs.optuna_search",
+    "OptunaSpace": "verbs.optuna_space",
     "Outcome": "core.lane",
     "Point": "probes.point",
     "Policy": "policies.policy",
@@ -65,8 +72,10 @@ _HOME = {
     "RunStore": "records.store",
     "Runs": "core.lane",
     "Schedule": "policies.schedule",
+    "SearchAnswer": "verbs.search_answer",
     "SequentialEngine": "engine.sequential",
     "Sharpness": "probes.sharpness",
+    "Space": "designs.search_space",
     "Status": "core.estimate",
     "StoreError": "errors",
     "SuccessBand": "designs.success_band",
@@ -74,9 +83,11 @@ _HOME = {
     "WorkerEngine": "engine.workers",
     "eta_star": "verbs.eta_star",
     "find": "verbs.find",
+    "optuna_space": "verbs.optuna_space",
     "probe": "verbs.probe",
     "report": "reports.page",
     "run": "core.design",
+    "search": "verbs.search",
 }
 
 __all__ = [
@@ -98,6 +109,8 @@ __all__ = [
     "NoAnswer",
     "Observation",
     "Options",
+    "OptunaSearch",
+    "OptunaSpace",
     "Outcome",
     "Point",
     "Policy",
@@ -111,8 +124,10 @@ __all__ = [
     "RunStore",
     "Runs",
     "Schedule",
+    "SearchAnswer",
     "SequentialEngine",
     "Sharpness",
+    "Space",
     "Status",
     "StoreError",
     "SuccessBand",
@@ -121,9 +136,11 @@ __all__ = [
     "__version__",
     "eta_star",
     "find",
+    "optuna_space",
     "probe",
     "report",
     "run",
+    "search",
 ]
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -16,47 +13,8 @@ from pathlib import Path
 import pytest
 
 from cli_harness import run_here
+from kill_harness import SLOW_PROBLEM, start
 from processes import stored_lanes, wait_for_none
-
-SLOW_PROBLEM = """
-import time
-import torch
-import torch.nn.functional as F
-import etastar
-from torch import nn
-
-X = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
-Y = (X[:, 0] > 0).long()
-
-
-def loss(outputs, targets):
-    time.sleep(SECONDS)
-    LOOK
-    return F.cross_entropy(outputs, targets)
-
-
-problem = etastar.Problem(
-    model=lambda: nn.Linear(4, 2),
-    optimizer=lambda m: torch.optim.Adam(m.parameters(), lr=1e-3),
-    loss=loss,
-    train=(X, Y),
-    batch_size=16,
-    steps=60,
-)
-"""
-
-
-def start(folder: Path, mark: str, store: str, workers: int = 1) -> subprocess.Popen[str]:
-    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "thorough"]
-    return subprocess.Popen(
-        [*command, "--store", store, "--workers", str(workers), "--json", "-"],
-        cwd=folder,
-        env={**os.environ, "ETASTAR_KILL_TEST": mark},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def undisturbed(folder: Path, store: str) -> dict:
@@ -81,7 +39,8 @@ def check_kills(
     lanes, interrupted = 0, 0
     for kill in range(kills):
         mark = uuid.uuid4().hex
-        process = start(folder, mark, store.name, workers=1 + kill % 2)  # the answer does not depend on it
+        options = ("--store", store.name, "--workers", str(1 + kill % 2))  # the answer does not depend on the second
+        process = start(folder, mark, "find", "user.py:problem", "--effort", "thorough", *options, "--json", "-")
         deadline = time.monotonic() + 60
         target = lanes + rng.randint(1, most)  # far enough to have trained something, at no fixed moment
         while process.poll() is None and stored_lanes(store) < target and time.monotonic() < deadline:

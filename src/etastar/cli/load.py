@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +21,12 @@ from etastar.problems import BUILTINS, builder
 from etastar.problems.optimizers import optimizer_factory, parse_settings
 
 
-def load_problem(
+def load_problem(spec: str, **given: Any) -> Problem:
+    """The problem `spec` names, with the command line's changes; `given` and what is raised as for `load_maker`."""
+    return load_maker(spec, **given)[0]
+
+
+def load_maker(
     spec: str,
     *,
     settings: str = "",
@@ -27,8 +34,10 @@ def load_problem(
     schedule: str | None = None,
     optimizer: str | None = None,
     threshold: float | None = None,
-) -> Problem:
-    """The problem `spec` names, with the command line's changes.
+) -> tuple[Problem, Callable[..., Problem] | None]:
+    """(the problem `spec` names, with the command line's changes; what makes it with other arguments of its function).
+
+    The second is None where `spec` names a Problem; else it has the signature of the function.
 
     Raises:
         ProblemError: one sentence: what was got, what is expected, what to do.
@@ -47,7 +56,14 @@ def load_problem(
         changes["optimizer"] = optimizer_factory(optimizer)
     if threshold is not None:
         changes |= {"accuracy_threshold": threshold, "loss_threshold": None}
-    return problem.but(**changes)
+    if isinstance(value, Problem):
+        return problem.but(**changes), None
+
+    @functools.wraps(value)
+    def make(**others: Any) -> Problem:
+        return _call(shown, value, arguments | others).but(**changes)
+
+    return problem.but(**changes), make
 
 
 def _find(spec: str) -> tuple[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from etastar.verbs.doctor import Diagnosis
     from etastar.verbs.find import FindAnswer
     from etastar.verbs.probe import ProbeAnswer
+    from etastar.verbs.search_answer import SearchAnswer
 
 
 def write_json(target: str | None, content: dict[str, Any]) -> None:
@@ -70,6 +71,10 @@ class Console:
         """One line."""
         self._out.print(text, markup=False)
 
+    def show(self, table: Table) -> None:
+        """A table."""
+        self._out.print(table)
+
     def show_find(self, answer: FindAnswer) -> None:
         """The verdict in one line, then a short table."""
         from etastar.verbs.find import flag_sentences
@@ -79,20 +84,11 @@ class Console:
             self._out.print(_find_table(answer))
         for flag, sentence in flag_sentences(answer.flags):
             self._out.print(f"  {flag}: {sentence}", markup=False)
-        cost = answer.cost
-        trained = f"{cost['new_gradient_steps']:,.0f} trained now, the rest came from the store"
-        if cost["new_gradient_steps"] == cost["gradient_steps"]:
-            trained = "all trained now"
-        self._out.print(
-            f"  cost: {cost['gradient_steps']:,.0f} gradient steps = {cost['full_runs']:.3g} full runs ({trained}), "
-            f"{cost['seconds']:.1f} s (one ordinary full run: {cost['full_run_seconds']:.1f} s); {len(answer.runs)} lanes; "
-            f"engine {answer.engine}",
-            markup=False,
-        )
+        self._out.print(cost_line(answer), markup=False)
 
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:
         """One row per finding."""
-        table = _table(diagnosis.problem, ("", "what", "finding"))
+        table = new_table(diagnosis.problem, ("", "what", "finding"))
         marks = {"ok": "ok", "note": "note", "warn": "WARN"}
         for finding in diagnosis.findings:
             table.add_row(marks[finding.level], finding.topic, finding.sentence)
@@ -105,7 +101,7 @@ class Console:
         self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
         if not answer.ok:
             return
-        self._out.print(_probe_table(answer))
+        self._out.print(_probenew_table(answer))
         for reading in answer.readings:
             if not reading.ok:
                 self._out.print(f"  no {reading.name}: {reading.estimate.reason}", markup=False)
@@ -118,7 +114,7 @@ class Console:
 
     def show_problems(self, rows: Sequence[dict[str, str]]) -> None:
         """The ready-made problems."""
-        table = _table(None, ("problem", "what it is"))
+        table = new_table(None, ("problem", "what it is"))
         for row in rows:
             table.add_row(row["name"], row["what"])
         self._out.print(table)
@@ -128,7 +124,7 @@ class Console:
         if not rows:
             self._out.print(f"{store} holds no runs yet", markup=False)
             return
-        table = _table(
+        table = new_table(
             store, ("problem", "optimizer", "lanes", "trained", "diverged", "slow", "dead", "steps", "rates", "last")
         )
         for r in rows:
@@ -138,15 +134,29 @@ class Console:
         self._out.print(table)
 
 
-def _table(title: str | None, columns: Sequence[str]) -> Table:
+def cost_line(answer: FindAnswer | SearchAnswer) -> str:
+    """What an answer cost."""
+    cost = answer.cost
+    trained = f"{cost['new_gradient_steps']:,.0f} trained now, the rest came from the store"
+    if cost["new_gradient_steps"] == cost["gradient_steps"]:
+        trained = "all trained now"
+    one = f" (one ordinary full run: {cost['full_run_seconds']:.1f} s)" if "full_run_seconds" in cost else ""
+    return (
+        f"  cost: {cost['gradient_steps']:,.0f} gradient steps = {cost['full_runs']:.3g} full runs ({trained}), "
+        f"{cost['seconds']:.1f} s{one}; {len(answer.runs)} lanes; engine {answer.engine}"
+    )
+
+
+def new_table(title: str | None, columns: Sequence[str]) -> Table:
+    """A table in the console's style, without rows yet."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2))
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
 
 
-def _probe_table(answer: ProbeAnswer) -> Table:
-    table = _table(None, ("", "value", "error bound", "n", "rate", "what it says"))
+def _probenew_table(answer: ProbeAnswer) -> Table:
+    table = new_table(None, ("", "value", "error bound", "n", "rate", "what it says"))
     for r in answer.readings:
         e = r.estimate
         if e.value is None or e.low is None or e.high is None:
@@ -167,7 +177,7 @@ def _bound(e: Estimate) -> str:
 
 
 def _find_table(answer: FindAnswer) -> Table:
-    table = _table(None, ("", "rate", "90 % interval", "what it is"))
+    table = new_table(None, ("", "rate", "90 % interval", "what it is"))
     band = answer.band
     rows: list[tuple[str, Estimate, str]] = [("recommended", answer.lr, answer.lr.method)]
     if answer.effort != "glance":

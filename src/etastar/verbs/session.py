@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from etastar.core.design import Design, run
+from etastar.core.design import Design, Store, run
 from etastar.core.lane import Outcome, Runs
 from etastar.core.problem import Problem
 from etastar.engine.choice import ENGINES, Choice, choose
@@ -92,16 +92,18 @@ class Session:
     options: Options
     started: float
     runs: Runs
+    lanes: int
+    """Lanes that may be asked for, at most."""
 
-    def run(self, design: Design[Answer]) -> Answer:
-        """Run one design within what is left of the time limit."""
+    def run(self, design: Design[Answer], store: Store | None = None) -> Answer:
+        """Run one design within what is left of the time limit; `store` may stand in front of the session's."""
         limit = self.options.max_seconds
         left = None if limit is None else max(limit - (time.monotonic() - self.started), 0.0)
 
         def keep(outcomes: Runs) -> None:
             self.runs = self.runs + outcomes
 
-        return run(design, self.problem, self.engine, self.store, max_seconds=left, progress=keep)
+        return run(design, self.problem, self.engine, store or self.store, max_seconds=left, progress=keep)
 
     def cost(self) -> dict[str, float]:
         """What the designs run so far cost."""
@@ -115,11 +117,14 @@ class Session:
 
 
 @contextmanager
-def open_session(problem: Problem, options: Options, plan: Callable[[Preflight], tuple[int, int]]) -> Iterator[Session]:
+def open_session(
+    problem: Problem, options: Options, plan: Callable[[Preflight], tuple[int, int]], usual: float = USUAL_SHARE
+) -> Iterator[Session]:
     """Check `problem`, say what it will cost, open the store and start the engine; everything is closed at the end.
 
     Args:
         plan: (lanes at most, gradient steps at most), from what the preflight found.
+        usual: share of those steps that is usually taken.
     """
     started = time.monotonic()
     if options.on == "ray":
@@ -128,28 +133,33 @@ def open_session(problem: Problem, options: Options, plan: Callable[[Preflight],
     store = RunStore(options.store)
     try:
         lanes, steps = plan(facts)
-        identity = {
-            "optimizer": facts.optimizer,
-            "defaults": {k: repr(v) for k, v in facts.defaults.items()},
-            "multipliers": [g.multiplier for g in facts.groups],
-            "shapes": facts.shapes,
-        }
-        digest = fingerprint(problem, identity, __version__)
-        store.register(problem, digest, facts.trace, identity, reusable=facts.reproducible)
+        register(problem, facts, store)
         store.on_outcome = options.on_outcome
-        choice = _choice(problem, facts, options, store, lanes)
+        choice = choice_for(problem, facts, options, store, lanes)
         seconds = steps * (choice.seconds_per_step or facts.seconds_per_step)
-        with _spread(choice.build(options.device), options, seconds * USUAL_SHARE) as (engine, where, at_once):
+        with _spread(choice.build(options.device), options, seconds * usual) as (engine, where, at_once):
             if options.on_plan:
+                often = " (usually a third of it)" if usual == USUAL_SHARE else ""
                 options.on_plan(
                     f"at most {lanes} lanes and {steps:,} gradient steps = {steps / problem.steps:.3g} full runs of "
-                    f"{problem.steps:,} steps, at most about {_duration(seconds / at_once)} {where} ({choice.sentence()}) "
-                    "(usually a third of it)",
+                    f"{problem.steps:,} steps, at most about {_duration(seconds / at_once)} {where} ({choice.sentence()}){often}",
                     lanes,
                 )
-            yield Session(problem, facts, choice, store, engine, options, started, Runs())
+            yield Session(problem, facts, choice, store, engine, options, started, Runs(), lanes)
     finally:
         store.close()
+
+
+def register(problem: Problem, facts: Preflight, store: RunStore) -> str:
+    """Tell the store which problem this is; returns its id there."""
+    identity = {
+        "optimizer": facts.optimizer,
+        "defaults": {k: repr(v) for k, v in facts.defaults.items()},
+        "multipliers": [g.multiplier for g in facts.groups],
+        "shapes": facts.shapes,
+    }
+    digest = fingerprint(problem, identity, __version__)
+    return store.register(problem, digest, facts.trace, identity, reusable=facts.reproducible)
 
 
 def environment() -> dict[str, Any]:
@@ -163,7 +173,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _choice(problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int) -> Choice:
+def choice_for(problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int) -> Choice:
     """The engine asked for; or the one this problem's lanes were trained by before; or the winner of a short trial."""
     pinned = store.pinned_engine(problem, options.device) if options.engine == "auto" else None
     if pinned is not None:

@@ -1,0 +1,160 @@
+"""Variants: lanes whose settings change the problem itself (batch size, width ...), trained beside the others.
+
+A lane's settings are the optimizer's where it has one of that name; such lanes train together. All others make another
+problem, which gets its own preflight, its own place in the store and its own engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from etastar.core.design import Design, Engine
+from etastar.core.lane import Lane, Outcome, Runs
+from etastar.core.problem import Problem
+from etastar.designs.search_space import Parameter, Space
+from etastar.engine.preflight import Preflight, preflight
+from etastar.engine.workers import WorkerEngine
+from etastar.errors import ProblemError
+from etastar.policies.named import policy_over
+from etastar.verbs.session import Answer, Session, choice_for, register
+
+Make = Callable[..., Problem]
+"""(**arguments) -> the problem with these arguments of its function."""
+OF_THE_LANE = ("lr", "schedule")
+FIXED = ("steps", "seed", "optimizer")
+"""Arguments of a problem's function that a search keeps: trials are compared at the same steps and seeds."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What each hyper-parameter of a space changes.
+
+    Args:
+        optimizer: names of optimizer settings.
+        problem: names of what makes another problem.
+    """
+
+    optimizer: tuple[str, ...]
+    problem: tuple[str, ...]
+
+
+def roles(space: Space, facts: Preflight, problem: Problem, make: Make | None, takes: Sequence[str]) -> Roles:
+    """Who changes what; everything is tried out that can be without training.
+
+    Args:
+        make: builds the problem anew; None where there is no function.
+        takes: names of its arguments.
+
+    Raises:
+        ProblemError: a name that nothing has, or a value that the problem refuses.
+    """
+    settings = [name for name, value in facts.defaults.items() if isinstance(value, (bool, int, float))]
+    own, others = [], []
+    for p in space:
+        if p.name in OF_THE_LANE:
+            continue
+        if problem.loop is not None:
+            raise ProblemError(
+                f"the space has [{p.name}], but a training loop of your own takes the rate alone; expected [lr]"
+            )
+        if p.name in settings:
+            own.append(p.name)
+        elif p.name == "batch_size" or (make is not None and p.name in takes and p.name not in FIXED):
+            others.append(p.name)
+        else:
+            arguments = [name for name in takes if name not in (*FIXED, "batch_size")] if make else []
+            known = ", ".join(["lr", "schedule", "batch_size", *settings, *arguments])
+            raise ProblemError(f"the space has [{p.name}], which nothing has here; expected some of {known}")
+    _try_schedules(space, problem)
+    found = Roles(tuple(own), tuple(others))
+    for values in product(*(space[name].ends() for name in found.problem)):
+        variant_of(problem, make, dict(zip(found.problem, values, strict=True)))
+    return found
+
+
+def real(space: Space, facts: Preflight) -> Space:
+    """The space with whole-number ranges of real settings (momentum from 0 to 1) as real ones."""
+    whole = [p for p in space if p.integer and isinstance(facts.defaults.get(p.name), float | int)]
+    for p in whole:
+        assert p.low is not None and p.high is not None
+        space = space.but(Parameter(p.name, float(p.low), float(p.high), p.log))
+    return space
+
+
+def variant_of(problem: Problem, make: Make | None, changes: Mapping[str, Any]) -> Problem:
+    """The problem with `changes`: its batch size replaced, all else given to `make`."""
+    others = {name: value for name, value in changes.items() if name != "batch_size"}
+    variant = make(**others) if others and make else problem
+    return variant.but(batch_size=changes["batch_size"]) if "batch_size" in changes else variant
+
+
+def _try_schedules(space: Space, problem: Problem) -> None:
+    if "schedule" not in space:
+        return
+    if problem.loop is not None:
+        raise ProblemError("the space has [schedule], but a training loop of your own sets its own; expected [lr]")
+    choices = space["schedule"].choices
+    if choices is None or not all(isinstance(c, str) for c in choices):
+        raise ProblemError('[schedule] of the space is no list of names; expected e.g. choices = ["constant", "wsd"]')
+    for choice in choices:
+        policy_over(choice, problem.steps)
+
+
+class Variants:
+    """A `Store` in front of a session's: sends every lane to the problem its settings make.
+
+    Use as a context manager: it ends the worker processes it started.
+    """
+
+    def __init__(self, session: Session, names: Sequence[str], make: Make | None) -> None:
+        self._session, self._names, self._make = session, tuple(names), make
+        self._known: dict[tuple[Any, ...], tuple[Problem, Engine]] = {}
+
+    def run(self, design: Design[Answer]) -> Answer:
+        """Run one design within what is left of the time limit."""
+        return self._session.run(design, store=self)
+
+    def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
+        """Outcomes in the order of `lanes`; those of one problem are trained together."""
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for index, lane in enumerate(lanes):
+            values = tuple((k, v) for k, v in lane.settings if k in self._names)
+            groups.setdefault(values, []).append(index)
+        found: dict[int, Outcome] = {}
+        for values, indices in groups.items():
+            variant, own = self._variant(values) if values else (problem, engine)
+            kept = [self._without_names(lanes[i]) for i in indices]
+            outcomes = self._session.store.get_or_train(own, variant, kept)
+            found |= {i: replace(o, lane=lanes[i]) for i, o in zip(indices, outcomes, strict=True)}
+        return Runs(found[index] for index in range(len(lanes)))
+
+    def _without_names(self, lane: Lane) -> Lane:
+        return replace(lane, settings=tuple(s for s in lane.settings if s[0] not in self._names))
+
+    def _variant(self, values: tuple[Any, ...]) -> tuple[Problem, Engine]:
+        """The problem and its engine; worker processes only where they were asked for, and of one variant at a time."""
+        if values not in self._known:
+            session, options = self._session, self._session.options
+            variant = variant_of(session.problem, self._make, dict(values))
+            facts = preflight(variant, options.device)
+            register(variant, facts, session.store)
+            choice = choice_for(variant, facts, options, session.store, session.lanes)
+            engine = choice.build(options.device)
+            workers = options.workers or 1
+            self._known[values] = variant, engine if workers == 1 else WorkerEngine(workers, engine)
+        self._close_others(values)
+        return self._known[values]
+
+    def _close_others(self, values: tuple[Any, ...] | None) -> None:
+        for known, (_, engine) in self._known.items():
+            if known != values and isinstance(engine, WorkerEngine):
+                engine.close()
+
+    def __enter__(self) -> Variants:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._close_others(None)

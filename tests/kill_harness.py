@@ -1,0 +1,48 @@
+"""A real `etastar` process to be stopped at any moment: how it is started, found, watched, and what it leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SLOW_PROBLEM = """
+import time
+import torch
+import torch.nn.functional as F
+import etastar
+from torch import nn
+
+X = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] > 0).long()
+
+
+def loss(outputs, targets):
+    time.sleep(SECONDS)
+    LOOK
+    return F.cross_entropy(outputs, targets)
+
+
+problem = etastar.Problem(
+    model=lambda: nn.Linear(4, 2),
+    optimizer=lambda m: torch.optim.Adam(m.parameters(), lr=1e-3),
+    loss=loss,
+    train=(X, Y),
+    batch_size=16,
+    steps=60,
+)
+"""
+
+
+def start(folder: Path, mark: str, *arguments: str) -> subprocess.Popen[str]:
+    """`etastar ARGUMENTS` in `folder`, in a process that carries `mark` in its environment."""
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("etastar")), *arguments],
+        cwd=folder,
+        env={**os.environ, "ETASTAR_KILL_TEST": mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
