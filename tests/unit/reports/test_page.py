@@ -15,7 +15,7 @@ from etastar.reports.charts import charts
 from etastar.reports.loss_rows import MAX_ROWS, loss_rows
 from etastar.reports.page import render, report
 from etastar.reports.rate_text import rate_text
-from etastar.reports.wilson import wilson_interval
+from etastar.core.wilson import wilson_interval
 
 COARSE = etastar.Precision(half_width=0.5, max_runs=8, min_runs=8, scan_seeds=1)
 HOSTILE = '<script>alert(1)</script><!-- "&'
