@@ -11,6 +11,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from etastar.core.estimate import FLAGS
 from etastar.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from etastar.verbs.doctor import Diagnosis
     from etastar.verbs.find import FindAnswer
     from etastar.verbs.probe import ProbeAnswer
-    from etastar.verbs.search_answer import SearchAnswer
 
 
 def write_json(target: str | None, content: dict[str, Any]) -> None:
@@ -86,6 +86,16 @@ class Console:
             self._out.print(f"  {flag}: {sentence}", markup=False)
         self._out.print(cost_line(answer), markup=False)
 
+    def show_answer(self, answer: Any, tables: Sequence[Table]) -> None:
+        """The verdict in one line, its tables, the flags, the cost."""
+        self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
+        if answer.runs:
+            for table in tables:
+                self._out.print(table)
+        for flag in answer.flags:
+            self._out.print(f"  {flag}: {FLAGS[flag]}", markup=False)
+        self._out.print(cost_line(answer), markup=False)
+
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:
         """One row per finding."""
         table = new_table(diagnosis.problem, ("", "what", "finding"))
@@ -134,7 +144,7 @@ class Console:
         self._out.print(table)
 
 
-def cost_line(answer: FindAnswer | SearchAnswer) -> str:
+def cost_line(answer: Any) -> str:
     """What an answer cost."""
     cost = answer.cost
     trained = f"{cost['new_gradient_steps']:,.0f} trained now, the rest came from the store"

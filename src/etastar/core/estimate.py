@@ -30,12 +30,6 @@ FLAGS: dict[str, str] = {
     "islands": "Some lanes trained well above eta* or failed well below it; they are treated as lapses, not as the edge.",
     "max-runs": "The search stopped at its limit of runs before the interval was as narrow as asked for.",
     "time-limit": "The search stopped at the time limit before the interval was as narrow as asked for.",
-    "rule-not-measured": (
-        "The recommended rate is a fixed fraction of eta*, not a measurement; the best rate differs from it by "
-        "0.4-0.7 decade (1 sd) across tasks."
-    ),
-    "rule-borrowed": "No fraction of eta* is known for this optimizer; the most cautious known one, Adam's, is used.",
-    "range-extended": "The first range of rates did not contain the upper edge and was widened.",
     "prior-quality": (
         "The lanes were so short that measuring adds little to what is known of the optimizer; spend more to know more."
     ),
@@ -48,6 +42,14 @@ FLAGS: dict[str, str] = {
         "The schedule has no horizon of its own (`over`), so short lanes ran its beginning instead of all of its shape."
     ),
     "half-of-eta-star": "The rate was lowered to half of what still trains at the end of the steps.",
+    "range-extended": "The first range of rates did not contain the answer and was widened.",
+    "rows-at-the-edge": (
+        "For some schedules, horizons or settings the best rate lies at an end of the range even after widening; they carry "
+        "no best rate."
+    ),
+    "steep-above": (
+        "Fewer seeds train within a factor of two above the best rate; the recommended rate lies half an octave below it."
+    ),
     "inputs-not-centred": "The inputs have a large common mean; centring them is worth about a factor 2 of stable rate.",
     "inputs-badly-scaled": "The inputs' mean square is far from 1; the stable SGD rate scales as its inverse.",
     "not-reproducible": "The same lane trained twice gave different losses; its stored lanes are not reused.",

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from etastar.errors import MissingExtra, ProblemError, StoreError, in_one_line
-from etastar.records.store import path_of
+from etastar.records.sqlite import path_of
 
 TRIAL = "etastar_trial"
 """User attribute that holds our number of a trial: a user may add trials of their own to the study."""
@@ -82,9 +82,10 @@ class StudyRecord:
             try:
                 if self._study is None or not self._agrees(trials):
                     self._open(optuna)
+                study: Any = self._study
                 for trial in self._all:
                     if trial.user_attrs[TRIAL] not in self._held:
-                        self._study.add_trial(trial)
+                        study.add_trial(trial)
                         self._held[trial.user_attrs[TRIAL]] = trial
             except StoreError:
                 raise

@@ -16,7 +16,8 @@ from etastar.designs.optuna_search import OptunaSearch
 from etastar.designs.search_space import Space
 from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError
-from etastar.records.store import path_of
+from etastar.records.postgres import is_postgres
+from etastar.records.sqlite import path_of
 from etastar.records.study import SEARCH, StudyRecord, import_optuna
 from etastar.verbs.find import FindAnswer, find
 from etastar.verbs.prior import Prior, first_points, prior_of
@@ -185,7 +186,8 @@ def _design(
 def _record(session: Session, plan: Plan, design: OptunaSearch) -> StudyRecord:
     """The study's place. Its name holds what decides the trials: the same search finds it again, another one does not."""
     storage = plan.storage
-    path = path_of(session.options.store if isinstance(session.options.store, str) else str(session.options.store))
+    store = str(session.options.store)
+    path = None if is_postgres(store) else path_of(store)
     if storage is None and path is not None:
         storage = str(path.parent / STUDY_FILE)
     facts = plan_facts(plan, design)

@@ -140,9 +140,10 @@ def open_session(
         with _spread(choice.build(options.device), options, seconds * usual) as (engine, where, at_once):
             if options.on_plan:
                 often = " (usually a third of it)" if usual == USUAL_SHARE else ""
+                takes = f"at most about {_duration(seconds / at_once)} {where} ({choice.sentence()}){often}"
                 options.on_plan(
                     f"at most {lanes} lanes and {steps:,} gradient steps = {steps / problem.steps:.3g} full runs of "
-                    f"{problem.steps:,} steps, at most about {_duration(seconds / at_once)} {where} ({choice.sentence()}){often}",
+                    f"{problem.steps:,} steps, {takes}",
                     lanes,
                 )
             yield Session(problem, facts, choice, store, engine, options, started, Runs(), lanes)

@@ -10,12 +10,12 @@ import pytest
 import etastar
 from etastar.core.estimate import FLAGS
 from etastar.core.lane import LaneStatus
+from etastar.core.wilson import wilson_interval
 from etastar.problems import builder
 from etastar.reports.charts import charts
 from etastar.reports.loss_rows import MAX_ROWS, loss_rows
 from etastar.reports.page import render, report
 from etastar.reports.rate_text import rate_text
-from etastar.core.wilson import wilson_interval
 
 COARSE = etastar.Precision(half_width=0.5, max_runs=8, min_runs=8, scan_seeds=1)
 HOSTILE = '<script>alert(1)</script><!-- "&'

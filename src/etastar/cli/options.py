@@ -1,0 +1,119 @@
+"""What the commands share: their options, and what has to be checked before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from etastar.core.problem import Problem
+    from etastar.verbs.session import Options
+
+EXIT_ANSWERED, EXIT_NO_ANSWER, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
+DEFAULT_STORE = ".etastar/runs.db"
+
+ProblemArgument = Annotated[
+    str, typer.Argument(help="path/to/file.py:name (a Problem or a function returning one) or a built-in name.")
+]
+SetOption = Annotated[str, typer.Option("--set", help="Arguments of the problem's function, e.g. depth=8,width=256.")]
+StepsOption = Annotated[int | None, typer.Option(help="Optimizer steps you plan to train.")]
+ScheduleOption = Annotated[
+    str | None, typer.Option(help="constant, linear, cosine, warmup-cosine, wsd; with settings: wsd:decay=0.5.")
+]
+OptimizerOption = Annotated[
+    str | None, typer.Option(help="Replace the optimizer, e.g. momentum, adamw:lr=3e-4,weight_decay=0.1.")
+]
+ThresholdOption = Annotated[float | None, typer.Option(help="Accuracy at which a network has started to train, in (0, 1].")]
+EffortOption = Annotated[
+    str, typer.Option(help="glance (0.6 full runs), quick (3.2) or thorough (eta* too, then to the interval).")
+]
+WithinOption = Annotated[
+    float, typer.Option(help="Decades: half-width of the interval of the best rate that thorough works for.")
+]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of the measurement.")]
+WorkersOption = Annotated[int | None, typer.Option(help="Worker processes (default: one per core if the work is worth it).")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+EngineOption = Annotated[str, typer.Option(help="auto, loop, sequential, mlp, convnet or vmap.")]
+OnOption = Annotated[str, typer.Option("--on", help="Where lanes train: here, or ray for a Ray cluster.")]
+RayAddressOption = Annotated[
+    str | None, typer.Option(help="Ray cluster: host:port or auto (default: RAY_ADDRESS, else one started for this run).")
+]
+MaxSecondsOption = Annotated[float | None, typer.Option(help="Answer with what is known after this time.")]
+StoreOption = Annotated[
+    str,
+    typer.Option(help="Where lanes are kept: a file, sqlite:///path, postgresql+psycopg://user@host/database or :memory:."),
+]
+ReportOption = Annotated[Path | None, typer.Option(help="Write an HTML page and its plots into this folder.")]
+JsonOption = Annotated[
+    str | None, typer.Option("--json", help="Write the answer as JSON to this file; - for standard output.")
+]
+SamplesOption = Annotated[int, typer.Option(help="Training samples to probe with (or all in one epoch).")]
+Float64Option = Annotated[bool, typer.Option("--float64", help="Compute in double precision.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON).")]
+
+
+def options_of(
+    store: str,
+    workers: int | None,
+    device: str,
+    engine: str,
+    max_seconds: float | None,
+    console: Any,
+    *,
+    on: str = "here",
+    ray_address: str | None = None,
+) -> Options:
+    """How the verb runs."""
+    from etastar.verbs.session import Options
+
+    return Options(
+        store=store,
+        workers=workers,
+        device=device,
+        engine=engine,
+        on=on,
+        ray_address=ray_address,
+        max_seconds=max_seconds,
+        on_plan=console.plan,
+        on_outcome=console.outcome,
+    )
+
+
+def load(
+    problem: str, settings: str, steps: int | None, schedule: str | None, optimizer: str | None, threshold: float | None
+) -> Problem:
+    """The problem with the command line's changes."""
+    from etastar.cli.load import load_problem
+
+    return load_problem(problem, settings=settings, steps=steps, schedule=schedule, optimizer=optimizer, threshold=threshold)
+
+
+def check_outputs(json: str | None, report: Path | None) -> None:
+    """Refuse an output that cannot be written before hours are spent on what goes into it."""
+    from etastar.errors import ProblemError
+
+    if report is not None:
+        try:
+            report.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ProblemError(
+                f"--report {report} cannot be written ({error.strerror}); pass a folder you can write to"
+            ) from error
+        _check_writable(report / "index.html", f"--report {report}")
+    if json not in (None, "-"):
+        _check_writable(Path(json), f"--json {json}")
+
+
+def _check_writable(path: Path, option: str) -> None:
+    from etastar.errors import ProblemError
+
+    existed = path.exists()
+    try:
+        with path.open("a"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise ProblemError(f"{option} cannot be written ({error.strerror}); pass a path you can write to") from error

@@ -1,0 +1,89 @@
+"""The short tables of surfaces, sensitivities and momenta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from etastar.core.estimate import Estimate
+from etastar.designs.surface_cells import Cell
+from etastar.verbs.momentum import MomentumAnswer
+from etastar.verbs.sensitivity import SensitivityAnswer
+from etastar.verbs.surface_answer import SurfaceAnswer
+
+NONE = "-"
+
+
+def table(title: str | None, columns: Sequence[str]) -> Table:
+    """A table in the console's style."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2))
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def tables_of(answer: Any) -> list[Table]:
+    """The tables of an answer; none where it has no kind of its own."""
+    makers = {SurfaceAnswer: _surface, SensitivityAnswer: _sensitivity, MomentumAnswer: _momentum}
+    return makers[type(answer)](answer)
+
+
+def _surface(answer: SurfaceAnswer) -> list[Table]:
+    target = answer.data.target
+    reaches = "steps to target" if target is None else f"steps to {target:g}"
+    rows = table(None, ("schedule", "steps", "best rate", "90 % interval", answer.loss_name, "accuracy", "train", reaches))
+    for b in answer.best:
+        rows.add_row(b.schedule, str(b.horizon), *_rate(b.lr), *_cell(b.cell))
+    front = table(
+        "no cell beats these in time, loss and reliability at once:", ("schedule", "steps", "rate", *_HEAD, reaches)
+    )
+    for c in answer.front:
+        front.add_row(c.schedule, str(c.horizon), f"{c.lr:.3g}", *_cell(c))
+    gamma = table("best rate ~ steps^-gamma:", ("schedule", "gamma", "90 % interval"))
+    for schedule, e in answer.exponents.items():
+        gamma.add_row(schedule, *_rate(e, "{:.2f}"))
+    return [rows, front, gamma]
+
+
+_HEAD = ("loss", "accuracy", "train")
+
+
+def _sensitivity(answer: SensitivityAnswer) -> list[Table]:
+    target = answer.data.target
+    reaches = "steps to target" if target is None else f"steps to {target:g}"
+    rows = table(None, ("rate", answer.loss_name, "accuracy", "train", reaches, "diverged", "dead", "slow"))
+    for c in answer.cells:
+        rows.add_row(f"{c.lr:.3g}", *_cell(c), str(c.diverged), str(c.dead), str(c.slow))
+    return [rows]
+
+
+def _momentum(answer: MomentumAnswer) -> list[Table]:
+    effective = ("rate / (1 - momentum)",) if answer.setting == "momentum" else ()
+    head = (answer.setting, "best rate", "90 % interval", *effective, answer.loss_name, "accuracy", "train")
+    rows = table(None, head)
+    for r in answer.rows:
+        name = f"{r.value:g}" + (" (yours)" if r.value == answer.yours else "")
+        length = (NONE if r.effective_lr is None else f"{r.effective_lr:.3g}",) if effective else ()
+        rows.add_row(name, *_rate(r.best.lr), *length, *_cell(r.cell)[:3])
+    return [rows]
+
+
+def _rate(e: Estimate, form: str = "{:.3g}") -> tuple[str, str]:
+    if e.value is None:
+        return NONE, e.status.value
+    return form.format(e.value), f"{form} .. {form}".format(e.low, e.high)
+
+
+def _cell(cell: Cell | None) -> tuple[str, str, str, str]:
+    """Loss, accuracy, seeds that trained, steps to the target."""
+    if cell is None:
+        return NONE, NONE, NONE, NONE
+    time = f"> {cell.horizon}" if cell.time is None and cell.loss is not None else NONE
+    return (
+        NONE if cell.loss is None else f"{cell.loss:.3g}",
+        NONE if cell.metric is None else f"{cell.metric:.3g}",
+        f"{cell.trained} of {cell.n}",
+        time if cell.time is None else f"{cell.time:.0f}",
+    )
