@@ -8,7 +8,7 @@ from math import inf
 import torch
 from torch import nn
 
-from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
+from etastar import Constant, CriticalRate, Law, Policy, Probe, Sharpness, SurfaceLaw
 from etastar.policies.named import SCHEDULES, policy_over
 from etastar.policies.torch_schedule import torch_schedule
 from etastar.probes.adam_one_shot import AdamOneShot
@@ -155,11 +155,16 @@ PROBES: dict[str, Probe] = {
 }
 """name -> probe. Each must read any problem, or say why not, and leave no trace."""
 
+LAWS: dict[str, type[Law]] = {"surface": SurfaceLaw}
+"""name -> law. Each must answer with an `Estimate`, and refuse without data."""
+
 PUBLIC_NAMES = [
     "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
-    "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "LoopEngine", "MissingExtra", "NoAnswer",
-    "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "Point", "Policy", "Precision",
-    "Probe", "ProbeAnswer", "Problem", "ProblemError", "RayEngine", "Reading", "RunStore", "Runs", "Schedule",
-    "SearchAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "SuccessBand", "Until",
-    "WorkerEngine", "__version__", "eta_star", "find", "optuna_space", "probe", "report", "run", "search",
+    "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "Law", "LoopEngine", "MissingExtra",
+    "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "Point",
+    "Policy", "Precision", "Probe", "ProbeAnswer", "Problem", "ProblemError", "RayEngine", "Reading",
+    "Record", "RunStore", "Runs", "Schedule", "SearchAnswer", "SensitivityAnswer", "SequentialEngine",
+    "Sharpness", "Space", "Status", "StoreError", "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw",
+    "Until", "WorkerEngine", "__version__", "eta_star", "find", "momentum", "optuna_space", "probe", "report",
+    "run", "search", "sensitivity", "surface",
 ]  # fmt: skip

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from etastar.designs.optuna_search import OptunaSearch
     from etastar.designs.search_space import Space
     from etastar.designs.success_band import SuccessBand
+    from etastar.designs.surface import Surface
     from etastar.engine.lanes.engine import LaneEngine
     from etastar.engine.loop import LoopEngine
     from etastar.engine.ray_cluster import RayEngine
     from etastar.engine.sequential import SequentialEngine
     from etastar.engine.workers import WorkerEngine
     from etastar.errors import EtastarError, MissingExtra, NoAnswer, ProblemError, StoreError
+    from etastar.laws.law import Law, Record
+    from etastar.laws.surface import SurfaceLaw
     from etastar.policies.policy import Constant, Observation, Policy
     from etastar.policies.schedule import Schedule
     from etastar.probes.critical_rate import CriticalRate
@@ -32,11 +35,15 @@ if TYPE_CHECKING:
     from etastar.reports.page import report
     from etastar.verbs.eta_star import EtaStarAnswer, eta_star
     from etastar.verbs.find import FindAnswer, find
+    from etastar.verbs.momentum import MomentumAnswer, momentum
     from etastar.verbs.optuna_space import OptunaSpace, optuna_space
     from etastar.verbs.probe import ProbeAnswer, probe
     from etastar.verbs.search import search
     from etastar.verbs.search_answer import SearchAnswer
+    from etastar.verbs.sensitivity import SensitivityAnswer, sensitivity
     from etastar.verbs.session import Options
+    from etastar.verbs.surface import surface
+    from etastar.verbs.surface_answer import SurfaceAnswer
 
 _HOME = {
     "Constant": "policies.policy",
@@ -52,8 +59,10 @@ _HOME = {
     "Lane": "core.lane",
     "LaneEngine": "engine.lanes.engine",
     "LaneStatus": "core.lane",
+    "Law": "laws.law",
     "LoopEngine": "engine.loop",
     "MissingExtra": "errors",
+    "MomentumAnswer": "verbs.momentum",
     "NoAnswer": "errors",
     "Observation": "policies.policy",
     "Options": "verbs.session",
@@ -69,25 +78,33 @@ _HOME = {
     "ProblemError": "errors",
     "RayEngine": "engine.ray_cluster",
     "Reading": "probes.reading",
+    "Record": "laws.law",
     "RunStore": "records.store",
     "Runs": "core.lane",
     "Schedule": "policies.schedule",
     "SearchAnswer": "verbs.search_answer",
+    "SensitivityAnswer": "verbs.sensitivity",
     "SequentialEngine": "engine.sequential",
     "Sharpness": "probes.sharpness",
     "Space": "designs.search_space",
     "Status": "core.estimate",
     "StoreError": "errors",
     "SuccessBand": "designs.success_band",
+    "Surface": "designs.surface",
+    "SurfaceAnswer": "verbs.surface_answer",
+    "SurfaceLaw": "laws.surface",
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
     "eta_star": "verbs.eta_star",
     "find": "verbs.find",
+    "momentum": "verbs.momentum",
     "optuna_space": "verbs.optuna_space",
     "probe": "verbs.probe",
     "report": "reports.page",
     "run": "core.design",
     "search": "verbs.search",
+    "sensitivity": "verbs.sensitivity",
+    "surface": "verbs.surface",
 }
 
 __all__ = [
@@ -104,8 +121,10 @@ __all__ = [
     "Lane",
     "LaneEngine",
     "LaneStatus",
+    "Law",
     "LoopEngine",
     "MissingExtra",
+    "MomentumAnswer",
     "NoAnswer",
     "Observation",
     "Options",
@@ -121,26 +140,34 @@ __all__ = [
     "ProblemError",
     "RayEngine",
     "Reading",
+    "Record",
     "RunStore",
     "Runs",
     "Schedule",
     "SearchAnswer",
+    "SensitivityAnswer",
     "SequentialEngine",
     "Sharpness",
     "Space",
     "Status",
     "StoreError",
     "SuccessBand",
+    "Surface",
+    "SurfaceAnswer",
+    "SurfaceLaw",
     "Until",
     "WorkerEngine",
     "__version__",
     "eta_star",
     "find",
+    "momentum",
     "optuna_space",
     "probe",
     "report",
     "run",
     "search",
+    "sensitivity",
+    "surface",
 ]
 
 

@@ -98,7 +98,7 @@ class Surface:
         rates: log10 of the first rates, evenly spaced.
         seeds: lanes per cell; every cell has the same seeds.
         seed: of all lanes.
-        target: training loss to time; None: what half of the lanes reach at their end.
+        target: training loss to time; None: what half of the lanes that train reach at their end.
         refine: whether rates half a step from the best are added.
         widen: whether a row may leave the first range.
     """

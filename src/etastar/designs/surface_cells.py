@@ -85,12 +85,12 @@ def time_to(outcome: Outcome, target: float) -> int | None:
 
 
 def default_target(outcomes: Sequence[Outcome]) -> float | None:
-    """The training loss at or below which half of the lanes end that neither diverged nor died; None without such lanes.
+    """The training loss at or below which half of the lanes end that trained (without any: that did not diverge).
 
-    Rounded up to three digits.
+    Rounded up to three digits; None if every lane diverged.
     """
-    ended = [o.end_loss for o in outcomes if o.status not in (LaneStatus.DIVERGED, LaneStatus.DEAD)]
-    ended = [x for x in ended if math.isfinite(x)]
+    alive = [o for o in outcomes if o.status is not LaneStatus.DIVERGED and math.isfinite(o.end_loss)]
+    ended = [o.end_loss for o in alive if o.trained] or [o.end_loss for o in alive]
     if not ended:
         return None
     middle = median(ended)

@@ -37,10 +37,12 @@ def around(lrs: Iterable[float], margin: float = 0.2) -> list[float]:
     return [10 ** (min(logs) - margin), 10 ** (max(logs) + margin)]
 
 
-def rate_axis(field: str, domain: Sequence[float]) -> alt.X:
-    """The x axis of rates."""
+def rate_axis(field: str, domain: Sequence[float], values: Sequence[float] | None = None) -> alt.X:
+    """The x axis of rates, labelled at `values` where they are given."""
     scale = alt.Scale(type="log", domain=list(domain), nice=False)
-    return alt.X(field, title="learning rate", scale=scale, axis=alt.Axis(labelExpr=LABEL_EXPRESSION, grid=False))
+    ticks = alt.Undefined if values is None else list(values)
+    axis = alt.Axis(labelExpr=LABEL_EXPRESSION, grid=False, values=ticks)
+    return alt.X(field, title="learning rate", scale=scale, axis=axis)
 
 
 def rate_tooltip() -> alt.Tooltip:
@@ -55,6 +57,11 @@ def rows_of(rows: Iterable[dict[str, Any]]) -> alt.Chart:
 
 def framed(layers: Sequence[alt.Chart], title: str, *, height: int, width: int = WIDTH, note: str = "") -> alt.LayerChart:
     """The layers as one chart in the page's style."""
+    return in_style(alt.LayerChart(layer=list(layers), width=width, height=height), title, note, width)
+
+
+def in_style(chart: Any, title: str, note: str = "", width: int = WIDTH) -> Any:
+    """A chart of any kind with its title, in the page's style."""
     heading = alt.TitleParams(title, limit=width) if not note else alt.TitleParams(title, subtitle=note, limit=width)
     text = {"labelColor": INK, "titleColor": INK, "titleFontWeight": "normal", "labelFontSize": 12, "titleFontSize": 12}
     config = alt.Config(
@@ -65,4 +72,4 @@ def framed(layers: Sequence[alt.Chart], title: str, *, height: int, width: int =
         legend=alt.LegendConfig(**text),
         title=alt.TitleConfig(anchor="start", color=INK, fontSize=14, subtitleColor="#52606d", offset=10),
     )
-    return alt.LayerChart(layer=list(layers), title=heading, width=width, height=height, config=config)
+    return chart.properties(title=heading, config=config)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import altair as alt
 
-from etastar.core.lane import Criterion, LaneStatus
+from etastar.core.lane import Criterion, LaneStatus, Runs
 from etastar.designs.success_band import SuccessBand
 from etastar.reports.best_chart import best_chart
 from etastar.reports.chart_parts import ENDINGS, HALO_THEN_INK, INK, WIDTH, around, framed, rate_axis, rate_tooltip, rows_of
@@ -80,18 +80,23 @@ def endings_chart(answer: FindAnswer, band: SuccessBand) -> alt.LayerChart:
 
 
 def loss_chart(answer: FindAnswer, band: SuccessBand) -> alt.LayerChart | None:
+    """The lanes of a band: see `curves_chart`."""
+    return curves_chart(answer.problem, band.runs, band.steps, band.criterion)
+
+
+def curves_chart(problem: str, lanes: Runs, steps: int, criterion: Criterion) -> alt.LayerChart | None:
     """Loss against step, one line a lane, coloured by its rate; None when no lane starts with a finite loss.
 
     A click on an ending in the legend leaves only those lanes.
     """
-    rows = loss_rows(band.runs)
+    rows = loss_rows(lanes)
     if rows is None:
         return None
     scale = _loss_scale(rows)
     x = alt.X(
         "step:Q",
         title="step",
-        scale=alt.Scale(domain=[0, max(band.steps, 1)], nice=False),
+        scale=alt.Scale(domain=[0, max(steps, 1)], nice=False),
         axis=alt.Axis(grid=False, tickMinStep=1, tickCount=10),
     )
     y = alt.Y(
@@ -122,10 +127,10 @@ def loss_chart(answer: FindAnswer, band: SuccessBand) -> alt.LayerChart | None:
     layers = [
         lines.encode(x=x, y=y, detail="lane:N", color=colour, opacity=opacity, tooltip=tooltip),
         ends.encode(x=x, y=y, color=colour, shape=shape, opacity=opacity, tooltip=tooltip).add_params(ending),
-        *_bound_layers(rows, band.criterion, scale),
+        *_bound_layers(rows, criterion, scale),
     ]
     note = f"losses above {CAP:g} x the loss of knowing nothing lie on the top edge" if rows.clipped else ""
-    return framed(layers, f"{answer.problem}: loss of every lane", height=320, width=WIDTH - 105, note=note)
+    return framed(layers, f"{problem}: loss of every lane", height=320, width=WIDTH - 105, note=note)
 
 
 def charts(answer: FindAnswer) -> dict[str, alt.LayerChart]:

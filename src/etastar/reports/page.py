@@ -14,31 +14,36 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from etastar.errors import ProblemError
-from etastar.reports.charts import charts
-from etastar.reports.content import bound_sentence, numbers, sections, tables
+from etastar.reports.content import bound_sentence
+from etastar.reports.kinds import kind_of
 from etastar.verbs.find import FindAnswer, flag_sentences
+from etastar.verbs.momentum import MomentumAnswer
+from etastar.verbs.sensitivity import SensitivityAnswer
+from etastar.verbs.surface_answer import SurfaceAnswer
 from etastar.version import __version__
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 """The version Altair writes specs for, as vl-convert names it."""
 PNG_SCALE = 2
+Answer = FindAnswer | SurfaceAnswer | SensitivityAnswer | MomentumAnswer
 
 
-def report(answer: FindAnswer, directory: str | os.PathLike[str]) -> Path:
+def report(answer: Answer, directory: str | os.PathLike[str]) -> Path:
     """Write `answer` as `directory`/index.html, and each chart as PNG and SVG beside it.
 
     The page holds its scripts and data and fetches nothing; files of the same name are replaced.
 
     Args:
-        answer: what `find` returned, with or without a value.
+        answer: what `find`, `surface`, `sensitivity` or `momentum` returned, with or without a value.
         directory: a folder; made if it is not there.
 
     Returns:
         The path of index.html.
 
     Raises:
-        ProblemError: the folder cannot be made or written.
+        ProblemError: the folder cannot be made or written; or there is no page for this kind of answer.
     """
+    charts = kind_of(answer).charts
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,21 +62,22 @@ def report(answer: FindAnswer, directory: str | os.PathLike[str]) -> Path:
     return index
 
 
-def render(answer: FindAnswer, specs: dict[str, dict[str, Any]]) -> str:
+def render(answer: Answer, specs: dict[str, dict[str, Any]]) -> str:
     """The page's HTML. Text is escaped by Jinja; specs also as JSON in a script, where `<` would end it."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    lr = answer.lr
-    no_answer = {"status": lr.status.value, "reason": lr.reason, "bound": bound_sentence(lr)}
+    kind = kind_of(answer)
+    main = kind.main(answer)
+    no_answer = {"status": main.status.value, "reason": main.reason, "bound": bound_sentence(main)}
     return environment.get_template("page.html.j2").render(
         problem=answer.problem,
         summary=answer.summary,
-        no_answer=None if lr.ok else no_answer,
-        numbers=numbers(answer),
+        no_answer=None if main.ok else no_answer,
+        numbers=kind.numbers(answer),
         flags=flag_sentences(answer.flags),
         sections=_figures(answer, specs),
-        tables=tables(answer),
+        tables=kind.tables(answer),
         vega=vega_script() if specs else "",
         version=__version__,
     )
@@ -84,10 +90,10 @@ def vega_script() -> Markup:
     return Markup(script.replace("</script", "<\\/script"))  # would end the element it is put in
 
 
-def _figures(answer: FindAnswer, specs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _figures(answer: Answer, specs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Sections with their charts; a section without any is left out."""
     found = []
-    for section in sections(answer):
+    for section in kind_of(answer).sections(answer):
         figures = [
             {"name": name, "caption": caption, "spec": htmlsafe_json_dumps(specs[name], allow_nan=False)}
             for name, caption in section.captions.items()

@@ -102,7 +102,9 @@ class MomentumAnswer:
         if own is None or own is best or own.cell is None or own.cell.loss is None:
             return text + (", which is yours" if own is best else "")
         rate = f" at lr {own.best.lr.value:.2g}" if own.best.lr.ok else ""
-        return f"{text}; your {own.value:g}{rate}: {own.cell.loss:.3g}"
+        spread = best.cell.loss_high
+        close = " (within the spread of the seeds)" if spread is not None and own.cell.loss <= spread else ""
+        return f"{text}; your {own.value:g}{rate}: {own.cell.loss:.3g}{close}"
 
     def to_json(self) -> dict[str, Any]:
         """The JSON contract; the schema is cli/momentum.schema.json."""

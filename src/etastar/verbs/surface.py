@@ -46,7 +46,8 @@ def surface(
         rates: (lowest, highest, decades between them) of the first lattice; default a decade on either side of the rate
             in use, half a decade apart. Each schedule and horizon widens its own range while the best rate is at its end.
         seeds: trainings per cell, the same seeds in every cell.
-        target: training loss whose time is measured; default what half of the lanes reach at their end.
+        target: training loss whose time is measured; default what half of the lanes that train
+            reach at their end.
         seed: of the measurement; default the problem's.
         options: store, workers, device, limits, progress.
 

@@ -1,0 +1,68 @@
+"""Which charts and words belong to which kind of answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from etastar.core.estimate import Estimate
+from etastar.errors import ProblemError
+from etastar.reports.charts import charts
+from etastar.reports.content import Number, SectionText, Table, numbers, sections, tables
+from etastar.reports.rate_charts import momentum_charts, sensitivity_charts
+from etastar.reports.rate_content import (
+    momentum_numbers,
+    momentum_sections,
+    momentum_tables,
+    sensitivity_numbers,
+    sensitivity_sections,
+    sensitivity_tables,
+)
+from etastar.reports.surface_charts import surface_charts
+from etastar.reports.surface_content import surface_numbers, surface_sections, surface_tables
+from etastar.verbs.find import FindAnswer
+from etastar.verbs.momentum import MomentumAnswer
+from etastar.verbs.sensitivity import SensitivityAnswer
+from etastar.verbs.surface_answer import SurfaceAnswer
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The parts of one kind of page.
+
+    Args:
+        main: the estimate without which there is no answer.
+        charts: name -> chart.
+        numbers, sections, tables: what it says.
+    """
+
+    main: Callable[[Any], Estimate]
+    charts: Callable[[Any], dict[str, Any]]
+    numbers: Callable[[Any], list[Number]]
+    sections: Callable[[Any], list[SectionText]]
+    tables: Callable[[Any], list[Table]]
+
+
+def _lr(answer: Any) -> Estimate:
+    return answer.lr
+
+
+KINDS: dict[type, Kind] = {
+    FindAnswer: Kind(lambda answer: answer.lr, charts, numbers, sections, tables),
+    SurfaceAnswer: Kind(_lr, surface_charts, surface_numbers, surface_sections, surface_tables),
+    SensitivityAnswer: Kind(_lr, sensitivity_charts, sensitivity_numbers, sensitivity_sections, sensitivity_tables),
+    MomentumAnswer: Kind(_lr, momentum_charts, momentum_numbers, momentum_sections, momentum_tables),
+}
+
+
+def kind_of(answer: Any) -> Kind:
+    """The parts of `answer`'s page.
+
+    Raises:
+        ProblemError: there is no page for it.
+    """
+    if (kind := KINDS.get(type(answer))) is None:
+        names = ", ".join(cls.__name__ for cls in KINDS)
+        raise ProblemError(f"got a {type(answer).__name__}; expected one of {names}: pass what a verb returned")
+    return kind
