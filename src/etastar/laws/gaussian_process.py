@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from threadpoolctl import threadpool_limits
 
 Array = NDArray[np.float64]
 JITTER = 1e-10
@@ -54,7 +55,8 @@ class GaussianProcess:
         signal = ConstantKernel(1.0, (1e-2, 1e3)) * Matern(lengths, bounds, nu=2.5)
         known: Any = noise  # one per point, which scikit-learn takes and its types do not say
         regressor = GaussianProcessRegressor(signal + WhiteKernel(1e-3, (1e-8, 1.0)), alpha=known, random_state=0)
-        with warnings.catch_warnings():
+        # matrices this small gain nothing from threads, which on a busy machine wait for each other 20 times as long
+        with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)  # a parameter at its bound is fine
             regressor.fit(x, z)
         kernel: Any = regressor.kernel_
@@ -76,7 +78,8 @@ class GaussianProcess:
     def draws(self, x: Array, n: int, seed: int) -> Array:
         """`n` functions from the posterior, at `x`: [n, M]."""
         mean, covariance = self.posterior(x)
-        values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+        with threadpool_limits(1):
+            values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
         root = vectors * np.sqrt(np.clip(values, 0.0, None))
         normal = np.random.default_rng(seed).standard_normal((n, len(values)))
         return mean + normal @ root.T

@@ -104,7 +104,16 @@ def frame_of(panels: Sequence[Panel]) -> Frame:
     return Frame(rates, alt.Scale(domain=[low - room, high + room], nice=False, clamp=True), high + room, soonest)
 
 
-def loss_panel(panel: Panel, frame: Frame, y_title: str, *, width: int, height: int, legend: bool = False) -> alt.LayerChart:
+def loss_panel(
+    panel: Panel,
+    frame: Frame,
+    y_title: str,
+    *,
+    width: int,
+    height: int,
+    legend: bool = False,
+    x_title: str = "learning rate",
+) -> alt.LayerChart:
     """Final loss: a dot per lane, a ring per median, the law's curve and band, the plateau as a bar at the foot."""
     x = frame.x(width, x_title)
     y = frame.y(y_title)
