@@ -44,3 +44,19 @@ def test_chromium_draws_every_chart(tmp_path):
     assert answer.summary in body
     addresses = re.findall(r'(?:src|href)="([^"]*)"', body)
     assert addresses and not [a for a in addresses if a.startswith(("http", "//"))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs the chromium browser on PATH")
+def test_chromium_draws_a_surface(tmp_path):
+    options = etastar.Options(store=":memory:")
+    answer = etastar.surface(builder("noisy-quadratic")(steps=40), schedules=["constant", "linear"], options=options)
+    index = report(answer, tmp_path / "report")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    dom = subprocess.run([*command, index.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+    body = dom[: dom.index("<script>", dom.index("<body>"))]
+    charts = re.findall(r'id="chart-([\w-]+)"(.*?)<figcaption', body, flags=re.DOTALL)
+    assert [name for name, _ in charts] == ["loss", "reliability", "time", "front"]
+    for name, drawn in charts:
+        assert "could not be drawn" not in drawn and drawn.count("<path") > 10, name
