@@ -177,6 +177,5 @@ def test_a_bad_option(tmp_path, monkeypatch, arguments, fragments):
 
 def test_without_ray(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "ray", raising=False)
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if "site-packages" not in p])
+    monkeypatch.setitem(sys.modules, "ray", None)
     assert "Ray is not installed; pip install 'etastar[ray]'" in bad_input("--on", "ray")
