@@ -5,7 +5,7 @@ PEERS := .venv-peers/.ready
 RIVALS := .venv-peers-bakeoff/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check bench docs clean
+.PHONY: help setup demo test test-slow check bench bakeoff docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,9 @@ $(RIVALS): benchmarks/peers/bakeoff.txt
 	$(PYTHON) -m venv .venv-peers-bakeoff
 	.venv-peers-bakeoff/bin/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers/bakeoff.txt
 	touch $(RIVALS)
+
+bakeoff: setup $(if $(SMALL),,$(RIVALS))  ## Everyone recommends a rate for 150 cases; hours, resumable (SMALL=1: a minute)
+	$(BIN)/python -m benchmarks.bakeoff $(if $(SMALL),--small)
 
 docs: setup  ## Check that the README's blocks and every docstring example still run
 	$(BIN)/python -m pytest -q tests/claims/test_readme.py src

@@ -72,12 +72,17 @@ def _say(combination: tuple[str, str, str]) -> str:
     return f"{name}: {runs.gradient_steps:,} gradient steps, {sum(o.seconds for o in runs):.0f} s"
 
 
+def train_all(tasks: list[str]) -> None:
+    """Every combination of `tasks`, shared between processes."""
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for line in pool.map(_say, combinations(tasks)):
+            print(line, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", default=list(TASKS))
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for line in pool.map(_say, combinations(parser.parse_args().tasks)):
-            print(line, flush=True)
+    train_all(parser.parse_args().tasks)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,12 @@ from etastar.core.randomness import derive_seed
 from etastar.designs.best_lr import BestLR
 from etastar.engine.preflight import Preflight
 from etastar.policies.named import policy_over
-from etastar.verbs.find import start_rate
+from etastar.verbs.find import USUAL, start_rate
 from etastar.verbs.session import Options, Session, open_session
 
 BUDGETS = (0.6, 1.0, 2.0, 3.2)
-SEEDS = 5
+SEEDS = {160: 5, 640: 3}
+"""Horizon -> seeds."""
 SUGGESTIONS = FOLDER / "suggestions.jsonl"
 
 
@@ -43,7 +43,9 @@ def start_of(case: Case, facts: Preflight, done: list[str]) -> float:
 
 def usual_rate(case: Case, done: list[str]) -> float:
     """Median best rate of the optimizer at 160 steps and a constant rate, over all tasks but the case's."""
-    others = [name for name in done if name.endswith(f"/{case.optimizer}/constant") and not name.startswith(case.task.name)]
+    others = [name for name in done if name.endswith(f"/{case.optimizer}/constant") and name.split("/")[0] != case.task.name]
+    if not others:
+        return USUAL["adam" if case.optimizer.startswith("adam") else "momentum"]
     rates = [truth(Case(TASKS[n.split("/")[0]], case.optimizer, "constant", 160)).oracle for n in others]
     return 10 ** statistics.median(rates)
 
@@ -52,7 +54,9 @@ def search(combination: tuple[str, str, str], done: list[str], known: set[tuple[
     """Rows of one combination that are not yet known."""
     task, optimizer, schedule = combination
     cases = [Case(TASKS[task], optimizer, schedule, steps) for steps in HORIZONS]
-    wanted = [(c, b, s) for c in cases for s in range(SEEDS) for b in BUDGETS if (c.name, method(b), s) not in known]
+    wanted = [
+        (c, b, s) for c in cases for s in range(SEEDS[c.steps]) for b in BUDGETS if (c.name, method(b), s) not in known
+    ]
     if not wanted:
         return []
     problem = make_problem(task, optimizer, schedule, max(HORIZONS), DEFAULT_LR[optimizer])
@@ -80,28 +84,35 @@ def _row(session: Session, case: Case, budget: float, seed: int, done: list[str]
     }
 
 
-def _known() -> set[tuple[str, str, int]]:
+def known() -> set[tuple[str, str, int]]:
+    """(case, method, seed) of the rows that are there."""
     if not SUGGESTIONS.exists():
         return set()
     rows = map(json.loads, filter(None, SUGGESTIONS.read_text().splitlines()))
     return {(row["case"], row["method"], row["seed"]) for row in rows}
 
 
-def _all(tasks: list[str]) -> Iterator[list[dict[str, Any]]]:
-    done, known = finished(), _known()
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Append rows."""
+    with Path(SUGGESTIONS).open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def search_all(tasks: list[str]) -> None:
+    """Every combination of `tasks` whose curves are complete, shared between processes."""
+    done, there = finished(), known()
     todo = [c for c in combinations(tasks) if "/".join(c) in done]
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        yield from pool.map(search, todo, [done] * len(todo), [known] * len(todo))
+        for rows in pool.map(search, todo, [done] * len(todo), [there] * len(todo)):
+            keep(rows)
+            if rows:
+                print(rows[0]["case"], len(rows), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", default=list(TASKS))
-    for rows in _all(parser.parse_args().tasks):
-        with Path(SUGGESTIONS).open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-        if rows:
-            print(rows[0]["case"], len(rows), flush=True)
+    search_all(parser.parse_args().tasks)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bakeoff.curves import FOLDER, FULL, ORACLE_SEEDS, SCORE_SEEDS, SEARCH_SEEDS, grid
+from benchmarks.bakeoff.curves import FOLDER, FULL, ORACLE_SEEDS, SCORE_SEEDS, SEARCH_SEEDS, combinations, grid
 from benchmarks.bakeoff.tasks import TASKS, Case
 from etastar.core.lane import quantise
 from etastar.core.randomness import derive_seed
@@ -114,13 +114,11 @@ def truth(case: Case) -> Truth:
 def finished() -> list[str]:
     """Combinations whose curves are complete."""
     done = []
-    for path in sorted(FOLDER.glob("*.db")):
-        parts = path.stem.split("-")
-        optimizer = next(p for p in parts if p in ("momentum", "adam", "adamw"))
-        at = parts.index(optimizer)
-        name = f"{'-'.join(parts[:at])}/{optimizer}/{'-'.join(parts[at + 1 :])}"
-        own = curves(name)
+    for combination in combinations(list(TASKS)):
+        if not (FOLDER / f"{'-'.join(combination)}.db").exists():
+            continue
+        own = curves("/".join(combination))
         complete = all((n, s) in own for n in FULL for s in (*ORACLE_SEEDS, *SCORE_SEEDS))
         if complete and not any(np.isnan(c.spent).any() for c in own.values()):
-            done.append(name)
-    return sorted(done, key=lambda name: list(TASKS).index(name.split("/")[0]))
+            done.append("/".join(combination))
+    return done

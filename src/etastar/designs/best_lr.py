@@ -20,10 +20,12 @@ from etastar.designs.climb import FAILED, Climb
 from etastar.policies.named import has_horizon, squeezed
 from etastar.policies.policy import Constant, Policy
 
-GAMMA = 0.5
-"""lr(T) = lr(n) (n / T)^gamma puts the rate in the middle of those within 0.05 nats of the best (`make bakeoff`)."""
-PAD_LOW, PAD_HIGH = 0.25, 0.30
-"""Decades by which the interval reaches beyond gamma in [0, 1]: what noise and a coarse lattice do to the vertex."""
+GAMMA = 0.35
+"""lr(T) = lr(n) (n / T)^gamma: the median over nine tasks of an earlier study, none of which is scored in the bake-off.
+There 0.5 was as good within 0.05 nats and worse in accuracy, 0.65 worse in both."""
+PAD_LOW, PAD_HIGH = 0.20, 0.25
+"""Decades by which the interval reaches beyond gamma in [0, 1]: what noise and a coarse lattice do to the vertex. The middle
+of the rates within 0.05 nats of the best lies inside in 86-97 % of the bake-off's cases."""
 NO_VALIDATION_PAD = 0.5
 """Decades more on the low side where lanes are scored on their training loss: it does not see overfitting."""
 SHORTEST = 20

@@ -1,0 +1,163 @@
+"""Scores every suggestion on the same curves: what a rate loses against the oracle, what it cost, what it holds."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bakeoff.curves import FOLDER
+from benchmarks.bakeoff.tasks import TASKS, Case
+from benchmarks.bakeoff.truth import Truth, finished, truth
+from etastar.core.wilson import wilson_interval
+
+NATS, POINTS = 0.05, 1.0
+"""A case is good if it loses less than this."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One suggestion, scored."""
+
+    case: str
+    method: str
+    seed: int
+    regret: float
+    points: float
+    failed: bool
+    off: float
+    lr: float
+    cost: float
+    covers: bool | None
+    width: float | None
+
+
+def case_of(name: str) -> Case:
+    """The case called task/optimizer/schedule/steps."""
+    task, optimizer, schedule, steps = name.split("/")
+    return Case(TASKS[task], optimizer, schedule, int(steps))
+
+
+@cache
+def _truth(name: str) -> Truth:
+    return truth(case_of(name))
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a JSONL file."""
+    if path.exists():
+        yield from map(json.loads, filter(None, path.read_text().splitlines()))
+
+
+def scores() -> list[Score]:
+    """Every suggestion for a case whose curves are complete; no rate counts as a failure."""
+    known = set(finished())
+    found = []
+    for row in rows(FOLDER / "suggestions.jsonl"):
+        if row["case"].rpartition("/")[0] in known:
+            found.append(score(row))
+    return found
+
+
+def score(row: dict[str, Any]) -> Score:
+    """One row of suggestions.jsonl, scored."""
+    true, lr = _truth(row["case"]), row["lr"]
+    steps = int(row["case"].rpartition("/")[2])
+    common = {"case": row["case"], "method": row["method"], "seed": row["seed"], "cost": row["steps"] / steps}
+    if lr is None:
+        return Score(
+            **common, regret=math.inf, points=100.0, failed=True, off=math.nan, lr=math.nan, covers=None, width=None
+        )
+    covers = width = None
+    if row.get("low") and row.get("high"):
+        covers = row["low"] <= 10**true.centre <= row["high"]
+        width = math.log10(row["high"] / row["low"])
+    return Score(
+        **common,
+        regret=true.regret(lr),
+        points=true.accuracy_lost(lr),
+        failed=true.fails(lr),
+        off=math.log10(lr) - true.oracle,
+        lr=lr,
+        covers=covers,
+        width=width,
+    )
+
+
+def summary(found: Iterable[Score], steps: int) -> list[dict[str, Any]]:
+    """One row a method, at one horizon; cases weigh the same however many seeds they have."""
+    by_method: dict[str, list[Score]] = defaultdict(list)
+    for one in found:
+        if one.case.endswith(f"/{steps}"):
+            by_method[one.method].append(one)
+    return sorted((_method(name, own) for name, own in by_method.items()), key=lambda row: (row["cost"], row["method"]))
+
+
+def _method(name: str, own: list[Score]) -> dict[str, Any]:
+    cases: dict[str, list[Score]] = defaultdict(list)
+    for one in own:
+        cases[one.case].append(one)
+    mean = lambda of: statistics.fmean(statistics.fmean(map(of, some)) for some in cases.values())
+    with_interval = [one for one in own if one.covers is not None]
+    held = sum(one.covers for one in with_interval if one.covers)
+    spreads = [max(s.lr for s in some) / min(s.lr for s in some) for some in cases.values() if len(some) > 2]
+    known = [one for one in own if not math.isnan(one.off)]
+    return {
+        "method": name,
+        "cases": len(cases),
+        "seeds": max(len(some) for some in cases.values()),
+        "nats": mean(lambda one: one.regret < NATS),
+        "points": mean(lambda one: one.points < POINTS),
+        "failed": mean(lambda one: one.failed),
+        "off": statistics.fmean(abs(one.off) for one in known),
+        "spread": statistics.median(x for x in spreads if x == x) if spreads else None,
+        "cost": statistics.fmean(one.cost for one in own),
+        "held": held / len(with_interval) if with_interval else None,
+        "held_interval": wilson_interval(held, len(with_interval), 0.9) if with_interval else None,
+        "width": statistics.median(one.width for one in with_interval if one.width) if with_interval else None,
+    }
+
+
+def by_task(found: Iterable[Score], method: str) -> dict[str, tuple[float, float]]:
+    """Task -> (share within 0.05 nats, share within 1 point) of one method: where it loses."""
+    own: dict[str, list[Score]] = defaultdict(list)
+    for one in found:
+        if one.method == method:
+            own[one.case.split("/")[0]].append(one)
+    share = lambda some, good: sum(map(good, some)) / len(some)
+    good, exact = (lambda one: one.regret < NATS), (lambda one: one.points < POINTS)
+    return {task: (share(some, good), share(some, exact)) for task, some in own.items()}
+
+
+def lr_free() -> list[dict[str, Any]]:
+    """LR-free optimizers: nats against the best rate of the best optimizer of the same task, schedule and horizon."""
+    known, own = set(finished()), defaultdict(list)
+    for row in rows(FOLDER / "trained.jsonl"):
+        task, _, schedule, steps = row["case"].split("/")
+        rivals = [f"{task}/{o}/{schedule}/{steps}" for o in ("momentum", "adam") if f"{task}/{o}/{schedule}" in known]
+        if len(rivals) < 2:
+            continue
+        best = min(float(_at_best(_truth(name))) for name in rivals)
+        lost = math.inf if row["nats"] is None else row["nats"] - best
+        own[row["method"], int(steps)].append((lost, row["failed"]))
+    return [
+        {
+            "method": method,
+            "steps": steps,
+            "runs": len(some),
+            "nats": sum(lost < NATS for lost, _ in some) / len(some),
+            "failed": sum(failed for _, failed in some) / len(some),
+            "median": statistics.median(lost for lost, _ in some),
+        }
+        for (method, steps), some in sorted(own.items(), key=lambda item: (item[0][1], item[0][0]))
+    ]
+
+
+def _at_best(true: Truth) -> float:
+    return float(true.nats.mean(0)[round((true.oracle - true.x[0]) / (true.x[1] - true.x[0]))])
