@@ -194,7 +194,7 @@ PROBLEMS = {
     "a negative label": ("train=(X, spoiled(Y, 5, -1))", ["a label is -1", "2 outputs", "0..1", "fix the labels"]),
     "a label too large in a Dataset": ("train=Rows(X, spoiled(Y, 63, 7))", ["a label is 7", "2 outputs", "0..1"]),
     "a label too large, far away": (
-        "train=(X.repeat(20, 1), spoiled(Y.repeat(20), 1279, 7)), steps=100",
+        "train=(X.repeat(20, 1), spoiled(Y.repeat(20), 1279, 7)), steps=1000",
         ["a label is 7", "2 outputs", "0..1"],
     ),
     "a label too large, far away in a Dataset": (

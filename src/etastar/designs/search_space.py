@@ -58,9 +58,9 @@ class Parameter:
         assert self.low is not None and self.high is not None
         to, back = (math.log, math.exp) if self.log else (float, float)
         a, b = to(self.low), to(self.high)
-        inner = [back(a + (b - a) * i / (points - 1)) for i in range(1, points - 1)]
+        inner = [float(f"{back(a + (b - a) * i / (points - 1)):.12g}") for i in range(1, points - 1)]
         values = [self.low, *inner, self.high] if points > 1 else [back((a + b) / 2)]
-        return list(dict.fromkeys(round(v) for v in values)) if self.integer else [float(f"{v:.12g}") for v in values]
+        return list(dict.fromkeys(round(v) for v in values)) if self.integer else [float(v) for v in values]
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from etastar.core.estimate import Status
 from etastar.designs.optuna_samplers import distribution
 from etastar.designs.search_space import Parameter
 from etastar.errors import MissingExtra, NoAnswer, ProblemError
@@ -88,8 +87,7 @@ def optuna_space(answer: FindAnswer | SearchAnswer, name: str = "lr") -> OptunaS
     """
     if not isinstance(answer, (FindAnswer, SearchAnswer)):
         raise ProblemError(f"got a {type(answer).__name__}; expected what etastar.find or etastar.search returned")
-    eta_star = answer.eta_star if answer.eta_star.status is Status.OK else None
-    prior = measured(answer.lr, eta_star)
+    prior = measured(answer.lr, answer.eta_star)
     if prior is None:
         raise NoAnswer(answer.lr)
     return OptunaSpace(prior, name)

@@ -52,8 +52,9 @@ def measured(lr: Estimate, eta_star: Estimate | None) -> Prior | None:
     if lr.value is None or lr.low is None or lr.high is None:
         return None
     low, high = lr.low / BESIDE, lr.high * BESIDE
-    if eta_star is not None and eta_star.value is not None:
-        high = max(min(high, BEYOND_ETA_STAR * eta_star.value), lr.high)
+    edge = eta_star and (eta_star.value or eta_star.high)  # a glance knows an upper bound of eta* only
+    if edge:
+        high = max(min(high, BEYOND_ETA_STAR * edge), lr.high)
     first = tuple(dict.fromkeys((lr.value, lr.low, lr.high)))
     return Prior(low, high, first)
 

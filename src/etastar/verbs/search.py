@@ -79,7 +79,7 @@ def search(
         pruner: "none", "median" or "hyperband": trials first train on the whole schedule squeezed into fewer steps.
         seeds: lanes per trial; the same seeds for every trial.
         batch: trials asked and trained together.
-        measure: whether to measure eta* first (a glance) where the space has no "lr".
+        measure: whether to measure the best rate first (a glance) where the space has no "lr".
         make: builds the problem from arguments, for those the space names.
         seed: of the search; default the problem's.
         study: name of the Optuna study; default one made of the problem and the search.

@@ -75,6 +75,13 @@ def test_a_grid_holds_both_ends_and_no_more_points_than_trials():
         grid(space, 3)
 
 
+def test_a_grid_stays_within_a_range_that_no_decimal_number_ends():
+    p = Parameter("lr", 0.0008539179037952621, 1.5149075278641357, log=True)
+    values = p.grid(6)
+    assert (values[0], values[-1], len(values)) == (p.low, p.high, 6)
+    assert all(p.contains(v) for v in values)
+
+
 def test_rungs_end_with_the_whole_schedule():
     assert [rungs(name, 90) for name in ("none", "median", "hyperband")] == [(90,), (22, 90), (10, 30, 90)]
     with pytest.raises(ProblemError, match="'hyperband' needs at least 18 steps"):
