@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bakeoff import curves, ours
-from benchmarks.bakeoff.score import Score, by_task, lr_free, scores, summary
+from benchmarks.bakeoff.score import Score, by_task, lr_free, paired, scores, summary
 from benchmarks.bakeoff.tasks import HORIZONS, TASKS
 from benchmarks.bakeoff.truth import finished
 
@@ -52,6 +52,9 @@ def tables(found: list[Score]) -> str:
         rows = summary(found, steps)
         if rows:
             parts += [f"## {steps} steps", "", method_table(rows), ""]
+            head = ["against", "tasks", "difference of the share < 0.05 nats", "95 %, tasks resampled"]
+            lines = [[m, n, f"{d:+.2f}", f"{low:+.2f} .. {high:+.2f}"] for m, n, d, low, high in paired(found, OURS, steps)]
+            parts += [f"{OURS} minus each other method, on the cases both have:", "", *_markdown(head, lines), ""]
     if lost := by_task(found, OURS):
         parts += [f"## By task: {OURS}", "", *_markdown(["task", "% < 0.05 nats", "% < 1 point"], _shares(lost)), ""]
     if free := lr_free():

@@ -12,8 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.bakeoff.curves import FOLDER
-from benchmarks.bakeoff.tasks import TASKS, Case
+from benchmarks.bakeoff.tasks import HORIZONS, TASKS, Case
 from benchmarks.bakeoff.truth import Truth, finished, truth
 from etastar.core.wilson import wilson_interval
 
@@ -62,7 +64,41 @@ def scores() -> list[Score]:
     for row in rows(FOLDER / "suggestions.jsonl"):
         if row["case"].rpartition("/")[0] in known:
             found.append(score(row))
-    return found
+    return found + [score(row) for row in usual_rates(sorted(known))]
+
+
+def usual_rates(done: list[str]) -> Iterator[dict[str, Any]]:
+    """The strongest free baseline: the median best rate of the other tasks, for the case's own schedule and horizon."""
+    for name in done:
+        task, optimizer, schedule = name.split("/")
+        others = [o for o in done if o.endswith(f"/{optimizer}/{schedule}") and o.split("/")[0] != task]
+        for steps in HORIZONS:
+            if others:
+                lr = 10 ** statistics.median(_truth(f"{other}/{steps}").oracle for other in others)
+                yield {"case": f"{name}/{steps}", "method": "usual rate of the other tasks", "seed": 0, "lr": lr, "steps": 0}
+
+
+def paired(found: Iterable[Score], ours: str, steps: int, draws: int = 4000) -> list[tuple[str, int, float, float, float]]:
+    """(method, tasks, difference of the share within 0.05 nats, 95 % interval): `ours` minus each other, on the same cases.
+
+    Tasks are resampled, since cases of one task resemble each other.
+    """
+    good: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for one in found:
+        if one.case.endswith(f"/{steps}"):
+            good[one.method][one.case].append(one.regret < NATS)
+    mine, rng, rows = good[ours], np.random.default_rng(0), []
+    for method, theirs in sorted(good.items()):
+        by_task: dict[str, list[float]] = defaultdict(list)
+        for case in mine.keys() & theirs.keys():
+            by_task[case.split("/")[0]].append(statistics.fmean(mine[case]) - statistics.fmean(theirs[case]))
+        means = np.array([statistics.fmean(values) for values in by_task.values()])
+        if method == ours or not len(means):
+            continue
+        drawn = means[rng.integers(0, len(means), (draws, len(means)))].mean(1)
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        rows.append((method, len(means), float(means.mean()), float(low), float(high)))
+    return rows
 
 
 def score(row: dict[str, Any]) -> Score:

@@ -28,7 +28,7 @@ from etastar.policies.torch_schedule import TorchSchedule
 from etastar.verbs.eta_star import ADAM_LIKE, bracket, checked_steps, measure, planned_lanes, start_design
 from etastar.verbs.finite import finite
 from etastar.verbs.judge import Yours, judge
-from etastar.verbs.session import Options, Session, environment, open_session
+from etastar.verbs.session import USUAL_SHARE, Options, Session, environment, open_session
 from etastar.version import __version__
 
 EFFORTS: dict[str, float] = {"glance": 0.6, "quick": 3.2, "thorough": 3.2}
@@ -210,7 +210,8 @@ def find(
         plans.append((short, eta))
         return lanes, steps
 
-    with open_session(problem, options, plan) as session:
+    usual = USUAL_SHARE if effort == "thorough" or precision else 1.0
+    with open_session(problem, options, plan, usual) as session:
         short, eta = plans[0]
         best = session.run(short)
         band, last = measure(session, eta, end) if eta else (None, None)
