@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,16 @@ WHO_MAY = """
 local all locked scram-sha-256
 local all all trust
 """
+
+UNTIL_WE_ARE_GONE = """
+trap : INT TERM HUP
+"$@" </dev/null &
+read -r _
+kill -QUIT $!
+wait $!
+rm -rf "$0"
+"""
+"""Waits for the end of its input, which comes when we close it and also when we are killed; nothing is left then."""
 
 
 def programs() -> Path | None:
@@ -50,11 +59,12 @@ class Server:
         data = self.folder / "data"
         self._run(programs / "initdb", "-D", data, "-U", "admin", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
         (data / "pg_hba.conf").write_text(WHO_MAY)
+        command = [programs / "postgres", "-D", data, "-F", "-k", self.folder, "-c", "listen_addresses="]
         with (self.folder / "log").open("w") as log:
             self._process = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-F", "-k", self.folder, "-c", "listen_addresses="],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
+                ["sh", "-c", UNTIL_WE_ARE_GONE, self.folder, *command],
+                cwd="/",
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 **self._user,
@@ -64,13 +74,10 @@ class Server:
 
     def stop(self) -> None:
         """Stop it and remove its files."""
-        self._process.send_signal(signal.SIGINT)  # "fast": connections are cut
-        try:
-            self._process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        shutil.rmtree(self.folder)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str, user: str = "team") -> str:
         """A store URL."""
