@@ -194,11 +194,11 @@ PROBLEMS = {
     "a negative label": ("train=(X, spoiled(Y, 5, -1))", ["a label is -1", "2 outputs", "0..1", "fix the labels"]),
     "a label too large in a Dataset": ("train=Rows(X, spoiled(Y, 63, 7))", ["a label is 7", "2 outputs", "0..1"]),
     "a label too large, far away": (
-        "train=(X.repeat(20, 1), spoiled(Y.repeat(20), 1279, 7)), steps=1000",
+        "train=(X.repeat(20, 1), spoiled(Y.repeat(20), 1279, 7)), steps=100",
         ["a label is 7", "2 outputs", "0..1"],
     ),
     "a label too large, far away in a Dataset": (
-        "train=Rows(X.repeat(20, 1), spoiled(Y.repeat(20), 1279, 7)), steps=100",
+        "train=Rows(X.repeat(20, 1), spoiled(Y.repeat(20), 1279, 7)), steps=1000",
         ["the loss", "Target 7"],
     ),
     "a batch larger than the data": ("batch_size=65", ["batch_size is 65", "64 samples", "batch_size <= 64"]),
