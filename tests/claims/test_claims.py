@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,39 @@ def test_fashion_mnist_agrees_with_the_earlier_measurement():
     _, low, high = TABLE_B1[8, 128]
     e = etastar.eta_star(problem(load(FASHION), 8, 128), options=etastar.Options(store=":memory:", workers=1)).estimate
     assert e.low <= high and low <= e.high
+
+
+BAKEOFF_NAMES = {
+    "Lightning `lr_find`": "lightning",
+    "fastai valley (its default)": "fastai valley",
+    "Optuna TPE + Hyperband": "optuna tpe + hyperband, 3.2 runs",
+    "short grid, 13 rates x 3 epochs": "short grid, 3 epochs",
+    "Optuna TPE, 10 trials (3 at random)": "optuna tpe, 10 trials (3 at random)",
+}
+"""What the README calls a method -> what the record does."""
+
+
+def test_bakeoff_table_is_the_records():
+    record = sorted((ROOT / "benchmarks/records").glob("*_bakeoff"))[-1]
+    text = (record / "README.md").read_text()
+    recorded = {}
+    for line in text[text.index("## 160 steps") : text.index("minus each other method")].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 10:
+            recorded[cells[0]] = [cells[2], cells[3], cells[4], cells[5], cells[7]]
+    readme = (ROOT / "README.md").read_text()
+    table = readme[readme.index("| 160 steps |") :].split("\n\n")[0].splitlines()[2:]
+    assert len(table) == 10
+    for line in table:
+        cells = [cell.strip().strip("*") for cell in line.strip("|").split("|")]
+        assert recorded[BAKEOFF_NAMES.get(cells[0], cells[0])] == cells[1:], cells[0]
+
+
+@pytest.mark.slow
+def test_a_small_bake_off_runs_from_nothing(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.bakeoff", "--small"]
+    environment = {**os.environ, "ETASTAR_BAKEOFF": str(tmp_path), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500, check=True)
+    ours = [line for line in ran.stdout.splitlines() if line.startswith("| etastar") and line.count("|") == 11]
+    assert len(ours) == 8, ran.stdout
+    assert all("| 0.0% |" in line for line in ours), "no suggestion fails on the easiest task"
