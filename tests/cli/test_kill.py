@@ -70,7 +70,7 @@ def check_kills(
 
 def test_three_kills_and_the_same_answer(tmp_path):
     signals = [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]
-    check_kills(tmp_path, 3, signals, 0.007, at_least=3, together=True, most=4)
+    check_kills(tmp_path, 3, signals, 0.014, at_least=3, together=True, most=4)
 
 
 @pytest.mark.slow
