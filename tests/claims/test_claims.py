@@ -147,6 +147,19 @@ def test_bakeoff_table_is_the_records():
         assert recorded[BAKEOFF_NAMES.get(cells[0], cells[0])] == cells[1:], cells[0]
 
 
+def test_quick_takes_what_the_readme_says():
+    readme, found = (ROOT / "README.md").read_text(), rows("quick")
+    for name, steps, shown in (
+        ("digits-mlp", 400, "digits-mlp {} (400 steps)"),
+        ("digits-mlp", 1600, "{} (1600)"),
+        ("digits-cnn", 400, "digits-cnn {}"),
+        ("digits-deep-mlp", 400, "digits-deep-mlp {}"),
+        ("digits-transformer", 400, "digits-transformer {}"),
+    ):
+        ratio = statistics.median(r["ratio"] for r in found if (r["problem"], r["steps"]) == (name, steps))
+        assert shown.format(f"{ratio:.2f}") in readme
+
+
 @pytest.mark.slow
 def test_a_small_bake_off_runs_from_nothing(tmp_path):
     command = [sys.executable, "-m", "benchmarks.bakeoff", "--small"]
