@@ -299,6 +299,6 @@ def test_a_users_file_is_recognised_and_a_changed_one_is_not(cli: Cli, script: S
 
 @pytest.mark.slow
 def test_more_effort_reuses_what_less_effort_trained(cli: Cli) -> None:
-    cli("find", "noisy-quadratic", "--effort", "glance")
-    content = answer(cli("find", "noisy-quadratic", "--effort", "quick", "--json", "-"))
+    cli("find", "noisy-quadratic", "--effort", "quick")
+    content = answer(cli("find", "noisy-quadratic", "--effort", "thorough", "--json", "-"))
     assert 0 < content["cost"]["new_gradient_steps"] < content["cost"]["gradient_steps"]

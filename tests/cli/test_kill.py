@@ -76,4 +76,4 @@ def test_three_kills_and_the_same_answer(tmp_path):
 @pytest.mark.slow
 def test_twenty_kills_and_the_same_answer(tmp_path):
     signals = [signal.SIGKILL, signal.SIGKILL, signal.SIGINT]
-    check_kills(tmp_path, 20, signals, 0.03, at_least=15, together=False, most=1)
+    check_kills(tmp_path, 20, signals, 0.012, at_least=15, together=False, most=1)
