@@ -15,7 +15,7 @@ import pytest
 from cli_harness import HEADER
 from store_cases import rows
 
-COMMAND = ("find", "user.py:p", "--effort", "glance", "--workers", "1", "--json", "-")
+COMMAND = ("find", "user.py:p", "--effort", "thorough", "--workers", "1", "--json", "-")
 
 SLOW = """
 import time
