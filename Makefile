@@ -5,7 +5,7 @@ PEERS := .venv-peers/.ready
 RIVALS := .venv-peers-bakeoff/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check bench bakeoff docs clean
+.PHONY: help setup demo test test-slow test-cluster check bench bakeoff docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -24,7 +24,10 @@ test: setup  ## Run the default tests (one to two minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu and not cluster'
+
+test-cluster: setup  ## Run the tests that kill a node of a Ray cluster; nothing else may use Ray meanwhile
+	$(BIN)/python -m pytest -n 0 -m cluster tests/cluster
 
 check: setup  ## Lint, types, import layers
 	$(BIN)/ruff check .

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from cli_harness import run_here
-from etastar import Options, Problem, find
+from etastar import Options, Precision, Problem, find
 from etastar.problems import builder
+from etastar.verbs.eta_star import eta_star
 from processes import processes, stored_lanes, wait_for_none
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -39,11 +40,6 @@ def cluster():
     cluster.shutdown()
 
 
-def comparable(answer) -> dict:
-    facts = answer.to_json()
-    return {key: facts[key] for key in ("lr", "eta_star", "eta_star_90", "transition_width", "rates", "flags", "engine")}
-
-
 def table(answer) -> dict:
     columns = answer.runs.columns()
     del columns["seconds"]
@@ -52,10 +48,10 @@ def table(answer) -> dict:
 
 def test_the_answer_is_the_local_one_lane_by_lane(cluster, tmp_path):
     plans: list[str] = []
-    local = find(builder("quadratic")(), effort="quick", options=Options(store=tmp_path / "here.db"))
+    local = find(builder("quadratic")(), effort="thorough", options=Options(store=tmp_path / "here.db"))
     there = find(
         builder("quadratic")(),
-        effort="quick",
+        effort="thorough",
         options=Options(
             store=tmp_path / "ray.db",
             on="ray",
@@ -65,7 +61,8 @@ def test_the_answer_is_the_local_one_lane_by_lane(cluster, tmp_path):
         ),
     )
     assert table(there) == table(local)
-    assert comparable(there) == comparable(local)
+    for key in ("lr", "eta_star", "eta_star_end", "rates", "flags", "engine"):
+        assert there.to_json()[key] == local.to_json()[key]
     assert "on Ray: 2 nodes, 2 CPUs" in plans[0]
 
 
@@ -77,12 +74,12 @@ def slow_problem(marks: Path, seconds: float) -> Problem:
 
         node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "here"
         fd = os.open(marks, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.write(fd, f"begin {lr!r}/{seed} {node}\n".encode())
+        os.write(fd, f"begin {lr!r}/{seed} {node} {os.getpid()}\n".encode())
         w = 1.0 + seed % 7
         while report(loss=w * w):
             time.sleep(seconds)
             w -= lr * 2 * w
-        os.write(fd, f"end {lr!r}/{seed} {node}\n".encode())
+        os.write(fd, f"end {lr!r}/{seed} {node} {os.getpid()}\n".encode())
         os.close(fd)
 
     return Problem.from_loop(train, steps=40, lr=0.1, loss_threshold=0.5, name="slow")
@@ -92,7 +89,13 @@ def marked(marks: Path, node: str | None = None) -> tuple[Counter[str], Counter[
     """How often each lane began and ended on the cluster (on one node of it)."""
     rows = [line.split() for line in marks.read_text().splitlines()]
     rows = [row for row in rows if row[2] != "here" and node in (None, row[2])]
-    return tuple(Counter(lane for what, lane, _ in rows if what == kind) for kind in ("begin", "end"))
+    return tuple(Counter(lane for what, lane, *_ in rows if what == kind) for kind in ("begin", "end"))
+
+
+def workers(marks: Path, node: str) -> set[int]:
+    """Processes that trained on a node."""
+    rows = [line.split() for line in marks.read_text().splitlines()]
+    return {int(row[3]) for row in rows if row[2] == node}
 
 
 def test_a_node_is_killed_and_only_its_lanes_are_trained_again(cluster, tmp_path, capfd):
@@ -110,14 +113,19 @@ def test_a_node_is_killed_and_only_its_lanes_are_trained_again(cluster, tmp_path
             if begun - ended and ended:
                 time.sleep(0.3)
                 cluster.remove_node(doomed, allow_graceful=False)
+                for pid in workers(marks, doomed.node_id):  # a raylet's workers outlive it for a moment; a machine's do not
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 begun, ended = marked(marks, doomed.node_id)
                 lost = begun - ended
 
     store = tmp_path / "ray.db"
     options = Options(store=store, on="ray", ray_address=cluster.address, on_outcome=kill)
-    there = find(slow_problem(marks, 0.1), effort="glance", options=options)
-    local = find(slow_problem(tmp_path / "unseen", 0.0), effort="glance", options=Options(store=tmp_path / "here.db"))
-    assert comparable(there) == comparable(local)
+    precision = Precision(half_width=0.5, max_runs=8, min_runs=8, scan_seeds=1)
+    there = eta_star(slow_problem(marks, 0.1), precision=precision, options=options)
+    here = Options(store=tmp_path / "here.db")
+    local = eta_star(slow_problem(tmp_path / "unseen", 0.0), precision=precision, options=here)
+    assert there.estimate.ok and there.band == local.band
     assert table(there) == table(local)
 
     assert len(lost) == 1, "one CPU, one lane in flight on the node that died"
@@ -150,10 +158,14 @@ problem = etastar.Problem.from_loop(train, steps=40, lr=0.1, loss_threshold=0.5)
 """
 
 
+def commands(pids: list[int]) -> list[str]:
+    return [(Path("/proc") / str(pid) / "cmdline").read_text().replace("\0", " ")[:200] for pid in pids]
+
+
 def test_a_cluster_without_its_head_is_given_up_in_a_sentence(cluster, tmp_path):
     """Ray would end the process after a minute, with what was not saved yet."""
-    (tmp_path / "user.py").write_text(USER.replace('"0"', '"0.3"'))  # the nodes do not share our environment
-    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "glance"]
+    (tmp_path / "user.py").write_text(USER.replace('"0"', '"0.1"'))  # the nodes do not share our environment
+    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "thorough"]
     process = subprocess.Popen(
         [*command, "--store", "lanes.db", "--json", "-", "--on", "ray", "--ray-address", cluster.address],
         cwd=tmp_path,
@@ -161,7 +173,7 @@ def test_a_cluster_without_its_head_is_given_up_in_a_sentence(cluster, tmp_path)
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while process.poll() is None and stored_lanes(tmp_path / "lanes.db") < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     for part in cluster.head_node.all_processes["gcs_server"]:
@@ -176,18 +188,18 @@ def test_a_cluster_without_its_head_is_given_up_in_a_sentence(cluster, tmp_path)
 def test_a_killed_driver_leaves_no_process_and_the_rerun_goes_on(tmp_path, how):
     """The cluster it started ends with it, however it ends."""
     (tmp_path / "user.py").write_text(USER)
-    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "glance"]
+    command = [str(Path(sys.executable).with_name("etastar")), "find", "user.py:problem", "--effort", "thorough"]
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
         [*command, "--store", "lanes.db", "--json", "-", "--on", "ray", "--workers", "2"],
         cwd=tmp_path,
-        env={**os.environ, "ETASTAR_KILL_TEST": mark, "ETASTAR_TEST_SLEEP": "0.05"},
+        env={**os.environ, "ETASTAR_KILL_TEST": mark, "ETASTAR_TEST_SLEEP": "0.02"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while process.poll() is None and stored_lanes(tmp_path / "lanes.db") < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(processes(mark)) > 4, "driver, head, workers"
@@ -195,11 +207,11 @@ def test_a_killed_driver_leaves_no_process_and_the_rerun_goes_on(tmp_path, how):
     out, err = process.communicate(timeout=60)
     assert out == ""
     assert "Traceback" not in err, err
-    assert wait_for_none(mark) == [], "orphan processes"
+    assert commands(wait_for_none(mark, 60.0)) == [], "orphan processes"
 
     def answer(*arguments: str) -> dict:
         with contextlib.chdir(tmp_path):
-            ran = run_here("find", "user.py:problem", "--effort", "glance", "--json", "-", *arguments)
+            ran = run_here("find", "user.py:problem", "--effort", "thorough", "--json", "-", *arguments)
         assert ran.code == 0, ran.err
         return json.loads(ran.out)
 

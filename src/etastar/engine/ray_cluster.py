@@ -22,6 +22,7 @@ from etastar.core.problem import Problem
 from etastar.engine.lanes.engine import LaneEngine, shares
 from etastar.engine.loop import LoopEngine
 from etastar.engine.ray_connection import Connection, check_address
+from etastar.engine.workers import exit_with
 from etastar.errors import EtastarError, ProblemError, in_one_line
 from etastar.version import __version__
 
@@ -62,6 +63,7 @@ class RayEngine:
         self._problem: Problem | None = None
         self._submit: Callable[[bytes], Any] | None = None
         self._connection = Connection(address, at_once)
+        self._seen_alive = time.monotonic()
         if not self.slots:
             self.close()
             kind = "GPU" if self._gpus else "CPU"
@@ -96,10 +98,10 @@ class RayEngine:
         import ray
 
         submit = self._start(problem)
+        self._check_alive()
         parts = shares(dict(enumerate(lanes)), self.engine.chunk, max(self.slots, 1))
         waiting = deque(_Shard(part) for part in parts)
         running: dict[Any, _Shard] = {}
-        seen_alive = time.monotonic()
         try:
             while waiting or running:
                 while waiting and len(running) < (self._at_once or sys.maxsize):
@@ -113,18 +115,22 @@ class RayEngine:
                         waiting.appendleft(shard.lost())
                     else:
                         yield from found
-                if self._connection.answers() and (done or self.slots):
-                    seen_alive = time.monotonic()
-                elif time.monotonic() - seen_alive > PATIENCE:
-                    raise EtastarError(
-                        f"the Ray cluster is gone or has had nothing to train on for {PATIENCE:.0f} s; "
-                        "run the same command again once it is back"
-                    )
+                self._check_alive()
         finally:
             if running and self._connection.answers():
                 for ref in running:
                     with suppress(Exception):  # the connection may be what failed
                         ray.cancel(ref, force=True)
+
+    def _check_alive(self) -> None:
+        """Give up a cluster that is gone; over calls of `train`, as Ray's own minute is."""
+        if self._connection.answers() and self.slots:
+            self._seen_alive = time.monotonic()
+        elif time.monotonic() - self._seen_alive > PATIENCE:
+            raise EtastarError(
+                f"the Ray cluster is gone or has had nothing to train on for {PATIENCE:.0f} s; "
+                "run the same command again once it is back"
+            )
 
     def _start(self, problem: Problem) -> Callable[[bytes], Any]:
         """Send the problem; returns what submits a shard."""
@@ -251,6 +257,8 @@ def train_shard(parcel: dict[str, Any], lanes: bytes, versions: dict[str, str]) 
         if parcel["key"] not in _held:
             import ray
 
+            if not _held:
+                exit_with(os.getppid())  # the node's raylet: left alone a worker ends its lane first
             _held.clear()
             _held[parcel["key"]] = cloudpickle.loads(ray.get(parcel["ref"]))
         problem, engine = _held[parcel["key"]]

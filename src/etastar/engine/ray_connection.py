@@ -71,6 +71,7 @@ class Connection:
         self._ray: Any = ray
         self._opened = False
         self._head: str | None = None
+        self._known = (0, 0, 0)
         present, wanted = _connected_to(), address_or_default(address)
         if present is not None:
             if address is not None and address not in ("auto", "local", present):
@@ -94,10 +95,12 @@ class Connection:
         self._changed = {name: before.get(name) for name, value in os.environ.items() if before.get(name) != value}
 
     def resources(self) -> tuple[int, int, int]:
-        """(nodes, CPUs, GPUs) alive now."""
-        alive = [node for node in self._ray.nodes() if node["Alive"]]
-        count = lambda kind: int(sum(node["Resources"].get(kind, 0) for node in alive))
-        return len(alive), count("CPU"), count("GPU")
+        """(nodes, CPUs, GPUs) alive now; as last known while the head does not answer."""
+        if self.answers():
+            alive = [node for node in self._ray.nodes() if node["Alive"]]
+            count = lambda kind: int(sum(node["Resources"].get(kind, 0) for node in alive))
+            self._known = len(alive), count("CPU"), count("GPU")
+        return self._known
 
     def answers(self) -> bool:
         """Whether the head is there. Ray itself would wait for a minute and then end this process, unsaved lanes and all."""

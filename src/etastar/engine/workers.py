@@ -98,8 +98,13 @@ _worker: dict[str, Any] = {}
 
 def _become_worker(parent: int, blob: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    exit_with(parent)
     _worker["problem"], _worker["engine"] = cloudpickle.loads(blob)
+
+
+def exit_with(parent: int) -> None:
+    """End this process soon after its parent did, whatever it is doing."""
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
 
 
 def _exit_with_parent(parent: int) -> None:
