@@ -26,7 +26,7 @@ test: setup  ## Run the default tests (one to two minutes)
 test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu and not cluster'
 
-test-cluster: setup  ## Run the tests that kill a node of a Ray cluster; nothing else may use Ray meanwhile
+test-cluster: setup  ## Run the tests that kill a node of a two-node Ray cluster, alone
 	$(BIN)/python -m pytest -n 0 -m cluster tests/cluster
 
 check: setup  ## Lint, types, import layers

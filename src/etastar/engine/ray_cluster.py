@@ -248,19 +248,24 @@ _held: dict[str, tuple[Problem, LoopEngine | LaneEngine]] = {}
 
 
 def train_shard(parcel: dict[str, Any], lanes: bytes, versions: dict[str, str]) -> bytes:
-    """On a worker: train one shard. What training raises is part of the result: only a lost worker is a lost shard."""
+    """On a worker: train one shard. What training raises is part of the result; None: the problem did not arrive."""
+    import ray
+    from ray import exceptions
+
     try:
         if versions != _versions():
             raise EtastarError(
                 f"a Ray node has {_listed(_versions())}, this process {_listed(versions)}; install the same on every node"
             )
         if parcel["key"] not in _held:
-            import ray
-
             if not _held:
                 exit_with(os.getppid())  # the node's raylet: left alone a worker ends its lane first
             _held.clear()
-            _held[parcel["key"]] = cloudpickle.loads(ray.get(parcel["ref"]))
+            try:
+                blob: Any = ray.get(parcel["ref"])
+            except exceptions.ObjectLostError:  # a busy driver that did not answer in time counts as gone
+                return cloudpickle.dumps(None)
+            _held[parcel["key"]] = cloudpickle.loads(blob)
         problem, engine = _held[parcel["key"]]
         own = cloudpickle.loads(lanes)
         index = list(own)
