@@ -476,8 +476,9 @@ def _search_summary(rows: list[Row]) -> str:
     load = f"{min(r['load'] for r in rows):.1f} .. {max(r['load'] for r in rows):.1f}"
     columns = [*header, "validation loss on fresh seeds, ours / theirs", "difference"]
     return (
-        f"{table(columns, lines)}\n\n64 trials of digits-mlp, 400 steps each; ours in one process, with preflight, choice "
-        "of engine, store and study on disk (and the glance where the prior is measured); Optuna's study in memory, the "
+        f"{table(columns, lines)}\n\n64 trials of digits-mlp, 400 steps each, two cores; ours with preflight, choice "
+        "of engine, worker processes where it starts them, store and study on disk (and the glance where the prior is "
+        "measured); Optuna's study in memory, the "
         f"loop at its faster of 1 and the default threads. Load average {load}. Ray Tune is not compared: its dependencies "
         "(pyarrow among them) are not installed."
     )
@@ -505,7 +506,7 @@ def _quick_summary(rows: list[Row]) -> str:
 
 CASES: dict[str, Case] = {
     "quick": Case(
-        "Wall time of find --effort quick against one ordinary training, one process",
+        "Wall time of find --effort quick against one ordinary training",
         _quick_rows,
         _quick_summary,
         {

@@ -20,7 +20,7 @@ def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, steps in config["problems"]:
         problem = builder(name)(steps=steps)
         lr = 0.05 if name != "digits-transformer" else 1e-3
-        warm = etastar.Options(store=":memory:", workers=1)
+        warm = etastar.Options(store=":memory:")
         etastar.find(problem, effort="glance", options=warm)
         for seed in range(config["rounds"]):
             started = time.perf_counter()

@@ -94,12 +94,13 @@ def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     problem = digits_mlp()
     default = torch.get_num_threads()
-    etastar.search(problem, trials=4, options=etastar.Options(store=":memory:", workers=1))  # warm: imports
+    with tempfile.TemporaryDirectory() as folder:  # warm: imports
+        etastar.search(problem, trials=4, options=etastar.Options(store=str(Path(folder) / "runs.db")))
     for sampler, name, measured in config["searches"]:
         for round_ in range(config["rounds"]):
             own = problem.but(seed=round_)
             with tempfile.TemporaryDirectory() as folder, isolated_randomness():
-                options = etastar.Options(store=str(Path(folder) / "runs.db"), workers=1)
+                options = etastar.Options(store=str(Path(folder) / "runs.db"))
                 space = None if measured else SPACES[name]
                 started = time.perf_counter()
                 answer = etastar.search(own, sampler=sampler, trials=config["trials"], space=space, options=options)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import cloudpickle
-from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+import torch
+from loky.process_executor import ProcessPoolExecutor as FreshProcesses
 
 from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
@@ -25,8 +31,9 @@ RETRIES = 2
 class WorkerEngine:
     """Spreads lanes over `workers` processes, each running `engine`; same outcomes as `engine`.
 
-    The problem travels once per worker, by value (lambdas work). A worker that dies (out of memory, a crash in native
-    code) is replaced and its lanes are run again, at most `RETRIES` times.
+    Where `can_fork`, a worker is a copy of this process and starts at once; elsewhere it is a fresh one, to which the
+    problem travels once, by value (lambdas work). A worker that dies (out of memory, a crash in native code) is replaced
+    and its lanes are run again, at most `RETRIES` times.
 
     Args:
         workers: processes.
@@ -35,7 +42,7 @@ class WorkerEngine:
 
     def __init__(self, workers: int, engine: LoopEngine | LaneEngine | None = None) -> None:
         self.workers, self.engine = workers, engine or LoopEngine()
-        self._executor: ProcessPoolExecutor | None = None
+        self._executor: ProcessPoolExecutor | FreshProcesses | None = None
         self._problem: Problem | None = None
 
     @property
@@ -49,13 +56,15 @@ class WorkerEngine:
         for attempt in range(RETRIES + 1):
             try:
                 executor = self._start(problem)
-                futures = [executor.submit(_train, lanes) for lanes in shares(missing, self.engine.chunk, self.workers)]
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)  # see `can_fork`
+                    futures = [executor.submit(_train, lanes) for lanes in shares(missing, self.engine.chunk, self.workers)]
                 for future in as_completed(futures):
                     for index, outcome in future.result():
                         del missing[index]
                         yield index, outcome
                 return
-            except TerminatedWorkerError:
+            except BrokenProcessPool:
                 self.close()
                 if attempt == RETRIES:
                     raise EtastarError(
@@ -65,26 +74,39 @@ class WorkerEngine:
                 self.close()
                 raise
 
-    def _start(self, problem: Problem) -> ProcessPoolExecutor:
+    def _start(self, problem: Problem) -> ProcessPoolExecutor | FreshProcesses:
         if self._executor is None or self._problem is not problem:
             self.close()
-            try:
-                blob = cloudpickle.dumps((problem, self.engine))
-            except Exception as error:
-                raise ProblemError(
-                    f"the problem cannot be sent to worker processes ({type(error).__name__}: {error}); use --workers 1"
-                ) from error
-            self._executor = ProcessPoolExecutor(
-                max_workers=self.workers, initializer=_become_worker, initargs=(os.getpid(), blob)
-            )
+            self._executor = self._copies(problem) if can_fork(problem, self.engine) else self._fresh(problem)
             self._problem = problem
         return self._executor
 
+    def _copies(self, problem: Problem) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self.workers,
+            mp_context=multiprocessing.get_context("fork"),
+            initializer=_become_worker,
+            initargs=(os.getpid(), problem, self.engine),
+        )
+
+    def _fresh(self, problem: Problem) -> FreshProcesses:
+        try:
+            blob = cloudpickle.dumps((problem, self.engine))
+        except Exception as error:
+            raise ProblemError(
+                f"the problem cannot be sent to worker processes ({type(error).__name__}: {error}); use --workers 1"
+            ) from error
+        return FreshProcesses(self.workers, initializer=_become_fresh_worker, initargs=(os.getpid(), blob))
+
     def close(self) -> None:
         """End the workers."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, kill_workers=True)
-            self._executor = self._problem = None
+        executor, self._executor, self._problem = self._executor, None, None
+        if isinstance(executor, ProcessPoolExecutor):
+            for process in list((executor._processes or {}).values()):
+                process.kill()
+            executor.shutdown(wait=True, cancel_futures=True)
+        elif executor is not None:
+            executor.shutdown(wait=True, kill_workers=True)
 
     def __enter__(self) -> WorkerEngine:
         return self
@@ -93,13 +115,30 @@ class WorkerEngine:
         self.close()
 
 
+def can_fork(problem: Problem, engine: LoopEngine | LaneEngine) -> bool:
+    """Whether workers may be copies of this process, in milliseconds instead of the seconds torch takes to import.
+
+    On Linux, as torch's own DataLoader does it, with one thread in each copy. Not with CUDA, which does not survive a fork,
+    nor for a training loop of the user's own, which may start threads.
+    """
+    ours = sys.platform == "linux" and problem.loop is None
+    return ours and not engine.device.startswith("cuda") and not torch.cuda.is_initialized()
+
+
 _worker: dict[str, Any] = {}
 
 
-def _become_worker(parent: int, blob: bytes) -> None:
+def _become_worker(parent: int, problem: Problem, engine: LoopEngine | LaneEngine) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.freeze()  # what the parent opened (its database) is never closed from here
+    torch.set_num_threads(1)
     exit_with(parent)
-    _worker["problem"], _worker["engine"] = cloudpickle.loads(blob)
+    _worker["problem"], _worker["engine"] = problem, engine
+
+
+def _become_fresh_worker(parent: int, blob: bytes) -> None:
+    _become_worker(parent, *cloudpickle.loads(blob))
 
 
 def exit_with(parent: int) -> None:

@@ -21,7 +21,7 @@ from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import Preflight, preflight
 from etastar.engine.ray_cluster import RayEngine
 from etastar.engine.ray_connection import check_address
-from etastar.engine.workers import WorkerEngine
+from etastar.engine.workers import WorkerEngine, can_fork
 from etastar.errors import ProblemError
 from etastar.records.fingerprint import fingerprint
 from etastar.records.store import DEFAULT_URL, RunStore
@@ -29,8 +29,9 @@ from etastar.version import __version__
 
 Answer = TypeVar("Answer")
 PLACES = ("here", "ray")
-WORTH_WORKERS = 10.0
-"""Seconds of expected work above which worker processes pay for their start (torch takes 1-2 s to import in each)."""
+WORTH_COPIES, WORTH_WORKERS = 1.0, 10.0
+"""Seconds of expected work above which worker processes pay for their start: copies of this process, and fresh ones (torch
+takes 1-2 s to import in each)."""
 USUAL_SHARE = 1 / 3
 """Share of the planned gradient steps a search usually takes: decided lanes stop early."""
 
@@ -137,7 +138,7 @@ def open_session(
         store.on_outcome = options.on_outcome
         choice = choice_for(problem, facts, options, store, lanes)
         seconds = steps * (choice.seconds_per_step or facts.seconds_per_step)
-        with _spread(choice.build(options.device), options, seconds * usual) as (engine, where, at_once):
+        with _spread(problem, choice.build(options.device), options, seconds * usual) as (engine, where, at_once):
             if options.on_plan:
                 often = " (usually a third of it)" if usual == USUAL_SHARE else ""
                 takes = f"at most about {_duration(seconds / at_once)} {where} ({choice.sentence()}){often}"
@@ -197,10 +198,11 @@ def choice_for(problem: Problem, facts: Preflight, options: Options, store: RunS
 
 @contextmanager
 def _spread(
-    engine: LoopEngine | LaneEngine, options: Options, seconds: float
+    problem: Problem, engine: LoopEngine | LaneEngine, options: Options, seconds: float
 ) -> Iterator[tuple[LoopEngine | LaneEngine | WorkerEngine | RayEngine, str, int]]:
     """(`engine`, spread over processes or a cluster where asked for or worth it; where that is in words; lanes at once)."""
-    workers = 1 if options.on == "ray" else _workers(options, seconds)
+    worth = WORTH_COPIES if can_fork(problem, engine) else WORTH_WORKERS
+    workers = 1 if options.on == "ray" else _workers(options, seconds, worth)
     if options.on == "ray":
         with RayEngine(engine, options.ray_address, at_once=options.workers) as spread:
             yield spread, f"on {spread.place}", spread.slots
@@ -211,10 +213,10 @@ def _spread(
         yield engine, "in this process", 1
 
 
-def _workers(options: Options, seconds: float) -> int:
+def _workers(options: Options, seconds: float, worth: float) -> int:
     if options.workers is not None:
         return options.workers
-    if options.device != "cpu" or seconds <= WORTH_WORKERS:
+    if options.device != "cpu" or seconds <= worth:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

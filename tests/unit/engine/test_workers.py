@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import sys
+import threading
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar import EtastarError, Lane, LoopEngine, Problem, ProblemError, WorkerEngine
+from etastar.engine.workers import can_fork
 
 
 def lanes() -> list[Lane]:
@@ -24,6 +28,37 @@ def comparable(outcomes):
 def test_two_workers_give_the_loops_outcomes_for_a_problem_made_of_lambdas(small):
     with WorkerEngine(2) as engine:
         assert comparable(engine.train(small, lanes())) == comparable(LoopEngine().train(small, lanes()))
+
+
+def descent(lr, seed, report):
+    w = 1.0 + seed % 7
+    while report(loss=w * w):
+        w -= lr * 2 * w
+
+
+def test_fresh_workers_give_the_loops_outcomes_for_a_loop_of_the_users_own():
+    own = Problem.from_loop(descent, steps=20, lr=0.1, loss_threshold=0.5)
+    with WorkerEngine(2) as engine:
+        assert not can_fork(own, engine.engine)
+        assert comparable(engine.train(own, lanes())) == comparable(LoopEngine().train(own, lanes()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are copies on Linux only")
+def test_copies_start_at_once_need_no_pickling_and_end_with_the_engine(small):
+    lock = threading.Lock()  # cannot be pickled
+
+    def loss(outputs, targets):
+        with lock:
+            return F.cross_entropy(outputs, targets)
+
+    own = small.but(loss=loss)
+    before = {process.pid for process in multiprocessing.active_children()}
+    with WorkerEngine(2) as engine:
+        assert can_fork(own, engine.engine)
+        assert comparable(engine.train(own, lanes())) == comparable(LoopEngine().train(own, lanes()))
+        started = {process.pid for process in multiprocessing.active_children()} - before
+        assert len(started) == 2
+    assert started.isdisjoint(process.pid for process in multiprocessing.active_children())
 
 
 def test_a_killed_worker_is_replaced_and_its_lanes_are_run_again(data, tmp_path):
