@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cli_harness import run_here
-from etastar import EtastarError, Lane, LaneEngine, LoopEngine, Problem, ProblemError, RayEngine
+from etastar import EtastarError, Lane, LaneEngine, LoopEngine, Options, Problem, ProblemError, RayEngine, search, surface
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -105,6 +105,21 @@ def test_a_connection_of_the_callers_is_used_and_left_open(small):
             RayEngine(address="10.0.0.1:6379")
     finally:
         ray.shutdown()
+
+
+@pytest.mark.slow
+def test_a_search_over_batch_sizes_and_a_surface_find_on_ray_what_they_find_here(small, tmp_path):
+    """A batch size is another problem: it gets its own engine on the same cluster."""
+    space = {"lr": {"low": 0.01, "high": 1.0}, "batch_size": {"choices": [8, 16]}}
+
+    def answers(on: str):
+        options = Options(store=tmp_path / f"{on}.db", on=on, workers=2, engine="loop")
+        found = search(small, sampler="random", trials=6, space=space, options=options)
+        return [(t.params, t.loss) for t in found.trials], surface(
+            small, schedules=("constant",), horizons=(40,), seeds=1, rates=(0.03, 0.3, 1.0), options=options
+        ).lr
+
+    assert answers("ray") == answers("here")
 
 
 def test_ray_is_imported_only_when_asked_for():

@@ -15,9 +15,11 @@ from etastar.cli.options import (
     EngineOption,
     JsonOption,
     MaxSecondsOption,
+    OnOption,
     OptimizerOption,
     ProblemArgument,
     QuietOption,
+    RayAddressOption,
     ScheduleOption,
     SeedOption,
     SetOption,
@@ -62,6 +64,8 @@ def search(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
+    on: OnOption = "here",
+    ray_address: RayAddressOption = None,
     max_seconds: MaxSecondsOption = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = None,
@@ -76,7 +80,7 @@ def search(
     check_outputs(json, None)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     with console:
-        options = options_of(store, workers, device, engine, max_seconds, console)
+        options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         chosen, make = load_maker(problem, settings=settings, steps=steps, schedule=schedule, optimizer=optimizer)
         answer = search_space(
             chosen, sampler=sampler, trials=trials, space=space, pruner=pruner, seeds=seeds, batch=batch, measure=measure,

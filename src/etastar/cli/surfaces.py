@@ -14,9 +14,11 @@ from etastar.cli.options import (
     EngineOption,
     JsonOption,
     MaxSecondsOption,
+    OnOption,
     OptimizerOption,
     ProblemArgument,
     QuietOption,
+    RayAddressOption,
     ReportOption,
     ScheduleOption,
     SeedOption,
@@ -63,6 +65,8 @@ def surface(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
+    on: OnOption = "here",
+    ray_address: RayAddressOption = None,
     max_seconds: MaxSecondsOption = None,
     store: StoreOption = DEFAULT_STORE,
     report: ReportOption = None,
@@ -74,7 +78,7 @@ def surface(
     def ask(console: Console) -> Any:
         from etastar.verbs.surface import surface as measure
 
-        options = options_of(store, workers, device, engine, max_seconds, console)
+        options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         return measure(
             load(problem, settings, steps, schedule, optimizer, threshold),
             schedules=None if schedules is None else split_schedules(schedules),
@@ -102,6 +106,8 @@ def sensitivity(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
+    on: OnOption = "here",
+    ray_address: RayAddressOption = None,
     max_seconds: MaxSecondsOption = None,
     store: StoreOption = DEFAULT_STORE,
     report: ReportOption = None,
@@ -113,7 +119,7 @@ def sensitivity(
     def ask(console: Console) -> Any:
         from etastar.verbs.sensitivity import sensitivity as measure
 
-        options = options_of(store, workers, device, engine, max_seconds, console)
+        options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         chosen = load(problem, settings, steps, schedule, optimizer, threshold)
         return measure(chosen, half_decades=half_decades, seeds=seeds, seed=seed, options=options)
 
@@ -133,6 +139,8 @@ def momentum(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
+    on: OnOption = "here",
+    ray_address: RayAddressOption = None,
     max_seconds: MaxSecondsOption = None,
     store: StoreOption = DEFAULT_STORE,
     report: ReportOption = None,
@@ -144,7 +152,7 @@ def momentum(
     def ask(console: Console) -> Any:
         from etastar.verbs.momentum import momentum as measure
 
-        options = options_of(store, workers, device, engine, max_seconds, console)
+        options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         chosen = load(problem, settings, steps, schedule, optimizer, threshold)
         wanted = None if values is None else _numbers(values, "values", float, "0,0.9")
         return measure(chosen, values=wanted, seeds=seeds, seed=seed, options=options)

@@ -48,14 +48,14 @@ class Rung:
 def rungs_for(steps: int, budget: float) -> tuple[Rung, ...]:
     """The rungs that `budget` full runs of `steps` steps buy.
 
-    The main rung has 1/8, 1/4, 2/5 or 1/2 of the steps; a scan at decade steps goes first where it costs at most a quarter
+    The main rung has 1/8, 1/4 or 1/2 of the steps; a scan at decade steps goes first where it costs at most a quarter
     of the budget. Where only three or four lanes of the main rung fit, they stand further apart, so that they bracket the
     best: at half a decade they did not in half of the bake-off's cases.
 
     >>> [(r.steps, r.spacing, r.lanes) for r in rungs_for(640, 3.2)]
     [(20, 1.0, 6), (320, 0.5, 6)]
     """
-    share = 1 / 8 if budget <= 0.6 else 1 / 4 if budget <= 1 else 2 / 5 if budget <= 2 else 1 / 2
+    share = 1 / 8 if budget <= 0.6 else 1 / 4 if budget <= 1 else 1 / 2
     shortest = max(min(SHORTEST, int(budget * steps / 3), steps), 1)  # three lanes at least, however short
     main = max(round(share * steps), shortest)
     scan = max(steps // 32, shortest)

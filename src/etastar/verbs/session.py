@@ -106,6 +106,15 @@ class Session:
 
         return run(design, self.problem, self.engine, store or self.store, max_seconds=left, progress=keep)
 
+    def engine_for(self, problem: Problem, choice: Choice) -> LoopEngine | LaneEngine | WorkerEngine | RayEngine:
+        """An engine for another problem, in the same place: this process, as many workers, the same cluster."""
+        engine = choice.build(self.options.device)
+        if isinstance(self.engine, RayEngine):
+            return RayEngine(engine, self.options.ray_address, at_once=self.options.workers)
+        if isinstance(self.engine, WorkerEngine) and (self.options.workers or can_fork(problem, engine)):
+            return WorkerEngine(self.engine.workers, engine)
+        return engine
+
     def cost(self) -> dict[str, float]:
         """What the designs run so far cost."""
         steps = self.runs.gradient_steps

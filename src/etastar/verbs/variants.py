@@ -16,6 +16,7 @@ from etastar.core.lane import Lane, Outcome, Runs
 from etastar.core.problem import Problem
 from etastar.designs.search_space import Parameter, Space
 from etastar.engine.preflight import Preflight, preflight
+from etastar.engine.ray_cluster import RayEngine
 from etastar.engine.workers import WorkerEngine
 from etastar.errors import ProblemError
 from etastar.policies.named import policy_over
@@ -135,22 +136,20 @@ class Variants:
         return replace(lane, settings=tuple(s for s in lane.settings if s[0] not in self._names))
 
     def _variant(self, values: tuple[Any, ...]) -> tuple[Problem, Engine]:
-        """The problem and its engine; worker processes only where they were asked for, and of one variant at a time."""
+        """The problem and its engine; worker processes of one variant at a time."""
         if values not in self._known:
             session, options = self._session, self._session.options
             variant = variant_of(session.problem, self._make, dict(values))
             facts = preflight(variant, options.device)
             register(variant, facts, session.store)
             choice = choice_for(variant, facts, options, session.store, session.lanes)
-            engine = choice.build(options.device)
-            workers = options.workers or 1
-            self._known[values] = variant, engine if workers == 1 else WorkerEngine(workers, engine)
+            self._known[values] = variant, session.engine_for(variant, choice)
         self._close_others(values)
         return self._known[values]
 
     def _close_others(self, values: tuple[Any, ...] | None) -> None:
         for known, (_, engine) in self._known.items():
-            if known != values and isinstance(engine, WorkerEngine):
+            if known != values and isinstance(engine, (WorkerEngine, RayEngine)):
                 engine.close()
 
     def __enter__(self) -> Variants:
