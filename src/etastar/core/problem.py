@@ -13,7 +13,7 @@ from torch import nn
 from etastar.core.data import Batch, Batches, make_batches
 from etastar.errors import ProblemError
 from etastar.policies.named import policy_over
-from etastar.policies.policy import Policy
+from etastar.policies.policy import Constant, Policy
 
 
 class Report(Protocol):
@@ -133,6 +133,15 @@ class Problem:
     def title(self) -> str:
         """What answers call it."""
         return self.label or self.name or "problem"
+
+    @property
+    def schedule_name(self) -> str:
+        """What answers call its schedule: its name, "constant", or "own" for any other and for a loop of the user's own."""
+        if self.loop is not None:
+            return "own"
+        if self.schedule is None or self.schedule == Constant():
+            return "constant"
+        return self.schedule if isinstance(self.schedule, str) else "own"
 
     def but(self, **changes: Any) -> Problem:
         """The same problem with some arguments changed."""

@@ -238,16 +238,6 @@ def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -
     return statistics.geometric_mean(known) if known else USUAL["adam"]
 
 
-def schedule_name(problem: Problem) -> str:
-    """What answers call the schedule."""
-    given = problem.schedule
-    if given is None or given == Constant():
-        return "constant"
-    if isinstance(given, str):
-        return given
-    return repr(given) if isinstance(given, Policy) else "torch scheduler"
-
-
 def flag_sentences(flags: tuple[str, ...]) -> list[tuple[str, str]]:
     """(flag, its sentence)."""
     return [(flag, FLAGS[flag]) for flag in flags]
@@ -310,7 +300,7 @@ def _answer(
     return FindAnswer(
         problem=problem.title,
         effort=effort,
-        schedule=schedule_name(problem),
+        schedule=problem.schedule_name,
         steps=problem.steps,
         best=best,
         lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in facts.groups) if lr.ok else (),

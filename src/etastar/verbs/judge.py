@@ -17,21 +17,21 @@ class Yours:
 
     Args:
         lr: the rate.
-        of_best: its ratio to the recommended rate; of_eta_star: to eta*; None where that is not known.
-        probability: share of fresh seeds that start to train at it; None if eta* was not measured.
-        loss_ratio: expected loss at it / loss at the best; None where no lane was near.
         verdict: good (on the plateau), plausible (inside the interval), low, high, on-the-edge, will-not-last, too-high, or
             unknown.
         sentence: the verdict in words.
+        of_best: its ratio to the recommended rate; of_eta_star: to eta*; None where that is not known.
+        probability: share of fresh seeds that start to train at it; None if eta* was not measured.
+        loss_ratio: expected loss at it / loss at the best; None where no lane was near.
     """
 
     lr: float
-    of_best: float | None
-    of_eta_star: float | None
-    probability: float | None
-    loss_ratio: float | None
     verdict: str
     sentence: str
+    of_best: float | None = None
+    of_eta_star: float | None = None
+    probability: float | None = None
+    loss_ratio: float | None = None
 
 
 def judge(lr: float, best: BestRate, band: SuccessBand | None, end: SuccessBand | None) -> Yours:
@@ -42,7 +42,7 @@ def judge(lr: float, best: BestRate, band: SuccessBand | None, end: SuccessBand 
     probability = band.probability(lr) if band and of_eta_star is not None else None
     ratio = best.loss_ratio(lr)
     verdict, sentence = _against_eta_star(lr, band, end) or _against_best(lr, best, ratio)
-    return Yours(lr, of_best, of_eta_star, probability, ratio, verdict, sentence)
+    return Yours(lr, verdict, sentence, of_best, of_eta_star, probability, ratio)
 
 
 def _against_eta_star(lr: float, band: SuccessBand | None, end: SuccessBand | None) -> tuple[str, str] | None:

@@ -18,7 +18,7 @@ from etastar.laws.surface import SurfaceLaw
 from etastar.problems.variants import with_optimizer_setting
 from etastar.verbs.finite import finite
 from etastar.verbs.session import Options, environment, open_session
-from etastar.verbs.surface import best_rate, check_seeds, own_schedule
+from etastar.verbs.surface import best_rate, check_seeds
 from etastar.verbs.surface_answer import BestRate
 from etastar.version import __version__
 
@@ -180,7 +180,7 @@ def momentum(
         heading = f"{setting} {value:g} ({index + 1} of {len(chosen)})"
         left = _for_one(options, started, heading, len(chosen))
         around = (facts.lr or 1e-2) * ((1 - value) / (1 - own) if setting == "momentum" else 1.0)
-        row = Row(own_schedule(problem), problem.steps, problem.policy)
+        row = Row(problem.schedule_name, problem.steps, problem.policy)
         design: list[Surface] = []
 
         def plan(found: Preflight, design=design, around=around, row=row) -> tuple[int, int]:
@@ -201,7 +201,7 @@ def momentum(
         setting=setting,
         yours=own,
         rows=tuple(rows),
-        schedule=own_schedule(problem),
+        schedule=problem.schedule_name,
         steps=problem.steps,
         loss_name="training loss" if problem.valid is None else "validation loss",
         cost={key: sum(c[key] for c in costs) for key in costs[0]},

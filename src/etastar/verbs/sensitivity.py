@@ -14,9 +14,9 @@ from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError
 from etastar.verbs.finite import finite
+from etastar.verbs.judge import Yours
 from etastar.verbs.session import Options, Session, environment, open_session
-from etastar.verbs.surface import check_seeds, own_schedule
-from etastar.verbs.surface_answer import Yours
+from etastar.verbs.surface import check_seeds
 from etastar.version import __version__
 
 CLASSIC = (-6.0, 0.0)
@@ -128,7 +128,7 @@ def sensitivity(
         raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
     check_seeds(seeds)
     seed = problem.seed if seed is None else seed
-    row = Row("own" if problem.loop is not None else own_schedule(problem), problem.steps, problem.policy)
+    row = Row(problem.schedule_name, problem.steps, problem.policy)
     rates = lattice(*CLASSIC, 0.5 if half_decades else 1.0)
     designs: list[Surface] = []
 
@@ -180,7 +180,7 @@ def best_of_the_grid(cells: tuple[Cell, ...], verdict: RowVerdict) -> Estimate:
 
 def _beside(lr: float, best: Estimate) -> Yours:
     if best.value is None or best.low is None or best.high is None:
-        return Yours(lr, None, None, None, "unknown", f"your {lr:.3g} cannot be judged without a best rate")
+        return Yours(lr, "unknown", f"your {lr:.3g} cannot be judged without a best rate")
     verdict = "too-high" if lr > best.high else "low" if lr < best.low else "plausible"
     ratio = lr / best.value
-    return Yours(lr, ratio, None, None, verdict, f"your {lr:.3g} is {ratio:.2g} of it: {verdict.replace('-', ' ')}")
+    return Yours(lr, verdict, f"your {lr:.3g} is {ratio:.2g} of it: {verdict.replace('-', ' ')}", of_best=ratio)

@@ -13,8 +13,9 @@ from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError
 from etastar.laws.surface import PLATEAU, SurfaceLaw
 from etastar.policies.named import has_horizon, policy_over, squeezed
+from etastar.verbs.judge import Yours
 from etastar.verbs.session import Options, Session, environment, open_session
-from etastar.verbs.surface_answer import BestRate, SurfaceAnswer, Yours
+from etastar.verbs.surface_answer import BestRate, SurfaceAnswer
 
 SCHEDULES = ("constant", "warmup-cosine", "wsd")
 """Compared with the problem's own unless said otherwise."""
@@ -92,7 +93,7 @@ def rows_of(problem: Problem, schedules: Sequence[str] | None, horizons: Sequenc
             )
         return [Row("own", problem.steps, problem.policy)]
     lengths = _horizons(problem, horizons)
-    own = own_schedule(problem)
+    own = problem.schedule_name
     rows: list[Row] = []
     for name in schedules if schedules is not None else [own, *SCHEDULES]:
         policies = [squeezed(problem.policy, h) if name == own else policy_over(name, h) for h in lengths]
@@ -101,13 +102,6 @@ def rows_of(problem: Problem, schedules: Sequence[str] | None, horizons: Sequenc
     if not rows:
         raise ProblemError("no schedule was given; expected one or more, e.g. --schedules constant,warmup-cosine")
     return rows
-
-
-def own_schedule(problem: Problem) -> str:
-    """What the problem's own schedule is called: its name, or "own"."""
-    if problem.schedule is None:
-        return "constant"
-    return problem.schedule if isinstance(problem.schedule, str) else "own"
 
 
 def _horizons(problem: Problem, horizons: Sequence[int] | None) -> list[int]:
@@ -248,16 +242,16 @@ def _no_rate(data: SurfaceData) -> Estimate:
 
 def _judge(lr: float, problem: Problem, best: Sequence[BestRate], law: SurfaceLaw) -> Yours:
     """The rate in use against the best one for the problem's own schedule over its planned steps."""
-    own = "own" if problem.loop is not None else own_schedule(problem)
+    own = problem.schedule_name
     row = next((b for b in best if b.schedule == own and b.horizon == problem.steps), None)
     where = f"{own} over {problem.steps} steps"
     if row is None or not row.lr.ok or row.plateau is None:
         why = "was not measured" if row is None else "has no best rate"
-        return Yours(lr, None, None, None, "unknown", f"your {lr:.3g} cannot be judged: {where} {why}")
+        return Yours(lr, "unknown", f"your {lr:.3g} cannot be judged: {where} {why}")
     ratio, expected = lr / row.lr.require(), law.predict(lr, own, problem.steps)
     beside = f"{ratio:.2g} of the best rate for {where} ({row.lr.value:.2g})"
     if expected.ok and row.loss.ok:
         beside += f"; expect a loss of {expected.value:.2g} against {row.loss.value:.2g}"
     low, high = min(row.lr.low or lr, row.plateau[0]), max(row.lr.high or lr, row.plateau[1])
     verdict = "too-high" if lr > high else "low" if lr < low else "plausible"
-    return Yours(lr, ratio, None, None, verdict, f"your {lr:.3g} is {beside}: {verdict.replace('-', ' ')}")
+    return Yours(lr, verdict, f"your {lr:.3g} is {beside}: {verdict.replace('-', ' ')}", of_best=ratio)

@@ -13,6 +13,7 @@ from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
 from etastar.laws.surface import SurfaceLaw
 from etastar.verbs.finite import finite
+from etastar.verbs.judge import Yours
 from etastar.version import __version__
 
 ETA_STAR_ELSEWHERE = "this verb does not measure eta*; `etastar find` does"
@@ -36,18 +37,6 @@ class BestRate:
     plateau: tuple[float, float] | None
     loss: Estimate
     cell: Cell | None
-
-
-@dataclass(frozen=True)
-class Yours:
-    """The rate in use, judged on the problem's own schedule: plausible, low, too-high or unknown, with a sentence."""
-
-    lr: float
-    of_best: float | None
-    of_eta_star: float | None
-    probability: float | None
-    verdict: str
-    sentence: str
 
 
 @dataclass(frozen=True)
