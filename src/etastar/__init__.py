@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from etastar.engine.sequential import SequentialEngine
     from etastar.engine.workers import WorkerEngine
     from etastar.errors import EtastarError, MissingExtra, NoAnswer, ProblemError, StoreError
+    from etastar.laws.kaiming import kaiming_lr, kaiming_sharpness
+    from etastar.laws.kernel import kernel_sharpness
     from etastar.laws.law import Law, Record
+    from etastar.laws.mup import depth_mup, mup_groups, mup_init_, mup_multipliers, mup_rules
+    from etastar.laws.path_sum import path_sum_lr_factor
+    from etastar.laws.rescale import rescale_init, rescale_lr
     from etastar.laws.surface import SurfaceLaw
     from etastar.policies.policy import Constant, Observation, Policy
     from etastar.policies.schedule import Schedule
@@ -95,12 +100,23 @@ _HOME = {
     "SurfaceLaw": "laws.surface",
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
+    "depth_mup": "laws.mup",
     "eta_star": "verbs.eta_star",
     "find": "verbs.find",
+    "kaiming_lr": "laws.kaiming",
+    "kaiming_sharpness": "laws.kaiming",
+    "kernel_sharpness": "laws.kernel",
     "momentum": "verbs.momentum",
+    "mup_groups": "laws.mup",
+    "mup_init_": "laws.mup",
+    "mup_multipliers": "laws.mup",
+    "mup_rules": "laws.mup",
     "optuna_space": "verbs.optuna_space",
+    "path_sum_lr_factor": "laws.path_sum",
     "probe": "verbs.probe",
     "report": "reports.page",
+    "rescale_init": "laws.rescale",
+    "rescale_lr": "laws.rescale",
     "run": "core.design",
     "search": "verbs.search",
     "sensitivity": "verbs.sensitivity",
@@ -158,12 +174,23 @@ __all__ = [
     "Until",
     "WorkerEngine",
     "__version__",
+    "depth_mup",
     "eta_star",
     "find",
+    "kaiming_lr",
+    "kaiming_sharpness",
+    "kernel_sharpness",
     "momentum",
+    "mup_groups",
+    "mup_init_",
+    "mup_multipliers",
+    "mup_rules",
     "optuna_space",
+    "path_sum_lr_factor",
     "probe",
     "report",
+    "rescale_init",
+    "rescale_lr",
     "run",
     "search",
     "sensitivity",
