@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from etastar.laws.law import Law, Record
     from etastar.laws.mup import depth_mup, mup_groups, mup_init_, mup_multipliers, mup_rules
     from etastar.laws.path_sum import path_sum_lr_factor
+    from etastar.laws.power_law import PowerLaw
     from etastar.laws.rescale import rescale_init, rescale_lr
     from etastar.laws.surface import SurfaceLaw
     from etastar.policies.policy import Constant, Observation, Policy
@@ -76,6 +77,7 @@ _HOME = {
     "Outcome": "core.lane",
     "Point": "probes.point",
     "Policy": "policies.policy",
+    "PowerLaw": "laws.power_law",
     "Precision": "designs.eta_star",
     "Probe": "probes.reading",
     "ProbeAnswer": "verbs.probe",
@@ -149,6 +151,7 @@ __all__ = [
     "Outcome",
     "Point",
     "Policy",
+    "PowerLaw",
     "Precision",
     "Probe",
     "ProbeAnswer",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -45,13 +45,14 @@ class Record:
 class Law(Protocol):
     """What is known of trainings that were not run.
 
-    A law says how sure it is, and its intervals are tested. Outside its data it gives no number: `Status.OUTSIDE_THE_LAW`
-    with the sentence that says where its data end, or `Status.TOO_FEW_POINTS`.
+    A law is fitted to records of single trainings, or to columns of sizes and what was measured at them. It says how sure it
+    is, and its intervals are tested. Outside its data it gives no number: `Status.OUTSIDE_THE_LAW` with the sentence that
+    says where its data end, or `Status.TOO_FEW_POINTS`.
     """
 
     @classmethod
-    def fit(cls, records: Sequence[Record]) -> Self:
-        """The law of these records."""
+    def fit(cls, *data: Any, **settings: Any) -> Self:
+        """The law of these records, or of these sizes and values."""
         ...
 
     def predict(self, *args: Any, **conditions: Any) -> Estimate:
