@@ -211,13 +211,15 @@ def roles(model: nn.Module, base_model: nn.Module) -> dict[str, tuple[Role, floa
 def _role(name: str, shape: tuple[int, ...], base: tuple[int, ...], is_table: bool) -> tuple[Role, float]:
     if len(shape) != len(base) or any(n != b for n, b in zip(shape[2:], base[2:], strict=True)):
         raise ProblemError(f"{name} has shape {shape}, {base} in base_model; expected a difference in width only")
-    if len(shape) < 2:
-        return (Role.FIXED, 1.0) if shape == base else (Role.INPUT, shape[0] / base[0])
+    if shape == base:
+        return Role.FIXED, 1.0
+    if len(shape) == 1:
+        return Role.INPUT, shape[0] / base[0]
     fan_out, fan_in = shape[0] / base[0], shape[1] / base[1]
     if is_table:  # rows are looked up: [vocabulary, width]
         fan_out, fan_in = fan_in, fan_out
     if fan_in == 1:
-        return (Role.FIXED, 1.0) if fan_out == 1 else (Role.INPUT, fan_out)
+        return Role.INPUT, fan_out
     return (Role.OUTPUT if fan_out == 1 else Role.HIDDEN), fan_in
 
 
