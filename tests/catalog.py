@@ -163,7 +163,7 @@ PUBLIC_NAMES = [
     "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "Law", "LoopEngine", "MissingExtra",
     "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "Point",
     "Policy", "PowerLaw", "Precision", "Probe", "ProbeAnswer", "Problem", "ProblemError", "RayEngine",
-    "Reading", "Record", "RunStore", "Runs", "Schedule", "SearchAnswer", "SensitivityAnswer",
+    "Reading", "Record", "RunStore", "Runs", "ScalingLaw", "Schedule", "SearchAnswer", "SensitivityAnswer",
     "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "SuccessBand", "Surface", "SurfaceAnswer",
     "SurfaceLaw", "Until", "WorkerEngine", "__version__", "depth_mup", "eta_star", "find", "kaiming_lr",
     "kaiming_sharpness", "kernel_sharpness", "momentum", "mup_groups", "mup_init_", "mup_multipliers",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from etastar.laws.path_sum import path_sum_lr_factor
     from etastar.laws.power_law import PowerLaw
     from etastar.laws.rescale import rescale_init, rescale_lr
+    from etastar.laws.scaling import ScalingLaw
     from etastar.laws.surface import SurfaceLaw
     from etastar.policies.policy import Constant, Observation, Policy
     from etastar.policies.schedule import Schedule
@@ -88,6 +89,7 @@ _HOME = {
     "Record": "laws.law",
     "RunStore": "records.store",
     "Runs": "core.lane",
+    "ScalingLaw": "laws.scaling",
     "Schedule": "policies.schedule",
     "SearchAnswer": "verbs.search_answer",
     "SensitivityAnswer": "verbs.sensitivity",
@@ -162,6 +164,7 @@ __all__ = [
     "Record",
     "RunStore",
     "Runs",
+    "ScalingLaw",
     "Schedule",
     "SearchAnswer",
     "SensitivityAnswer",

@@ -12,6 +12,8 @@ Condition = Callable[[Sizes, Sequence[Sizes]], str | None]
 """(target, sizes measured) -> why the law does not hold there, or None."""
 REACH = 4.0
 """A law speaks up to this factor beyond the sizes it was fitted to."""
+WIDTH_PER_DEPTH = 16
+FEWEST_LAYERS = 4
 
 
 @dataclass(frozen=True)
@@ -42,3 +44,36 @@ class Within:
             where = f"{low / size:.3g} x below the smallest measured ({low:g})"
         name = " x ".join(self.columns)
         return f"{name} = {size:g} is {where} and the law speaks up to {self.factor:g} x; measure a member closer to it"
+
+
+@dataclass(frozen=True)
+class WideEnough:
+    """width >= `factor` x depth: in narrower networks the seeds' spread outgrows any law, and eta* falls with narrowing."""
+
+    factor: float = WIDTH_PER_DEPTH
+
+    def __call__(self, target: Sizes, measured: Sequence[Sizes]) -> str | None:
+        """Why `target` is too narrow, or None."""
+        depth, width = target["depth"], target["width"]
+        if width >= self.factor * depth:
+            return None
+        return (
+            f"width {width:g} is less than {self.factor:g} x depth {depth:g}: laws in depth and width break down there; "
+            f"take a width of at least {self.factor * depth:g}, or measure this size itself"
+        )
+
+
+@dataclass(frozen=True)
+class DeepEnough:
+    """At least `fewest` hidden layers: networks with fewer lie 2 - 7 x above the line of the deeper ones."""
+
+    fewest: int = FEWEST_LAYERS
+
+    def __call__(self, target: Sizes, measured: Sequence[Sizes]) -> str | None:
+        """Why `target` is too shallow, or None."""
+        if target["depth"] >= self.fewest:
+            return None
+        return (
+            f"depth {target['depth']:g} is fewer than {self.fewest} hidden layers, which are off the line that deeper ones "
+            f"follow; take at least {self.fewest}, or measure this size itself"
+        )
