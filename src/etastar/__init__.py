@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from etastar.verbs.momentum import MomentumAnswer, momentum
     from etastar.verbs.optuna_space import OptunaSpace, optuna_space
     from etastar.verbs.probe import ProbeAnswer, probe
+    from etastar.verbs.scale import scale
+    from etastar.verbs.scale_answer import ScaleAnswer
     from etastar.verbs.search import search
     from etastar.verbs.search_answer import SearchAnswer
     from etastar.verbs.sensitivity import SensitivityAnswer, sensitivity
@@ -89,6 +91,7 @@ _HOME = {
     "Record": "laws.law",
     "RunStore": "records.store",
     "Runs": "core.lane",
+    "ScaleAnswer": "verbs.scale_answer",
     "ScalingLaw": "laws.scaling",
     "Schedule": "policies.schedule",
     "SearchAnswer": "verbs.search_answer",
@@ -122,6 +125,7 @@ _HOME = {
     "rescale_init": "laws.rescale",
     "rescale_lr": "laws.rescale",
     "run": "core.design",
+    "scale": "verbs.scale",
     "search": "verbs.search",
     "sensitivity": "verbs.sensitivity",
     "surface": "verbs.surface",
@@ -164,6 +168,7 @@ __all__ = [
     "Record",
     "RunStore",
     "Runs",
+    "ScaleAnswer",
     "ScalingLaw",
     "Schedule",
     "SearchAnswer",
@@ -198,6 +203,7 @@ __all__ = [
     "rescale_init",
     "rescale_lr",
     "run",
+    "scale",
     "search",
     "sensitivity",
     "surface",

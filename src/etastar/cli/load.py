@@ -45,6 +45,55 @@ def load_maker(
     arguments = parse_settings(settings, "set")
     shown, value = _find(spec)
     problem = _call(shown, value, arguments)
+    changes = _changes(shown, problem, steps, schedule, optimizer, threshold)
+    if isinstance(value, Problem):
+        return problem.but(**changes), None
+
+    @functools.wraps(value)
+    def make(**others: Any) -> Problem:
+        return _call(shown, value, arguments | others).but(**changes)
+
+    return problem.but(**changes), make
+
+
+def load_family(
+    spec: str,
+    *,
+    settings: str = "",
+    steps: int | None = None,
+    schedule: str | None = None,
+    optimizer: str | None = None,
+    threshold: float | None = None,
+) -> tuple[str, Callable[..., Problem]]:
+    """(name, what makes the members) of the function `spec` names; its sizes need no defaults.
+
+    Raises:
+        ProblemError: it is no function, or cannot be found.
+    """
+    arguments = parse_settings(settings, "set")
+    shown, value = _find(spec)
+    if isinstance(value, Problem) or not callable(value):
+        raise ProblemError(f"{shown} is one {type(value).__name__}; expected a function of its sizes, e.g. depth and width")
+
+    @functools.wraps(value)
+    def make(**sizes: Any) -> Problem:
+        if both := sorted(arguments.keys() & sizes.keys()):
+            raise ProblemError(f"{', '.join(both)} is both scaled and set with --set; drop one of the two")
+        problem = _call(shown, value, arguments | sizes)
+        return problem.but(**_changes(shown, problem, steps, schedule, optimizer, threshold))
+
+    return shown, make
+
+
+def _changes(
+    shown: str,
+    problem: Problem,
+    steps: int | None,
+    schedule: str | None,
+    optimizer: str | None,
+    threshold: float | None,
+) -> dict[str, Any]:
+    """What the command line changes in a problem."""
     changes: dict[str, Any] = {"label": problem.label or problem.name or shown}
     if steps is not None:
         changes["steps"] = steps
@@ -56,14 +105,7 @@ def load_maker(
         changes["optimizer"] = optimizer_factory(optimizer)
     if threshold is not None:
         changes |= {"accuracy_threshold": threshold, "loss_threshold": None}
-    if isinstance(value, Problem):
-        return problem.but(**changes), None
-
-    @functools.wraps(value)
-    def make(**others: Any) -> Problem:
-        return _call(shown, value, arguments | others).but(**changes)
-
-    return problem.but(**changes), make
+    return changes
 
 
 def _find(spec: str) -> tuple[str, Any]:

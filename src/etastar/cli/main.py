@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etastar.cli import searching, surfaces
+from etastar.cli import scaling, searching, surfaces
 from etastar.cli.options import (
     DEFAULT_STORE,
     EXIT_ANSWERED,
@@ -114,6 +114,7 @@ app.command()(searching.search)
 app.command()(surfaces.surface)
 app.command()(surfaces.sensitivity)
 app.command()(surfaces.momentum)
+app.command()(scaling.scale)
 
 
 @app.command()

@@ -40,10 +40,12 @@ class Console:
     """Progress goes to standard error, results to standard output (to standard error if JSON is there)."""
 
     def __init__(self, *, quiet: bool, json_on_stdout: bool) -> None:
-        self._err = RichConsole(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-        self._out = RichConsole(stderr=json_on_stdout, quiet=quiet, highlight=False, soft_wrap=True)
+        self._err = RichConsole(stderr=True, quiet=quiet, highlight=False, emoji=False, soft_wrap=True)
+        self._out = RichConsole(stderr=json_on_stdout, quiet=quiet, highlight=False, emoji=False, soft_wrap=True)
         if not self._out.is_terminal:  # a log or a pipe has no width of its own
-            self._out = RichConsole(stderr=json_on_stdout, quiet=quiet, highlight=False, soft_wrap=True, width=160)
+            self._out = RichConsole(
+                stderr=json_on_stdout, quiet=quiet, highlight=False, emoji=False, soft_wrap=True, width=160
+            )
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("lanes"))
         self._progress = Progress(
             *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._err, transient=True,

@@ -10,6 +10,7 @@ from rich.table import Table
 from etastar.core.estimate import Estimate
 from etastar.designs.surface_cells import Cell
 from etastar.verbs.momentum import MomentumAnswer
+from etastar.verbs.scale_answer import ScaleAnswer
 from etastar.verbs.sensitivity import SensitivityAnswer
 from etastar.verbs.surface_answer import SurfaceAnswer
 
@@ -26,7 +27,12 @@ def table(title: str | None, columns: Sequence[str]) -> Table:
 
 def tables_of(answer: Any) -> list[Table]:
     """The tables of an answer; none where it has no kind of its own."""
-    makers = {SurfaceAnswer: _surface, SensitivityAnswer: _sensitivity, MomentumAnswer: _momentum}
+    makers: dict[type, Any] = {
+        SurfaceAnswer: _surface,
+        SensitivityAnswer: _sensitivity,
+        MomentumAnswer: _momentum,
+        ScaleAnswer: _scale,
+    }
     return makers[type(answer)](answer)
 
 
@@ -68,6 +74,37 @@ def _momentum(answer: MomentumAnswer) -> list[Table]:
         length = (NONE if r.effective_lr is None else f"{r.effective_lr:.3g}",) if effective else ()
         rows.add_row(name, *_rate(r.best.lr), *length, *_cell(r.cell)[:3])
     return [rows]
+
+
+def _scale(answer: ScaleAnswer) -> list[Table]:
+    names = list(answer.target)
+    rows = table(None, (*names, answer.quantity, "90 % interval", "lanes", "seconds", ""))
+    for m in answer.members:
+        sizes = [f"{m.sizes[name]:g}" for name in names]
+        rows.add_row(*sizes, *_rate(m.lr), str(m.lr.n or NONE), f"{m.seconds:.1f}" if m.seconds else NONE, m.left_out)
+    rows.add_row(*(f"{answer.target[name]:g}" for name in names), *_rate(answer.lr), NONE, NONE, "predicted")
+    found = [rows]
+    if answer.law.fits:
+        laws = table("laws, leave-one-out error in decades:", ("law", "", "error", "R2", "fitted", "where it comes from"))
+        for i, f in enumerate(answer.law.fits):
+            mark = "chosen" if i == 0 else "as good" if f.tied else ""
+            loo, r2 = f"{f.loo:.3f}", f"{f.law.r_squared:.3f}"
+            laws.add_row(f.law.formula.replace(" none^0", ""), mark, loo, r2, str(f.candidate.fitted), f.candidate.why)
+        found.append(laws)
+    if answer.next:
+        further = table("measure next:", (*names, "seconds, about", "interval then, high / low"))
+        for s in answer.next:
+            seconds = f"{s.cost:.0f}" if s.cost == s.cost else NONE
+            further.add_row(*(f"{s.sizes[n]:g}" for n in names), seconds, NONE if s.factor is None else f"{s.factor:.2f}")
+        found.append(further)
+    if answer.transfer:
+        both = table(
+            f"does the rate transfer over widths? {answer.transfer.summary}", ("", "width", answer.quantity, "90 %")
+        )
+        for p in answer.transfer.points:
+            both.add_row(p.parametrisation, f"{p.width:g}", *_rate(p.lr))
+        found.append(both)
+    return found
 
 
 def _rate(e: Estimate, form: str = "{:.3g}") -> tuple[str, str]:

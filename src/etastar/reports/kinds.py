@@ -19,10 +19,13 @@ from etastar.reports.rate_content import (
     sensitivity_sections,
     sensitivity_tables,
 )
+from etastar.reports.scale_charts import scale_charts
+from etastar.reports.scale_content import scale_numbers, scale_sections, scale_tables
 from etastar.reports.surface_charts import surface_charts
 from etastar.reports.surface_content import surface_numbers, surface_sections, surface_tables
 from etastar.verbs.find import FindAnswer
 from etastar.verbs.momentum import MomentumAnswer
+from etastar.verbs.scale_answer import ScaleAnswer
 from etastar.verbs.sensitivity import SensitivityAnswer
 from etastar.verbs.surface_answer import SurfaceAnswer
 
@@ -52,6 +55,7 @@ KINDS: dict[type, Kind] = {
     FindAnswer: Kind(lambda answer: answer.lr, charts, numbers, sections, tables),
     SurfaceAnswer: Kind(_lr, surface_charts, surface_numbers, surface_sections, surface_tables),
     SensitivityAnswer: Kind(_lr, sensitivity_charts, sensitivity_numbers, sensitivity_sections, sensitivity_tables),
+    ScaleAnswer: Kind(_lr, scale_charts, scale_numbers, scale_sections, scale_tables),
     MomentumAnswer: Kind(_lr, momentum_charts, momentum_numbers, momentum_sections, momentum_tables),
 }
 
