@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from etastar.errors import ProblemError
-from etastar.reports.content import bound_sentence
+from etastar.reports.content import Number, SectionText, Table, bound_sentence
 from etastar.reports.kinds import kind_of
 from etastar.verbs.find import FindAnswer, flag_sentences
 from etastar.verbs.momentum import MomentumAnswer
@@ -27,6 +29,32 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 """The version Altair writes specs for, as vl-convert names it."""
 PNG_SCALE = 2
 Answer = FindAnswer | SurfaceAnswer | SensitivityAnswer | MomentumAnswer | ScaleAnswer
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page shows, whatever it is about.
+
+    Args:
+        kind: what sort of page, above the title.
+        title, summary: its first lines.
+        no_answer: status, reason and bound, where there is no answer; then the summary is left out.
+        numbers: the cards.
+        flags: (key, sentence).
+        sections: words around the charts, which they name.
+        tables: below the charts.
+        charts: name -> Altair chart.
+    """
+
+    kind: str
+    title: str
+    summary: str
+    numbers: Sequence[Number] = ()
+    flags: Sequence[tuple[str, str]] = ()
+    sections: Sequence[SectionText] = ()
+    tables: Sequence[Table] = ()
+    charts: Mapping[str, Any] = field(default_factory=dict)
+    no_answer: Mapping[str, str] | None = None
 
 
 def report(answer: Answer, directory: str | os.PathLike[str]) -> Path:
@@ -44,17 +72,43 @@ def report(answer: Answer, directory: str | os.PathLike[str]) -> Path:
     Raises:
         ProblemError: the folder cannot be made or written; or there is no page for this kind of answer.
     """
-    charts = kind_of(answer).charts
+    return write_page(page_of(answer), directory)
+
+
+def page_of(answer: Answer) -> Page:
+    """The page of a verb's answer."""
+    kind = kind_of(answer)
+    main = kind.main(answer)
+    no_answer = {"status": main.status.value, "reason": main.reason, "bound": bound_sentence(main)}
+    return Page(
+        kind="Learning rate report",
+        title=answer.problem,
+        summary=answer.summary,
+        numbers=kind.numbers(answer),
+        flags=flag_sentences(answer.flags),
+        sections=kind.sections(answer),
+        tables=kind.tables(answer),
+        charts=kind.charts(answer),
+        no_answer=None if main.ok else no_answer,
+    )
+
+
+def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
+    """Write `page` as `directory`/index.html, and each chart as PNG and SVG beside it; returns the path of index.html.
+
+    Raises:
+        ProblemError: the folder cannot be made or written.
+    """
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        specs = {name: chart.to_dict() for name, chart in charts(answer).items()}
+        specs = {name: chart.to_dict() for name, chart in page.charts.items()}
         for name, spec in specs.items():
             svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
             (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
             (folder / f"{name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=PNG_SCALE))
         index = folder / "index.html"
-        index.write_text(render(answer, specs), encoding="utf-8")
+        index.write_text(render_page(page, specs), encoding="utf-8")
     except OSError as error:
         raise ProblemError(
             f"report folder is {str(folder)!r} ({error.strerror or error}); expected a folder that can be made and written "
@@ -64,21 +118,24 @@ def report(answer: Answer, directory: str | os.PathLike[str]) -> Path:
 
 
 def render(answer: Answer, specs: dict[str, dict[str, Any]]) -> str:
+    """The HTML of a verb's answer with these charts' specs."""
+    return render_page(page_of(answer), specs)
+
+
+def render_page(page: Page, specs: dict[str, dict[str, Any]]) -> str:
     """The page's HTML. Text is escaped by Jinja; specs also as JSON in a script, where `<` would end it."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    kind = kind_of(answer)
-    main = kind.main(answer)
-    no_answer = {"status": main.status.value, "reason": main.reason, "bound": bound_sentence(main)}
     return environment.get_template("page.html.j2").render(
-        problem=answer.problem,
-        summary=answer.summary,
-        no_answer=None if main.ok else no_answer,
-        numbers=kind.numbers(answer),
-        flags=flag_sentences(answer.flags),
-        sections=_figures(answer, specs),
-        tables=kind.tables(answer),
+        kind=page.kind,
+        title=page.title,
+        summary=page.summary,
+        no_answer=page.no_answer,
+        numbers=page.numbers,
+        flags=page.flags,
+        sections=_figures(page, specs),
+        tables=page.tables,
         vega=vega_script() if specs else "",
         version=__version__,
     )
@@ -91,10 +148,10 @@ def vega_script() -> Markup:
     return Markup(script.replace("</script", "<\\/script"))  # would end the element it is put in
 
 
-def _figures(answer: Answer, specs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _figures(page: Page, specs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Sections with their charts; a section without any is left out."""
     found = []
-    for section in kind_of(answer).sections(answer):
+    for section in page.sections:
         figures = [
             {"name": name, "caption": caption, "spec": htmlsafe_json_dumps(specs[name], allow_nan=False)}
             for name, caption in section.captions.items()
