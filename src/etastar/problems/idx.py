@@ -16,8 +16,7 @@ from etastar.errors import ProblemError
 
 UNSIGNED_BYTES = 8
 """The only kind of element the image sets have; third byte of the file."""
-NAMES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-         "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}  # fmt: skip
+NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
@@ -57,40 +56,53 @@ def _array(path: Path, content: bytes) -> np.ndarray:
 
 
 def load_idx_images(
-    folder: str | os.PathLike[str], which: str = "train", sample: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(images [N, pixels], labels [N]) of a folder; mean 0 and variance 1 over all pixels of the training images.
+    folder: str | os.PathLike[str],
+) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """(train, test) of a folder as (images [N, pixels], labels [N]).
+
+    Images have mean 0 and variance 1 over all pixels of the training images.
 
     Args:
-        folder: holds train-images-idx3-ubyte and train-labels-idx1-ubyte (t10k-... for the test set), raw or with .gz.
-        which: "train" or "test".
-        sample: only the first so many images.
+        folder: holds train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k, raw or with .gz.
 
     Raises:
-        ProblemError: a file is missing, cannot be read, or does not fit the other.
+        ProblemError: a file is missing, cannot be read, or does not fit the others.
     """
-    images, labels = (read_idx(_find(Path(folder), name)) for name in NAMES[which])
-    if images.ndim < 2 or labels.ndim != 1 or len(images) != len(labels) or len(labels) == 0:
+    paths = [_find(Path(folder), name) for name in NAMES]  # all of them, before the first is read
+    train, test = _pair(paths[0], paths[1]), _pair(paths[2], paths[3])
+    mean, std = _mean_and_std(paths[0], train[0])
+    if train[0].shape[1:] != test[0].shape[1:]:
         raise ProblemError(
-            f"{folder} holds images of shape {images.shape} and labels of shape {labels.shape}; "
+            f"{folder} holds training images of {train[0].shape[1:]} pixels and test images of {test[0].shape[1:]}; "
+            "expected the same: take all four files from one set"
+        )
+    standardised = [
+        ((torch.tensor(x.reshape(len(x), -1)).float() - mean) / std, torch.tensor(y, dtype=torch.int64))
+        for x, y in (train, test)
+    ]
+    return standardised[0], standardised[1]
+
+
+def _pair(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
+    x, y = read_idx(images), read_idx(labels)
+    if x.ndim < 2 or y.ndim != 1 or len(x) != len(y) or len(y) == 0:
+        raise ProblemError(
+            f"{images} and {labels.name} hold images of shape {x.shape} and labels of shape {y.shape}; "
             "expected one label per image: take both files from the same set"
         )
-    if which == "train":
-        mean, std = _mean_and_std(images)
-    else:
-        mean, std = _mean_and_std(read_idx(_find(Path(folder), NAMES["train"][0])))
-    x = torch.tensor(images[:sample].reshape(len(labels[:sample]), -1), dtype=torch.float32)
-    return (x - mean) / std, torch.tensor(labels[:sample], dtype=torch.int64)
+    return x, y
 
 
-def _mean_and_std(images: np.ndarray) -> tuple[float, float]:
-    counts = np.bincount(images.reshape(-1), minlength=256)
+def _mean_and_std(path: Path, images: np.ndarray) -> tuple[float, float]:
+    counts = sum(
+        np.bincount(part.reshape(-1), minlength=256) for part in np.array_split(images, max(len(images) // 1000, 1))
+    )
     values = np.arange(256)
     mean = float(counts @ values) / images.size
     variance = float(counts @ (values - mean) ** 2) / images.size
     if variance == 0:
         raise ProblemError(
-            f"all {images.size:,} pixels have the value {mean:g}; expected images that differ: get them again"
+            f"all {images.size:,} pixels of {path} have the value {mean:g}; expected images that differ: get them again"
         )
     return mean, variance**0.5
 

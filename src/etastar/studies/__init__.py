@@ -1,0 +1,8 @@
+"""Studies: published claims about learning rates, measured here, each with a conclusion by a rule stated beforehand."""
+
+from __future__ import annotations
+
+STUDIES: dict[str, str] = {
+    "iyer2023maximal": "eta* against depth x width, input-layer rate and sharpness, with the conditions tested as such",
+}
+"""name -> one line; the study itself is `etastar.studies.NAME.STUDY`."""
