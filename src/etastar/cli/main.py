@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etastar.cli import scaling, searching, surfaces
+from etastar.cli import scaling, searching, studying, surfaces
 from etastar.cli.options import (
     DEFAULT_STORE,
     EXIT_ANSWERED,
@@ -115,6 +115,7 @@ app.command()(surfaces.surface)
 app.command()(surfaces.sensitivity)
 app.command()(surfaces.momentum)
 app.command()(scaling.scale)
+app.command()(studying.study)
 
 
 @app.command()

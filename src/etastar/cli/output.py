@@ -124,9 +124,17 @@ class Console:
         )
         self._out.print(f"  {NOT_ETA_STAR}", markup=False)
 
+    def progress_line(self, text: str) -> None:
+        """One line of a long work's progress."""
+        self._err.print(text, markup=False)
+
     def show_problems(self, rows: Sequence[dict[str, str]]) -> None:
         """The ready-made problems."""
-        table = new_table(None, ("problem", "what it is"))
+        self.show_list(("problem", "what it is"), rows)
+
+    def show_list(self, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+        """Names and what they stand for."""
+        table = new_table(None, columns)
         for row in rows:
             table.add_row(row["name"], row["what"])
         self._out.print(table)

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 STUDIES: dict[str, str] = {
     "iyer2023maximal": "eta* against depth x width, input-layer rate and sharpness, with the conditions tested as such",
+    "jelassi2023depth": "the change of activations in one step: eta^2 L^3, whatever the width",
 }
 """name -> one line; the study itself is `etastar.studies.NAME.STUDY`."""

@@ -92,6 +92,31 @@ class Near:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """The number is not `value`: agrees if the interval excludes it, differs if it lies within `margin` of it.
+
+    >>> Apart(1.0, margin=0.1)(Estimate(0.6, 0.5, 0.7)).value, Apart(1.0, margin=0.1)(Estimate(0.9, 0.7, 1.2)).value
+    ('agrees', 'cannot tell')
+    """
+
+    value: float
+    margin: float
+
+    def __call__(self, estimate: Estimate) -> Verdict:
+        """See `Rule`."""
+        if not estimate.ok or estimate.low is None or estimate.high is None:
+            return Verdict.CANNOT_TELL
+        if not estimate.low <= self.value <= estimate.high:
+            return Verdict.AGREES
+        inside = self.value - self.margin <= estimate.low and estimate.high <= self.value + self.margin
+        return Verdict.DIFFERS if inside else Verdict.CANNOT_TELL
+
+    def sentence(self) -> str:
+        """The rule in words."""
+        return f"agrees if the interval excludes {self.value:g}, differs if all of it lies within {self.margin:g} of it"
+
+
+@dataclass(frozen=True)
 class Claim:
     """One statement of a study.
 

@@ -1,0 +1,80 @@
+"""`etastar study`: list the studies, or run one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from etastar.cli.options import (
+    DEFAULT_STORE,
+    EXIT_ANSWERED,
+    EXIT_NO_ANSWER,
+    DeviceOption,
+    JsonOption,
+    MaxSecondsOption,
+    QuietOption,
+    StoreOption,
+    WorkersOption,
+    check_outputs,
+)
+
+NameArgument = Annotated[str | None, typer.Argument(help="Which study; without a name: list them.")]
+OutOption = Annotated[Path | None, typer.Option(help="Folder for the page and the record; a stopped study goes on there.")]
+DataOption = Annotated[Path | None, typer.Option(help="Folder with the IDX files of an MNIST-like set (default: digits).")]
+StudyEffortOption = Annotated[str, typer.Option("--effort", help="quick (does it work?) or full (what conclusions need).")]
+StudySeedOption = Annotated[int, typer.Option("--seed", help="Seed of all measurements.")]
+
+
+def study(
+    name: NameArgument = None,
+    out: OutOption = None,
+    data: DataOption = None,
+    effort: StudyEffortOption = "full",
+    seed: StudySeedOption = 0,
+    workers: WorkersOption = None,
+    device: DeviceOption = "cpu",
+    max_seconds: MaxSecondsOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Test published claims about learning rates: measure, conclude by rules stated beforehand, write page and record."""
+    from etastar.cli.output import Console, write_json
+    from etastar.errors import ProblemError
+    from etastar.studies import STUDIES
+    from etastar.studies.run import run_study
+    from etastar.verbs.session import Options
+    from etastar.version import __version__
+
+    check_outputs(json, None)
+    console = Console(quiet=quiet, json_on_stdout=json == "-")
+    if name is None:
+        rows = [{"name": key, "what": what} for key, what in STUDIES.items()]
+        write_json(json, {"etastar": __version__, "command": "study", "studies": rows})
+        console.show_list(("study", "what it asks"), rows)
+        return
+    if name in STUDIES and out is None:
+        raise ProblemError(f"--out is missing; expected a folder for page and record, e.g. --out {name}")
+    options = Options(store=store, workers=workers, device=device, max_seconds=max_seconds)
+    answer = run_study(name, out or ".", data=data, effort=effort, seed=seed, options=options, say=console.progress_line)
+    write_json(json, answer.to_json())
+    _show(console, answer)
+    raise typer.Exit(EXIT_ANSWERED if answer.complete else EXIT_NO_ANSWER)
+
+
+def _show(console: Any, answer: Any) -> None:
+    from etastar.cli.output import new_table
+
+    console.say(f"{answer.study.name}: {answer.summary}")
+    table = new_table(None, ("claim", "verdict", "measured, 90 %", "whose"))
+    for c in answer.conclusions:
+        table.add_row(c.claim.name, c.verdict.value, c.measured, c.claim.source)
+    console.show(table)
+    cost = answer.cost
+    console.say(
+        f"  cost: {cost['cpu_seconds']:,.0f} CPU seconds for {len(answer.rows)} of {answer.planned} measurements, "
+        f"{cost['measured_now']:g} of them now, in {cost['seconds']:.1f} s"
+    )
+    console.say(f"  page: {answer.folder / 'index.html'}")

@@ -1,0 +1,178 @@
+"""`Bench`: what a study measures with: lanes through the store, within what is left of the time."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from etastar.core.estimate import Estimate, Status
+from etastar.core.lane import Lane, Outcome, Runs, Until, quantise
+from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed, isolated_randomness
+from etastar.designs.eta_star import Precision
+from etastar.designs.full_length import FullLength
+from etastar.designs.table import Table
+from etastar.engine.preflight import Preflight
+from etastar.probes.reading import Probe
+from etastar.probes.start import starting_point
+from etastar.verbs.eta_star import start_design
+from etastar.verbs.session import Options, Session, open_session
+
+Row = dict[str, Any]
+Z90 = 1.645
+"""Half of a 90 % interval in standard errors."""
+
+
+class OutOfTime(Exception):
+    """The time limit was reached within a measurement; its lanes are stored, its row is not."""
+
+
+@dataclass
+class Bench:
+    """Measures rows.
+
+    Args:
+        options: how lanes are trained and kept.
+        deadline: monotonic seconds after which nothing is begun; None: never.
+    """
+
+    options: Options
+    deadline: float | None = None
+    new_gradient_steps: int = 0
+
+    def check_time(self) -> None:
+        """Raise `OutOfTime` when nothing may be begun any more."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise OutOfTime
+
+    def eta_star(self, problem: Problem, *, seeds: Sequence[int], precision: Precision) -> Row:
+        """eta* of `problem`, measured once per seed from fresh lanes; `eta_star` is their geometric mean.
+
+        Where most of the measurements have no answer there is none, and `status` says which.
+        """
+        steps = problem.steps
+
+        def plan(facts: Preflight) -> tuple[int, int]:
+            design = start_design(problem, facts, steps, precision, self.options.device, seeds[0])
+            lanes = len(seeds) * sum(design.planned_runs())
+            return lanes, lanes * steps
+
+        estimates: list[Estimate] = []
+        with self._session(problem, plan) as session:
+            for seed in seeds:
+                design = start_design(problem, session.facts, steps, precision, self.options.device, seed)
+                estimates.append(session.run(design).eta_star)
+                self._not_cut(estimates[-1])
+            return {**combine(estimates), **self._cost(session)}
+
+    def best_rate(self, problem: Problem, *, start: float, seed: int, within: float = 0.15) -> Row:
+        """The rate with the smallest validation loss after all steps, climbing from `start` on the same three seeds."""
+
+        def plan(facts: Preflight) -> tuple[int, int]:
+            lanes = FullLength.planned_lanes()
+            return lanes, lanes * problem.steps
+
+        with self._session(problem, plan) as session:
+            found = session.run(FullLength(session.facts.criterion, problem.steps, start=start, within=within, seed=seed))
+            self._not_cut(found.lr)
+            return {"best": _estimate_row(found.lr), "rungs": [r.to_json() for r in found.rungs], **self._cost(session)}
+
+    def lanes(self, problem: Problem, rates: Sequence[float], seeds: int, *, seed: int) -> Runs:
+        """All of `rates` on the same `seeds` fresh seeds, over all steps."""
+
+        def plan(facts: Preflight) -> tuple[int, int]:
+            return len(rates) * seeds, len(rates) * seeds * problem.steps
+
+        with self._session(problem, plan) as session:
+            lane: Callable[[float, int], Lane] = lambda lr, index: Lane(
+                quantise(lr), derive_seed(seed, "grid", index), problem.steps, session.facts.criterion, Until.END
+            )
+            wanted = [lane(lr, index) for index in range(seeds) for lr in rates]
+            runs = session.run(Table(wanted))
+            if len(runs) < len(wanted):
+                raise OutOfTime
+            self._cost(session)
+            return runs
+
+    def probe(self, problem: Problem, probe: Probe, *, seeds: Sequence[int], samples: int = 256) -> Row:
+        """What `probe` reads at fresh initialisations, one a seed, in the problem's own precision."""
+        readings = []
+        for seed in seeds:
+            self.check_time()
+            with isolated_randomness():
+                readings.append(probe(starting_point(problem, seed, samples=samples, device=self.options.device)))
+        values = [r.value for r in readings if r.value is not None]
+        return {
+            "values": values,
+            "value": _geometric_mean(values),
+            "reason": next((r.estimate.reason for r in readings), ""),
+        }
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _session(self, problem: Problem, plan: Callable[[Preflight], tuple[int, int]]) -> AbstractContextManager[Session]:
+        self.check_time()
+        left = None if self.deadline is None else max(self.deadline - time.monotonic(), 1e-3)
+        return open_session(problem, replace(self.options, max_seconds=left), plan)
+
+    def _cost(self, session: Session) -> Row:
+        cost = session.cost()
+        self.new_gradient_steps += int(cost["new_gradient_steps"])
+        return {"lanes": len(session.runs), "gradient_steps": int(cost["gradient_steps"]), "engine": session.engine.name}
+
+    def _not_cut(self, estimate: Estimate) -> None:
+        if "time-limit" in estimate.flags or estimate.status is Status.NOT_MEASURED:
+            raise OutOfTime
+
+
+def combine(estimates: Sequence[Estimate]) -> Row:
+    """Several measurements of one eta* as a row: geometric mean, and a 90 % interval of that mean.
+
+    Its standard error is the larger of what the measurements say themselves and what they scatter.
+
+    >>> row = combine([Estimate(0.9, 0.8, 1.0), Estimate(1.1, 1.0, 1.2)])
+    >>> row["status"], round(row["eta_star"], 3), row["low"] < 0.9
+    ('ok', 0.995, True)
+    """
+    good = [e for e in estimates if e.ok]
+    row: Row = {"estimates": [_estimate_row(e) for e in estimates]}
+    if 2 * len(good) <= len(estimates):
+        bad = next(e for e in estimates if not e.ok)
+        return {**row, "status": bad.status.value, "reason": bad.reason, "eta_star": None, "low": None, "high": None}
+    logs = [math.log10(e.require()) for e in good]
+    own = statistics.fmean((math.log10((e.high or 1) / (e.low or 1)) / (2 * Z90)) ** 2 for e in good) / len(good)
+    seen = statistics.variance(logs) / len(logs) if len(logs) > 1 else 0.0
+    middle, half = statistics.fmean(logs), Z90 * math.sqrt(max(own, seen))
+    status = {"status": "ok", "reason": ""}
+    return {**row, **status, "eta_star": 10**middle, "low": 10 ** (middle - half), "high": 10 ** (middle + half)}
+
+
+def seeds_of(row: Row) -> list[float]:
+    """The single measurements of eta* in a row, NaN where there is none."""
+    return [math.nan if e["value"] is None else e["value"] for e in row["estimates"]]
+
+
+def mean_score(outcomes: Sequence[Outcome]) -> float:
+    """Mean final training loss; infinite if one of them is."""
+    losses = [o.end_loss for o in outcomes]
+    return statistics.fmean(losses) if all(map(math.isfinite, losses)) else math.inf
+
+
+def _estimate_row(e: Estimate) -> Row:
+    return {
+        "value": e.value, "low": e.low, "high": e.high, "status": e.status.value, "reason": e.reason, "n": e.n,
+        "flags": list(e.flags),
+    }  # fmt: skip
+
+
+def _geometric_mean(values: Sequence[float]) -> float | None:
+    if not values or min(values) <= 0:
+        return None
+    return float(torch.tensor(values, dtype=torch.float64).log().mean().exp())

@@ -1,0 +1,215 @@
+"""`run_study`: measure what is not yet in the record, conclude, and write the record and the page."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from etastar.errors import ProblemError
+from etastar.studies import STUDIES
+from etastar.studies.bench import Bench, OutOfTime
+from etastar.studies.claim import Conclusion
+from etastar.studies.data import load_data
+from etastar.studies.page import readme, write_study_page
+from etastar.studies.record import Row, StudyRecord, row_id
+from etastar.studies.study import Findings, Setting, Study
+from etastar.verbs.session import Options, environment
+from etastar.version import __version__
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StudyAnswer:
+    """What a study found.
+
+    Args:
+        study, setting: what was asked.
+        rows: measured, in the order of the plan.
+        planned: how many there are in all.
+        findings: conclusions, numbers, and what the page shows.
+        cost: measured_now, cpu_seconds (of all rows, whenever measured), seconds and new_gradient_steps of this run.
+        environment: where it was measured.
+        folder: of record and page.
+        command: that repeats it.
+    """
+
+    study: Study
+    setting: Setting
+    rows: tuple[Row, ...]
+    planned: int
+    findings: Findings
+    cost: dict[str, float]
+    environment: dict[str, Any]
+    folder: Path
+    command: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything planned was measured."""
+        return len(self.rows) == self.planned
+
+    @property
+    def conclusions(self) -> tuple[Conclusion, ...]:
+        """One a claim."""
+        return self.findings.conclusions
+
+    @property
+    def summary(self) -> str:
+        """The verdicts in one line."""
+        parts = []
+        for word in ("agrees", "differs", "cannot tell"):
+            names = [c.claim.name for c in self.conclusions if c.verdict.value == word]
+            if names:
+                parts.append(f"{word}: {', '.join(names)}")
+        cut = "" if self.complete else f"stopped after {len(self.rows)} of {self.planned} measurements; "
+        return cut + "; ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "etastar": __version__,
+            "command": "study",
+            "study": self.study.name,
+            "question": self.study.question,
+            "source": self.study.source,
+            "data": self.setting.data.in_words() if self.study.uses_data else None,
+            "effort": self.setting.effort,
+            "seed": self.setting.seed,
+            "complete": self.complete,
+            "measured": len(self.rows),
+            "planned": self.planned,
+            "claims": [c.to_json() for c in self.conclusions],
+            "numbers": [{"name": name, "what": what, **e.to_json()} for name, e, what in self.findings.numbers],
+            "cost": self.cost,
+            "environment": self.environment,
+            "folder": str(self.folder),
+        }
+
+
+def study_named(name: str) -> Study:
+    """The study of this name.
+
+    Raises:
+        ProblemError: there is none.
+    """
+    if name not in STUDIES:
+        raise ProblemError(f"study is {name!r}; expected one of {', '.join(STUDIES)}: etastar study lists them")
+    return import_module(f"etastar.studies.{name}").STUDY
+
+
+def run_study(
+    name: str,
+    out: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    effort: str = "full",
+    seed: int = 0,
+    options: Options | None = None,
+    say: Say | None = None,
+) -> StudyAnswer:
+    """Run a study, or go on with one that was stopped; what `out` already holds is not measured again.
+
+    Args:
+        name: one of `STUDIES`.
+        out: folder of the record (config.toml, results.jsonl, environment.json, README.md) and the page (index.html).
+        data: folder with the IDX files of an MNIST-like set; scikit-learn's digits without.
+        effort: "quick" or "full".
+        seed: of everything.
+        options: store, workers, device, time limit.
+        say: called with a line per measurement.
+
+    Raises:
+        ProblemError: unknown study or effort, or a folder that cannot be read or written.
+    """
+    started = time.monotonic()
+    study, options, say = study_named(name), options or Options(), say or (lambda _: None)
+    if data is not None and not study.uses_data:
+        raise ProblemError(f"study {name} draws its own inputs; drop --data")
+    setting = Setting(load_data(data), effort, seed)
+    record = StudyRecord(out)
+    deadline = None if options.max_seconds is None else started + options.max_seconds
+    bench = Bench(replace(options, on_plan=None, max_seconds=None), deadline)
+    rows, planned, now = _measure(study, setting, record, bench, say)
+    findings = study.conclude(rows, setting)
+    cost = {
+        "measured_now": now,
+        "new_gradient_steps": bench.new_gradient_steps,
+        "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
+        "seconds": time.monotonic() - started,
+    }
+    where = {**environment(), "torch_threads": torch.get_num_threads()}
+    command = _command(name, out, data, effort, seed)
+    answer = StudyAnswer(study, setting, tuple(rows), planned, findings, cost, where, Path(out), command)
+    record.finish(rows, _config(answer), where, readme(answer))
+    write_study_page(answer)
+    return answer
+
+
+def _measure(study: Study, setting: Setting, record: StudyRecord, bench: Bench, say: Say) -> tuple[list[Row], int, int]:
+    """(rows known, number planned, number measured now)."""
+    plan = list(study.plan(setting))
+    digest = setting.data.digest if study.uses_data else None
+    identities = [row_id(study.name, __version__, digest, setting.seed, m.key) for m in plan]
+    known = sum(record.get(i) is not None for i in identities)
+    takes = f", about {study.minutes[setting.effort]:g} min on two free cores" if setting.effort in study.minutes else ""
+    on = f" on {setting.data.in_words()}" if study.uses_data else ""
+    say(f"plan: {len(plan)} measurements{on}, {known} of them in {record.folder} already{takes if not known else ''}")
+    rows, now = [], 0
+    for index, (measurement, identity) in enumerate(zip(plan, identities, strict=True), 1):
+        row = record.get(identity)
+        if row is None:
+            try:
+                bench.check_time()
+                row = _timed(measurement.run, bench, {"id": identity, **measurement.key})
+            except OutOfTime:
+                say(f"time limit: {len(plan) - len(rows)} measurements are left; the same command goes on")
+                break
+            record.add(row)
+            now += 1
+            say(f"  [{index}/{len(plan)}] {measurement.label}: {row.get('said', 'done')}, {row['seconds']:.1f} s")
+        rows.append(row)
+    return rows, len(plan), now
+
+
+def _timed(run: Callable[[Bench], Row], bench: Bench, key: Row) -> Row:
+    wall, cpu = time.monotonic(), _cpu_seconds()
+    result = run(bench)
+    spent = {"seconds": round(time.monotonic() - wall, 2), "cpu_seconds": round(_cpu_seconds() - cpu, 2)}
+    return {**key, **result, **spent}
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of its workers, which have ended."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in usage)
+
+
+def _config(answer: StudyAnswer) -> dict[str, Any]:
+    claims = [c.to_json() for c in answer.study.claims]
+    return {
+        "study": answer.study.name,
+        "effort": answer.setting.effort,
+        "seed": answer.setting.seed,
+        "data": answer.setting.data.in_words() if answer.study.uses_data else "",
+        "data_digest": answer.setting.data.digest if answer.study.uses_data else "",
+        **answer.study.declared,
+        **{f"claim_{i}": " | ".join(map(str, claim.values())) for i, claim in enumerate(claims, 1)},
+    }
+
+
+def _command(name: str, out: Any, data: Any, effort: str, seed: int) -> str:
+    parts = ["etastar", "study", name, "--out", str(out)]
+    parts += ["--data", str(data)] if data is not None else []
+    parts += ["--effort", effort] if effort != "full" else []
+    parts += ["--seed", str(seed)] if seed else []
+    return shlex.join(parts)
