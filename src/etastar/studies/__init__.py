@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 STUDIES: dict[str, str] = {
+    "deeper_prefers_lower": "best and maximal rate against depth: SGD, Adam, residual connections, normalisation",
     "iyer2023maximal": "eta* against depth x width, input-layer rate and sharpness, with the conditions tested as such",
     "jelassi2023depth": "the change of activations in one step: eta^2 L^3, whatever the width",
 }

@@ -21,8 +21,10 @@ from etastar.studies.study import Findings, Measurement, Setting, Study
 STEPS, BATCH = 100, 128
 DEPTHS = {"quick": (2, 4, 6, 8), "full": (2, 3, 4, 6, 8, 12, 16)}
 WIDTHS = {"quick": (32, 64, 128), "full": (32, 64, 128, 256, 512)}
+SIDE_DEPTHS = (2, 4, 8, 16)
 ARMS = ((SLOW_INPUT, 0.5), (SLOW_INPUT, 0.3), (1.0, 0.5))
-"""(input layer's rate as a multiple of the others', threshold accuracy); the first is the one most claims are about."""
+"""(input layer's rate as a multiple of the others', threshold accuracy); the first is the one most claims are about, the
+others have members of `SIDE_DEPTHS` only."""
 REPLICATES = {"quick": 1, "full": 3}
 PRECISION = {
     "quick": Precision(half_width=0.25, max_runs=16, min_runs=8, batch=8, scan_seeds=1),
@@ -115,6 +117,8 @@ def plan(setting: Setting) -> list[Measurement]:
     found = []
     for multiplier, threshold in ARMS:
         for depth, width in sizes:
+            if (multiplier, threshold) != ARMS[0] and depth not in SIDE_DEPTHS:
+                continue
             key = {"what": "eta*", "input": multiplier, "threshold": threshold, "depth": depth, "width": width}
             shared = {"replicates": REPLICATES[setting.effort], "runs": PRECISION[setting.effort].max_runs, "steps": STEPS}
             found.append(Measurement({**key, **shared}, partial(_eta_star, setting, depth, width, multiplier, threshold)))

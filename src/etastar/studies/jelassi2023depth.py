@@ -71,7 +71,7 @@ CLAIMS = (
 def activation_change(depth: int, width: int, seeds: int, eta: float = ETA, seed: int = 0) -> torch.Tensor:
     """(dz^L)^2, averaged over the units of the last hidden layer, of `seeds` networks after one step at rate `eta`.
 
-    One sample x of `width` inputs with |x|^2 = width, target +-1, loss (f - y)^2 / 2, gradient descent on all weights, float64.
+    One sample x of `width` inputs with |x|^2 = width, target +-1, loss (f - y)^2 / 2, gradient descent on all weights.
 
     Args:
         depth: hidden layers L.
