@@ -36,8 +36,9 @@ FEWER = 2
 CACHE = 2 * 2**20
 """Bytes of one lane's rows from which a CPU gets `FEWER` at a time: more share no call that matters and fight for the cache,
 most of all when every core does (a trial alone does not see that)."""
-FAR_FASTER = 3
-"""How many times faster than the loop a kernel must be for the tuned loop not to be tried."""
+FAR_FASTER = 8
+"""How many times faster than the loop a kernel must be for the tuned loop not to be tried (the preflight times the loop's
+first steps, which are slow)."""
 CLEARLY = 0.8
 """A kernel must take less than this share of the time of one lane after the other: batches are often smaller than the chunk
 that was timed and are split over processes, where lanes by themselves lose nothing (a small transformer, four lanes in two
