@@ -13,6 +13,7 @@ from etastar.policies.named import SCHEDULES, policy_over
 from etastar.policies.torch_schedule import torch_schedule
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
+from etastar.probes.newton_step import CauchyStep, NewtonStep
 from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness
 from etastar.probes.update_ratios import UpdateRatios
@@ -150,6 +151,8 @@ PROBES: dict[str, Probe] = {
     "curvature along update": UpdateCurvature(),
     "eta_c": CriticalRate(),
     "Adam one-shot": AdamOneShot(),
+    "Cauchy step": CauchyStep(),
+    "Newton step": NewtonStep(),
     "noise scale": NoiseScale(),
     "update ratio": UpdateRatios(),
 }
@@ -162,11 +165,11 @@ PUBLIC_NAMES = [
     "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
     "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "Law", "LoopEngine", "MissingExtra",
     "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "Point",
-    "Policy", "PowerLaw", "Precision", "Probe", "ProbeAnswer", "Problem", "ProblemError", "RayEngine",
-    "Reading", "Record", "RunStore", "Runs", "ScaleAnswer", "ScalingLaw", "Schedule", "SearchAnswer",
-    "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "SuccessBand",
-    "Surface", "SurfaceAnswer", "SurfaceLaw", "Until", "WorkerEngine", "__version__", "depth_mup", "eta_star",
-    "find", "kaiming_lr", "kaiming_sharpness", "kernel_sharpness", "momentum", "mup_groups", "mup_init_",
-    "mup_multipliers", "mup_rules", "optuna_space", "path_sum_lr_factor", "probe", "report", "rescale_init",
-    "rescale_lr", "run", "scale", "search", "sensitivity", "surface",
+    "Policy", "PowerLaw", "Precision", "PredictAnswer", "Probe", "ProbeAnswer", "Problem", "ProblemError",
+    "RayEngine", "Reading", "Record", "RunStore", "Runs", "ScaleAnswer", "ScalingLaw", "Schedule", "SearchAnswer",
+    "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "SuccessBand", "Surface",
+    "SurfaceAnswer", "SurfaceLaw", "Until", "WorkerEngine", "__version__", "depth_mup", "eta_star", "find",
+    "kaiming_lr", "kaiming_sharpness", "kernel_sharpness", "momentum", "mup_groups", "mup_init_", "mup_multipliers",
+    "mup_rules", "optuna_space", "path_sum_lr_factor", "predict", "probe", "report", "rescale_init", "rescale_lr",
+    "run", "scale", "search", "sensitivity", "surface",
 ]  # fmt: skip

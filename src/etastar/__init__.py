@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from etastar.verbs.find import FindAnswer, find
     from etastar.verbs.momentum import MomentumAnswer, momentum
     from etastar.verbs.optuna_space import OptunaSpace, optuna_space
+    from etastar.verbs.predict import PredictAnswer, predict
     from etastar.verbs.probe import ProbeAnswer, probe
     from etastar.verbs.scale import scale
     from etastar.verbs.scale_answer import ScaleAnswer
@@ -82,6 +83,7 @@ _HOME = {
     "Policy": "policies.policy",
     "PowerLaw": "laws.power_law",
     "Precision": "designs.eta_star",
+    "PredictAnswer": "verbs.predict",
     "Probe": "probes.reading",
     "ProbeAnswer": "verbs.probe",
     "Problem": "core.problem",
@@ -120,6 +122,7 @@ _HOME = {
     "mup_rules": "laws.mup",
     "optuna_space": "verbs.optuna_space",
     "path_sum_lr_factor": "laws.path_sum",
+    "predict": "verbs.predict",
     "probe": "verbs.probe",
     "report": "reports.page",
     "rescale_init": "laws.rescale",
@@ -159,6 +162,7 @@ __all__ = [
     "Policy",
     "PowerLaw",
     "Precision",
+    "PredictAnswer",
     "Probe",
     "ProbeAnswer",
     "Problem",
@@ -198,6 +202,7 @@ __all__ = [
     "mup_rules",
     "optuna_space",
     "path_sum_lr_factor",
+    "predict",
     "probe",
     "report",
     "rescale_init",

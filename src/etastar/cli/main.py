@@ -169,6 +169,30 @@ def probe(
 
 
 @app.command()
+def predict(
+    problem: ProblemArgument,
+    settings: SetOption = "",
+    optimizer: OptimizerOption = None,
+    samples: SamplesOption = 512,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    json: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Predict where to start and where eta* lies, from widths to forward passes; nothing is trained."""
+    from etastar.cli.output import Console, write_json
+    from etastar.cli.predicted import show_predict
+    from etastar.verbs.predict import predict as climb
+
+    check_outputs(json, None)
+    console = Console(quiet=quiet, json_on_stdout=json == "-")
+    answer = climb(load(problem, settings, None, None, optimizer, None), seed=seed, samples=samples, device=device)
+    write_json(json, answer.to_json())
+    show_predict(console, answer)
+    raise typer.Exit(EXIT_ANSWERED if answer.ok else EXIT_NO_ANSWER)
+
+
+@app.command()
 def problems(json: JsonOption = None) -> None:
     """List the ready-made problems."""
     from etastar.cli.output import Console, write_json

@@ -98,7 +98,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     bare = problem if problem.valid is None else problem.but(valid=None)
     dtype, trace = _first_trace(bare, criterion, device)
     again = _trace(bare, criterion, device, dtype)
-    flags = _input_flags(sample)
+    flags = input_flags(sample)
     if uninformed and first_loss > 3 * uninformed:
         flags.append("loss-starts-high")
     if not _same(trace, again):
@@ -228,7 +228,7 @@ def _same(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return len(a) == len(b) and all(math.isclose(x, y, rel_tol=1e-9) or x == y for x, y in zip(a, b, strict=True))
 
 
-def _input_flags(batch: Batch) -> list[str]:
+def input_flags(batch: Batch) -> list[str]:
     """Whether the inputs of a batch are far from centred or far from unit scale."""
     inputs = batch[0] if isinstance(batch, (tuple, list)) else None
     if not isinstance(inputs, torch.Tensor) or not inputs.is_floating_point() or inputs.numel() < 2:
