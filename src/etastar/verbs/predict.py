@@ -28,9 +28,9 @@ from etastar.verbs.session import Options
 from etastar.verbs.threshold import Threshold, descending, threshold
 from etastar.version import __version__
 
-HE_CHAIN: dict[str, tuple[float, float, float]] = {"sgd": (1.45, 1.0, 1.9), "momentum": (1.0, 0.6, 1.4)}
-"""log10(eta* x lambda1 of He's network of the same widths): middle, least, most, under cross-entropy and the like."""
-CRITICAL: dict[str, tuple[float, float, float]] = {"sgd": (-0.5, -1.8, 0.7), "adam": (0.75, 0.2, 1.4)}
+HE_CHAIN: dict[str, tuple[float, float, float]] = {"sgd": (1.45, 1.05, 1.85), "momentum": (1.0, 0.6, 1.4)}
+"""log10(eta* x lambda1 of He's network of the same widths, / sqrt(width / 64) if the loss saturates): middle, least, most."""
+CRITICAL: dict[str, tuple[float, float, float]] = {"sgd": (-0.5, -1.8, 0.8), "adam": (0.75, 0.2, 1.4)}
 """log10(eta* / eta_c): middle, least, most of the networks measured (benchmarks/records/*_centre)."""
 LEVEL = 0.8
 
@@ -221,11 +221,17 @@ def _settled(point: Point, lr: Estimate, start: str) -> tuple[Estimate, str]:
 
 
 def expected_eta_star(point: Point, chain: ReluChain | str, rungs: tuple[Rung, ...]) -> Estimate:
-    """Where eta* is expected: a multiple of 1 / lambda1 of He's network of these widths, else of eta_c."""
+    """Where eta* is expected: a multiple of 1 / lambda1 of He's network of these widths, else of eta_c.
+
+    lambda1 grows with the width n; eta* falls as 1 / n under squared error, but as n^(-1/2) where large logits flatten the loss.
+
+    Source: Haas et al. 2025 (arXiv 2505.22491) for the exponents; the multiples are measured.
+    """
     kind = _kind(point)
     if kind in HE_CHAIN and not isinstance(chain, str):
         he = kaiming_sharpness(chain.widths, "mse_half", second_moment=chain.second_moment).require()
-        middle, low, high = (10**x / (he * chain.he_curvature) for x in HE_CHAIN[kind])
+        wider = math.sqrt(chain.width / 64) if chain.saturates else 1.0
+        middle, low, high = (wider * 10**x / (he * chain.he_curvature) for x in HE_CHAIN[kind])
         method = "multiple of 1 / lambda1 of He's network of these widths"
     else:
         critical = next(rung.lr for rung in rungs if rung.name == "eta_c")

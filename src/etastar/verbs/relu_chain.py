@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import geometric_mean
 
 import torch
 from torch import nn
@@ -45,7 +46,8 @@ class ReluChain:
         layers: initialisation and rate of each weight layer, measured from the weights.
         inputs: [N, n_0], flattened.
         curvature: kappa, of the user's own loss at the network's first outputs.
-        he_curvature: the same at outputs as large as He's network would have, Gaussian of variance 2 q.
+        saturates: whether large outputs flatten the loss, as they do cross-entropy.
+        he_curvature: kappa at outputs as large as He's network would have, Gaussian of variance 2 q.
     """
 
     widths: tuple[int, ...]
@@ -53,6 +55,12 @@ class ReluChain:
     inputs: torch.Tensor
     curvature: float
     he_curvature: float
+    saturates: bool
+
+    @property
+    def width(self) -> float:
+        """Geometric mean of the hidden widths; of the inputs where there is no hidden layer."""
+        return geometric_mean(self.widths[1:-1] or self.widths[:1])
 
     @property
     def second_moment(self) -> float:
@@ -90,8 +98,9 @@ def relu_chain(point: Point) -> ReluChain:
     widths = (linears[0].in_features, *(linear.out_features for linear in linears))
     size = (2 * float(inputs.double().square().mean())) ** 0.5
     at_he = size * torch.randn(outputs.shape, generator=generator(0, "outputs"), dtype=torch.float64).to(outputs.device)
-    curvature = output_curvature(point, outputs), output_curvature(point, at_he)
-    return ReluChain(widths, tuple(_scale(point, linear) for linear in linears), inputs, *curvature)
+    he, huge = output_curvature(point, at_he), output_curvature(point, 1e3 * at_he)
+    layers = tuple(_scale(point, linear) for linear in linears)
+    return ReluChain(widths, layers, inputs, output_curvature(point, outputs), he, saturates=huge < 0.5 * he)
 
 
 def output_curvature(point: Point, outputs: torch.Tensor) -> float:
