@@ -504,6 +504,21 @@ def _quick_summary(rows: list[Row]) -> str:
     return table(["problem", "steps", "one ordinary run, s", "quick, s", "full runs", "quick / ordinary", "engine"], lines)
 
 
+# -- members of a family ----------------------------------------------------------------------------------------------
+
+
+def _scale_family_rows(config: dict[str, Any]) -> Iterator[Row]:
+    from benchmarks.scale_family import rows
+
+    yield from rows(config)
+
+
+def _scale_family_summary(rows: list[Row]) -> str:
+    from benchmarks.scale_family import summary
+
+    return summary(rows, table)
+
+
 CASES: dict[str, Case] = {
     "quick": Case(
         "Wall time of find --effort quick against one ordinary training",
@@ -602,6 +617,21 @@ CASES: dict[str, Case] = {
                 ["tpe", "lr", False],
                 ["tpe", "lr, momentum, weight decay", False],
             ],
+        },
+    ),
+    "scale-family": Case(
+        "Held-out members of a family: etastar scale against one rate for all, 1 / lambda1 and the probes",
+        _scale_family_rows,
+        _scale_family_summary,
+        {
+            "arms": [
+                [data, optimizer, input_rate]
+                for input_rate in (0.01, 1.0)
+                for optimizer in ("sgd:lr=0.1", "adam:lr=0.001")
+                for data in ("digits", "fashion")
+                if (data, optimizer, input_rate) != ("fashion", "adam:lr=0.001", 1.0)
+            ],
+            "store": ".etastar/scale-family.db",
         },
     ),
     "startup": Case("Time of etastar --help", _help_rows, _help_summary, {"runs": 11}),
