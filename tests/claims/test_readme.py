@@ -45,7 +45,7 @@ def test_make_targets_exist(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"BENCH=(\w+)", README))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"BENCH=([\w-]+)", README))))
 def test_every_number_has_a_case_and_a_record(name):
     from benchmarks.cases import CASES
 
