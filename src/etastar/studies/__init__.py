@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 STUDIES: dict[str, str] = {
+    "chen2024architecture": "eta* of branched networks against the sum over their paths",
     "deeper_prefers_lower": "best and maximal rate against depth: SGD, Adam, residual connections, normalisation",
+    "haas2025width": "eta* against width: cross-entropy and squared error",
     "iyer2023maximal": "eta* against depth x width, input-layer rate and sharpness, with the conditions tested as such",
     "jelassi2023depth": "the change of activations in one step: eta^2 L^3, whatever the width",
 }

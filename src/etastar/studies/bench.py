@@ -13,12 +13,10 @@ from typing import Any
 import torch
 
 from etastar.core.estimate import Estimate, Status
-from etastar.core.lane import Lane, Outcome, Runs, Until, quantise
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed, isolated_randomness
+from etastar.core.randomness import isolated_randomness
 from etastar.designs.eta_star import Precision
 from etastar.designs.full_length import FullLength
-from etastar.designs.table import Table
 from etastar.engine.preflight import Preflight
 from etastar.probes.reading import Probe
 from etastar.probes.start import starting_point
@@ -84,23 +82,6 @@ class Bench:
             self._not_cut(found.lr)
             return {"best": _estimate_row(found.lr), "rungs": [r.to_json() for r in found.rungs], **self._cost(session)}
 
-    def lanes(self, problem: Problem, rates: Sequence[float], seeds: int, *, seed: int) -> Runs:
-        """All of `rates` on the same `seeds` fresh seeds, over all steps."""
-
-        def plan(facts: Preflight) -> tuple[int, int]:
-            return len(rates) * seeds, len(rates) * seeds * problem.steps
-
-        with self._session(problem, plan) as session:
-            lane: Callable[[float, int], Lane] = lambda lr, index: Lane(
-                quantise(lr), derive_seed(seed, "grid", index), problem.steps, session.facts.criterion, Until.END
-            )
-            wanted = [lane(lr, index) for index in range(seeds) for lr in rates]
-            runs = session.run(Table(wanted))
-            if len(runs) < len(wanted):
-                raise OutOfTime
-            self._cost(session)
-            return runs
-
     def probe(self, problem: Problem, probe: Probe, *, seeds: Sequence[int], samples: int = 256) -> Row:
         """What `probe` reads at fresh initialisations, one a seed, in the problem's own precision."""
         readings = []
@@ -157,12 +138,6 @@ def combine(estimates: Sequence[Estimate]) -> Row:
 def seeds_of(row: Row) -> list[float]:
     """The single measurements of eta* in a row, NaN where there is none."""
     return [math.nan if e["value"] is None else e["value"] for e in row["estimates"]]
-
-
-def mean_score(outcomes: Sequence[Outcome]) -> float:
-    """Mean final training loss; infinite if one of them is."""
-    losses = [o.end_loss for o in outcomes]
-    return statistics.fmean(losses) if all(map(math.isfinite, losses)) else math.inf
 
 
 def _estimate_row(e: Estimate) -> Row:

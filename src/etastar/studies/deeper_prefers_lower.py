@@ -57,7 +57,7 @@ CLAIMS = (
           f"width {WIDTH}, SGD, He weights in every branch, no scaling of branches",
           "power of depth in the best rate with residual connections, minus without", Inside(low=0.0)),
     Claim("normalisation helps", "With normalisation the best rate depends less on depth.", "common advice",
-          f"width {WIDTH}, SGD, LayerNorm before every ReLU", "power of depth in the best rate with LayerNorm, minus without",
+          f"width {WIDTH}, SGD, LayerNorm before every ReLU", "power of depth in the best rate with it, minus without",
           Inside(low=0.0)),
     Claim("both help", "With residual connections and normalisation the best rate depends less on depth.", "common advice",
           f"width {WIDTH}, SGD", "power of depth in the best rate with both, minus with neither", Inside(low=0.0)),
@@ -179,8 +179,8 @@ def _as_best(row: Row) -> Row:
 SECTIONS = (
     SectionText(
         "Do deeper networks prefer lower rates?",
-        f"Networks of width {WIDTH}; the best rate has the smallest validation loss after {STEPS} steps, eta* is the largest at "
-        "which half of fresh networks start to train.",
+        f"Networks of width {WIDTH}; the best has the smallest validation loss after {STEPS} steps, eta* is the largest "
+        "at which half of fresh networks start to train.",
         {"sgd": "Plain, residual, normalised, and both. Point at a dot for its member.", "adam": "The same with Adam."},
     ),
 )
@@ -194,7 +194,7 @@ STUDY = Study(
     claims=CLAIMS,
     declared={
         "network": f"bias-free, width {WIDTH}, He weights, cross-entropy; residual branches are not scaled by depth",
-        "protocol": f"batches of {BATCH}, {STEPS} steps at a constant rate; best rate on a quarter-decade lattice, 3 to 5 seeds",
+        "protocol": f"batches of {BATCH}, {STEPS} steps at a constant rate; best rate on quarter decades, 3 to 5 seeds",
         "depth": "number of hidden layers",
     },
     plan=plan,

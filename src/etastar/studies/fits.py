@@ -199,3 +199,12 @@ def ratio_of_spreads(a: Sequence[float], b: Sequence[float], unit: str) -> Estim
 
 def _spread(samples: Array) -> Array:
     return samples.std(1) / samples.mean(1)
+
+
+def mean_and_interval(values: Sequence[float], unit: str) -> Estimate:
+    """The mean with Student's interval over members."""
+    if len(values) < 2:
+        return too_few(unit)
+    mean, n = float(np.mean(values)), len(values)
+    half = float(student.ppf((1 + LEVEL) / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, LEVEL, unit, n, "Student's t over members")
