@@ -29,7 +29,7 @@ DEPTHS = (2, 3, 4, 6, 8, 12, 16)
 WIDTHS, WIDTHS_DEPTH = (64, 128, 256, 512), 4
 RATES = (1e-4, 1e-3, 1e-2)
 TOO_DEEP, SHALLOW = 32, 8
-SEEDS = {"quick": 64, "full": 200}
+SEEDS = {"quick": 32, "full": 200}
 CHUNK = 16
 
 CLAIMS = (

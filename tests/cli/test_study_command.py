@@ -1,0 +1,136 @@
+"""`etastar study`: the list, bad input, a time limit, a kill, and reruns that measure nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import uuid
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from etastar.studies import STUDIES
+from etastar.studies.run import study_named
+from kill_harness import start
+from processes import wait_for_none
+
+
+def rows(folder) -> list[dict]:
+    """What the record holds, its last line perhaps unfinished."""
+    path = folder / "results.jsonl"
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []
+
+
+def checked(content: dict) -> dict:
+    schema = json.loads(files("etastar.cli").joinpath("study.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(content, schema)
+    return content
+
+
+def test_without_a_name_the_studies_are_listed(cli):
+    ran = cli("study")
+    assert ran.code == 0 and all(name in ran.out for name in STUDIES)
+    listed = json.loads(cli("study", "--json", "-").out)
+    assert [row["name"] for row in listed["studies"]] == list(STUDIES)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_says_whose_its_claims_are_and_decides_them_by_rule(name):
+    study = study_named(name)
+    assert study.name == name and "ours" in study.source
+    names = [claim.name for claim in study.claims]
+    assert len(names) == len(set(names)) >= 3
+    for claim in study.claims:
+        assert claim.statement.endswith(".") and claim.source and claim.region and claim.quantity
+        assert "agrees if" in claim.rule.sentence() and "differs if" in claim.rule.sentence()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nobody2020nothing", "--out", "o"], "study is 'nobody2020nothing'; expected one of"),
+        (["nobody2020nothing"], "study is 'nobody2020nothing'; expected one of"),
+        (["iyer2023maximal"], "--out is missing; expected a folder"),
+        (["iyer2023maximal", "--out", "o", "--effort", "heroic"], "effort is 'heroic'; expected one of quick, full"),
+        (["iyer2023maximal", "--out", "o", "--data", "nowhere"], "the data folder nowhere is not there"),
+        (["iyer2023maximal", "--out", "o", "--data", "empty"], "empty has no train-images-idx3-ubyte"),
+        (["jelassi2023depth", "--out", "o", "--data", "empty"], "jelassi2023depth draws its own inputs; drop --data"),
+        (["jelassi2023depth", "--out", "file/o"], "--out file/o cannot be written"),
+        (["jelassi2023depth", "--out", "notes"], "notes/results.jsonl, line 1, is not a row of a study"),
+        (["jelassi2023depth", "--out", "o", "--max-seconds", "0"], "the time limit is 0.0 s; expected more than 0"),
+    ],
+)
+def test_bad_input_is_one_sentence(cli, tmp_path, arguments, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "results.jsonl").write_text("mine\n\n")
+    ran = cli("study", *arguments)
+    assert ran.code == 2 and said in ran.sentence
+
+
+def test_a_truncated_data_file_is_named(cli, tmp_path):
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / f"{name}-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x09" + bytes(4))
+    ran = cli("study", "iyer2023maximal", "--out", "o", "--data", ".")
+    assert ran.code == 2 and "train-images-idx3-ubyte is truncated: 12 bytes where 17 are expected" in ran.sentence
+    assert not (tmp_path / "o").exists(), "nothing is written for data that cannot be read"
+
+
+def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path):
+    command = ("study", "jelassi2023depth", "--out", "o", "--effort", "quick")
+    seen: list[dict] = []
+    for how in (signal.SIGKILL, signal.SIGINT):
+        mark = uuid.uuid4().hex
+        process = start(tmp_path, mark, *command)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and len(rows(tmp_path / "o")) < len(seen) + 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert process.poll() is None, "it ended before it could be stopped"
+        process.send_signal(how)
+        _, err = process.communicate(timeout=60)
+        assert "Traceback" not in err and wait_for_none(mark) == []
+        assert how is signal.SIGKILL or (process.returncode == 130 and "run the same command again to go on" in err)
+        now = rows(tmp_path / "o")
+        assert now[: len(seen)] == seen, "what was measured stays"
+        seen = now
+    assert not (tmp_path / "o" / "index.html").exists()
+
+    cut = cli(*command, "--max-seconds", "0.001", "--json", "-")
+    assert cut.code == 1 and "the same command goes on" in cut.err
+    answer = checked(json.loads(cut.out))
+    assert (answer["complete"], answer["measured"]) == (False, len(seen)) and answer["cost"]["measured_now"] == 0
+    assert "measurements are still missing" in (tmp_path / "o" / "index.html").read_text()
+
+    done = cli(*command, "--json", "-")
+    answer = checked(json.loads(done.out))
+    assert done.code == 0 and answer["complete"] and answer["cost"]["measured_now"] == answer["planned"] - len(seen)
+    full = rows(tmp_path / "o")
+    assert full[: len(seen)] == seen and len(full) == answer["planned"]
+
+    again = checked(json.loads(cli(*command, "--json", "-").out))
+    assert again["cost"]["measured_now"] == 0 and again["claims"] == answer["claims"] and rows(tmp_path / "o") == full
+    readme = (tmp_path / "o" / "README.md").read_text()
+    assert all(claim["name"] in readme and claim["verdict"] in readme for claim in answer["claims"])
+    assert 'study = "jelassi2023depth"' in (tmp_path / "o" / "config.toml").read_text()
+
+
+@pytest.mark.slow
+def test_the_quick_study_of_eta_star_on_digits(cli, tmp_path):
+    command = ("study", "iyer2023maximal", "--out", "o", "--effort", "quick", "--workers", "1", "--json", "-")
+    started = time.monotonic()
+    answer = checked(json.loads(cli(*command).out))
+    first = time.monotonic() - started
+    claims = {claim["name"]: claim for claim in answer["claims"]}
+    assert claims["falls with size"]["verdict"] == "agrees" and claims["sharpness is linear"]["verdict"] == "agrees"
+    started = time.monotonic()
+    again = json.loads(cli(*command).out)
+    assert again["claims"] == answer["claims"] and again["cost"]["new_gradient_steps"] == 0
+    assert time.monotonic() - started < max(first / 3, 5.0)
+    (tmp_path / "o" / "results.jsonl").unlink()
+    stored = json.loads(cli(*command).out)
+    assert stored["cost"]["new_gradient_steps"] == 0, "every lane came from the store"
+    assert stored["claims"] == answer["claims"]
