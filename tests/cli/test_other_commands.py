@@ -138,6 +138,15 @@ def test_the_doctor_warns(cli: Cli, script: Script, flag: str) -> None:
     assert levels.get(flag) == "warn"
 
 
+@pytest.mark.parametrize(("inputs", "flag"), [("X + 3", "inputs-not-centred"), ("1000 * X", "inputs-badly-scaled")])
+def test_find_warns_of_inputs_too(cli: Cli, script: Script, inputs: str, flag: str) -> None:
+    script(f"p = problem(train=({inputs}, Y))")
+    ran = cli("find", "user.py:p", "--effort", "glance", "--json", "answer.json")
+    assert ran.code in (0, 1)
+    assert flag in json.loads(Path("answer.json").read_text())["flags"]
+    assert f"{flag}: The inputs" in ran.out
+
+
 def test_the_doctor_does_not_warn_of_a_healthy_problem(cli: Cli, script: Script) -> None:
     script("p = problem()")
     findings = json.loads(cli("doctor", "user.py:p", "--json", "-").out)["findings"]

@@ -177,6 +177,17 @@ def test_two_and_a_half_times_it_mostly_does_not_on_narrow_networks():
     assert sum(found) <= len(found) / 2
 
 
+def test_centring_is_worth_about_a_factor_two_of_stable_rate():
+    """What `inputs-not-centred` says, on pixels as they come: all of them positive."""
+    raw = X - X.min()
+    tops = []
+    for x in (raw, raw - raw.mean(0)):
+        x = x / x.square().mean().sqrt()
+        tops.append([kernel_sharpness(x, widths_of(n, layers), "mse_half").value for n, layers in ((128, 3), (256, 5))])
+    ratios = [before / after for before, after in zip(*tops, strict=True)]
+    assert all(1.4 <= ratio <= 2.5 for ratio in ratios), ratios
+
+
 def test_curvatures_of_losses_are_those_of_their_second_derivatives():
     logits = torch.randn(16, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     p = logits.softmax(1)

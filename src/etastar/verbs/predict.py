@@ -28,8 +28,14 @@ from etastar.verbs.session import Options
 from etastar.verbs.threshold import Threshold, descending, threshold
 from etastar.version import __version__
 
-HE_CHAIN: dict[str, tuple[float, float, float]] = {"sgd": (1.45, 1.05, 1.85), "momentum": (1.0, 0.6, 1.4)}
-"""log10(eta* x lambda1 of He's network of the same widths, / sqrt(width / 64) if the loss saturates): middle, least, most."""
+HE_CHAIN: dict[tuple[str, bool], tuple[float, float, float]] = {
+    ("sgd", True): (1.45, 1.05, 1.85),
+    ("momentum", True): (1.0, 0.6, 1.4),
+    ("sgd", False): (0.9, 0.5, 1.35),
+    ("momentum", False): (0.65, 0.25, 1.1),
+}
+"""(optimizer, whether the loss saturates) -> log10(eta* x lambda1 of He's network of the same widths), middle and range;
+divided by sqrt(width / 64) where it does."""
 CRITICAL: dict[str, tuple[float, float, float]] = {"sgd": (-0.5, -1.8, 0.8), "adam": (0.75, 0.2, 1.4)}
 """log10(eta* / eta_c): middle, least, most of the networks measured (benchmarks/records/*_centre)."""
 LEVEL = 0.8
@@ -175,7 +181,7 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
             chain = str(why)
     rungs = all_rungs(point, chain)
     lr, start = _settled(point, *safest(rungs))
-    checked = _to_check(rungs)
+    checked = _to_check(point, rungs)
     return PredictAnswer(
         problem=problem.title,
         lr=lr,
@@ -223,15 +229,15 @@ def _settled(point: Point, lr: Estimate, start: str) -> tuple[Estimate, str]:
 def expected_eta_star(point: Point, chain: ReluChain | str, rungs: tuple[Rung, ...]) -> Estimate:
     """Where eta* is expected: a multiple of 1 / lambda1 of He's network of these widths, else of eta_c.
 
-    lambda1 grows with the width n; eta* falls as 1 / n under squared error, but as n^(-1/2) where large logits flatten the loss.
+    lambda1 grows with the width n; eta* falls as 1 / n under squared error, as n^(-1/2) where large logits flatten the loss.
 
     Source: Haas et al. 2025 (arXiv 2505.22491) for the exponents; the multiples are measured.
     """
     kind = _kind(point)
-    if kind in HE_CHAIN and not isinstance(chain, str):
+    if kind in ("sgd", "momentum") and not isinstance(chain, str):
         he = kaiming_sharpness(chain.widths, "mse_half", second_moment=chain.second_moment).require()
         wider = math.sqrt(chain.width / 64) if chain.saturates else 1.0
-        middle, low, high = (wider * 10**x / (he * chain.he_curvature) for x in HE_CHAIN[kind])
+        middle, low, high = (wider * 10**x / (he * chain.he_curvature) for x in HE_CHAIN[kind, chain.saturates])
         method = "multiple of 1 / lambda1 of He's network of these widths"
     else:
         critical = next(rung.lr for rung in rungs if rung.name == "eta_c")
@@ -255,13 +261,10 @@ def _kind(point: Point) -> str:
     return ""
 
 
-def _to_check(rungs: tuple[Rung, ...]) -> Rung | None:
-    """The rung whose sharpness is to be shown to be a threshold of gradient descent: the kernel's, else lambda1."""
-    for name in ("kernel", "lambda1"):
-        rung = next(rung for rung in rungs if rung.name == name)
-        if rung.lr.ok and rung.quantity is not None and rungs[0].lr.status is not Status.NOT_MEASURED:
-            return rung
-    return None
+def _to_check(point: Point, rungs: tuple[Rung, ...]) -> Rung | None:
+    """The rung whose sharpness is to be shown to be a threshold of gradient descent: that of the safest start."""
+    _, start = safest(rungs)
+    return next((r for r in rungs if r.name == start), None) if type(point.optimizer) is torch.optim.SGD else None
 
 
 def _of_loop(problem: Problem, seed: int, device: str) -> PredictAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import product
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
-from etastar import Problem, ProblemError, Status
-from etastar.problems.digits import he
+from etastar import Options, Precision, Problem, ProblemError, Status
+from etastar.problems.digits import cnn, digits_mlp, he, mlp
+from etastar.problems.optimizers import optimizer_factory
 from etastar.verbs.rungs import NAMES
 
 X = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
@@ -190,3 +192,34 @@ def test_the_answer_by_name():
         etastar.predict(plain())
     with pytest.raises(ProblemError, match="seed is 'a'"):
         etastar.predict(problem(), seed="a")
+
+
+def one_hot(z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return F.one_hot(labels, 10).to(z.dtype)
+
+
+HELD_OUT = {
+    "5x96": (lambda: mlp(5, 96), F.cross_entropy),
+    "2x160, He": (lambda: he(mlp(2, 160)), F.cross_entropy),
+    "7x96, He": (lambda: he(mlp(7, 96)), F.cross_entropy),
+    "2x256": (lambda: mlp(2, 256), F.cross_entropy),
+    "3x128, He, squared error": (lambda: he(mlp(3, 128)), lambda z, t: 0.5 * (z - one_hot(z, t)).square().sum(1).mean()),
+    "cnn of 12": (lambda: cnn(12), F.cross_entropy),
+}
+
+
+@pytest.mark.slow
+def test_eta_star_is_where_it_is_expected_on_networks_that_were_not_measured_before():
+    precision, options = (
+        Precision(half_width=0.5, max_runs=8, min_runs=8, scan_seeds=1),
+        Options(store=":memory:", workers=1),
+    )
+    inside = []
+    for (model, loss), spec in product(HELD_OUT.values(), ("sgd", "momentum", "adam")):
+        p = digits_mlp().but(model=model, loss=loss, optimizer=optimizer_factory(spec))
+        truth = etastar.eta_star(p, precision=precision, options=options).estimate.value
+        answer = etastar.predict(p, samples=256)
+        if truth is not None:
+            inside.append(answer.eta_star.low <= truth <= answer.eta_star.high)
+            assert answer.lr.require() < truth, "the start is safe"
+    assert len(inside) >= 15 and sum(inside) >= 0.8 * len(inside), inside
