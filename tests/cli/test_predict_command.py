@@ -112,6 +112,18 @@ def test_inputs_are_judged(cli: Cli, script: Script, inputs: str, flag: str | No
     assert [f["flag"] for f in flags] == ([flag] if flag else [])
 
 
+def test_the_page_holds_the_ladder(cli: Cli, script: Script) -> None:
+    script("p = problem()\nq = etastar.Problem.from_loop(lambda lr, seed, report: None, steps=5, lr=0.1)")
+    ran = cli("predict", "user.py:p", "--report", "out")
+    assert ran.code == 0 and "report: out/index.html" in ran.out
+    page = Path("out/index.html").read_text()
+    for text in ("Start from", "eta*, expected", "closed form", "when it holds", "Nothing was trained"):
+        assert text in page
+    assert Path("out/ladder.png").stat().st_size > 5000 and Path("out/ladder.svg").exists()
+    assert cli("predict", "user.py:q", "--report", "none").code == 1
+    assert "No answer: not-measured" in Path("none/index.html").read_text()
+
+
 def test_quiet_prints_nothing(cli: Cli, script: Script) -> None:
     script("p = problem()")
     ran = cli("predict", "user.py:p", "--quiet")

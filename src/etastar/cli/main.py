@@ -176,6 +176,7 @@ def predict(
     samples: SamplesOption = 512,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    report: ReportOption = None,
     json: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -184,11 +185,15 @@ def predict(
     from etastar.cli.predicted import show_predict
     from etastar.verbs.predict import predict as climb
 
-    check_outputs(json, None)
+    check_outputs(json, report)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     answer = climb(load(problem, settings, None, None, optimizer, None), seed=seed, samples=samples, device=device)
     write_json(json, answer.to_json())
     show_predict(console, answer)
+    if report:
+        from etastar.reports.page import report as write_report
+
+        console.say(f"report: {write_report(answer, report)}")
     raise typer.Exit(EXIT_ANSWERED if answer.ok else EXIT_NO_ANSWER)
 
 

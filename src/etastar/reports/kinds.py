@@ -10,6 +10,7 @@ from etastar.core.estimate import Estimate
 from etastar.errors import ProblemError
 from etastar.reports.charts import charts
 from etastar.reports.content import Number, SectionText, Table, numbers, sections, tables
+from etastar.reports.predict_page import predict_charts, predict_numbers, predict_sections, predict_tables
 from etastar.reports.rate_charts import momentum_charts, sensitivity_charts
 from etastar.reports.rate_content import (
     momentum_numbers,
@@ -25,6 +26,7 @@ from etastar.reports.surface_charts import surface_charts
 from etastar.reports.surface_content import surface_numbers, surface_sections, surface_tables
 from etastar.verbs.find import FindAnswer
 from etastar.verbs.momentum import MomentumAnswer
+from etastar.verbs.predict import PredictAnswer
 from etastar.verbs.scale_answer import ScaleAnswer
 from etastar.verbs.sensitivity import SensitivityAnswer
 from etastar.verbs.surface_answer import SurfaceAnswer
@@ -56,6 +58,7 @@ KINDS: dict[type, Kind] = {
     SurfaceAnswer: Kind(_lr, surface_charts, surface_numbers, surface_sections, surface_tables),
     SensitivityAnswer: Kind(_lr, sensitivity_charts, sensitivity_numbers, sensitivity_sections, sensitivity_tables),
     ScaleAnswer: Kind(_lr, scale_charts, scale_numbers, scale_sections, scale_tables),
+    PredictAnswer: Kind(_lr, predict_charts, predict_numbers, predict_sections, predict_tables),
     MomentumAnswer: Kind(_lr, momentum_charts, momentum_numbers, momentum_sections, momentum_tables),
 }
 
