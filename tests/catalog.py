@@ -168,8 +168,8 @@ PUBLIC_NAMES = [
     "Policy", "PowerLaw", "Precision", "PredictAnswer", "Probe", "ProbeAnswer", "Problem", "ProblemError",
     "RayEngine", "Reading", "Record", "RunStore", "Runs", "ScaleAnswer", "ScalingLaw", "Schedule", "SearchAnswer",
     "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "SuccessBand", "Surface",
-    "SurfaceAnswer", "SurfaceLaw", "Until", "WorkerEngine", "__version__", "depth_mup", "eta_star", "find",
-    "kaiming_lr", "kaiming_sharpness", "kernel_sharpness", "momentum", "mup_groups", "mup_init_", "mup_multipliers",
-    "mup_rules", "optuna_space", "path_sum_lr_factor", "predict", "probe", "report", "rescale_init", "rescale_lr",
-    "run", "scale", "search", "sensitivity", "surface",
+    "SurfaceAnswer", "SurfaceLaw", "Until", "WorkerEngine", "__version__", "depth_mup", "depth_width_bounds",
+    "eta_star", "find", "kaiming_lr", "kaiming_sharpness", "kernel_sharpness", "momentum", "mup_groups",
+    "mup_init_", "mup_multipliers", "mup_rules", "optuna_space", "path_sum_lr_factor", "predict", "probe", "report",
+    "rescale_init", "rescale_lr", "run", "scale", "search", "sensitivity", "surface",
 ]  # fmt: skip

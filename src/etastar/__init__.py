@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from etastar.engine.sequential import SequentialEngine
     from etastar.engine.workers import WorkerEngine
     from etastar.errors import EtastarError, MissingExtra, NoAnswer, ProblemError, StoreError
+    from etastar.laws.bounds import depth_width_bounds
     from etastar.laws.kaiming import kaiming_lr, kaiming_sharpness
     from etastar.laws.kernel import kernel_sharpness
     from etastar.laws.law import Law, Record
@@ -110,6 +111,7 @@ _HOME = {
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
     "depth_mup": "laws.mup",
+    "depth_width_bounds": "laws.bounds",
     "eta_star": "verbs.eta_star",
     "find": "verbs.find",
     "kaiming_lr": "laws.kaiming",
@@ -190,6 +192,7 @@ __all__ = [
     "WorkerEngine",
     "__version__",
     "depth_mup",
+    "depth_width_bounds",
     "eta_star",
     "find",
     "kaiming_lr",

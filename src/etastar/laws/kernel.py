@@ -114,7 +114,7 @@ def kernel_sharpness(
 
     Measured / predicted, mean over initialisations, is 0.85 - 1.25 with a small readout and 0.9 - 1.5 with He's at widths of
     256 and more; narrow deep networks are sharper (up to 2.6). The interval is that of the kernel, which a constant vector
-    and its trace bound, sum_ij K_ij / N^2 <= lambda1 / kappa <= mean_i K_ii, widened by `width_spread`.
+    and its trace bound, max(sum_ij K_ij, sum_i K_ii) / N^2 <= lambda1 / kappa <= mean_i K_ii, widened by `width_spread`.
 
     Args:
         inputs: [N, n_0], 64 to 512 samples; it takes O(N^2 L) and one eigenvalue.
@@ -143,7 +143,8 @@ def sharpness_of(kernel: Array, curvature: float, spread: float = 0.0) -> Estima
     """kappa lambda_max(K) / N, between what holds for every kernel, widened by 1.645 x the `spread` of its log."""
     n = len(kernel)
     top = float(np.linalg.eigvalsh(kernel)[-1])
-    low, high = curvature * max(float(kernel.sum()) / n**2, 0.0), curvature * float(kernel.trace()) / n
+    mean, trace = float(kernel.sum()) / n**2, float(kernel.trace()) / n
+    low, high = curvature * max(mean, trace / n), curvature * trace
     value = min(max(curvature * top / n, low), high)  # they meet up to rounding
     factor = math.exp(Z90 * spread)
     method = "kernel recursion on the inputs, infinite width"

@@ -234,7 +234,7 @@ def expected_eta_star(point: Point, chain: ReluChain | str, rungs: tuple[Rung, .
     Source: Haas et al. 2025 (arXiv 2505.22491) for the exponents; the multiples are measured.
     """
     kind = _kind(point)
-    if kind in ("sgd", "momentum") and not isinstance(chain, str):
+    if kind in ("sgd", "momentum") and not isinstance(chain, str) and chain.he_curvature > 0:
         he = kaiming_sharpness(chain.widths, "mse_half", second_moment=chain.second_moment).require()
         wider = math.sqrt(chain.width / 64) if chain.saturates else 1.0
         middle, low, high = (wider * 10**x / (he * chain.he_curvature) for x in HE_CHAIN[kind, chain.saturates])

@@ -22,6 +22,7 @@ AGREEMENT = 1e-4
 RANDOM_WITHIN = 1.4
 """A random matrix's largest singular value is at most about rms x (sqrt(rows) + sqrt(columns)); a trained one's is above."""
 MOST_OUTPUTS = 256
+MOST_EIGENVALUES = 8192
 KINDS: dict[str, tuple[type[nn.Module], ...]] = {
     "a convolution, whose weights are shared over positions": (nn.modules.conv._ConvNd,),
     "a normalisation, which changes how sharpness depends on the weights": (
@@ -79,6 +80,8 @@ def relu_chain(point: Point) -> ReluChain:
     Raises:
         Refusal: it is none; the sentence says why.
     """
+    if point.loss is None:
+        raise Refusal("loss_fn hides the outputs from the closed forms; give loss(outputs, targets)")
     linears, inputs = _linears(point), _inputs(point)
     if inputs.shape[1] != linears[0].in_features:
         raise Refusal(f"the first layer is applied along the inputs of shape {tuple(inputs.shape[1:])}, not to all of them")
@@ -97,10 +100,10 @@ def relu_chain(point: Point) -> ReluChain:
             raise Refusal("the weights do not look freshly drawn (fine-tuning?): the closed forms are for random ones")
     widths = (linears[0].in_features, *(linear.out_features for linear in linears))
     size = (2 * float(inputs.double().square().mean())) ** 0.5
-    at_he = size * torch.randn(outputs.shape, generator=generator(0, "outputs"), dtype=torch.float64).to(outputs.device)
+    at_he = size * torch.randn(outputs.shape, generator=generator(0, "outputs"), dtype=torch.float64).to(outputs)
     he, huge = output_curvature(point, at_he), output_curvature(point, 1e3 * at_he)
     layers = tuple(_scale(point, linear) for linear in linears)
-    return ReluChain(widths, layers, inputs, output_curvature(point, outputs), he, saturates=huge < 0.5 * he)
+    return ReluChain(widths, layers, inputs, output_curvature(point, outputs), he, saturates=huge <= 0.5 * he)
 
 
 def output_curvature(point: Point, outputs: torch.Tensor) -> float:
@@ -110,20 +113,18 @@ def output_curvature(point: Point, outputs: torch.Tensor) -> float:
         Refusal: the loss couples samples' outputs, has no second derivative, or there are too many outputs.
     """
     n, count = outputs.shape
-    if point.loss is None:
-        raise Refusal("loss_fn hides the outputs from the closed forms; give loss(outputs, targets)")
+    assert point.loss is not None
     if count > MOST_OUTPUTS:
         raise Refusal(f"{count} outputs are more than the {MOST_OUTPUTS} whose curvature is computed here")
-    leaf = outputs.detach().double().requires_grad_(True)
-    targets = split(point.batch)[1]
-    targets = targets.double() if torch.is_tensor(targets) and targets.is_floating_point() else targets
+    leaf, targets = outputs.detach().clone().requires_grad_(True), split(point.batch)[1]
+    kept = max(MOST_EIGENVALUES // count, 8)
     with torch.enable_grad():
         value = call("the loss", point.loss, leaf, targets)
         (slope,) = torch.autograd.grad(value.reshape(()), leaf, create_graph=True)
         if not slope.requires_grad:
             raise Refusal("the loss has no curvature in the outputs: no closed form")
-        columns = [torch.autograd.grad(slope[:, c].sum(), leaf, retain_graph=True)[0] for c in range(count)]
-    blocks = torch.stack(columns, dim=2)
+        columns = [torch.autograd.grad(slope[:, c].sum(), leaf, retain_graph=True)[0][:kept] for c in range(count)]
+    blocks = torch.stack(columns, dim=2).double()
     return float(n * torch.linalg.eigvalsh((blocks + blocks.mT) / 2)[:, -1].mean())
 
 

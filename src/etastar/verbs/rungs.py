@@ -167,14 +167,18 @@ def inverse(quantity: Estimate, factor: float = 1.0) -> Estimate:
         return replace(quantity, unit="learning rate", low=None, high=None)
     if not quantity.value > 0 or not math.isfinite(factor / quantity.value):
         return Estimate.none(Status.FLAT, "no direction curves upwards: no limit", n=quantity.n)
-    value = factor / quantity.value
-    low = factor / quantity.high if quantity.high else value
-    high = factor / quantity.low if quantity.low and quantity.low > 0 else None
-    bounded = high is not None and math.isfinite(high)
+    if quantity.low is None or quantity.high is None or quantity.low <= 0:
+        return Estimate.none(Status.FLAT, "its curvature is not told apart from zero: no limit", n=quantity.n)
     return Estimate(
-        value, min(low, value), max(high, value) if bounded and high else value * 1e3, quantity.level, "learning rate",
-        quantity.n, quantity.method, cost=quantity.cost,
-    )  # fmt: skip
+        factor / quantity.value,
+        factor / quantity.high,
+        factor / quantity.low,
+        quantity.level,
+        "learning rate",
+        quantity.n,
+        quantity.method,
+        cost=quantity.cost,
+    )
 
 
 def _sharpness(point: Point, reading: Reading) -> Rung:
