@@ -180,15 +180,16 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
         except Refusal as why:
             chain = str(why)
     rungs = all_rungs(point, chain)
-    lr, start = _settled(point, *safest(rungs))
     checked = _to_check(point, rungs)
+    check = threshold(point, checked) if checked else None
+    lr, start = _settled(point, check, *safest(rungs))
     return PredictAnswer(
         problem=problem.title,
         lr=lr,
         start=start,
         eta_star=expected_eta_star(point, chain, rungs),
         rungs=rungs,
-        threshold=threshold(point, checked) if checked else None,
+        threshold=check,
         widths=None if isinstance(chain, str) else chain.widths,
         yours=point.lr,
         loss=loss,
@@ -212,17 +213,12 @@ def safest(rungs: tuple[Rung, ...]) -> tuple[Estimate, str]:
     return lowest.lr, lowest.name
 
 
-def _settled(point: Point, lr: Estimate, start: str) -> tuple[Estimate, str]:
+def _settled(point: Point, check: Threshold | None, lr: Estimate, start: str) -> tuple[Estimate, str]:
     """The safest start, lowered where even a few steps of plain gradient descent at it raise the loss."""
-    if lr.value is None or lr.low is None or type(point.optimizer) is not torch.optim.SGD:
+    if lr.value is None or lr.low is None or check is None or check.below_descends:
         return lr, start
-    try:
-        value, halvings = descending(point, lr.value)
-    except Refusal:
-        return lr, start
-    if not halvings:
-        return lr, start
-    text = f"halved {halvings} x until 10 steps of gradient descent descend"
+    value, halvings = descending(point, lr.value)
+    text = f"halved {halvings} x until {check.steps} steps of gradient descent descend"
     return replace(lr, value=value, low=min(lr.low, value), method=f"{lr.method}; {text}"), f"{start}, {text}"
 
 

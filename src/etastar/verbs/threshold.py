@@ -54,15 +54,15 @@ def threshold(point: Point, of: Rung, steps: int = 10, below: float = 1.0, above
 
 
 def descending(point: Point, lr: float, steps: int = 10, halvings: int = 5) -> tuple[float, int]:
-    """(`lr` halved until so many steps of gradient descent never raise the loss, how often it was).
+    """(`lr` halved, at least once, until so many steps of gradient descent never raise the loss; how often it was).
 
     A network that starts flat, as torch's default initialisation makes it, sharpens within these steps.
     """
+    count = 1
     with isolated_randomness(), steady_numerics():
-        for halving in range(halvings + 1):
-            if _descends(point, lr * 0.5**halving, steps):
-                return lr * 0.5**halving, halving
-    return lr * 0.5**halvings, halvings
+        while count < halvings and not _descends(point, lr * 0.5**count, steps):
+            count += 1
+    return lr * 0.5**count, count
 
 
 def _descends(point: Point, lr: float, steps: int) -> bool:
