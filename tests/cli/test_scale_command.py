@@ -97,7 +97,7 @@ def test_a_real_family_its_best_rate_tables_and_transfer(cli: Cli, script: Scrip
         (("--depth", "4,8", "--width", "64,128", "--to", "depth=8,width=64"), "width 64 is less than 16 x depth 8"),
         (("--depth", "4,8", "--width", "128,256", "--to", "depth=2,width=256"), "fewer than 4 hidden layers"),
         (("--depth", "4,8", "--width", "128,256", "--to", "depth=8,width=2048"), "8 x beyond the largest measured"),
-        (("--depth", "8,16", "--width", "64,128", "--to", "depth=8,width=256"), "carry no law"),
+        (("--depth", "8,16", "--width", "64,128", "--to", "depth=8,width=256"), "at least 3 sizes and has 1"),
     ],
 )
 def test_what_no_law_reaches_is_refused_before_anything_is_trained(cli: Cli, script: Script, arguments, sentence) -> None:

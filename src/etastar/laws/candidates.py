@@ -67,15 +67,19 @@ def candidates(
     """
     shapes = _shapes([name for name in SHAPE if name in varied], loss, optimizer, path_sum)
     extras = [_extra(name, optimizer, noise_scale) for name in varied if name not in SHAPE]
-    return [
-        Candidate(
-            ", ".join([shape.name, *(e.name for e in chosen)]),
-            "; ".join([shape.why, *(e.why for e in chosen)]),
-            (*shape.columns, *(column for e in chosen for column in e.columns)),
-        )
-        for shape in shapes
-        for chosen in product(*extras)
-    ]
+    found = [shape if not chosen else _joined([shape, *chosen]) for shape in shapes for chosen in product(*extras)]
+    constant = shapes[0]
+    return found if constant in found else [constant, *found]
+
+
+def _joined(parts: Sequence[Candidate]) -> Candidate:
+    """One form of several; the constant is left out where something else is said."""
+    said = [part for part in parts if part.columns] or list(parts[:1])
+    return Candidate(
+        ", ".join(part.name for part in said),
+        "; ".join(part.why for part in said),
+        tuple(column for part in said for column in part.columns),
+    )
 
 
 def _column(name: str, exponent: float | None = None) -> Column:

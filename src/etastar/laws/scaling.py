@@ -124,7 +124,7 @@ class ScalingLaw:
     def chosen(self) -> Fitted:
         """The form that predicts."""
         if not self.fits:
-            raise ProblemError(f"{len(self.members)} sizes carry no law; expected at least {FEWEST}: measure more")
+            raise ProblemError(f"a law needs at least {FEWEST} sizes and has {len(self.members)}; measure more")
         return self.fits[0]
 
     def predict(self, target: Sizes) -> Estimate:
@@ -133,7 +133,7 @@ class ScalingLaw:
         none = {"level": self.level, "n": n, "method": "scaling law"}
         if n < FEWEST or not self.fits:
             also = f"; {len(self.left_out)} were left out: {self.left_out[0][1]}" if self.left_out else ""
-            reason = f"{n} sizes carry no law; expected at least {FEWEST}{also}"
+            reason = f"a law needs at least {FEWEST} sizes and has {n}{also}"
             return Estimate.none(Status.TOO_FEW_POINTS, reason, **none)
         if reason := self.why_not(target):
             return Estimate.none(Status.OUTSIDE_THE_LAW, reason, **none)
