@@ -22,6 +22,9 @@ def family(depth=1, width=8, batch_size=16, samples=64):
         return nn.Sequential(*layers, nn.Linear(width, 2))
     return problem(model=model, train=(X[:samples], Y[:samples]), batch_size=batch_size)
 
+def odd(width=8):
+    return family(width=width).but(optimizer=lambda m: torch.optim.Adagrad(m.parameters(), lr=0.1))
+
 def deaf(depth=1, width=8):
     return problem(model=lambda: nn.Linear(4, 2))
 
@@ -110,6 +113,12 @@ def test_what_no_law_reaches_is_refused_before_anything_is_trained(cli: Cli, scr
         assert content["next"] and content["next"][0]["sizes"]["width"] >= 512
 
 
+def test_the_time_limit_gives_an_answer_without_a_value(cli: Cli) -> None:
+    ran = cli(*QUADRATIC, "--max-seconds", "0.001", "--json", "-")
+    content = answer(ran)
+    assert ran.code == 1 and content["lr"]["status"] == "too-few-points" and "time-limit" in content["flags"]
+
+
 def test_all_members_without_an_answer_are_no_law(cli: Cli, script: Script) -> None:
     script(FAMILY)
     ran = cli("scale", "user.py:dead", "--width", "1,2,3", "--to", "width=4", "--engine", "loop", "--json", "-")
@@ -127,6 +136,11 @@ def test_all_members_without_an_answer_are_no_law(cli: Cli, script: Script) -> N
         (("user.py:family", "--vary", "width", "--to", "width=32"), "expected name=values"),
         (("user.py:family", "--vary", "heads=1,2,4", "--to", "heads=8"), "does not take heads; it takes depth, width"),
         (("user.py:deaf", "--width", "8,16,32", "--to", "width=64"), "the family ignores width: width 8 and width 16 are"),
+        (("user.py:odd", "--width", "8,16,32", "--to", "width=64", "--transfer"), "optimizer is 'Adagrad'; muP's tables"),
+        (
+            ("user.py:family", "--vary", "batch_size=8,16,32", "--to", "batch_size=64", "--transfer"),
+            "has no width to compare",
+        ),
         (("user.py:one", "--width", "8,16,32", "--to", "width=64"), "is one Problem; expected a function of its sizes"),
         (("user.py:family", "--width", "8,16,32", "--to", "width=64", "--measure", "luck"), "measure is 'luck'"),
         (("user.py:family", "--width", "8,16,32", "--to", "width=64", "--set", "width=4"), "both scaled and set"),

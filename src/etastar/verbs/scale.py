@@ -30,7 +30,7 @@ from etastar.verbs.family import (
 from etastar.verbs.member_rate import PRECISION, MemberRate
 from etastar.verbs.scale_answer import MeasuredMember, ScaleAnswer
 from etastar.verbs.session import Options, environment
-from etastar.verbs.transfer import compare
+from etastar.verbs.transfer import check_transfer, compare
 
 Z = 1.645
 """Half-width of a 90 % interval in standard errors."""
@@ -86,6 +86,9 @@ def scale(
     refused = _refusal(sizes, target, chain)
     members = [] if refused else build(make, [m for m in sizes if not _left_out(m, sizes, chain)], rate.options.device)
     row = _row_of_widths(members) if transfer and not refused else []
+    pairs = [(m.sizes["width"], m.problem) for m in row]
+    if row:
+        check_transfer(pairs)
     if members:
         rate.announce(members, [2 if m in row else 1 for m in members])
     measured = [rate(m.sizes, m.problem) for m in members]
@@ -98,7 +101,6 @@ def scale(
     ideas = _next(law, sizes, measured, target, budget, refused is not None, chain)
     compared = None
     if row:
-        pairs = [(m.sizes["width"], m.problem) for m in row]
         quantity, depth = rate.quantity, row[0].sizes.get("depth")
         compared = compare(pairs, lambda p: rate({}, p).lr, quantity=quantity, depth=depth, device=rate.options.device)
     return ScaleAnswer(
@@ -231,6 +233,8 @@ def _cost(measured: Sequence[MeasuredMember], rate: MemberRate) -> dict[str, flo
 
 def _flags(lr: Estimate, measured: Sequence[MeasuredMember]) -> tuple[str, ...]:
     flags = [*lr.flags]
+    if any("time-limit" in m.lr.flags for m in measured):
+        flags.append("time-limit")
     if any(m.left_out for m in measured):
         flags.append("members-left-out")
     if lr.ok and lr.high is not None and lr.low is not None and lr.high > WIDE * lr.low:

@@ -79,6 +79,17 @@ def in_mup(problem: Problem, base: Problem) -> Problem:
     return problem.but(model=MupModel(problem.model, smaller), optimizer=MupOptimizer(problem.optimizer, smaller))
 
 
+def check_transfer(problems: Sequence[tuple[float, Problem]]) -> None:
+    """Raise `ProblemError` before anything is trained where `compare` would."""
+    if len(problems) < 2:
+        raise ProblemError(f"got {len(problems)} widths; expected at least 2 to compare parametrisations: add to --width")
+    base, *_, widest = (problem for _, problem in sorted(problems, key=lambda pair: pair[0]))
+    own = in_mup(widest, base)
+    assert own.model is not None and own.optimizer is not None
+    with isolated_randomness():
+        own.optimizer(own.model())
+
+
 @dataclass(frozen=True)
 class TransferPoint:
     """The rate measured at one width in one parametrisation, and what a few steps at the common rate do to each layer."""
@@ -169,8 +180,7 @@ def compare(
     Raises:
         ProblemError: fewer than two widths, or a family muP has no table for.
     """
-    if len(problems) < 2:
-        raise ProblemError(f"got {len(problems)} widths; expected at least 2 to compare parametrisations: add to --width")
+    check_transfer(problems)
     problems = sorted(problems, key=lambda pair: pair[0])
     base, found = problems[0][1], []
     for name in PARAMETRISATIONS:
