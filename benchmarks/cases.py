@@ -629,7 +629,6 @@ CASES: dict[str, Case] = {
                 for input_rate in (0.01, 1.0)
                 for optimizer in ("sgd:lr=0.1", "adam:lr=0.001")
                 for data in ("digits", "fashion")
-                if (data, optimizer, input_rate) != ("fashion", "adam:lr=0.001", 1.0)
             ],
             "store": ".etastar/scale-family.db",
         },

@@ -11,6 +11,7 @@ from etastar import Law, ProblemError, ScalingLaw, Status
 from etastar.core.wilson import wilson_interval
 from etastar.laws.candidates import candidates
 from etastar.laws.next_member import suggestions
+from etastar.laws.scaling import DRIFT
 
 FOUR = [{"depth": d, "width": w} for d in (4, 8) for w in (128, 256)]
 SIX = [{"depth": d, "width": w} for d, w in ((4, 64), (4, 128), (4, 256), (6, 96), (8, 128), (8, 256))]
@@ -39,7 +40,11 @@ def test_exact_members_give_the_form_and_the_target(truth):
     for target in ({"depth": 8, "width": 512}, {"depth": 16, "width": 256}):
         answer = law.predict(target)
         assert answer.require() == pytest.approx(10 ** TRUTHS[truth](**_short(target)), rel=1e-6)
-        assert answer.high / answer.low < 1.001
+        beyond = {name: max(math.log10(target[name] / largest), 0) for name, largest in (("depth", 8), ("width", 256))}
+        drift = math.hypot(*(DRIFT[name] * beyond[name] for name in beyond))  # all that is left of the interval
+        assert math.log10(answer.high / answer.low) == pytest.approx(2 * 1.644854 * drift, rel=1e-3)
+    inside = law.predict({"depth": 6, "width": 200})
+    assert inside.high / inside.low < 1.001
 
 
 def test_forms_that_fit_as_well_give_way_to_the_one_with_fewer_numbers():
