@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from etastar.probes.sharpness import Sharpness
     from etastar.records.store import RunStore
     from etastar.reports.page import report
+    from etastar.studies.run import StudyAnswer, run_study
     from etastar.verbs.eta_star import EtaStarAnswer, eta_star
     from etastar.verbs.find import FindAnswer, find
     from etastar.verbs.momentum import MomentumAnswer, momentum
@@ -104,6 +105,7 @@ _HOME = {
     "Space": "designs.search_space",
     "Status": "core.estimate",
     "StoreError": "errors",
+    "StudyAnswer": "studies.run",
     "SuccessBand": "designs.success_band",
     "Surface": "designs.surface",
     "SurfaceAnswer": "verbs.surface_answer",
@@ -130,6 +132,7 @@ _HOME = {
     "rescale_init": "laws.rescale",
     "rescale_lr": "laws.rescale",
     "run": "core.design",
+    "run_study": "studies.run",
     "scale": "verbs.scale",
     "search": "verbs.search",
     "sensitivity": "verbs.sensitivity",
@@ -184,6 +187,7 @@ __all__ = [
     "Space",
     "Status",
     "StoreError",
+    "StudyAnswer",
     "SuccessBand",
     "Surface",
     "SurfaceAnswer",
@@ -211,6 +215,7 @@ __all__ = [
     "rescale_init",
     "rescale_lr",
     "run",
+    "run_study",
     "scale",
     "search",
     "sensitivity",

@@ -23,6 +23,7 @@ HELP = {
     "doctor": ["PROBLEM", "--set", "--device", "--json"],
     "problems": ["--json"],
     "runs": ["--store", "--json"],
+    "study": ["NAME", "--out", "--data", "--effort", "--seed", "--workers", "--max-seconds", "--store", "--json", "--quiet"],
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from etastar.reports.content import SectionText, Table
 from etastar.studies.bench import Bench
 from etastar.studies.charts import Line, LogLog, Mark, loglog_chart
 from etastar.studies.claim import Claim, Inside, Near
-from etastar.studies.fits import exponent, mean_and_interval, measured, plain_law, rank_correlation
+from etastar.studies.fits import exponent, mean_and_interval, plain_law, rank_correlation, rows_with
 from etastar.studies.record import Row
 from etastar.studies.study import Findings, Measurement, Setting, Study
 
@@ -64,29 +64,37 @@ LOSSES: dict[str, tuple[Any, float]] = {
 """name -> (loss, readout gain): the paper's theory has squared error and a readout of variance ~ 1 / width^2."""
 
 
-def _claims(loss: str, whose: str) -> tuple[Claim, Claim]:
+QUANTITIES = (
+    ("squared error", "eta*", "the paper's theory"),
+    ("squared error", "best rate", "the paper's theory"),
+    ("cross-entropy", "eta*", "the paper's experiments"),
+    ("cross-entropy", "best rate", "the paper's experiments"),
+)
+"""(loss, what is set beside the rule, whose claim); best rate: smallest training loss, as in the paper's search."""
+
+
+def _claims(loss: str, what: str, whose: str) -> tuple[Claim, Claim]:
     ranks = Claim(
-        f"{loss}: ranks architectures",
-        "(sum of L_p^3)^-1/2 ranks architectures by the largest rate they train at.",
+        f"{loss}, {what}: ranked",
+        f"(sum of L_p^3)^-1/2 ranks architectures by their {what}.",
         whose,
         f"graphs of width {WIDTH}, weights scaled by in-degree, SGD, {loss}",
-        "rank correlation of eta* with the rule; the paper reports correlations of 0.73 to 0.96 with searched rates",
+        f"rank correlation of {what} with the rule; the paper reports correlations of 0.73 to 0.96 with searched rates",
         Inside(low=0.5),
     )
     proportion = Claim(
-        f"{loss}: in proportion",
-        "The largest rate is proportional to it.",
+        f"{loss}, {what}: in proportion",
+        f"The {what} is proportional to it.",
         whose,
         "the same graphs",
-        "power of the rule in eta*",
+        f"power of the rule in {what}",
         Near(1.0, 1.0, widest=0.8),
     )
     return ranks, proportion
 
 
 CLAIMS = (
-    *_claims("squared error", "the paper's theory"),
-    *_claims("cross-entropy", "the paper's experiments"),
+    *(claim for quantity in QUANTITIES for claim in _claims(*quantity)),
     Claim(
         "variance is kept",
         "Weights scaled by the in-degree of their target keep E z^2 from the first vertex to the last.",
@@ -102,7 +110,10 @@ def plan(setting: Setting) -> list[Measurement]:
     """eta* and the variances of every graph."""
     names = list(GRAPHS) if setting.full else list(QUICK)
     return [
-        Measurement({"loss": loss, "graph": name, "width": WIDTH, "steps": STEPS}, partial(_row, setting, loss, name))
+        Measurement(
+            {"loss": loss, "best": "training loss", "graph": name, "width": WIDTH, "steps": STEPS},
+            partial(_row, setting, loss, name),
+        )
         for loss in LOSSES
         for name in names
     ]
@@ -134,8 +145,11 @@ def _row(setting: Setting, loss: str, name: str, bench: Bench) -> Row:
     seeds = [setting.seed_of("chen2024architecture", loss, name, i) for i in range(2 if setting.full else 1)]
     row = bench.eta_star(problem, seeds=seeds, precision=PRECISION)
     kept = _variance_kept(network, x[:256], setting.seed_of("variance", name))
+    best = bench.best_rate(problem, start=0.3 * (row["eta_star"] or 1.0), seed=seeds[0])
+    costs = {name: row[name] + best[name] for name in ("lanes", "gradient_steps")}
     said = row["status"] if row["eta_star"] is None else f"eta* {row['eta_star']:.3g}"
-    return {**row, "rule": rule(name), "variance_kept": kept, "said": f"{said}, rule {rule(name):.3g}"}
+    facts = {"rule": rule(name), "variance_kept": kept, "said": f"{said}, rule {rule(name):.3g}"}
+    return {**row, "best_rate": best["best"], **costs, **facts}
 
 
 def _variance_kept(network: BranchedNetwork, x: torch.Tensor, seed: int) -> float:
@@ -152,22 +166,37 @@ def _variance_kept(network: BranchedNetwork, x: torch.Tensor, seed: int) -> floa
 
 def conclude(rows: Sequence[Row], setting: Setting) -> Findings:
     """Rank correlation, power, and the variance."""
-    known = {loss: measured(rows, loss=loss) for loss in LOSSES}
+    known = {(loss, what): points(rows, loss, what) for loss, what, _ in QUANTITIES}
     estimates: list[Estimate] = []
     for own in known.values():
-        estimates.append(rank_correlation([r["rule"] for r in own], [r["eta_star"] for r in own]))
+        estimates.append(rank_correlation([p.x for p in own], [p.y for p in own]))
         estimates.append(exponent(_law(own), "rule"))
     estimates.append(mean_and_interval([r["variance_kept"] for r in rows], "ratio"))
     conclusions = tuple(claim.judge(e) for claim, e in zip(CLAIMS, estimates, strict=True))
     numbers = []
-    for loss, own in known.items():
-        chains = [r for r in own if r["graph"].startswith("chain")]
-        numbers.append((f"{loss}: power, chains only", exponent(_law(chains), "rule"), "power of the rule in eta*"))
+    for (loss, what), own in known.items():
+        chains = [p for p in own if p.series == "chains"]
+        numbers.append((f"{loss}, {what}: chains", exponent(_law(chains), "rule"), "power of the rule, chains only"))
     return Findings(conclusions, tuple(numbers), (_table(rows),), SECTIONS, _charts(known))
 
 
-def _law(rows: Sequence[Row]) -> PowerLaw | None:
-    return plain_law({"rule": [r["rule"] for r in rows]}, [r["eta_star"] for r in rows])
+def points(rows: Sequence[Row], loss: str, what: str) -> list[Mark]:
+    """(rule, rate) of the graphs that have one."""
+    found = []
+    for r in rows_with(rows, loss=loss):
+        best = r["best_rate"]
+        value, low, high = (r["eta_star"], r["low"], r["high"])
+        if what == "best rate":
+            bracketed = best["value"] is not None and "not-bracketed" not in best["flags"]
+            value, low, high = (best["value"], best["low"], best["high"]) if bracketed else (None, None, None)
+        if value is not None:
+            kind = "chains" if r["graph"].startswith("chain") else "branched"
+            found.append(Mark(r["rule"], value, kind, r["graph"], low, high))
+    return found
+
+
+def _law(own: Sequence[Mark]) -> PowerLaw | None:
+    return plain_law({"rule": [p.x for p in own]}, [p.y for p in own])
 
 
 def _table(rows: Sequence[Row]) -> Table:
@@ -176,31 +205,33 @@ def _table(rows: Sequence[Row]) -> Table:
         lengths = path_lengths(_with_readout(r["graph"]))
         paths = ", ".join(f"{count} of {length:g}" for length, count in lengths.items())
         eta = r["status"] if r["eta_star"] is None else f"{r['eta_star']:.3g} ({r['low']:.3g} to {r['high']:.3g})"
-        cells.append((f"{r['graph']}, {r['loss']}", f"{r['rule']:.3g}", eta, f"{r['variance_kept']:.2f}", paths))
-    return Table("Graphs", ("", "rule", "eta*, 90 %", "E z^2 last / first", "paths by length"), tuple(cells))
+        best = "-" if r["best_rate"]["value"] is None else f"{r['best_rate']['value']:.3g}"
+        cells.append((f"{r['graph']}, {r['loss']}", f"{r['rule']:.3g}", eta, best, f"{r['variance_kept']:.2f}", paths))
+    return Table("Graphs", ("", "rule", "eta*, 90 %", "best rate", "E z^2 last / first", "paths by length"), tuple(cells))
 
 
-def _charts(known: dict[str, list[Row]]) -> dict[str, object]:
-    panels = [_panel(loss, rows) for loss, rows in known.items() if len(rows) > 1]
-    if not panels:
-        return {}
-    return {"rule": loglog_chart(panels, "eta* against the path-sum rule", "dashed: in proportion; bars: 90 % intervals")}
+def _charts(known: dict[tuple[str, str], list[Mark]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, wanted in (("rule", "eta*"), ("best", "best rate")):
+        panels = [_panel(loss, what, own) for (loss, what), own in known.items() if what == wanted and len(own) > 1]
+        if panels:
+            title = f"{wanted} against the path-sum rule"
+            found[name] = loglog_chart(panels, title, "dashed: in proportion; bars: 90 % intervals", height=260)
+    return found
 
 
-def _panel(loss: str, known: Sequence[Row]) -> LogLog:
-    kind = lambda name: "chains" if name.startswith("chain") else "branched"
-    marks = [Mark(r["rule"], r["eta_star"], kind(r["graph"]), r["graph"], r["low"], r["high"]) for r in known]
+def _panel(loss: str, what: str, marks: list[Mark]) -> LogLog:
     constant = 10 ** (sum(math.log10(m.y / m.x) for m in marks) / len(marks))
     ends = (min(m.x for m in marks), max(m.x for m in marks))
     line = Line(f"{constant:.3g} x the rule", tuple((x, constant * x) for x in ends), dashed=True)
-    return LogLog(loss, "(sum over paths of L^3)^-1/2", "eta*", marks, [line], connect=False)
+    return LogLog(f"{loss}: {what}", "(sum over paths of L^3)^-1/2", what, marks, [line], connect=False)
 
 
 SECTIONS = (
     SectionText(
         "Does the sum over paths say the rate?",
         "One dot a graph of layers; L is the number of ReLUs on a path from input to output.",
-        {"rule": "Point at a dot for its graph."},
+        {"rule": "Point at a dot for its graph.", "best": "The rate with the smallest training loss after all steps."},
     ),
 )
 
@@ -217,4 +248,5 @@ STUDY = Study(
     },
     plan=plan,
     conclude=conclude,
+    minutes={"quick": 0.5, "full": 2},
 )

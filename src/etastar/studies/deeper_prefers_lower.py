@@ -199,4 +199,5 @@ STUDY = Study(
     },
     plan=plan,
     conclude=conclude,
+    minutes={"quick": 2, "full": 6},
 )

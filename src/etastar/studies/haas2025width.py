@@ -138,4 +138,5 @@ STUDY = Study(
     },
     plan=plan,
     conclude=conclude,
+    minutes={"quick": 0.3, "full": 1.5},
 )

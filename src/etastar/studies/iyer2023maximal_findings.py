@@ -71,10 +71,10 @@ class Arm:
         """Own exponents of depth and width, in the region."""
         return law_of(self.region, SEPARATE)
 
-    @property
-    def without_answer(self) -> list[Row]:
-        """Members that were measured and have no eta*."""
-        return [row for row in self.asked if row["eta_star"] is None]
+    def shared(self, other: Arm) -> Arm:
+        """The members that the other arm has, too."""
+        theirs = {(row["depth"], row["width"]) for row in other.rows}
+        return Arm([row for row in self.rows if (row["depth"], row["width"]) in theirs], self.asked)
 
 
 def arm(rows: Sequence[Row], multiplier: float, threshold: float) -> Arm:
@@ -94,11 +94,15 @@ def conclude(rows: Sequence[Row], setting: Setting, claims: Sequence[Claim]) -> 
         r_squared(slow.product),
         p,
         mean_residual(slow.product, slow.narrow),
-        difference(exponent(slow.separate, "width"), exponent(full.separate, "width"), "exponent"),
+        difference(exponent(slow.shared(full).separate, "width"), exponent(full.separate, "width"), "exponent"),
         rank_correlation([x for _, x in pairs], [row["eta_star"] for row, _ in pairs]),
         positive(exponent(sharp, "lambda1")),
         exponent(_linear_law(rows), "depth x width"),
-        difference(positive(exponent(low.product, "depth x width")), p, "exponent"),
+        difference(
+            positive(exponent(low.product, "depth x width")),
+            positive(exponent(slow.shared(low).product, "depth x width")),
+            "exponent",
+        ),
         p if setting.data.is_fashion_mnist else elsewhere,
     )
     conclusions = tuple(claim.judge(e) for claim, e in zip(claims, estimates, strict=True))
@@ -167,10 +171,14 @@ def _law_tables(slow: Arm, low: Arm, full: Arm) -> list[Table]:
                     ("unfitted width^-1/2 depth^-3/2", law_of(members, SEPARATE, UNFITTED)))  # fmt: skip
             for kind, law in laws:
                 if law is not None:
-                    fit = (f"{law.r_squared:.3f}", f"{law.loo:.3f}", law.formula)
+                    fit = (f"{law.r_squared:.3f}", f"{law.loo:.3f}", _formula(law))
                     rows.append((f"{name}: {where}", kind, str(len(members)), *fit))
     head = ("input rate, threshold: members", "law", "n", "R^2", "left-out error, decades", "fit")
     return [Table("Laws by region", head, tuple(rows))] if rows else []
+
+
+def _formula(law: PowerLaw) -> str:
+    return law.formula.replace("depth x width^", "(depth x width)^")
 
 
 def _member_table(rows: Sequence[Row], *arms: Arm) -> Table:
@@ -227,7 +235,7 @@ def _against_size(own: Arm, title: str) -> LogLog:
     if (law := own.product) is not None:
         sizes = [m.x for m in marks]
         ends = (min(sizes), max(sizes))
-        lines.append(Line(law.formula, tuple((x, law.value({"depth x width": x})) for x in ends)))
+        lines.append(Line(_formula(law), tuple((x, law.value({"depth x width": x})) for x in ends)))
     return LogLog(title, "depth x width", "eta*", marks, lines)
 
 

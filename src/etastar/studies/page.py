@@ -49,12 +49,17 @@ def _measured(e: Estimate) -> str:
 
 
 def _claims_table(answer: StudyAnswer) -> Table:
-    head = ("claim", "whose", "tested on", "what is measured, and the rule that was declared beforehand")
+    head = ("claim", "verdict", "whose", "what is measured, on which members, and the rule that was declared beforehand")
     rows = tuple(
-        (c.claim.name, c.claim.source, c.claim.region, f"{c.claim.quantity}: {c.claim.rule.sentence()}.")
+        (c.claim.name, c.verdict.value, c.claim.source, f"{c.claim.quantity}. On: {c.claim.region}. {_capital(c)}.")
         for c in answer.conclusions
     )
     return Table("The claims and their rules", head, rows)
+
+
+def _capital(c: Conclusion) -> str:
+    sentence = c.claim.rule.sentence()
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _numbers_table(answer: StudyAnswer) -> list[Table]:

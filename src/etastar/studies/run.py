@@ -164,20 +164,24 @@ def _measure(study: Study, setting: Setting, record: StudyRecord, bench: Bench, 
     takes = f", about {study.minutes[setting.effort]:g} min on two free cores" if setting.effort in study.minutes else ""
     on = f" on {setting.data.in_words()}" if study.uses_data else ""
     say(f"plan: {len(plan)} measurements{on}, {known} of them in {record.folder} already{takes if not known else ''}")
-    rows, now = [], 0
+    rows, now, in_time = [], 0, True
     for index, (measurement, identity) in enumerate(zip(plan, identities, strict=True), 1):
         row = record.get(identity)
+        if row is None and not in_time:
+            continue
         if row is None:
             try:
                 bench.check_time()
                 row = _timed(measurement.run, bench, {"id": identity, **measurement.key})
             except OutOfTime:
-                say(f"time limit: {len(plan) - len(rows)} measurements are left; the same command goes on")
-                break
+                in_time = False
+                continue
             record.add(row)
             now += 1
             say(f"  [{index}/{len(plan)}] {measurement.label}: {row.get('said', 'done')}, {row['seconds']:.1f} s")
         rows.append(row)
+    if not in_time:
+        say(f"time limit: {len(plan) - len(rows)} measurements are left; the same command goes on")
     return rows, len(plan), now
 
 

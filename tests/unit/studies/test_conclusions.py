@@ -59,14 +59,16 @@ def test_chen_tells_proportion_from_a_weaker_power(full, power, expected):
     rows = []
     for m in chen.plan(full):
         rule = chen.rule(m.key["graph"])
-        rows.append({**m.key, **around(rule**power, rng), "rule": rule, "variance_kept": 1 + rng.gauss(0, 0.02)})
+        best = {"value": 0.3 * rule**power * 10 ** rng.gauss(0, NOISE), "low": None, "high": None, "flags": []}
+        facts = {"rule": rule, "variance_kept": 1 + rng.gauss(0, 0.02), "best_rate": best}
+        rows.append({**m.key, **around(rule**power, rng), **facts})
     found = verdicts(chen, rows, full)
-    for loss in chen.LOSSES:
-        assert found[f"{loss}: ranks architectures"] == "agrees" and found[f"{loss}: in proportion"] == expected
+    for loss, what, _ in chen.QUANTITIES:
+        assert found[f"{loss}, {what}: ranked"] == "agrees" and found[f"{loss}, {what}: in proportion"] == expected
     assert found["variance is kept"] == "agrees"
     turned = [{**row, "rule": 1 / row["rule"], "variance_kept": 3 + row["variance_kept"]} for row in rows]
     found = verdicts(chen, turned, full)
-    assert found["cross-entropy: ranks architectures"] == "differs" and found["variance is kept"] == "differs"
+    assert found["cross-entropy, eta*: ranked"] == "differs" and found["variance is kept"] == "differs"
 
 
 def test_rules_of_chains_and_branches():
