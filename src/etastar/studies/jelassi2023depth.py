@@ -25,6 +25,7 @@ from etastar.studies.study import Findings, Measurement, Setting, Study
 
 ETA = 1e-3
 WIDTH = 128
+WIDE = 256
 DEPTHS = (2, 3, 4, 6, 8, 12, 16)
 WIDTHS, WIDTHS_DEPTH = (64, 128, 256, 512), 4
 RATES = (1e-4, 1e-3, 1e-2)
@@ -37,7 +38,7 @@ CLAIMS = (
         "L^3",
         "After one step the mean squared change of the last hidden pre-activations grows as the cube of the depth.",
         "the paper",
-        f"width {WIDTH}, {DEPTHS[0]} to {DEPTHS[-1]} hidden layers (depth / width <= 1/8)",
+        f"width {WIDE}, {DEPTHS[0]} to {DEPTHS[-1]} hidden layers (depth / width <= 1/16)",
         "exponent of depth; the cube is the limit of great depth and the next terms lower it, hence the range",
         Inside(2.6, 3.2),
     ),
@@ -124,7 +125,8 @@ def _forward(weights: list[torch.Tensor], x: torch.Tensor) -> tuple[list[torch.T
 
 def plan(setting: Setting) -> list[Measurement]:
     """Depths at one width, widths at one depth, rates at one member, and one member that is too deep."""
-    members = [("depth", depth, WIDTH, ETA) for depth in DEPTHS]
+    members = [("depth", depth, WIDE, ETA) for depth in DEPTHS]
+    members += [("narrow", depth, WIDTH, ETA) for depth in DEPTHS]
     members += [("width", WIDTHS_DEPTH, width, ETA) for width in WIDTHS]
     members += [("rate", WIDTHS_DEPTH, WIDTH, eta) for eta in RATES]
     members += [("tails", depth, WIDTH, ETA) for depth in (SHALLOW, TOO_DEEP)]
@@ -154,12 +156,14 @@ def conclude(rows: Sequence[Row], setting: Setting) -> Findings:
     slope = _exponent(depths, "depth")
     estimates = (slope, _exponent(widths, "width"), _exponent(rates, "eta"), spread)
     conclusions = tuple(claim.judge(e) for claim, e in zip(CLAIMS, estimates, strict=True))
-    numbers = ()
+    numbers: tuple[tuple[str, Estimate, str], ...] = ()
     if slope.ok:
         half = Estimate(
             -slope.require() / 2, -(slope.high or 0.0) / 2, -(slope.low or 0.0) / 2, slope.level, "exponent", slope.n
         )
         numbers = (("power of depth in the rate", half, "of the rate that keeps the change constant; -3/2 in the paper"),)
+    narrow = _exponent(rows_with(rows, series="narrow"), "depth")
+    numbers = (*numbers, (f"exponent of depth at width {WIDTH}", narrow, "depth / width up to 1/8: narrow networks lift it"))
     table = Table(
         "Members",
         ("hidden layers x width", "rate", "networks", "E (dz^L)^2 / eta^2"),
@@ -196,7 +200,7 @@ SECTIONS = (
     SectionText(
         "How far does one step move the activations?",
         "One gradient step on one sample; the mean over networks of the squared change, divided by the squared rate.",
-        {"change": f"Left: {WIDTH} units a layer. Right: {WIDTHS_DEPTH} hidden layers."},
+        {"change": f"Left: {WIDE} units a layer. Right: {WIDTHS_DEPTH} hidden layers."},
     ),
 )
 
@@ -214,5 +218,5 @@ STUDY = Study(
     plan=plan,
     conclude=conclude,
     uses_data=False,
-    minutes={"quick": 0.1, "full": 0.7},
+    minutes={"quick": 0.2, "full": 1},
 )
