@@ -47,6 +47,26 @@ def test_chromium_draws_every_chart(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs the chromium browser on PATH")
+def test_chromium_draws_a_study(tmp_path):
+    answer = etastar.run_study(
+        "jelassi2023depth", tmp_path / "out", effort="quick", options=etastar.Options(store=":memory:")
+    )
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    address = (answer.folder / "index.html").absolute().as_uri()
+    dom = subprocess.run([*command, address], capture_output=True, text=True, timeout=120, check=True).stdout
+    body = dom[: dom.index("<script>", dom.index("<body>"))]
+    charts = re.findall(r'id="chart-([\w-]+)"(.*?)<figcaption', body, flags=re.DOTALL)
+    assert [name for name, _ in charts] == ["change"]
+    assert "could not be drawn" not in body and charts[0][1].count("<path") > 10
+    for conclusion in answer.conclusions:
+        assert conclusion.claim.statement in body and conclusion.verdict.value in body
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', body)
+    assert addresses and not [a for a in addresses if a.startswith(("http", "//"))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs the chromium browser on PATH")
 def test_chromium_draws_a_surface(tmp_path):
     options = etastar.Options(store=":memory:")
     answer = etastar.surface(builder("noisy-quadratic")(steps=40), schedules=["constant", "linear"], options=options)

@@ -44,8 +44,6 @@ def study(
     from etastar.cli.output import Console, write_json
     from etastar.errors import ProblemError
     from etastar.studies import STUDIES
-    from etastar.studies.run import run_study
-    from etastar.verbs.session import Options
     from etastar.version import __version__
 
     check_outputs(json, None)
@@ -57,6 +55,9 @@ def study(
         return
     if name in STUDIES and out is None:
         raise ProblemError(f"--out is missing; expected a folder for page and record, e.g. --out {name}")
+    from etastar.studies.run import run_study
+    from etastar.verbs.session import Options
+
     options = Options(store=store, workers=workers, device=device, max_seconds=max_seconds)
     answer = run_study(name, out or ".", data=data, effort=effort, seed=seed, options=options, say=console.progress_line)
     write_json(json, answer.to_json())
