@@ -14,6 +14,9 @@ from etastar.reports.rate_text import LABEL_EXPRESSION
 
 SERIES_COLOURS = ("#0b62b0", "#c2570c", "#2a9d6f", "#7b3fa0", "#c8372d", "#0f8b8d", "#8a6d00", "#5b6770", "#d35d9e")
 
+LEAST_SPAN = 0.7
+"""Decades an axis shows at least, or noise would look like a law."""
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -66,7 +69,7 @@ class LogLog:
 def loglog_chart(panels: Sequence[LogLog], title: str, note: str = "", height: int = 320) -> Any:
     """The panels side by side, each series in the same colour everywhere."""
     names = list(dict.fromkeys(m.series for p in panels for m in p.marks))
-    width = max((WIDTH - 60) // max(len(panels), 1) - 70, 150)
+    width = max((WIDTH - 40) // max(len(panels), 1) - 56, 150)
     charts = [_panel(p, names, width, height, legend=i == len(panels) - 1) for i, p in enumerate(panels)]
     return in_style(charts[0] if len(charts) == 1 else alt.hconcat(*charts, spacing=18), title, note)
 
@@ -112,5 +115,5 @@ def _row(m: Mark) -> dict[str, Any]:
 
 def _scale(values: Sequence[float]) -> alt.Scale:
     logs = [math.log10(v) for v in values if v > 0] or [0.0]
-    room = max(0.06 * (max(logs) - min(logs)), 0.03)
+    room = max(0.06 * (max(logs) - min(logs)), 0.03, (LEAST_SPAN - max(logs) + min(logs)) / 2)
     return alt.Scale(type="log", domain=[10 ** (min(logs) - room), 10 ** (max(logs) + room)], nice=False)

@@ -163,7 +163,10 @@ def conclude(rows: Sequence[Row], setting: Setting) -> Findings:
         )
         numbers = (("power of depth in the rate", half, "of the rate that keeps the change constant; -3/2 in the paper"),)
     narrow = _exponent(rows_with(rows, series="narrow"), "depth")
-    numbers = (*numbers, (f"exponent of depth at width {WIDTH}", narrow, "depth / width up to 1/8: narrow networks lift it"))
+    numbers = (
+        *numbers,
+        (f"exponent of depth at width {WIDTH}", narrow, "depth / width up to 1/8: single networks weigh on it"),
+    )
     table = Table(
         "Members",
         ("hidden layers x width", "rate", "networks", "E (dz^L)^2 / eta^2"),

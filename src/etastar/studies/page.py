@@ -49,17 +49,20 @@ def _measured(e: Estimate) -> str:
 
 
 def _claims_table(answer: StudyAnswer) -> Table:
-    head = ("claim", "verdict", "whose", "what is measured, on which members, and the rule that was declared beforehand")
+    head = ("claim", "verdict", "whose it is, what is measured, on which members, and the rule that was declared beforehand")
     rows = tuple(
-        (c.claim.name, c.verdict.value, c.claim.source, f"{c.claim.quantity}. On: {c.claim.region}. {_capital(c)}.")
+        (c.claim.name, c.verdict.value, f"{_capital(c.claim.source)}: {c.claim.quantity}. On: {c.claim.region}. {_rule(c)}.")
         for c in answer.conclusions
     )
     return Table("The claims and their rules", head, rows)
 
 
-def _capital(c: Conclusion) -> str:
-    sentence = c.claim.rule.sentence()
-    return sentence[:1].upper() + sentence[1:]
+def _rule(c: Conclusion) -> str:
+    return _capital(c.claim.rule.sentence())
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _numbers_table(answer: StudyAnswer) -> list[Table]:
