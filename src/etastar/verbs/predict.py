@@ -23,7 +23,7 @@ from etastar.probes.point import Point
 from etastar.probes.start import starting_point
 from etastar.verbs.probe import OWN_LOOP, SAMPLES
 from etastar.verbs.relu_chain import ReluChain, relu_chain
-from etastar.verbs.rungs import NAMES, SAFE_START, Rung, all_rungs, refused
+from etastar.verbs.rungs import NAMES, SAFE_START, Rung, all_rungs, refused, scaled
 from etastar.verbs.session import Options
 from etastar.verbs.threshold import Threshold, descending, threshold
 from etastar.version import __version__
@@ -204,12 +204,15 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
 
 
 def safest(rungs: tuple[Rung, ...]) -> tuple[Estimate, str]:
-    """The lowest of the safe starts and its rung: a network that starts flat does not stay so."""
+    """The lowest of the safe starts and its rung: a network that starts flat does not stay so. At most half of eta_c."""
     found = [rung for rung in rungs if rung.role == SAFE_START and rung.lr.value]
     if not found:
         reasons = dict.fromkeys(rung.lr.reason for rung in rungs if rung.role == SAFE_START)
         return Estimate.none(Status.NOT_MEASURED, "; ".join(reasons)), ""
     lowest = min(found, key=lambda rung: rung.lr.value or math.inf)
+    critical = next((rung.lr for rung in rungs if rung.name == "eta_c"), None)
+    if critical is not None and critical.value and lowest.lr.value and critical.value < 2 * lowest.lr.value:
+        return scaled(critical, 0.5, f"{critical.method}, halved", critical.n), "half of eta_c"
     return lowest.lr, lowest.name
 
 
@@ -244,7 +247,8 @@ def expected_eta_star(point: Point, chain: ReluChain | str, rungs: tuple[Rung, .
         middle, low, high = (critical.value * 10**x for x in shifts)
         safe = safest(rungs)[0].value
         if kind != "adam" and safe:
-            low = max(low, min(safe, middle))
+            low, high = max(low, safe), max(high, 2 * safe)
+            middle = middle if middle > low else math.sqrt(low * high)
         method = "multiple of eta_c"
     return Estimate(middle, low, high, LEVEL, n=point.samples, method=f"{method}, as on networks measured before")
 
@@ -259,7 +263,7 @@ def _kind(point: Point) -> str:
 
 def _to_check(point: Point, rungs: tuple[Rung, ...]) -> Rung | None:
     """The rung whose sharpness is to be shown to be a threshold of gradient descent: that of the safest start."""
-    _, start = safest(rungs)
+    _, start = safest(tuple(rung for rung in rungs if rung.role == SAFE_START))
     return next((r for r in rungs if r.name == start), None) if type(point.optimizer) is torch.optim.SGD else None
 
 

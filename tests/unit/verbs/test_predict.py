@@ -173,6 +173,22 @@ def test_other_optimizers():
     assert unknown["eta_c"].lr.ok and not unknown.eta_star.ok
 
 
+def test_the_start_is_at_most_half_of_what_raises_the_loss_in_one_step():
+    """One-dimensional and steep behind a flat start: the curvature at the start promises too much."""
+    steep = Problem(
+        model=lambda: nn.ParameterList([nn.Parameter(torch.tensor([0.1]))]),
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1),
+        loss_fn=lambda m, b: (m[0][0] - 1 + 0 * b.mean()) ** 2 + torch.relu(m[0][0] - 0.2) ** 2 * 1e4,
+        train=torch.ones(8, 1),
+        batch_size=8,
+        steps=20,
+    )
+    answer = etastar.predict(steep)
+    assert answer["lambda1"].lr.require() == pytest.approx(0.5)
+    assert answer.lr.require() <= answer["eta_c"].lr.require() / 2 * 1.001
+    assert answer.start.startswith("half of eta_c") and answer.eta_star.low >= answer.lr.value
+
+
 def test_nothing_is_touched():
     made: list[nn.Module] = []
     model = plain()
