@@ -132,7 +132,7 @@ def _with_readout(name: str) -> list[tuple[int, int]]:
 def _row(setting: Setting, loss: str, name: str, bench: Bench) -> Row:
     x, y = setting.data.train
     function, gain = LOSSES[loss]
-    network = BranchedNetwork(x.shape[1], GRAPHS[name], WIDTH, readout_gain=gain)
+    network = BranchedNetwork(x.shape[1], GRAPHS[name], WIDTH, setting.data.classes, gain)
     problem = Problem(
         model=network,
         optimizer=optimizer_factory("sgd:lr=0.1"),

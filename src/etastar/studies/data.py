@@ -36,6 +36,11 @@ class StudyData:
         """Whether these are Fashion-MNIST's 60,000 training images."""
         return self.digest == FASHION_MNIST
 
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.train[1].max()) + 1
+
     def in_words(self) -> str:
         """Name and size."""
         x = self.train[0]

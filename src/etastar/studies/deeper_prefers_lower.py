@@ -82,7 +82,7 @@ def _row(setting: Setting, kind: str, optimizer: str, depth: int, bench: Bench) 
     spec, share = OPTIMIZERS[optimizer]
     inputs = setting.data.train[0].shape[1]
     problem = Problem(
-        model=DeepNetwork(inputs, depth, WIDTH, residual=residual, norm=norm),
+        model=DeepNetwork(inputs, depth, WIDTH, setting.data.classes, residual=residual, norm=norm),
         optimizer=optimizer_factory(spec),
         loss=F.cross_entropy,
         train=setting.data.train,
