@@ -199,8 +199,15 @@ def _refusal_rows(arm: dict[str, Any], values: Mapping[Shape, Any]) -> Iterator[
 
 def summary(rows: list[Row], table: Callable[[list[str], list[list[Any]]], str]) -> str:
     predictions = [r for r in rows if r["kind"] == "prediction"]
-    inside = [r for r in predictions if r["input"] < 1]
-    parts = [_errors("input rate x0.01", inside, table), _errors("input rate x1", _not(inside, predictions), table)]
+    parts = []
+    for rate, aim in ((0.01, 25), (1.0, 40)):
+        both = [r for r in predictions if r["input"] == rate]
+        if not both:
+            continue
+        parts.append(_errors(f"input rate x{rate:g}, both optimizers (aim: {aim} %)", both, table))
+        for name in dict.fromkeys(r["optimizer"].split(":")[0] for r in both):
+            own = [r for r in both if r["optimizer"].startswith(name)]
+            parts.append(_errors(f"input rate x{rate:g}, {name} alone", own, table))
     parts.append(_arms(predictions, table))
     parts.append(_refusals(rows, predictions))
     seconds = sum(r["seconds"] for r in rows if "seconds" in r)
@@ -211,10 +218,6 @@ def summary(rows: list[Row], table: Callable[[list[str], list[list[Any]]], str])
         f"constants come from the members. Training took {seconds / 60:.0f} minutes of lanes, one thread."
     )
     return "\n\n".join(parts)
-
-
-def _not(some: list[Row], everything: list[Row]) -> list[Row]:
-    return [r for r in everything if r not in some]
 
 
 def _error(row: Row, method: str) -> float | None:
