@@ -65,7 +65,7 @@ NO_LADDERS: dict[str, list[Shape]] = {
 
 @cache
 def data(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    return load()[0] if name == "digits" else load_idx_images(Path(os.environ[FOLDER]))
+    return load()[0] if name == "digits" else load_idx_images(Path(os.environ[FOLDER]))[0]
 
 
 def problem(arm: Mapping[str, Any], shape: Shape) -> Problem:

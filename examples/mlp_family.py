@@ -1,4 +1,4 @@
-"""One network in many sizes: `etastar scale examples/mlp_family.py:family --depth 4,8 --width 128,256 --to depth=8,width=512`.
+"""A network in many sizes: `etastar scale examples/mlp_family.py:family --depth 4,8 --width 128,256 --to depth=8,width=512`.
 
 Bias-free ReLU layers with He weights on scikit-learn's digits, or on Fashion-MNIST: --set data=FOLDER with its IDX files.
 """
@@ -22,7 +22,7 @@ RATES = {"sgd": "sgd:lr=0.1", "adam": "adam:lr=0.001"}
 @cache
 def samples(data: str | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Images and labels of the IDX files in the folder `data`; without one, the digits."""
-    return load()[0] if data is None else load_idx_images(Path(data))
+    return load()[0] if data is None else load_idx_images(Path(data))[0]
 
 
 def family(
