@@ -37,7 +37,7 @@ HE_CHAIN: dict[tuple[str, bool], tuple[float, float, float]] = {
 """(optimizer, whether the loss saturates) -> log10(eta* x lambda1 of He's network of the same widths), middle and range;
 divided by sqrt(width / 64) where it does."""
 CRITICAL: dict[str, tuple[float, float, float]] = {"sgd": (-0.5, -1.8, 0.8), "adam": (0.75, 0.2, 1.4)}
-"""log10(eta* / eta_c): middle, least, most of the networks measured (benchmarks/records/*_centre)."""
+"""log10(eta* / eta_c): middle, least, most of the networks measured (benchmarks/records/*_predict)."""
 LEVEL = 0.8
 
 
