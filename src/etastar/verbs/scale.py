@@ -67,7 +67,7 @@ def scale(
         chain: whether members are plain chains of layers, whose laws are known to break for width < 16 x depth and, where
             depth and width both change, for fewer than 4 hidden layers.
         graph: (**sizes) -> edges, for branched networks: the path-sum rule is tried, too (`laws.path_sum`).
-        budget: seconds that the next member may take; default what was spent.
+        budget: seconds that the next member may take; default what the members took when they were trained.
         transfer: also measure the widths in muP and in the standard parametrisation, at the smallest depth.
         name: what answers call the family.
         seed: of every measurement; default each problem's.
@@ -97,7 +97,7 @@ def scale(
     for some in sizes:
         if why := _left_out(some, sizes, chain) or ("the target is out of reach of these sizes" if refused else ""):
             measured.append(MeasuredMember(some, Estimate.none(Status.NOT_MEASURED, why), 0.0, 0, 0.0, why))
-    budget = rate.seconds if budget is None else budget
+    budget = sum(m.seconds for m in measured) if budget is None else budget  # a rerun from the store says the same
     ideas = _next(law, sizes, measured, target, budget, refused is not None, chain)
     compared = None
     if row:
