@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,11 @@ problem = etastar.Problem(
 """
 
 
+def interruptible() -> None:
+    """Take SIGINT as a terminal's process does, even where whoever runs the tests in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder: Path, mark: str, *arguments: str) -> subprocess.Popen[str]:
     """`etastar ARGUMENTS` in `folder`, in a process that carries `mark` in its environment."""
     return subprocess.Popen(
@@ -45,4 +51,5 @@ def start(folder: Path, mark: str, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=interruptible,
     )

@@ -19,6 +19,7 @@ from cli_harness import run_here
 from etastar import Options, Precision, Problem, find
 from etastar.problems import builder
 from etastar.verbs.eta_star import eta_star
+from kill_harness import interruptible
 from processes import processes, stored_lanes, wait_for_none
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -198,6 +199,7 @@ def test_a_killed_driver_leaves_no_process_and_the_rerun_goes_on(tmp_path, how):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=interruptible,
     )
     deadline = time.monotonic() + 120
     while process.poll() is None and stored_lanes(tmp_path / "lanes.db") < 2 and time.monotonic() < deadline:
