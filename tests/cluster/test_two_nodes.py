@@ -181,7 +181,7 @@ def test_a_cluster_without_its_head_is_given_up_in_a_sentence(cluster, tmp_path)
         part.process.kill()
     out, err = process.communicate(timeout=100)
     assert (process.returncode, out) == (2, ""), err
-    assert "etastar: the Ray cluster is gone or has had nothing to train on for 30 s; run the same command again" in err
+    assert "etastar: the Ray cluster is gone or has had nothing to train on for 20 s; run the same command again" in err
     assert stored_lanes(tmp_path / "lanes.db") >= 2
 
 

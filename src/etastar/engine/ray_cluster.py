@@ -30,7 +30,7 @@ LOSSES = 3
 """Times one shard may be lost with its worker or node before it is the shard's own fault."""
 LOOK_EVERY = 2.0
 """Seconds after which a wait looks whether there is still anything to wait for."""
-PATIENCE = 30.0
+PATIENCE = 20.0
 """Seconds without a head, or any CPU (or GPU) alive, before the rest is given up."""
 HOME = Path(__file__).parents[2]
 """Where this etastar was imported from."""

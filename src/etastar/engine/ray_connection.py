@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from etastar.errors import EtastarError, MissingExtra, ProblemError, in_one_line
@@ -96,11 +97,21 @@ class Connection:
 
     def resources(self) -> tuple[int, int, int]:
         """(nodes, CPUs, GPUs) alive now; as last known while the head does not answer."""
-        if self.answers():
-            alive = [node for node in self._ray.nodes() if node["Alive"]]
+        nodes = self._nodes() if self.answers() else None
+        if nodes is not None:
+            alive = [node for node in nodes if node["Alive"]]
             count = lambda kind: int(sum(node["Resources"].get(kind, 0) for node in alive))
             self._known = len(alive), count("CPU"), count("GPU")
         return self._known
+
+    def _nodes(self) -> list[dict[str, Any]] | None:
+        """The cluster's nodes; None if the head dies while it is asked: the call itself would wait for Ray's own minute."""
+        found: SimpleQueue[list[dict[str, Any]]] = SimpleQueue()
+        threading.Thread(target=lambda: found.put(self._ray.nodes()), daemon=True).start()
+        try:
+            return found.get(timeout=ANSWERED_WITHIN)
+        except Empty:
+            return None
 
     def answers(self) -> bool:
         """Whether the head is there. Ray itself would wait for a minute and then end this process, unsaved lanes and all."""
