@@ -42,6 +42,7 @@ class PowerLaw:
         conditions: each may say why the law does not hold for a target.
         unit: of the values.
         level: probability of the intervals.
+        errors: standard error of each member's log10 value, in decades; 0 where it is not known.
 
     >>> law = PowerLaw.fit({"size": [100, 200, 400, 800]}, [8.0, 4.0, 2.0, 1.0])
     >>> round(law.exponents["size"], 6), round(law.constant, 3), round(law.predict({"size": 1600}).require(), 6)
@@ -61,7 +62,7 @@ class PowerLaw:
     conditions: tuple[Condition, ...] = ()
     unit: str = "learning rate"
     level: float = 0.9
-    _errors: Array = field(default_factory=lambda: np.zeros(0), repr=False)
+    errors: Array = field(default_factory=lambda: np.zeros(0), repr=False)
     _seeds: Array | None = field(default=None, repr=False)
 
     @classmethod
@@ -105,9 +106,7 @@ class PowerLaw:
         free = [name for name in x if name not in given]
         if len(logs) < FEWEST:
             nothing = dict.fromkeys(x, math.nan) | given
-            return cls(
-                nothing, frozenset(given), math.nan, math.nan, math.inf, math.inf, _errors=own, _seeds=seeds, **common
-            )
+            return cls(nothing, frozenset(given), math.nan, math.nan, math.inf, math.inf, errors=own, _seeds=seeds, **common)
         design = _design(x, free)
         offset = sum((e * np.log10(x[name]) for name, e in given.items()), np.zeros(len(logs)))
         solved, rank = _solve(design, logs - offset)
@@ -128,7 +127,7 @@ class PowerLaw:
             r_squared=1 - float(residuals @ residuals) / total if total > 0 else 1.0,
             loo=math.inf if np.isnan(left_out).any() else math.sqrt(float(np.mean(left_out**2))),
             scatter=scatter,
-            _errors=own,
+            errors=own,
             _seeds=seeds,
             **common,
         )
@@ -215,7 +214,7 @@ class PowerLaw:
         """[draws, 1 + fitted columns]: (log10 C, exponents) with the seeds of every member drawn again."""
         rng = np.random.default_rng(derive_seed(0, "power law", len(self.values)))
         logs = np.log10(self.values)
-        noise = rng.normal(size=(draws, len(logs))) * self._errors
+        noise = rng.normal(size=(draws, len(logs))) * self.errors
         if self._seeds is not None:
             for i, row in enumerate(np.log10(self._seeds)):
                 known = row[np.isfinite(row)]

@@ -95,7 +95,7 @@ def r_squared(law: PowerLaw | None) -> Estimate:
     logs = np.log10(law.values)
     offset = sum((law.exponents[n] * np.log10(law.columns[n]) for n in law.given), np.zeros(len(logs)))
     design = np.column_stack([np.ones(len(logs)), *(np.log10(law.columns[n]) for n in free)])
-    noise = np.random.default_rng(derive_seed(0, "r squared", len(logs))).normal(size=(DRAWS, len(logs))) * law._errors
+    noise = np.random.default_rng(derive_seed(0, "r squared", len(logs))).normal(size=(DRAWS, len(logs))) * law.errors
     drawn = logs + noise
     fitted = (drawn - offset) @ np.linalg.pinv(design).T @ design.T + offset
     total = ((drawn - drawn.mean(1, keepdims=True)) ** 2).sum(1)
