@@ -209,7 +209,7 @@ def test_a_killed_driver_leaves_no_process_and_the_rerun_goes_on(tmp_path, how):
     out, err = process.communicate(timeout=60)
     assert out == ""
     assert "Traceback" not in err, err
-    assert commands(wait_for_none(mark, 60.0)) == [], "orphan processes"
+    assert commands(wait_for_none(mark)) == [], "orphan processes"
 
     def answer(*arguments: str) -> dict:
         with contextlib.chdir(tmp_path):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from etastar.engine.ray_orphans import OrphanWatch
 from etastar.errors import EtastarError, MissingExtra, ProblemError, in_one_line
 
 REACHED_WITHIN, ANSWERED_WITHIN = 3.0, 10.0
@@ -72,6 +73,7 @@ class Connection:
         self._ray: Any = ray
         self._opened = False
         self._head: str | None = None
+        self._watch: OrphanWatch | None = None
         self._known = (0, 0, 0)
         present, wanted = _connected_to(), address_or_default(address)
         if present is not None:
@@ -92,6 +94,8 @@ class Connection:
             ray.shutdown()
             raise
         self._opened = True
+        if wanted == "local":
+            self._watch = OrphanWatch(self._ray._private.worker._global_node.get_session_dir_path())
         self._head = _connected_to() if not wanted.startswith("ray://") else None
         self._changed = {name: before.get(name) for name, value in os.environ.items() if before.get(name) != value}
 
@@ -129,6 +133,8 @@ class Connection:
             return
         self._opened = False
         self._ray.shutdown()
+        if self._watch is not None:
+            self._watch.end()
         self._silence(False)
         _restore(self._changed)  # Ray takes over breakpoint(), among others
         if threading.current_thread() is threading.main_thread():
