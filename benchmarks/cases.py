@@ -670,7 +670,7 @@ CASES: dict[str, Case] = {
                 [data, optimizer, input_rate]
                 for input_rate in (0.01, 1.0)
                 for optimizer in ("sgd:lr=0.1", "adam:lr=0.001")
-                for data in ("digits", "fashion")
+                for data in ("digits", "fashion", "cifar")
             ],
             "store": ".etastar/scale-family.db",
         },

@@ -88,8 +88,8 @@ def _scale(answer: ScaleAnswer) -> list[Table]:
         laws = table("laws, leave-one-out error in decades:", ("law", "", "error", "R2", "fitted", "where it comes from"))
         for i, f in enumerate(answer.law.fits):
             mark = "chosen" if i == 0 else "as good" if f.tied else ""
-            loo, r2 = f"{f.loo:.3f}", f"{f.law.r_squared:.3f}"
-            laws.add_row(f.law.formula.replace(" none^0", ""), mark, loo, r2, str(f.candidate.fitted), f.candidate.why)
+            loo, r2 = f"{f.loo:.3f}", f"{f.r_squared:.3f}"
+            laws.add_row(f.formula, mark, loo, r2, str(f.candidate.fitted), f.candidate.why)
         found.append(laws)
     if answer.next:
         further = table("measure next:", (*names, "seconds, about", "interval then, high / low"))

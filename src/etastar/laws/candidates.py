@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,6 +15,17 @@ UNFITTED_WIDTH = {"cross-entropy": -0.5, "squared": -1.0}
 UNFITTED_DEPTH = -1.5
 """Exponent of depth for SGD (Jelassi et al. 2023, arXiv 2305.07810)."""
 HORIZON = -0.5
+LIMITS: dict[str, tuple[dict[str, float], str]] = {
+    "sgd": ({"depth": 1.0, "width": 1.0}, "to which lambda1 grows, layer by layer"),
+    "adam": ({"depth": 3.0, "width": 1.0}, "which rules in deep networks"),
+}
+"""optimizer -> (sizes of the second limit with their exponents, what it is): rate <= constant / product of powers.
+
+SGD: lambda1 at initialisation is a sum over layers, linear in depth x width, beside parts that do not grow. Adam:
+measured, not derived (docs/adr/0019). Depth weighs more than in what one step changes, depth x width; a plausible cause:
+representations of different inputs draw together with depth, 1 - cos -> 9 pi^2 / (2 depth^2) for ReLU (Hayou et al. 2019,
+arXiv 1902.06853), and a step of one size for every weight moves first what all inputs share.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,17 +44,19 @@ class Candidate:
     Args:
         name: short.
         why: where it comes from, in one sentence.
-        columns: what enters; none: the same rate for all sizes.
+        columns: what enters as a power; none: the same rate for all sizes.
+        limit: divides the rate by 1 + limit / K, K fitted: a second limit, which rules where it is large.
     """
 
     name: str
     why: str
     columns: tuple[Column, ...]
+    limit: Column | None = None
 
     @property
     def fitted(self) -> int:
         """Numbers that are fitted, the constant included."""
-        return 1 + sum(c.exponent is None for c in self.columns)
+        return 1 + sum(c.exponent is None for c in self.columns) + (self.limit is not None)
 
 
 def candidates(
@@ -63,7 +77,7 @@ def candidates(
         path_sum: sizes -> sum over the graph's input-output paths of L_p^3, for branched networks.
 
     >>> [c.name for c in candidates(["depth", "width"])]
-    ['constant', 'product', 'separate', 'depth alone', 'unfitted', 'first step']
+    ['constant', 'product', 'separate', 'depth alone', 'unfitted', 'two limits', 'first step']
     """
     shapes = _shapes([name for name in SHAPE if name in varied], loss, optimizer, path_sum)
     extras = [_extra(name, optimizer, noise_scale) for name in varied if name not in SHAPE]
@@ -74,11 +88,12 @@ def candidates(
 
 def _joined(parts: Sequence[Candidate]) -> Candidate:
     """One form of several; the constant is left out where something else is said."""
-    said = [part for part in parts if part.columns] or list(parts[:1])
+    said = [part for part in parts if part.columns or part.limit] or list(parts[:1])
     return Candidate(
         ", ".join(part.name for part in said),
         "; ".join(part.why for part in said),
         tuple(column for part in said for column in part.columns),
+        next((part.limit for part in said if part.limit), None),
     )
 
 
@@ -106,6 +121,11 @@ def _shapes(varied: Sequence[str], loss: str, optimizer: str, path_sum: Callable
         found.append(
             Candidate("unfitted", f"{text}, {loss} (Jelassi 2023, Haas 2025)", tuple(_column(n, given[n]) for n in varied))
         )
+    if optimizer in LIMITS and path_sum is None:
+        exponents, why = LIMITS[optimizer]
+        limit = _limit({name: exponents[name] for name in varied})
+        why = f"one limit is the same for all sizes, the other inverse to {limit.name}, {why}"
+        found.append(Candidate("two limits", why, (), limit))
     if path_sum is not None:
         column = Column("path sum", path_sum, -0.5)
         found.append(Candidate("path sum", "(sum over paths of L_p^3)^-1/2 (Chen et al. 2024)", (column,)))
@@ -113,6 +133,11 @@ def _shapes(varied: Sequence[str], loss: str, optimizer: str, path_sum: Callable
         why = "depth^-1.5, any width: the change of one step is bounded (Jelassi et al. 2023)"
         found.append(Candidate("first step", why, (_column("depth", UNFITTED_DEPTH),)))
     return found
+
+
+def _limit(exponents: Mapping[str, float]) -> Column:
+    name = " x ".join(size if exponent == 1 else f"{size}^{exponent:g}" for size, exponent in exponents.items())
+    return Column(name, lambda sizes: math.prod(float(sizes[size]) ** exponent for size, exponent in exponents.items()))
 
 
 def _extra(name: str, optimizer: str, noise_scale: float | None) -> list[Candidate]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from etastar.core.estimate import Estimate, Status
 from etastar.errors import ProblemError
-from etastar.laws.candidates import SHAPE, Candidate, candidates
+from etastar.laws.candidates import SHAPE, candidates
 from etastar.laws.conditions import Condition, DeepEnough, Sizes, WideEnough, Within
-from etastar.laws.power_law import FEWEST, PowerLaw
+from etastar.laws.fitted import EXACT, Fitted, fit_form, ranked
+from etastar.laws.power_law import FEWEST
 
 DRIFT = {"depth": 0.85, "width": 0.1}
 """Standard deviation of a law's error, in decades per decade beyond the largest or below the smallest size: exponents drift.
@@ -25,24 +25,6 @@ DRIFT = {"depth": 0.85, "width": 0.1}
 From an earlier table of eta* on Fashion-MNIST (SGD): from 8 to 16 layers the exponent of depth was 0.4 - 1.2 steeper than
 from 4 to 8; that of width changed by 0.1 per doubling.
 """
-EXACT = 1e-9
-"""Decades below which a fit counts as exact."""
-TIED = 1.1
-"""A form with fewer fitted numbers is taken if its leave-one-out error is at most this many times the smallest."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A candidate with its fit; `law` is None for the constant, or where it cannot be fitted (`reason`)."""
-
-    candidate: Candidate
-    law: PowerLaw
-    tied: bool = False
-
-    @property
-    def loo(self) -> float:
-        """Leave-one-out error in decades."""
-        return self.law.loo
 
 
 @dataclass(frozen=True)
@@ -120,7 +102,7 @@ class ScalingLaw:
         forms = candidates(varied, loss=loss, optimizer=optimizer, noise_scale=noise_scale, path_sum=path_sum)
         y, own = np.array([values[i] for i in kept]), np.array([errors[i] for i in kept])
         noise = float(np.sqrt(np.mean(own**2))) if kept else 0.0
-        fits = _ranked([f for f in (_fit(form, members, y, own, level) for form in forms) if f], noise)
+        fits = ranked([f for f in (fit_form(form, members, y, own, level) for form in forms) if f], noise)
         reach = [Within((name,)) for name in varied]
         if all(name in varied for name in SHAPE):
             reach.append(Within(SHAPE))
@@ -148,8 +130,8 @@ class ScalingLaw:
         low, high = self.interval(target)
         if not math.isfinite(high):
             return Estimate.none(Status.TOO_FEW_POINTS, f"{n} sizes leave nothing over after the fit; measure more", **none)
-        value = self.chosen.law.value(_row(self.chosen.candidate, target))
-        method = f"{self.chosen.candidate.name}: {self.chosen.law.formula}"
+        value = self.chosen.value(target)
+        method = f"{self.chosen.candidate.name}: {self.chosen.formula}"
         return Estimate(value, min(low, value), max(high, value), self.level, n=n, method=method)
 
     def why_not(self, target: Sizes, further: Sequence[Sizes] = ()) -> str | None:
@@ -183,7 +165,7 @@ class ScalingLaw:
 
         tail = (1 - self.level) / 2
         low, high = math.log10(quantile(tail)), math.log10(quantile(1 - tail))
-        value = math.log10(self.chosen.law.value(_row(self.chosen.candidate, target)))
+        value = math.log10(self.chosen.value(target))
         drift = float(norm.ppf(1 - tail)) * self.drift(target, further)
         low, high = value - math.hypot(max(value - low, 0.0), drift), value + math.hypot(max(high - value, 0.0), drift)
         return 10 ** max(low, -300.0), 10 ** min(high, 300.0)
@@ -201,12 +183,15 @@ class ScalingLaw:
 
     def _part(self, fit: Fitted, target: Sizes, further: Sequence[Sizes]) -> tuple[float, float, float, int]:
         """One form's share of the mixture: (weight, middle and scale in decades, degrees of freedom)."""
-        n, rows = len(self.members), _matrix(fit.candidate, [*self.members, *further])
-        row = _matrix(fit.candidate, [target])[0]
+        weight = (max(fit.loo, self._noise) / max(self.fits[0].loo, self._noise)) ** -len(self.members)
+        rows, row = fit.gradients([*self.members, *further]), fit.gradients([target])[0]
         leverage = float(row @ np.linalg.pinv(rows.T @ rows) @ row)
-        weight = (max(fit.loo, self._noise) / max(self.fits[0].loo, self._noise)) ** -n
-        middle = math.log10(fit.law.value(_row(fit.candidate, target)))
-        return weight, middle, max(fit.law.scatter, EXACT) * math.sqrt(1 + leverage), len(rows) - rows.shape[1]
+        return (
+            weight,
+            math.log10(fit.value(target)),
+            max(fit.scatter, EXACT) * math.sqrt(1 + leverage),
+            len(rows) - rows.shape[1],
+        )
 
     @property
     def _noise(self) -> float:
@@ -221,39 +206,3 @@ def shape_conditions(sizes: Sequence[Sizes], chain: bool) -> tuple[Condition, ..
         return ()
     both = all(len({m[name] for m in sizes}) > 1 for name in SHAPE)
     return (WideEnough(), DeepEnough()) if both else (WideEnough(),)
-
-
-def _fit(
-    form: Candidate, members: Sequence[Sizes], values: NDArray[np.float64], errors: NDArray[np.float64], level: float
-) -> Fitted | None:
-    """The form's fit; None where the members cannot carry it."""
-    if len(members) <= form.fitted or len(members) < FEWEST:
-        return None
-    columns = {c.name: [c.of(m) for m in members] for c in form.columns} or {"none": [1.0] * len(members)}
-    given = {c.name: c.exponent for c in form.columns if c.exponent is not None} if form.columns else {"none": 0.0}
-    try:
-        law = PowerLaw.fit(columns, values, given=given, errors=errors, conditions=(), level=level)
-    except ProblemError:  # sizes that vary together
-        return None
-    return Fitted(form, law)
-
-
-def _ranked(fits: list[Fitted], noise: float) -> list[Fitted]:
-    """Best first: of the forms that fit as well as any (within `TIED`, or within the measurements' own errors) the one with
-    the fewest fitted numbers; then the others by their error."""
-    if not fits:
-        return []
-    best = min(f.loo for f in fits)
-    limit = max(TIED * best, noise, EXACT)
-    tied = sorted((f for f in fits if f.loo <= limit), key=lambda f: (f.candidate.fitted, f.loo))
-    rest = sorted((f for f in fits if f.loo > limit), key=lambda f: f.loo)
-    return [replace(f, tied=True) for f in tied] + rest
-
-
-def _row(form: Candidate, sizes: Sizes) -> dict[str, float]:
-    return {c.name: c.of(sizes) for c in form.columns} or {"none": 1.0}
-
-
-def _matrix(form: Candidate, members: Sequence[Sizes]) -> NDArray[np.float64]:
-    free = [c for c in form.columns if c.exponent is None]
-    return np.array([[1.0, *(math.log10(c.of(m)) for c in free)] for m in members])

@@ -123,7 +123,7 @@ def best_lr(steps: int, curvatures: Sequence[float] = CURVATURES) -> float:
         return float(np.asarray(logsumexp(np.log(h) + 2 * steps * np.log(np.abs(1 - lr * h) + 1e-300))))
 
     found = minimize_scalar(log_loss, bounds=(1e-9, 2 / h.max()), method="bounded", options={"xatol": 1e-12})
-    return float(found.x)
+    return float(found.x)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def exact_eta_star(

@@ -97,15 +97,14 @@ def _lines(answer: ScaleAnswer, axis: str, names: list[str], sizes: list[float],
     for series in names:
         for x in np.geomspace(min(sizes), max(sizes), LINE_POINTS):
             at = {**combinations[series], axis: float(x)}
-            columns = {c.name: c.of(at) for c in fit.candidate.columns} or {"none": 1.0}
-            rows.append({axis: float(x), "lr": fit.law.value(columns), "series": series})
+            rows.append({axis: float(x), "lr": fit.value(at), "series": series})
     return rows
 
 
 def _candidates_chart(answer: ScaleAnswer) -> Any:
     """Leave-one-out errors of the laws, as the factor by which a left-out member was missed."""
     rows = [
-        {"law": f.candidate.name, "factor": 10**f.loo, "chosen": i == 0, "formula": f.law.formula, "why": f.candidate.why}
+        {"law": f.candidate.name, "factor": 10**f.loo, "chosen": i == 0, "formula": f.formula, "why": f.candidate.why}
         for i, f in enumerate(answer.law.fits)
         if math.isfinite(f.loo)
     ]

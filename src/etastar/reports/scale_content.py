@@ -80,9 +80,9 @@ def scale_tables(answer: ScaleAnswer) -> list[Table]:
         rows = [
             (
                 f.candidate.name,
-                f.law.formula.replace(" none^0", ""),
+                f.formula,
                 f"{f.loo:.3f}",
-                f"{f.law.r_squared:.3f}",
+                f"{f.r_squared:.3f}",
                 f.candidate.why,
             )
             for f in answer.law.fits

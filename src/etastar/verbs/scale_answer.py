@@ -8,8 +8,8 @@ from typing import Any
 
 from etastar.core.estimate import Estimate
 from etastar.core.lane import Runs
+from etastar.laws.fitted import NONE, Fitted
 from etastar.laws.next_member import Suggestion
-from etastar.laws.power_law import PowerLaw
 from etastar.laws.scaling import ScalingLaw
 from etastar.verbs.family import Numbers, size_text
 from etastar.verbs.finite import finite
@@ -145,23 +145,25 @@ def _law_json(law: ScalingLaw, index: int) -> dict[str, Any]:
     return {
         "name": fit.candidate.name,
         "why": fit.candidate.why,
-        "formula": fit.law.formula,
+        "formula": fit.formula,
         "constant": fit.law.constant,
-        "exponents": {name: _exponent(fit.law, name) for name in fit.law.columns if name != "none"},
-        "r_squared": fit.law.r_squared,
+        "limit": None if fit.candidate.limit is None else {"of": fit.candidate.limit.name, "at": fit.turn},
+        "exponents": {name: _exponent(fit, name) for name in fit.law.columns if name != NONE},
+        "r_squared": fit.r_squared,
         "loo": fit.loo,
-        "scatter": fit.law.scatter,
+        "scatter": fit.scatter,
         "fitted_numbers": fit.candidate.fitted,
         "tied": fit.tied,
         "chosen": index == 0,
     }
 
 
-def _exponent(law: PowerLaw, name: str) -> dict[str, Any]:
-    """The exponent, with its intervals over members and over seeds where it was fitted."""
+def _exponent(fit: Fitted, name: str) -> dict[str, Any]:
+    """The exponent, with its intervals over members and over seeds where it was fitted; none beside a fitted limit."""
+    law = fit.law
     value: dict[str, Any] = {"value": law.exponents[name], "fitted": name in law.fitted}
     for over in ("members", "seeds"):
-        found = law.exponent(name, over=over) if name in law.fitted else None
+        found = law.exponent(name, over=over) if name in law.fitted and fit.turn is None else None
         value[over] = None if found is None or not found.ok else {"low": found.low, "high": found.high}
     return value
 

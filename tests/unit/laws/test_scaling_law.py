@@ -10,6 +10,7 @@ import pytest
 from etastar import Law, ProblemError, ScalingLaw, Status
 from etastar.core.wilson import wilson_interval
 from etastar.laws.candidates import candidates
+from etastar.laws.fitted import fit_form
 from etastar.laws.next_member import suggestions
 from etastar.laws.scaling import DRIFT
 
@@ -51,6 +52,68 @@ def test_forms_that_fit_as_well_give_way_to_the_one_with_fewer_numbers():
     rng = np.random.default_rng(0)
     law = ScalingLaw.fit(SIX, values("constant", SIX, 0.02, rng), errors=[0.05] * 6)
     assert law.chosen.candidate.name == "constant" and sum(f.tied for f in law.fits) > 1
+
+
+def two_limits(optimizer, at, constant=0.12):
+    """A truth with a second limit: depth x width for SGD, depth^3 x width for Adam."""
+    power = {"sgd": 1, "adam": 3}[optimizer]
+    return lambda m: constant / (1 + m["depth"] ** power * m["width"] / at)
+
+
+@pytest.mark.parametrize(("optimizer", "at"), [("sgd", 700.0), ("adam", 3e4)])
+def test_a_second_limit_is_found_from_three_members_on(optimizer, at):
+    truth = two_limits(optimizer, at)
+    for sizes in ([*SIX[:2], {"depth": 8, "width": 128}], FOUR, SIX):
+        law = ScalingLaw.fit(sizes, [truth(m) for m in sizes], optimizer=optimizer)
+        assert law.chosen.candidate.name == "two limits" and law.chosen.loo < 1e-6
+        assert law.chosen.turn == pytest.approx(at, rel=1e-4) and law.chosen.law.constant == pytest.approx(0.12, rel=1e-4)
+        target = {"depth": 8, "width": 512}
+        assert law.predict(target).require() == pytest.approx(truth(target), rel=1e-4)
+    assert law.chosen.formula == f"0.12 / (1 + depth{'^3' if optimizer == 'adam' else ''} x width / {at:.3g})"
+
+
+def test_a_second_limit_is_one_number_more_beside_other_sizes():
+    """With a horizon: C steps^e / (1 + X / K); each member left out is predicted by the others alone."""
+    sizes = [{**m, "steps": steps} for m in SIX for steps in (100, 400)]
+    rng, truth = np.random.default_rng(0), two_limits("adam", 3e4)
+    values = np.array([truth(m) * (m["steps"] / 100) ** -0.4 * 10 ** rng.normal(0, 0.03) for m in sizes])
+    (form,) = [c for c in candidates(list(sizes[0]), optimizer="adam") if c.name == "two limits, steps"]
+    assert form.fitted == 3
+    fit = fit_form(form, sizes, values, np.zeros(12), 0.9)
+    assert fit.law.exponents["steps"] == pytest.approx(-0.4, abs=0.1) and fit.turn == pytest.approx(3e4, rel=0.5)
+    errors = []
+    for i in range(12):
+        others = [j for j in range(12) if j != i]
+        without = fit_form(form, [sizes[j] for j in others], values[others], np.zeros(11), 0.9)
+        errors.append(math.log10(values[i] / without.value(sizes[i])))
+    assert fit.loo == pytest.approx(math.sqrt(np.mean(np.square(errors))), rel=1e-4)
+    residuals = np.log10(values) - np.log10([fit.value(m) for m in sizes])
+    assert fit.scatter == pytest.approx(math.sqrt(residuals @ residuals / 9), rel=1e-9)
+    assert fit.gradients(sizes).T @ residuals == pytest.approx(np.zeros(3), abs=1e-5), "least squares"
+
+
+def test_a_second_limit_far_from_all_members_is_one_of_the_plain_forms():
+    for at, optimizer in ((1e9, "adam"), (1e-3, "adam"), (1e-3, "sgd")):
+        truth = two_limits(optimizer, at, constant=1.0 / min(at, 1.0))
+        law = ScalingLaw.fit(SIX, [truth(m) for m in SIX], optimizer=optimizer)
+        target = {"depth": 8, "width": 512}
+        assert law.predict(target).require() == pytest.approx(truth(target), rel=0.02)
+    assert "two limits" not in [c.name for c in candidates(["depth", "width"], path_sum=lambda m: 1.0)]
+    assert "two limits" not in [c.name for c in candidates(["depth", "width"], optimizer="other")]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_intervals_hold_a_truth_with_two_limits(optimizer):
+    rng, held, n, targets = np.random.default_rng(2), 0, 0, [{"depth": 8, "width": 512}, {"depth": 16, "width": 256}]
+    for turn in (0.1, 0.5, 2.0, 10.0):
+        truth = two_limits(optimizer, turn * {"sgd": 1024, "adam": 64 * 1024}[optimizer])
+        for _ in range(12):
+            noisy = lambda m, truth=truth: truth(m) * 10 ** rng.normal(0, 0.06)
+            law = ScalingLaw.fit(SIX, [noisy(m) for m in SIX], errors=[0.03] * 6, optimizer=optimizer)
+            for target in targets:
+                answer, value = law.predict(target), noisy(target)
+                held, n = held + (answer.low <= value <= answer.high), n + 1
+    assert wilson_interval(held, n, level=0.95)[1] >= 0.9 and held / n > 0.85
 
 
 @pytest.mark.parametrize("sizes", [FOUR, SIX], ids=["four", "six"])
