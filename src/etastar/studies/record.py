@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from etastar.errors import ProblemError
 
 Row = dict[str, Any]
-RESULTS, CONFIG, ENVIRONMENT, README = "results.jsonl", "config.toml", "environment.json", "README.md"
+RESULTS, CONFIG, ENVIRONMENT, README, LOCK = "results.jsonl", "config.toml", "environment.json", "README.md", ".lock"
 
 
 def row_id(*parts: Any) -> str:
@@ -38,6 +41,26 @@ class StudyRecord:
             raise ProblemError(
                 f"--out {self.folder} cannot be written ({error.strerror or error}); pass a folder you can write to"
             ) from None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else writes meanwhile; a killed process holds nothing.
+
+        Raises:
+            ProblemError: another process writes to the folder.
+        """
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise ProblemError(
+                f"another process is running a study in {self.folder}; wait for it, or choose another --out"
+            ) from None
+        try:
+            self._rows = self._read()
+            yield
+        finally:
+            lock.release()
 
     def get(self, row: str) -> Row | None:
         """The row with this id, if it was measured before."""

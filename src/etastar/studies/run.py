@@ -128,7 +128,7 @@ def run_study(
         say: called with a line per measurement.
 
     Raises:
-        ProblemError: unknown study or effort, or a folder that cannot be read or written.
+        ProblemError: unknown study or effort, a folder that cannot be read or written, or that another process writes to.
     """
     started = time.monotonic()
     study, options, say = study_named(name), options or Options(), say or (lambda _: None)
@@ -138,20 +138,21 @@ def run_study(
     record = StudyRecord(out)
     deadline = None if options.max_seconds is None else started + options.max_seconds
     bench = Bench(replace(options, on_plan=None, max_seconds=None), deadline)
-    rows, planned, now = _measure(study, setting, record, bench, say)
-    findings = study.conclude(rows, setting)
-    cost = {
-        "measured_now": now,
-        "new_gradient_steps": bench.new_gradient_steps,
-        "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
-        "seconds": time.monotonic() - started,
-    }
-    where = {**environment(), "torch_threads": torch.get_num_threads()}
-    command = _command(name, out, data, effort, seed)
-    answer = StudyAnswer(study, setting, tuple(rows), planned, findings, cost, where, Path(out), command)
-    record.finish(rows, _config(answer), where, readme(answer))
-    write_study_page(answer)
-    return answer
+    with record.alone():
+        rows, planned, now = _measure(study, setting, record, bench, say)
+        findings = study.conclude(rows, setting)
+        cost = {
+            "measured_now": now,
+            "new_gradient_steps": bench.new_gradient_steps,
+            "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
+            "seconds": time.monotonic() - started,
+        }
+        where = {**environment(), "torch_threads": torch.get_num_threads()}
+        command = _command(name, out, data, effort, seed)
+        answer = StudyAnswer(study, setting, tuple(rows), planned, findings, cost, where, Path(out), command)
+        record.finish(rows, _config(answer), where, readme(answer))
+        write_study_page(answer)
+        return answer
 
 
 def _measure(study: Study, setting: Setting, record: StudyRecord, bench: Bench, say: Say) -> tuple[list[Row], int, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -66,3 +68,24 @@ def test_identity_depends_on_every_part():
     others = [("other", "1", "data", 0), ("study", "2", "data", 0), ("study", "1", None, 0), ("study", "1", "data", 1)]
     assert same not in {row_id(*parts, {"depth": 2, "width": 3}) for parts in others}
     assert same != row_id("study", "1", "data", 0, {"depth": 2, "width": 4})
+
+
+def test_two_processes_do_not_share_a_folder_and_a_killed_one_frees_it(tmp_path):
+    code = (
+        "import sys, time; from etastar.studies.record import StudyRecord\n"
+        "with StudyRecord(sys.argv[1]).alone(): print('in', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "in\n"
+    record = StudyRecord(tmp_path)
+    with pytest.raises(
+        ProblemError, match=r"another process is running a study in .*; wait for it, or choose another --out"
+    ):
+        record.alone().__enter__()
+    (tmp_path / "results.jsonl").write_text('{"id": "measured by the other"}\n')
+    other.kill()
+    other.communicate()
+    with record.alone():
+        assert record.get("measured by the other"), "read again once alone"
+    with record.alone():
+        pass
