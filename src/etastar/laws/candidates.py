@@ -16,7 +16,7 @@ UNFITTED_DEPTH = -1.5
 """Exponent of depth for SGD (Jelassi et al. 2023, arXiv 2305.07810)."""
 HORIZON = -0.5
 LIMITS: dict[str, tuple[dict[str, float], str]] = {
-    "sgd": ({"depth": 1.0, "width": 1.0}, "to which lambda1 grows, layer by layer"),
+    "sgd": ({"depth": 1.0, "width": 1.0}, "with which lambda1 grows layer by layer"),
     "adam": ({"depth": 3.0, "width": 1.0}, "which rules in deep networks"),
 }
 """optimizer -> (sizes of the second limit with their exponents, what it is): rate <= constant / product of powers.
