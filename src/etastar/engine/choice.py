@@ -57,6 +57,7 @@ class Choice:
         seconds_per_step: of one lane, as measured; None if it was not.
         refused: (engine, why it cannot train this problem).
         times: (engine and chunk, seconds of a lane's step) of every candidate timed.
+        at_most: lanes it was chosen for; more of them may do better in larger chunks. 0 if that is not known.
     """
 
     engine: str
@@ -64,6 +65,7 @@ class Choice:
     seconds_per_step: float | None = None
     refused: tuple[tuple[str, str], ...] = ()
     times: tuple[tuple[str, float], ...] = ()
+    at_most: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -73,18 +75,24 @@ class Choice:
             "seconds_per_step": self.seconds_per_step,
             "refused": dict(self.refused),
             "times": dict(self.times),
+            "at_most": self.at_most,
         }
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Choice:
         """What `to_json` wrote."""
         pairs = lambda key: tuple(facts[key].items())
-        return cls(facts["engine"], facts["chunk"], facts["seconds_per_step"], pairs("refused"), pairs("times"))
+        numbers = facts["engine"], facts["chunk"], facts["seconds_per_step"]
+        return cls(*numbers, pairs("refused"), pairs("times"), facts.get("at_most", 0))
 
     @property
     def fell_back(self) -> bool:
         """Whether no kernel could train the lanes together."""
         return self.engine in ("loop", "sequential") and len(self.refused) == len(KERNELS)
+
+    def fits(self, lanes: int, device: str) -> bool:
+        """Whether it serves so many lanes, too: chosen for as many, or for as many as are ever tried, or one at a time."""
+        return self.engine not in KERNELS or lanes <= self.at_most or self.at_most >= CHUNKS[_kind(device)][-1]
 
     def build(self, device: str, dtype: torch.dtype | None = None) -> LoopEngine | LaneEngine:
         """The engine."""
@@ -138,25 +146,29 @@ def choose(
         return Choice("loop")
     with isolated_randomness():
         trial = _Trial(problem, criterion, device, at_most, processes, loop_seconds)
-        if engine == "sequential":
-            why = trial.why_not(engine)
-            if why is not None:
-                raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
-            return trial.one_by_one()
-        refused: list[tuple[str, str]] = []
-        for kernel in KERNELS if engine == "auto" else (engine,):
-            why = trial.why_not(kernel)
-            if why is None:
-                best = trial.best_chunk(kernel)
-                if engine != "auto" or (best.seconds_per_step or 0) < loop_seconds / FAR_FASTER:
-                    return best._with(refused, trial.times)
-                alone = trial.one_by_one()
-                together = (best.seconds_per_step or 0) < CLEARLY * (alone.seconds_per_step or 0)
-                return (best if together else alone)._with(refused, trial.times)
-            refused.append((kernel, why))
-        if engine != "auto":
-            raise ProblemError(f"engine {engine!r} cannot train this problem: {refused[0][1]}; use --engine auto")
-        return trial.one_by_one()._with(refused, trial.times)
+        return replace(_tried(trial, engine, loop_seconds), at_most=at_most)
+
+
+def _tried(trial: _Trial, engine: str, loop_seconds: float) -> Choice:
+    if engine == "sequential":
+        why = trial.why_not(engine)
+        if why is not None:
+            raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
+        return trial.one_by_one()
+    refused: list[tuple[str, str]] = []
+    for kernel in KERNELS if engine == "auto" else (engine,):
+        why = trial.why_not(kernel)
+        if why is None:
+            best = trial.best_chunk(kernel)
+            if engine != "auto" or (best.seconds_per_step or 0) < loop_seconds / FAR_FASTER:
+                return best._with(refused, trial.times)
+            alone = trial.one_by_one()
+            together = (best.seconds_per_step or 0) < CLEARLY * (alone.seconds_per_step or 0)
+            return (best if together else alone)._with(refused, trial.times)
+        refused.append((kernel, why))
+    if engine != "auto":
+        raise ProblemError(f"engine {engine!r} cannot train this problem: {refused[0][1]}; use --engine auto")
+    return trial.one_by_one()._with(refused, trial.times)
 
 
 class _Trial:
@@ -202,10 +214,9 @@ class _Trial:
 
     def best_chunk(self, kernel: str) -> Choice:
         """The fastest number of lanes at a time."""
-        on_gpu = self._device.startswith("cuda")
-        if self._row_bytes > CACHE and not on_gpu:
+        if self._row_bytes > CACHE and _kind(self._device) == "cpu":
             return Choice(kernel, FEWER, self._time_lanes(kernel, FEWER))
-        sizes = [size for size in CHUNKS["cuda" if on_gpu else "cpu"] if size <= self._most]
+        sizes = [size for size in CHUNKS[_kind(self._device)] if size <= self._most]
         best = Choice(kernel, first := (sizes or [self._most])[0], self._time_lanes(kernel, first))
         far_faster = (best.seconds_per_step or 0) < self._loop_seconds / FAR_FASTER
         if not far_faster and (best.seconds_per_step or 0) > BETTER * self._alone():
@@ -298,6 +309,10 @@ class _Trial:
             self._row_bytes = bytes_per_lane(layout, 0)
             activations = activation_bytes(self._problem, setup, to(batch, self._device), self._device)
         return lanes_that_fit(bytes_per_lane(layout, activations), self._device, processes)
+
+
+def _kind(device: str) -> str:
+    return "cuda" if device.startswith("cuda") else "cpu"
 
 
 def _alike(tensors: Sequence[torch.Tensor]) -> bool:

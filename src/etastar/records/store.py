@@ -103,7 +103,7 @@ class RunStore:
     def pin_engine(self, problem: Problem, device: str, engine: str, chunk: int, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Remember which engine trains this problem's lanes, so that a resumed or repeated run gives the same answer.
 
-        Returns what is pinned now: what another process pinned first stays.
+        Returns what is pinned now: another engine that another process pinned first stays; the same one takes the new facts.
         """
         row = {
             "problem_id": self._problems[problem],
@@ -115,6 +115,8 @@ class RunStore:
         }
         with self._database.transaction() as connection:
             connection.execute(insert_new(connection, engine_table), row)
+            same = sa.and_(*(engine_table.c[name] == row[name] for name in ("problem_id", "device", "engine")))
+            connection.execute(sa.update(engine_table).where(same).values(chunk=chunk, facts=row["facts"]))
             return _pinned(connection.execute(self._pin_of(problem, device)).one())
 
     def _pin_of(self, problem: Problem, device: str) -> sa.Select[Any]:

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -185,20 +185,31 @@ def environment() -> dict[str, Any]:
 
 
 def choice_for(problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int) -> Choice:
-    """The engine asked for; or the one this problem's lanes were trained by before; or the winner of a short trial."""
+    """The engine asked for; or the one this problem's lanes were trained by before; or the winner of a short trial.
+
+    An engine that was chosen for fewer lanes stays, and is tried with more of them together.
+    """
     pinned = store.pinned_engine(problem, options.device) if options.engine == "auto" else None
-    if pinned is not None:
-        return Choice.from_json(pinned)
-    choice = choose(
-        problem,
-        facts.criterion,
-        engine=options.engine,
-        device=options.device,
-        reproducible=facts.reproducible,
-        loop_seconds=facts.seconds_per_step,
-        at_most=lanes,
-        processes=options.workers or os.cpu_count() or 1,
-    )
+    before = None if pinned is None else Choice.from_json(pinned)
+    if before is not None and before.fits(lanes, options.device):
+        return before
+    try:
+        choice = choose(
+            problem,
+            facts.criterion,
+            engine=options.engine if before is None else before.engine,
+            device=options.device,
+            reproducible=facts.reproducible,
+            loop_seconds=facts.seconds_per_step,
+            at_most=lanes,
+            processes=options.workers or os.cpu_count() or 1,
+        )
+    except ProblemError:
+        if before is None:
+            raise
+        return before  # it trained the problem's lanes until now: memory is short, say
+    if before is not None:
+        choice = replace(choice, refused=before.refused)
     if options.engine == "auto":
         pinned = store.pin_engine(problem, options.device, choice.engine, choice.chunk, choice.to_json())
         return Choice.from_json(pinned)  # another process may have been first

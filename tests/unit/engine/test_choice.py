@@ -157,6 +157,28 @@ def test_the_choice_is_pinned_in_the_store_and_a_rerun_trains_nothing(tmp_path, 
     assert again.engine.startswith(first.choice.engine)
 
 
+def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_same_engine(tmp_path, monkeypatch):
+    options = Options(store=tmp_path / "runs.db", workers=1)
+    few = find(digits_mlp(width=16), effort="glance", options=options)
+    assert few.choice.engine == "mlp" and few.choice.chunk <= few.choice.at_most < 8
+    many = eta_star(digits_mlp(width=16), precision=COARSE, options=options)
+    assert many.choice.engine == "mlp" and many.choice.at_most > few.choice.at_most
+    assert many.choice.chunk >= 8 and many.choice.refused == few.choice.refused
+    again = find(digits_mlp(width=16), effort="glance", options=options)
+    assert again.choice == many.choice and again.cost["new_gradient_steps"] == 0, "few lanes keep what many were given"
+
+    def short_of_memory(*args, **kwargs):
+        raise ProblemError("two lanes do not fit in memory")
+
+    monkeypatch.setattr("etastar.verbs.session.choose", short_of_memory)
+    with pytest.raises(ProblemError, match="two lanes"):
+        find(digits_mlp(width=8), effort="glance", options=options)
+    monkeypatch.undo()
+    small = find(digits_mlp(width=8), effort="glance", options=options)
+    monkeypatch.setattr("etastar.verbs.session.choose", short_of_memory)
+    assert eta_star(digits_mlp(width=8), precision=COARSE, options=options).choice == small.choice
+
+
 def test_an_engine_asked_for_keeps_its_lanes_apart_and_gives_an_overlapping_answer(tmp_path):
     answers = {
         engine: eta_star(
