@@ -178,5 +178,5 @@ STUDY = Study(
     },
     plan=plan,
     conclude=_conclude,
-    minutes={"quick": 0.6, "full": 25},
+    minutes={"quick": 0.6, "full": 21},
 )
