@@ -79,3 +79,27 @@ def test_chromium_draws_a_surface(tmp_path):
     assert [name for name, _ in charts] == ["loss", "reliability", "time", "front"]
     for name, drawn in charts:
         assert "could not be drawn" not in drawn and drawn.count("<path") > 10, name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs the chromium browser on PATH")
+def test_chromium_draws_a_search(tmp_path):
+    space = {
+        "lr": {"low": 1e-2, "high": 10.0},
+        "momentum": {"low": 0.0, "high": 0.9},
+        "schedule": {"choices": ["constant", "linear"]},
+        "batch_size": {"choices": [16, 32]},
+    }
+    problem = builder("digits-mlp")(width=8, depth=1).but(steps=20)
+    options = etastar.Options(store=":memory:")
+    answer = etastar.search(problem, trials=32, space=space, sampler="random", options=options)
+    index = report(answer, tmp_path / "report")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    dom = subprocess.run([*command, index.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+    body = dom[: dom.index("<script>", dom.index("<body>"))]
+    charts = re.findall(r'id="chart-([\w-]+)"(.*?)<figcaption', body, flags=re.DOTALL)
+    assert [name for name, _ in charts] == ["rates", "progress", "parameters", "importance"]
+    for name, drawn in charts:
+        assert "could not be drawn" not in drawn, name
+        assert drawn.count("<path") > (32 if name != "importance" else 4), name  # a mark a trial

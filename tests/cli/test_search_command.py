@@ -152,6 +152,18 @@ def test_what_is_printed(cli: Cli) -> None:
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
+def test_a_page_and_json_together(cli: Cli) -> None:
+    ran = cli(*SMALL, "--report", "out", "--json", "a.json")
+    assert ran.code == 0 and "report: out/index.html" in ran.out
+    content = json.loads(Path("a.json").read_text())
+    page = Path("out/index.html").read_text()
+    for words in (content["summary"], content["study"]["name"], "Had the search converged?", "no confidence interval"):
+        assert words in page
+    assert {p.stem for p in Path("out").glob("*.svg")} == {"rates", "progress"}
+    refused = cli(*SMALL, "--report", "/dev/null/x")
+    assert refused.code == 2 and "--report /dev/null/x cannot be written" in refused.sentence
+
+
 def test_a_store_in_memory_keeps_no_study(cli: Cli) -> None:
     content = answer(cli(*SMALL, "--store", ":memory:", "--json", "-"))
     assert content["study"]["storage"] is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from etastar.cli.output import Console, cost_line, new_table
 from etastar.designs.trials import Trial
 from etastar.verbs.find import flag_sentences
-from etastar.verbs.search_answer import SearchAnswer, written
+from etastar.verbs.search_answer import SearchAnswer, tally, written
 
 BEST = 5
 """Trials shown."""
@@ -22,10 +22,8 @@ def show_search(console: Console, answer: SearchAnswer) -> None:
             others = [written(trial.params[name]) for name in names]
             table.add_row(str(trial.number), f"{trial.loss:.4g}", f"{trial.lr:.3g}", *others, _remark(trial))
         console.show(table)
-    pruned = sum(t.state == "pruned" for t in answer.trials)
-    diverged = sum(t.diverged > 0 for t in answer.trials)
     tried = f"{answer.plan['sampler']}, {len(answer.trials)} trials in batches of {answer.plan['batch']}"
-    console.say(f"  {tried}: {len(ended)} to their end, {pruned} pruned, {diverged} with a diverged lane")
+    console.say(f"  {tried}: {tally(answer.trials)}")
     console.say(f"  loss: {answer.objective}")
     if answer.importance:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in answer.importance.items())

@@ -20,6 +20,7 @@ from etastar.cli.options import (
     ProblemArgument,
     QuietOption,
     RayAddressOption,
+    ReportOption,
     ScheduleOption,
     SeedOption,
     SetOption,
@@ -68,6 +69,7 @@ def search(
     ray_address: RayAddressOption = None,
     max_seconds: MaxSecondsOption = None,
     store: StoreOption = DEFAULT_STORE,
+    report: ReportOption = None,
     json: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -77,7 +79,7 @@ def search(
     from etastar.cli.search_output import show_search
     from etastar.verbs.search import search as search_space
 
-    check_outputs(json, None)
+    check_outputs(json, report)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     with console:
         options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
@@ -88,4 +90,8 @@ def search(
         )  # fmt: skip
     write_json(json, answer.to_json())
     show_search(console, answer)
+    if report:
+        from etastar.reports.page import report as write_report
+
+        console.say(f"report: {write_report(answer, report)}")
     raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)

@@ -22,12 +22,15 @@ from etastar.reports.rate_content import (
 )
 from etastar.reports.scale_charts import scale_charts
 from etastar.reports.scale_content import scale_numbers, scale_sections, scale_tables
+from etastar.reports.search_charts import search_charts
+from etastar.reports.search_content import search_numbers, search_sections, search_tables
 from etastar.reports.surface_charts import surface_charts
 from etastar.reports.surface_content import surface_numbers, surface_sections, surface_tables
 from etastar.verbs.find import FindAnswer
 from etastar.verbs.momentum import MomentumAnswer
 from etastar.verbs.predict import PredictAnswer
 from etastar.verbs.scale_answer import ScaleAnswer
+from etastar.verbs.search_answer import SearchAnswer
 from etastar.verbs.sensitivity import SensitivityAnswer
 from etastar.verbs.surface_answer import SurfaceAnswer
 
@@ -59,6 +62,7 @@ KINDS: dict[type, Kind] = {
     SensitivityAnswer: Kind(_lr, sensitivity_charts, sensitivity_numbers, sensitivity_sections, sensitivity_tables),
     ScaleAnswer: Kind(_lr, scale_charts, scale_numbers, scale_sections, scale_tables),
     PredictAnswer: Kind(_lr, predict_charts, predict_numbers, predict_sections, predict_tables),
+    SearchAnswer: Kind(_lr, search_charts, search_numbers, search_sections, search_tables),
     MomentumAnswer: Kind(_lr, momentum_charts, momentum_numbers, momentum_sections, momentum_tables),
 }
 

@@ -22,6 +22,7 @@ from etastar.verbs.find import FindAnswer, flag_sentences
 from etastar.verbs.momentum import MomentumAnswer
 from etastar.verbs.predict import PredictAnswer
 from etastar.verbs.scale_answer import ScaleAnswer
+from etastar.verbs.search_answer import SearchAnswer
 from etastar.verbs.sensitivity import SensitivityAnswer
 from etastar.verbs.surface_answer import SurfaceAnswer
 from etastar.version import __version__
@@ -29,7 +30,7 @@ from etastar.version import __version__
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 """The version Altair writes specs for, as vl-convert names it."""
 PNG_SCALE = 2
-Answer = FindAnswer | SurfaceAnswer | SensitivityAnswer | MomentumAnswer | PredictAnswer | ScaleAnswer
+Answer = FindAnswer | SurfaceAnswer | SensitivityAnswer | MomentumAnswer | PredictAnswer | ScaleAnswer | SearchAnswer
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def report(answer: Answer, directory: str | os.PathLike[str]) -> Path:
     The page holds its scripts and data and fetches nothing; files of the same name are replaced.
 
     Args:
-        answer: what `find`, `surface`, `sensitivity`, `momentum`, `predict` or `scale` returned, with or without a value.
+        answer: what `find`, `surface`, `sensitivity`, `momentum`, `predict`, `scale` or `search` returned, with or without a
+            value.
         directory: a folder; made if it is not there.
 
     Returns:

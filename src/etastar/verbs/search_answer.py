@@ -219,6 +219,12 @@ def near_best(outcome: Found) -> list[Trial]:
     return [t for t in outcome.trials if t.trained and t.loss is not None and t.loss <= bound]
 
 
+def tally(trials: Sequence[Trial]) -> str:
+    """How many ran to their end, were pruned, had a lane that diverged (those are among the others, too)."""
+    ended, pruned = (sum(t.state == state for t in trials) for state in ("complete", "pruned"))
+    return f"{ended} to their end, {pruned} pruned, {sum(t.diverged > 0 for t in trials)} with a diverged lane"
+
+
 def written(value: Any) -> str:
     """A parameter's value for a reader."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
