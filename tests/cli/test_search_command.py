@@ -198,6 +198,7 @@ def test_no_answer_is_exit_1_with_a_status(cli: Cli, script: Script, status: str
     assert content["lr"]["status"] == status
     assert all(fragment in content["lr"]["reason"] for fragment in fragments)
     assert f"no answer ({status})" in ran.err
+    assert content["yours"]["verdict"] == "unknown" and "cannot be judged" in content["yours"]["sentence"]
 
 
 def test_a_best_rate_on_the_edge_of_the_users_range_is_flagged(cli: Cli) -> None:

@@ -12,7 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sqlalchemy import make_url
+
 from etastar.errors import MissingExtra, ProblemError, StoreError, in_one_line
+from etastar.records.postgres import shown
 from etastar.records.sqlite import path_of
 
 TRIAL = "etastar_trial"
@@ -73,6 +76,11 @@ class StudyRecord:
         if self.url is not None:
             _check_file(self.url)
 
+    @property
+    def where(self) -> str | None:
+        """The URL as it may be printed: without passwords."""
+        return None if self.url is None else self.url if self.url.startswith("sqlite:///") else shown(make_url(self.url))
+
     def add(self, trials: Sequence[Any]) -> None:
         """Keep these finished trials (Optuna's FrozenTrial, numbered by `TRIAL`), but for those already there."""
         if self.url is None or not trials:
@@ -91,7 +99,7 @@ class StudyRecord:
                 raise
             except Exception as error:  # SQLAlchemy's, the driver's or Optuna's own
                 raise StoreError(
-                    f"the study {self.name!r} cannot be written to {self.url} ({in_one_line(error)}); fix it, or pass "
+                    f"the study {self.name!r} cannot be written to {self.where} ({in_one_line(error)}); fix it, or pass "
                     "another --study-storage"
                 ) from error
 
@@ -109,7 +117,7 @@ class StudyRecord:
                         study.set_user_attr(key, value)
                 self._study, self.name = study, name
                 return
-        raise StoreError(f"the study {self.name!r} in {self.url} holds the trials of another search; pass another --study")
+        raise StoreError(f"the study {self.name!r} in {self.where} holds the trials of another search; pass another --study")
 
     def _agrees(self, trials: Sequence[Any]) -> bool:
         """Whether those of `trials` that the study holds are the same there."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import make_url
-
 from etastar.designs.search_space import Parameter
 from etastar.designs.trials import Trial
-from etastar.records.postgres import shown
 from etastar.reports.chart_parts import INK
 from etastar.reports.content import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
@@ -32,10 +29,8 @@ def search_numbers(answer: SearchAnswer) -> list[Number]:
         meaning = "Measured before the search: half of freshly initialised networks start to train at this rate."
         found.append(Number("eta*", rate_text(e.value), levelled(e), meaning, ETA_STAR))
     if yours is not None:
-        verdict, meaning = f"verdict: {yours.verdict.replace('-', ' ')}", _sentence(yours.sentence)
-        if not answer.lr.ok:
-            verdict, meaning = "", "The rate in use; without an answer it is not judged."
-        found.append(Number("Yours", rate_text(yours.lr), verdict, meaning, INK))
+        verdict = f"verdict: {yours.verdict.replace('-', ' ')}"
+        found.append(Number("Yours", rate_text(yours.lr), verdict, _sentence(yours.sentence), INK))
     n, cost = len(answer.trials), answer.cost
     found.append(Number("Trials", f"{n:,}", "", _sentence(tally(answer.trials)), INK))
     new = cost["new_gradient_steps"] / cost["gradient_steps"] if cost["gradient_steps"] else 1.0
@@ -142,8 +137,7 @@ def _plan_rows(answer: SearchAnswer) -> tuple[tuple[str, str], ...]:
     plan = answer.plan
     where = "not kept (a store in memory keeps none)"
     if answer.storage is not None:
-        url = shown(make_url(answer.storage))
-        where = f"{url}; open it with: optuna-dashboard {url}"
+        where = f"{answer.storage}; open it with: optuna-dashboard {answer.storage}"
     return (
         ("sampler", str(plan["sampler"])),
         ("pruner", str(plan["pruner"])),

@@ -36,7 +36,7 @@ class Tried:
         lr: the rate.
         of_best, of_eta_star: its ratio to the best trial's rate and to eta*; None without an answer.
         loss: its own; None if it was not among the trials.
-        verdict: near-best, worse, or not-tried.
+        verdict: near-best, worse, not-tried, or unknown where there is no answer.
         sentence: the verdict in words.
     """
 
@@ -64,7 +64,7 @@ class SearchAnswer:
         objective: what the loss of a trial is, in words.
         measured: the glance before the search; None if there was none.
         yours: the rate in use, judged; None if unknown.
-        study, storage: name and URL of the Optuna study; storage is None if it was not kept.
+        study, storage: name of the Optuna study and its URL without passwords; storage is None if it was not kept.
         cost: gradient_steps, new_gradient_steps, full_runs, seconds; measure_steps of them before the search.
         flags: keys of `etastar.FLAGS`.
         runs: every lane's outcome, the glance's apart.
@@ -165,7 +165,7 @@ def answer_of(
         measured=found,
         yours=_judge(session.facts.lr, outcome, lr, found),
         study=record.name,
-        storage=record.url,
+        storage=record.where,
         cost=_cost(session, found),
         flags=tuple(dict.fromkeys((*flags, *lr.flags))),
         runs=session.runs,
@@ -255,7 +255,9 @@ def _judge(lr: float | None, outcome: Found, best: Estimate, found: FindAnswer |
     eta_star = found.eta_star.value if found else None
     of_eta_star = lr / eta_star if eta_star else None
     own = [t for t in outcome.trials if t.state == "complete" and math.isclose(t.lr, lr, rel_tol=2e-3)]
-    if not own or of_best is None:
+    if of_best is None:
+        return Tried(lr, None, of_eta_star, None, "unknown", f"without an answer your {lr:.3g} cannot be judged")
+    if not own:
         return Tried(lr, of_best, of_eta_star, None, "not-tried", f"your {lr:.3g} was not among the trials")
     trial = own[0]
     near = trial in near_best(outcome)

@@ -178,11 +178,6 @@ def test_names_that_mean_something_to_vega_or_html_stay_text(several, tmp_path):
     assert "<script>alert(1)" not in page and "&lt;script&gt;alert(1)" in page
 
 
-def test_a_password_in_the_storage_is_not_written(one):
-    page = _page(replace(one, storage="postgresql://team:secret@db.example.org/studies"))
-    assert "db.example.org/studies" in page and "secret" not in page
-
-
 def test_many_trials_are_thinned_and_the_best_is_kept(one):
     trials = tuple(Trial(i, {"lr": 0.1}, 0.1, 1.0 + (i != 3), (1.0,), state="complete") for i in range(9000))
     many = replace(one, trials=trials, best=trials[3])
