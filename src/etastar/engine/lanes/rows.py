@@ -15,7 +15,8 @@ import torch
 
 from etastar.core.setup import Setup
 from etastar.engine.lanes.cannot import CannotBatch
-from etastar.engine.lanes.rules import Rule, rule_for
+from etastar.engine.lanes.rule import Rule
+from etastar.engine.lanes.rules import rule_for
 
 ALIGN = 64
 """Rows are padded to a multiple of this many numbers: what a lane computes then never depends on how many lanes there are
