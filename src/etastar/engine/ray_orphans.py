@@ -1,7 +1,8 @@
 """Ends what a killed driver leaves of the Ray cluster it started, within seconds.
 
 Ray's own processes end with their parents, but for its agents: they try for a minute to report the death of their node to a
-head that is dead too. A small process waits for the driver's end and kills what then still writes to the cluster's folder.
+head that is dead too. A small process waits for the driver's end and kills those of Ray's processes that then still write to
+the cluster's folder. Another driver that was connected to the cluster writes there, too, and is left alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 PROC = Path("/proc")
 GRACE, AT_MOST = 1.0, 15.0
 """Seconds in which they may end by themselves, and in which the rest are killed."""
+TITLE = "ray::"
+"""How the names of Ray's agents and workers begin; head and raylet end with the driver."""
 
 
 class OrphanWatch:
@@ -70,17 +73,18 @@ def _is_written(info: Path, file: Path, folder: Path) -> bool:
 
 
 def end_writers(folder: Path) -> None:
-    """Wait `GRACE` for them to end, then kill them."""
+    """Wait `GRACE` for them to end, then kill Ray's; until none is left, or `AT_MOST`."""
     begun = time.monotonic()
     while (left := writers(folder)) and (waited := time.monotonic() - begun) < AT_MOST:
         for pid in left if waited > GRACE else []:
             try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
+                if (PROC / str(pid) / "comm").read_text().startswith(TITLE):
+                    os.kill(pid, signal.SIGKILL)
+            except OSError:  # it has ended
                 continue
         time.sleep(0.1)
 
 
 if __name__ == "__main__":
     sys.stdin.buffer.read()
-    end_writers(Path(sys.argv[1]))
+    end_writers(Path(sys.argv[1]).resolve())  # as links in /proc are
