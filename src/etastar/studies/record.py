@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, in_one_line
 
 Row = dict[str, Any]
 RESULTS, CONFIG, ENVIRONMENT, README, LOCK = "results.jsonl", "config.toml", "environment.json", "README.md", ".lock"
@@ -56,6 +56,10 @@ class StudyRecord:
             raise ProblemError(
                 f"another process is running a study in {self.folder}; wait for it, or choose another --out"
             ) from None
+        except (OSError, NotImplementedError) as error:
+            raise ProblemError(
+                f"--out {self.folder} cannot be locked ({in_one_line(error)}); pass a folder on a disk of this machine"
+            ) from error
         try:
             self._rows = self._read()
             yield
