@@ -66,7 +66,7 @@ class Criterion:
 
 
 class LaneStatus(StrEnum):
-    """How a lane ended: trained, diverged, slow or dead."""
+    """How a lane ended: trained, diverged, slow, dead or raised."""
 
     TRAINED = "trained"
     DIVERGED = "diverged"
@@ -75,6 +75,8 @@ class LaneStatus(StrEnum):
     """Finite and alive, but short of the threshold when its steps ended."""
     DEAD = "dead"
     """Finite, back at the uninformed loss with (almost) no gradient left: nothing more will happen."""
+    RAISED = "raised"
+    """The user's forward, loss, backward or optimizer step raised an exception while the loss was still finite."""
 
 
 class Until(StrEnum):
@@ -154,6 +156,7 @@ class Outcome:
         trace: recorded steps, thinned to at most 256 (plus the last).
         epochs: one row per epoch.
         seconds: wall time.
+        error: what the user's code raised, in one line, for lanes that ended so.
     """
 
     lane: Lane
@@ -168,6 +171,7 @@ class Outcome:
     trace: tuple[StepRow, ...] = ()
     epochs: tuple[EpochRow, ...] = ()
     seconds: float = 0.0
+    error: str | None = None
 
     @property
     def trained(self) -> bool:
