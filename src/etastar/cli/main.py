@@ -234,8 +234,9 @@ def main() -> None:
 def _complain(sentence: str) -> None:
     """One line on standard error."""
     from etastar.cli.plain import plain
+    from etastar.errors import redacted_text
 
-    print(f"etastar: {plain(sentence)}", file=sys.stderr)
+    print(f"etastar: {plain(redacted_text(sentence))}", file=sys.stderr)
 
 
 def _run(command: Callable[..., Any]) -> int:
