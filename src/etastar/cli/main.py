@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -224,7 +225,18 @@ def runs(store: StoreOption = DEFAULT_STORE, json: JsonOption = None) -> None:
 
 def main() -> None:
     """The entry point: a user's mistake is one sentence on stderr and exit code 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to lose an answer
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run(app))
+
+
+def _complain(sentence: str) -> None:
+    """One line on standard error."""
+    from etastar.cli.plain import plain
+    from etastar.errors import redacted_text
+
+    print(f"etastar: {plain(redacted_text(sentence))}", file=sys.stderr)
 
 
 def _run(command: Callable[..., Any]) -> int:
@@ -236,10 +248,10 @@ def _run(command: Callable[..., Any]) -> int:
             print("\ninterrupted; what was trained is in the store: run the same command again to go on", file=sys.stderr)
         return code
     except NoAnswer as error:
-        print(f"etastar: {error}", file=sys.stderr)
+        _complain(str(error))
         return EXIT_NO_ANSWER
     except EtastarError as error:
-        print(f"etastar: {error}", file=sys.stderr)
+        _complain(str(error))
         if error.__cause__ is not None and os.environ.get("ETASTAR_TRACEBACK"):
             raise
         return EXIT_BAD_INPUT
@@ -257,5 +269,5 @@ def _run(command: Callable[..., Any]) -> int:
         else:
             context = getattr(error, "ctx", None)
             path = context.command_path if context else "etastar"
-            print(f"etastar: {usage().rstrip('.?')}; see {path} --help", file=sys.stderr)
+            _complain(f"{usage().rstrip('.?')}; see {path} --help")
         return EXIT_BAD_INPUT

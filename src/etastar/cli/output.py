@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from etastar.cli.plain import PlainConsole, new_table
 from etastar.core.estimate import FLAGS
 from etastar.errors import ProblemError
 
@@ -40,10 +40,10 @@ class Console:
     """Progress goes to standard error, results to standard output (to standard error if JSON is there)."""
 
     def __init__(self, *, quiet: bool, json_on_stdout: bool) -> None:
-        self._err = RichConsole(stderr=True, quiet=quiet, highlight=False, emoji=False, soft_wrap=True)
-        self._out = RichConsole(stderr=json_on_stdout, quiet=quiet, highlight=False, emoji=False, soft_wrap=True)
+        self._err = PlainConsole(stderr=True, quiet=quiet, highlight=False, emoji=False, soft_wrap=True)
+        self._out = PlainConsole(stderr=json_on_stdout, quiet=quiet, highlight=False, emoji=False, soft_wrap=True)
         if not self._out.is_terminal:  # a log or a pipe has no width of its own
-            self._out = RichConsole(
+            self._out = PlainConsole(
                 stderr=json_on_stdout, quiet=quiet, highlight=False, emoji=False, soft_wrap=True, width=160
             )
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("lanes"))
@@ -62,7 +62,7 @@ class Console:
 
     def plan(self, sentence: str, lanes: int) -> None:
         """The planned cost, before anything is trained."""
-        self._err.print(f"plan: {sentence}", markup=False)
+        self._err.say(f"plan: {sentence}")
         self._progress.update(self._task, total=lanes)
 
     def outcome(self, outcome: Outcome, new: bool) -> None:
@@ -71,7 +71,7 @@ class Console:
 
     def say(self, text: str) -> None:
         """One line."""
-        self._out.print(text, markup=False)
+        self._out.say(text)
 
     def show(self, table: Table) -> None:
         """A table."""
@@ -81,22 +81,22 @@ class Console:
         """The verdict in one line, then a short table."""
         from etastar.verbs.find import flag_sentences
 
-        self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
+        self._out.say(f"{answer.problem}: {answer.summary}")
         if answer.lr.ok or answer.eta_star.ok:
             self._out.print(_find_table(answer))
         for flag, sentence in flag_sentences(answer.flags):
-            self._out.print(f"  {flag}: {sentence}", markup=False)
-        self._out.print(cost_line(answer), markup=False)
+            self._out.say(f"  {flag}: {sentence}")
+        self._out.say(cost_line(answer))
 
     def show_answer(self, answer: Any, tables: Sequence[Table]) -> None:
         """The verdict in one line, its tables, the flags, the cost."""
-        self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
+        self._out.say(f"{answer.problem}: {answer.summary}")
         if answer.runs:
             for table in tables:
                 self._out.print(table)
         for flag in answer.flags:
-            self._out.print(f"  {flag}: {FLAGS[flag]}", markup=False)
-        self._out.print(cost_line(answer), markup=False)
+            self._out.say(f"  {flag}: {FLAGS[flag]}")
+        self._out.say(cost_line(answer))
 
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:
         """One row per finding."""
@@ -110,23 +110,22 @@ class Console:
         """The verdict, one row per reading, the convention, and what the numbers are not."""
         from etastar.verbs.probe import NOT_ETA_STAR
 
-        self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
+        self._out.say(f"{answer.problem}: {answer.summary}")
         if not answer.ok:
             return
-        self._out.print(_probenew_table(answer))
+        self._out.print(_probe_table(answer))
         for reading in answer.readings:
             if not reading.ok:
-                self._out.print(f"  no {reading.name}: {reading.estimate.reason}", markup=False)
-        self._out.print(
+                self._out.say(f"  no {reading.name}: {reading.estimate.reason}")
+        self._out.say(
             f"  loss: {answer.loss}; {answer.optimizer}, {answer.parameters:,} parameters, {answer.samples} samples, "
-            f"seed {answer.seed}, {answer.dtype} on {answer.device}, {answer.seconds:.1f} s",
-            markup=False,
+            f"seed {answer.seed}, {answer.dtype} on {answer.device}, {answer.seconds:.1f} s"
         )
-        self._out.print(f"  {NOT_ETA_STAR}", markup=False)
+        self._out.say(f"  {NOT_ETA_STAR}")
 
     def progress_line(self, text: str) -> None:
         """One line of a long work's progress."""
-        self._err.print(text, markup=False)
+        self._err.say(text)
 
     def show_problems(self, rows: Sequence[dict[str, str]]) -> None:
         """The ready-made problems."""
@@ -142,7 +141,7 @@ class Console:
     def show_runs(self, store: str, rows: Sequence[dict[str, Any]]) -> None:
         """What the store holds."""
         if not rows:
-            self._out.print(f"{store} holds no runs yet", markup=False)
+            self._out.say(f"{store} holds no runs yet")
             return
         table = new_table(
             store, ("problem", "optimizer", "lanes", "trained", "diverged", "slow", "dead", "steps", "rates", "last")
@@ -167,15 +166,7 @@ def cost_line(answer: Any) -> str:
     )
 
 
-def new_table(title: str | None, columns: Sequence[str]) -> Table:
-    """A table in the console's style, without rows yet."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _probenew_table(answer: ProbeAnswer) -> Table:
+def _probe_table(answer: ProbeAnswer) -> Table:
     table = new_table(None, ("", "value", "error bound", "n", "rate", "what it says"))
     for r in answer.readings:
         e = r.estimate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etastar.cli.tables import table
+from etastar.cli.plain import new_table
 from etastar.core.estimate import FLAGS
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show_predict(console: Console, answer: PredictAnswer) -> None:
     """The verdict in one line, then the ladder."""
     console.say(f"{answer.problem}: {answer.summary}")
-    rows = table(None, ("rung", "rate", "interval", "what it is"))
+    rows = new_table(None, ("rung", "rate", "interval", "what it is"))
     for rung in answer.rungs:
         if rung.lr.value is not None:
             rows.add_row(rung.name, f"{rung.lr.value:.3g}", _interval(rung), rung.says)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from etastar.cli.output import Console, cost_line, new_table
+from etastar.cli.output import Console, cost_line
+from etastar.cli.plain import new_table
 from etastar.designs.trials import Trial
 from etastar.verbs.find import flag_sentences
 from etastar.verbs.search_answer import SearchAnswer, tally, written

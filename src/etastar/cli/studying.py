@@ -66,7 +66,7 @@ def study(
 
 
 def _show(console: Any, answer: Any) -> None:
-    from etastar.cli.output import new_table
+    from etastar.cli.plain import new_table
 
     console.say(f"{answer.study.name}: {answer.summary}")
     table = new_table(None, ("claim", "verdict", "measured, 90 %", "whose"))

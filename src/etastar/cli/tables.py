@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 
+from etastar.cli.plain import new_table
 from etastar.core.estimate import Estimate
 from etastar.designs.surface_cells import Cell
 from etastar.verbs.momentum import MomentumAnswer
@@ -15,14 +15,6 @@ from etastar.verbs.sensitivity import SensitivityAnswer
 from etastar.verbs.surface_answer import SurfaceAnswer
 
 NONE = "-"
-
-
-def table(title: str | None, columns: Sequence[str]) -> Table:
-    """A table in the console's style."""
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2))
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
 
 
 def tables_of(answer: Any) -> list[Table]:
@@ -39,27 +31,28 @@ def tables_of(answer: Any) -> list[Table]:
 def _surface(answer: SurfaceAnswer) -> list[Table]:
     target = answer.data.target
     reaches = "steps to target" if target is None else f"steps to {target:g}"
-    rows = table(None, ("schedule", "steps", "best rate", "90 % interval", answer.loss_name, "accuracy", "train", reaches))
+    rows = new_table(None, ("schedule", "steps", "best rate", "90 % interval", *_head(answer.loss_name), reaches))
     for b in answer.best:
         rows.add_row(b.schedule, str(b.horizon), *_rate(b.lr), *_cell(b.cell))
-    front = table(
-        "no cell beats these in time, loss and reliability at once:", ("schedule", "steps", "rate", *_HEAD, reaches)
+    front = new_table(
+        "no cell beats these in time, loss and reliability at once:", ("schedule", "steps", "rate", *_head("loss"), reaches)
     )
     for c in answer.front:
         front.add_row(c.schedule, str(c.horizon), f"{c.lr:.3g}", *_cell(c))
-    gamma = table("best rate ~ steps^-gamma:", ("schedule", "gamma", "90 % interval"))
+    gamma = new_table("best rate ~ steps^-gamma:", ("schedule", "gamma", "90 % interval"))
     for schedule, e in answer.exponents.items():
         gamma.add_row(schedule, *_rate(e, "{:.2f}"))
     return [rows, front, gamma]
 
 
-_HEAD = ("loss", "accuracy", "train")
+def _head(loss: str) -> tuple[str, str, str]:
+    return loss, "accuracy", "train"
 
 
 def _sensitivity(answer: SensitivityAnswer) -> list[Table]:
     target = answer.data.target
     reaches = "steps to target" if target is None else f"steps to {target:g}"
-    rows = table(None, ("rate", answer.loss_name, "accuracy", "train", reaches, "diverged", "dead", "slow"))
+    rows = new_table(None, ("rate", *_head(answer.loss_name), reaches, "diverged", "dead", "slow"))
     for c in answer.cells:
         rows.add_row(f"{c.lr:.3g}", *_cell(c), str(c.diverged), str(c.dead), str(c.slow))
     return [rows]
@@ -67,8 +60,8 @@ def _sensitivity(answer: SensitivityAnswer) -> list[Table]:
 
 def _momentum(answer: MomentumAnswer) -> list[Table]:
     effective = ("rate / (1 - momentum)",) if answer.setting == "momentum" else ()
-    head = (answer.setting, "best rate", "90 % interval", *effective, answer.loss_name, "accuracy", "train")
-    rows = table(None, head)
+    head = (answer.setting, "best rate", "90 % interval", *effective, *_head(answer.loss_name))
+    rows = new_table(None, head)
     for r in answer.rows:
         name = f"{r.value:g}" + (" (yours)" if r.value == answer.yours else "")
         length = (NONE if r.effective_lr is None else f"{r.effective_lr:.3g}",) if effective else ()
@@ -78,27 +71,29 @@ def _momentum(answer: MomentumAnswer) -> list[Table]:
 
 def _scale(answer: ScaleAnswer) -> list[Table]:
     names = list(answer.target)
-    rows = table(None, (*names, answer.quantity, "90 % interval", "lanes", "seconds", ""))
+    rows = new_table(None, (*names, answer.quantity, "90 % interval", "lanes", "seconds", ""))
     for m in answer.members:
         sizes = [f"{m.sizes[name]:g}" for name in names]
         rows.add_row(*sizes, *_rate(m.lr), str(m.lr.n or NONE), f"{m.seconds:.1f}" if m.seconds else NONE, m.left_out)
     rows.add_row(*(f"{answer.target[name]:g}" for name in names), *_rate(answer.lr), NONE, NONE, "predicted")
     found = [rows]
     if answer.law.fits:
-        laws = table("laws, leave-one-out error in decades:", ("law", "", "error", "R2", "fitted", "where it comes from"))
+        laws = new_table(
+            "laws, leave-one-out error in decades:", ("law", "", "error", "R2", "fitted", "where it comes from")
+        )
         for i, f in enumerate(answer.law.fits):
             mark = "chosen" if i == 0 else "as good" if f.tied else ""
             loo, r2 = f"{f.loo:.3f}", f"{f.r_squared:.3f}"
             laws.add_row(f.formula, mark, loo, r2, str(f.candidate.fitted), f.candidate.why)
         found.append(laws)
     if answer.next:
-        further = table("measure next:", (*names, "seconds, about", "interval then, high / low"))
+        further = new_table("measure next:", (*names, "seconds, about", "interval then, high / low"))
         for s in answer.next:
             seconds = f"{s.cost:.0f}" if s.cost == s.cost else NONE
             further.add_row(*(f"{s.sizes[n]:g}" for n in names), seconds, NONE if s.factor is None else f"{s.factor:.2f}")
         found.append(further)
     if answer.transfer:
-        both = table(
+        both = new_table(
             f"does the rate transfer over widths? {answer.transfer.summary}", ("", "width", answer.quantity, "90 %")
         )
         for p in answer.transfer.points:

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from etastar.engine.ray_orphans import OrphanWatch
-from etastar.errors import EtastarError, MissingExtra, ProblemError, in_one_line
+from etastar.errors import EtastarError, MissingExtra, ProblemError, in_one_line, redacted
 
 REACHED_WITHIN, ANSWERED_WITHIN = 3.0, 10.0
 """Seconds for a socket to open, and for what listens there to answer as Ray does. Ray itself tries for two minutes."""
@@ -45,9 +45,9 @@ def check_address(address: str | None) -> None:
             socket.create_connection((host, port), timeout=REACHED_WITHIN).close()
         except OSError as error:
             why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-            raise ProblemError(f"there is no Ray cluster at {address} ({why}); {ADDRESS}") from error
+            raise ProblemError(f"there is no Ray cluster at {redacted(address)} ({why}); {ADDRESS}") from error
     if not address.startswith("ray://") and not _answers(address):
-        raise ProblemError(f"no Ray cluster answers at {address}; {ADDRESS}")
+        raise ProblemError(f"no Ray cluster answers at {redacted(address)}; {ADDRESS}")
 
 
 def address_or_default(address: str | None) -> str:
@@ -78,7 +78,9 @@ class Connection:
         present, wanted = _connected_to(), address_or_default(address)
         if present is not None:
             if address is not None and address not in ("auto", "local", present):
-                raise ProblemError(f"this process is connected to Ray at {present}, not {address}; ray.shutdown() first")
+                raise ProblemError(
+                    f"this process is connected to Ray at {present}, not {redacted(address)}; ray.shutdown() first"
+                )
             return
         self._on_terminate = signal.getsignal(signal.SIGTERM)
         self._silence(True)
@@ -88,7 +90,7 @@ class Connection:
                 ray.init(address=wanted, log_to_driver=False, logging_level=logging.ERROR, **local)
         except Exception as error:
             self._silence(False)
-            raise ProblemError(f"Ray at {wanted} refuses: {in_one_line(error)}; {ADDRESS}") from error
+            raise ProblemError(f"Ray at {redacted(wanted)} refuses: {in_one_line(error)}; {ADDRESS}") from error
         except BaseException:
             self._silence(False)
             ray.shutdown()
@@ -161,7 +163,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
     if client and not colon:
         host, port = port, str(CLIENT_PORT)
     if not host or not port.isdigit() or not 0 < int(port) < 2**16:
-        raise ProblemError(f"the Ray address is {address!r}; {ADDRESS}")
+        raise ProblemError(f"the Ray address is {redacted(address)!r}; {ADDRESS}")
     return host.strip("[]"), int(port)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
-from etastar.errors import MissingExtra, StoreError
+from etastar.errors import MissingExtra, StoreError, redacted
 
 KINDS = ("postgresql+psycopg", "postgresql", "postgres")
 """What a URL may begin with; all of them mean psycopg 3."""
@@ -55,8 +55,7 @@ def shown(url: sa.URL) -> str:
     >>> shown(parse("postgresql:///runs?host=/tmp&password=secret"))
     'postgresql+psycopg:///runs?host=/tmp&password=***'
     """
-    secret = {key: "***" for key in url.query if "password" in key.lower()}
-    return url.update_query_dict(secret).render_as_string(hide_password=True).replace("%2A", "*").replace("%2F", "/")
+    return redacted(url.render_as_string(hide_password=False)).replace("%2F", "/")
 
 
 def connect(url: sa.URL) -> sa.Engine:

@@ -12,10 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import make_url
-
-from etastar.errors import MissingExtra, ProblemError, StoreError, in_one_line
-from etastar.records.postgres import shown
+from etastar.errors import MissingExtra, ProblemError, StoreError, in_one_line, redacted
 from etastar.records.sqlite import path_of
 
 TRIAL = "etastar_trial"
@@ -79,7 +76,7 @@ class StudyRecord:
     @property
     def where(self) -> str | None:
         """The URL as it may be printed: without passwords."""
-        return None if self.url is None else self.url if self.url.startswith("sqlite:///") else shown(make_url(self.url))
+        return None if self.url is None else redacted(self.url)
 
     def add(self, trials: Sequence[Any]) -> None:
         """Keep these finished trials (Optuna's FrozenTrial, numbered by `TRIAL`), but for those already there."""
@@ -162,7 +159,9 @@ def _check_file(url: str) -> None:
     """Refuse, without touching it, a SQLite file that is not sound or not Optuna's; make its folder otherwise."""
     if not url.startswith("sqlite:///"):
         if url.split("://")[0].split("+")[0] not in ("postgresql", "mysql", "mariadb", "sqlite"):
-            raise ProblemError(f"the study storage is {url!r}; expected a file or a URL such as sqlite:///study.db")
+            raise ProblemError(
+                f"the study storage is {redacted(url)!r}; expected a file or a URL such as sqlite:///study.db"
+            )
         return
     path = Path(url.removeprefix("sqlite:///"))
     advice = "it is left as it is: move it away, or pass another --study-storage"

@@ -22,7 +22,7 @@ from etastar.engine.preflight import Preflight, preflight
 from etastar.engine.ray_cluster import RayEngine
 from etastar.engine.ray_connection import check_address
 from etastar.engine.workers import WorkerEngine, can_fork
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, redacted
 from etastar.records.fingerprint import fingerprint
 from etastar.records.store import DEFAULT_URL, RunStore
 from etastar.version import __version__
@@ -74,7 +74,7 @@ class Options:
             raise ProblemError(f"the place to train is {self.on!r}; expected one of {', '.join(PLACES)} (--on)")
         if self.ray_address is not None and self.on != "ray":
             raise ProblemError(
-                f"a Ray address {self.ray_address!r} is given but lanes train {self.on}; add --on ray or drop it"
+                f"a Ray address {redacted(self.ray_address)!r} is given but lanes train {self.on}; add --on ray or drop it"
             )
         object.__setattr__(self, "device", _device(self.device))
         if self.on == "ray" and ":" in self.device:
