@@ -60,7 +60,7 @@ def test_every_study_says_whose_its_claims_are_and_decides_them_by_rule(name):
         (["jelassi2023depth", "--out", "o", "--data", "empty"], "jelassi2023depth draws its own inputs; drop --data"),
         (["jelassi2023depth", "--out", "file/o"], "--out file/o cannot be written"),
         (["jelassi2023depth", "--out", "notes"], "notes/results.jsonl, line 1, is not a row of a study"),
-        (["jelassi2023depth", "--out", "o", "--max-seconds", "0"], "the time limit is 0.0 s; expected more than 0"),
+        (["jelassi2023depth", "--out", "o", "--max-seconds", "0"], "--max-seconds is 0.0; expected more than 0"),
     ],
 )
 def test_bad_input_is_one_sentence(cli, tmp_path, arguments, said):

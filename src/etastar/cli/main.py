@@ -243,7 +243,7 @@ def _run(command: Callable[..., Any]) -> int:
     from etastar.errors import EtastarError, NoAnswer
 
     try:
-        code = command(standalone_mode=False) or EXIT_ANSWERED
+        code = command(prog_name="etastar", standalone_mode=False) or EXIT_ANSWERED
         if code == EXIT_INTERRUPTED:  # how typer reports Ctrl-C
             print("\ninterrupted; what was trained is in the store: run the same command again to go on", file=sys.stderr)
         return code

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from etastar import arguments
+from etastar.arguments import Number, Whole
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
@@ -14,42 +18,72 @@ if TYPE_CHECKING:
 EXIT_ANSWERED, EXIT_NO_ANSWER, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
 DEFAULT_STORE = ".etastar/runs.db"
 
+
+def number(name: str, kind: Whole | Number, what: str) -> Any:
+    """An option that holds a number; any other is refused as it is in Python, not in the words of the parser."""
+
+    def read(text: Any) -> Any:
+        return kind.read(name, text)
+
+    return typer.Option(name, help=what, parser=read, metavar="<int>" if isinstance(kind, Whole) else "<float>")
+
+
+def place(name: str, example: str, what: str) -> Any:
+    """An option that holds a path."""
+
+    def read(text: Any) -> Path:
+        return Path(arguments.path(name, text, example))
+
+    return typer.Option(name, help=what, parser=read, metavar="<path>")
+
+
 ProblemArgument = Annotated[
     str, typer.Argument(help="path/to/file.py:name (a Problem or a function returning one) or a built-in name.")
 ]
 SetOption = Annotated[str, typer.Option("--set", help="Arguments of the problem's function, e.g. depth=8,width=256.")]
-StepsOption = Annotated[int | None, typer.Option(help="Optimizer steps you plan to train.")]
+StepsOption = Annotated[int | None, number("--steps", arguments.STEPS, "Optimizer steps you plan to train.")]
 ScheduleOption = Annotated[
     str | None, typer.Option(help="constant, linear, cosine, warmup-cosine, wsd; with settings: wsd:decay=0.5.")
 ]
 OptimizerOption = Annotated[
     str | None, typer.Option(help="Replace the optimizer, e.g. momentum, adamw:lr=3e-4,weight_decay=0.1.")
 ]
-ThresholdOption = Annotated[float | None, typer.Option(help="Accuracy at which a network has started to train, in (0, 1].")]
+ThresholdOption = Annotated[
+    float | None,
+    number("--threshold", arguments.ACCURACY, "Accuracy at which a network has started to train, in (0, 1]."),
+]
 EffortOption = Annotated[
     str, typer.Option(help="glance (0.6 full runs), quick (3.2) or thorough (eta* too, then to the interval).")
 ]
 WithinOption = Annotated[
-    float, typer.Option(help="Decades: half-width of the interval of the best rate that thorough works for.")
+    float,
+    number("--within", arguments.WITHIN, "Decades: half-width of the interval of the best rate that thorough works for."),
 ]
-SeedOption = Annotated[int | None, typer.Option(help="Seed of the measurement.")]
-WorkersOption = Annotated[int | None, typer.Option(help="Worker processes (default: one per core if the work is worth it).")]
+SeedOption = Annotated[int | None, number("--seed", arguments.SEED, "Seed of the measurement.")]
+WorkersOption = Annotated[
+    int | None,
+    number("--workers", arguments.WORKERS_ON_RAY, "Worker processes (default: one per core if the work is worth it)."),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EngineOption = Annotated[str, typer.Option(help="auto, loop, sequential, mlp, convnet or vmap.")]
 OnOption = Annotated[str, typer.Option("--on", help="Where lanes train: here, or ray for a Ray cluster.")]
 RayAddressOption = Annotated[
     str | None, typer.Option(help="Ray cluster: host:port or auto (default: RAY_ADDRESS, else one started for this run).")
 ]
-MaxSecondsOption = Annotated[float | None, typer.Option(help="Answer with what is known after this time.")]
+MaxSecondsOption = Annotated[
+    float | None, number("--max-seconds", arguments.MAX_SECONDS, "Answer with what is known after this time.")
+]
 StoreOption = Annotated[
     str,
     typer.Option(help="Where lanes are kept: a file, sqlite:///path, postgresql+psycopg://user@host/database or :memory:."),
 ]
-ReportOption = Annotated[Path | None, typer.Option(help="Write an HTML page and its plots into this folder.")]
+ReportOption = Annotated[Path | None, place("--report", "report", "Write an HTML page and its plots into this folder.")]
 JsonOption = Annotated[
     str | None, typer.Option("--json", help="Write the answer as JSON to this file; - for standard output.")
 ]
-SamplesOption = Annotated[int, typer.Option(help="Training samples to probe with (or all in one epoch).")]
+SamplesOption = Annotated[
+    int, number("--samples", arguments.SAMPLES, "Training samples to probe with (or all in one epoch).")
+]
 Float64Option = Annotated[bool, typer.Option("--float64", help="Compute in double precision.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON).")]
 
@@ -103,17 +137,22 @@ def check_outputs(json: str | None, report: Path | None) -> None:
             ) from error
         _check_writable(report / "index.html", f"--report {report}")
     if json not in (None, "-"):
-        _check_writable(Path(json), f"--json {json}")
+        _check_writable(Path(arguments.path("--json", json, "answer.json")), f"--json {json}")
 
 
 def _check_writable(path: Path, option: str) -> None:
     from etastar.errors import ProblemError
 
-    existed = path.exists()
     try:
-        with path.open("a"):
+        existed = path.exists()
+        with open(path, "a", opener=_without_waiting):
             pass
         if not existed:
             path.unlink()
     except OSError as error:
         raise ProblemError(f"{option} cannot be written ({error.strerror}); pass a path you can write to") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody reads is an error at once."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from etastar import arguments
 from etastar.cli.options import (
     DEFAULT_STORE,
     EXIT_ANSWERED,
@@ -25,6 +26,7 @@ from etastar.cli.options import (
     ThresholdOption,
     WorkersOption,
     check_outputs,
+    number,
     options_of,
 )
 
@@ -42,8 +44,10 @@ VaryOption = Annotated[
 ToOption = Annotated[str, typer.Option(help="The target, e.g. depth=8,width=512.")]
 MeasureOption = Annotated[str, typer.Option(help="eta-star (largest rate that trains) or best (best rate, by find).")]
 EffortOption = Annotated[str, typer.Option(help="Of find, for --measure best: glance, quick or thorough.")]
-PrecisionOption = Annotated[float, typer.Option(help="Relative half-width of each member's eta*.")]
-BudgetOption = Annotated[float | None, typer.Option(help="Seconds the next member may take (default: what was spent).")]
+PrecisionOption = Annotated[float, number("--precision", arguments.HALF_WIDTH, "Relative half-width of each member's eta*.")]
+BudgetOption = Annotated[
+    float | None, number("--budget", arguments.BUDGET, "Seconds the next member may take (default: what was spent).")
+]
 TransferOption = Annotated[bool, typer.Option("--transfer", help="Also compare the standard parametrisation with muP.")]
 AnyShapeOption = Annotated[
     bool, typer.Option("--any-shape", help="No plain chain of layers (residual, normalised): allow narrow and shallow ones.")
@@ -83,14 +87,11 @@ def scale(
     from etastar.cli.load import load_family
     from etastar.cli.output import Console, write_json
     from etastar.cli.tables import tables_of
-    from etastar.errors import ProblemError
     from etastar.problems.optimizers import parse_settings
     from etastar.verbs.member_rate import PRECISION
     from etastar.verbs.scale import scale as measure_and_predict
 
     check_outputs(json, report)
-    if not 0 < precision < 1:
-        raise ProblemError(f"--precision is {precision}; expected a number between 0 and 1, e.g. 0.12")
     axes = _axes(depth, width, vary or [])
     target = parse_settings(to, "to")
     name, make = load_family(

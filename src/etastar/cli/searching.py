@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from etastar import arguments
 from etastar.cli.options import (
     DEFAULT_STORE,
     EXIT_ANSWERED,
@@ -28,17 +29,20 @@ from etastar.cli.options import (
     StoreOption,
     WorkersOption,
     check_outputs,
+    number,
     options_of,
+    place,
 )
 
 SamplerOption = Annotated[str, typer.Option(help="grid, random, genetic, tpe, cmaes or gp.")]
-TrialsOption = Annotated[int, typer.Option(help="Settings to try.")]
+TrialsOption = Annotated[int, number("--trials", arguments.TRIALS, "Settings to try.")]
 SpaceOption = Annotated[
-    Path | None, typer.Option(help="TOML file: a table per hyper-parameter (default: the rate, around what is measured).")
+    Path | None,
+    place("--space", "space.toml", "TOML file: a table per hyper-parameter (default: the rate, around what is measured)."),
 ]
 PrunerOption = Annotated[str, typer.Option(help="none, median or hyperband.")]
-SeedsOption = Annotated[int, typer.Option(help="Trainings per trial, from the same seeds for every trial.")]
-BatchOption = Annotated[int | None, typer.Option(help="Trials asked and trained together.")]
+SeedsOption = Annotated[int, number("--seeds", arguments.SEEDS, "Trainings per trial, from the same seeds for every trial.")]
+BatchOption = Annotated[int | None, number("--batch", arguments.BATCH, "Trials asked and trained together.")]
 MeasureOption = Annotated[bool, typer.Option(help="Measure eta* first where the space has no rate.")]
 StudyOption = Annotated[str | None, typer.Option(help="Name of the Optuna study.")]
 StudyStorageOption = Annotated[

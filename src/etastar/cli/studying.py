@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from etastar import arguments
 from etastar.cli.options import (
     DEFAULT_STORE,
     EXIT_ANSWERED,
@@ -18,13 +19,19 @@ from etastar.cli.options import (
     StoreOption,
     WorkersOption,
     check_outputs,
+    number,
+    place,
 )
 
 NameArgument = Annotated[str | None, typer.Argument(help="Which study; without a name: list them.")]
-OutOption = Annotated[Path | None, typer.Option(help="Folder for the page and the record; a stopped study goes on there.")]
-DataOption = Annotated[Path | None, typer.Option(help="Folder with the IDX files of an MNIST-like set (default: digits).")]
+OutOption = Annotated[
+    Path | None, place("--out", "study", "Folder for the page and the record; a stopped study goes on there.")
+]
+DataOption = Annotated[
+    Path | None, place("--data", "fashion", "Folder with the IDX files of an MNIST-like set (default: digits).")
+]
 StudyEffortOption = Annotated[str, typer.Option("--effort", help="quick (does it work?) or full (what conclusions need).")]
-StudySeedOption = Annotated[int, typer.Option("--seed", help="Seed of all measurements.")]
+StudySeedOption = Annotated[int, number("--seed", arguments.SEED, "Seed of all measurements.")]
 
 
 def study(
@@ -49,6 +56,8 @@ def study(
     check_outputs(json, None)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     if name is None:
+        if out is not None or data is not None:
+            raise ProblemError(f"--out and --data need a study; name one of {', '.join(STUDIES)}")
         rows = [{"name": key, "what": what} for key, what in STUDIES.items()]
         write_json(json, {"etastar": __version__, "command": "study", "studies": rows})
         console.show_list(("study", "what it asks"), rows)

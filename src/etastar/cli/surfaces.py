@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from etastar import arguments
 from etastar.cli.options import (
     DEFAULT_STORE,
     EXIT_ANSWERED,
@@ -29,6 +30,7 @@ from etastar.cli.options import (
     WorkersOption,
     check_outputs,
     load,
+    number,
     options_of,
 )
 
@@ -43,8 +45,8 @@ SchedulesOption = Annotated[
 ]
 HorizonsOption = Annotated[str | None, typer.Option(help="Numbers of steps to compare, e.g. 100,200,400.")]
 RatesOption = Annotated[str | None, typer.Option(help="LOW:HIGH:STEP, the step in decades, e.g. 1e-3:1:0.5.")]
-SeedsOption = Annotated[int, typer.Option(help="Trainings per rate, the same seeds at every rate.")]
-TargetOption = Annotated[float | None, typer.Option(help="Training loss whose time is measured.")]
+SeedsOption = Annotated[int, number("--seeds", arguments.SEEDS, "Trainings per rate, the same seeds at every rate.")]
+TargetOption = Annotated[float | None, number("--target", arguments.FINITE, "Training loss whose time is measured.")]
 HalfDecadesOption = Annotated[bool, typer.Option("--half-decades", help="Also the rates between the powers of ten.")]
 ValuesOption = Annotated[str | None, typer.Option(help="Momenta (beta1 for Adam and its kin), e.g. 0,0.5,0.9,0.99.")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from etastar import arguments
 from etastar.core.data import Batch, Batches, make_batches
 from etastar.errors import ProblemError
 from etastar.policies.named import policy_over
@@ -118,6 +119,7 @@ class Problem:
         """
         if not callable(train):
             raise ProblemError(f"train is a {type(train).__name__}; expected a function train(lr, seed, report)")
+        _check_takes(train, "train", ("lr", "seed", "report"))
         return cls(
             loop=train,
             steps=steps,
@@ -156,32 +158,24 @@ def _valid_batches(valid: Any, batch_size: int | None) -> Batches:
 
 
 def _check_numbers(p: Problem) -> None:
-    if not _is_int(p.steps) or p.steps < 1:
-        raise ProblemError(f"steps is {p.steps!r}; expected an integer >= 1, the optimizer steps you plan to train")
+    arguments.STEPS("steps", p.steps)
     if p.accuracy_threshold is not None and p.loss_threshold is not None:
         raise ProblemError("both accuracy_threshold and loss_threshold were given; expected at most one: drop one")
-    if p.accuracy_threshold is not None and not (_is_number(p.accuracy_threshold) and 0 < p.accuracy_threshold <= 1):
-        raise ProblemError(f"the accuracy threshold is {p.accuracy_threshold!r}; expected a number in (0, 1], e.g. 0.5")
-    if p.loss_threshold is not None and not _is_number(p.loss_threshold):
-        raise ProblemError(f"the loss threshold is {p.loss_threshold!r}; expected a finite number")
-    if p.batch_size is not None and not _is_int(p.batch_size):
-        raise ProblemError(f"batch_size is {p.batch_size!r}; expected an integer >= 1")
-    if not _is_int(p.accumulate) or p.accumulate < 1:
-        raise ProblemError(f"accumulate is {p.accumulate!r}; expected an integer >= 1")
-    if p.clip_grad_norm is not None and not (_is_number(p.clip_grad_norm) and p.clip_grad_norm > 0):
-        raise ProblemError(f"clip_grad_norm is {p.clip_grad_norm!r}; expected a number > 0, or None")
-    if p.loop_lr is not None and not (_is_number(p.loop_lr) and p.loop_lr > 0):
-        raise ProblemError(f"lr is {p.loop_lr!r}; expected a finite number > 0, the rate you use today")
-    if not _is_int(p.seed):
-        raise ProblemError(f"seed is {p.seed!r}; expected an integer")
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    checks = {
+        "the accuracy threshold": (p.accuracy_threshold, arguments.ACCURACY),
+        "the loss threshold": (p.loss_threshold, arguments.FINITE),
+        "batch_size": (p.batch_size, arguments.BATCH_SIZE),
+        "clip_grad_norm": (p.clip_grad_norm, arguments.POSITIVE),
+        "lr": (p.loop_lr, arguments.RATE),
+    }
+    for name, (value, check) in checks.items():
+        if value is not None:
+            check(name, value)
+    arguments.ACCUMULATE("accumulate", p.accumulate)
+    arguments.SEED("seed", p.seed)
+    for name in ("name", "label", "loop_optimizer"):
+        if (value := getattr(p, name)) is not None:
+            arguments.instance(name.removeprefix("loop_"), value, str, "a name")
 
 
 def _check_parts(p: Problem) -> None:
@@ -207,3 +201,16 @@ def _check_parts(p: Problem) -> None:
         raise ProblemError(
             "accuracy_threshold with loss_fn needs metric_fn(model, batch) -> accuracy; pass it, or use loss_threshold"
         )
+
+
+def _check_takes(function: Any, name: str, given: tuple[str, ...]) -> None:
+    """Refuse a function that cannot be called with so many arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*given)
+    except TypeError:
+        takes = ", ".join(map(str, signature.parameters.values())) or "nothing"
+        raise ProblemError(f"{name} takes {takes}; expected a function {name}({', '.join(given)})") from None

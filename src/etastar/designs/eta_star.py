@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from etastar import arguments
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
@@ -48,6 +49,13 @@ class Precision:
     batch: int = 12
     scan_seeds: int = 2
     level: float = 0.9
+
+    def __post_init__(self) -> None:
+        for name in ("half_width", "level"):
+            arguments.HALF_WIDTH(f"the precision's {name}", getattr(self, name))
+        for name in ("max_runs", "batch", "scan_seeds"):
+            arguments.RUNS(f"the precision's {name}", getattr(self, name))
+        arguments.RUNS_OR_NONE("the precision's min_runs", self.min_runs)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from etastar.engine.choice import Choice, choose
 from etastar.engine.preflight import Preflight, preflight, start_steps
 from etastar.verbs.eta_star import planned_lanes
 from etastar.verbs.find import EFFORTS, ETA_STAR, ETA_STAR_END
-from etastar.verbs.session import Options
+from etastar.verbs.session import Options, asked
 from etastar.version import __version__
 
 
@@ -50,7 +50,7 @@ def doctor(problem: Problem, *, device: str = "auto") -> Diagnosis:
     Raises:
         ProblemError: the problem cannot be used at all.
     """
-    device = Options(device=device).device
+    device = asked(problem, None, Options(device=device))[1].device
     facts = preflight(problem, device)
     choice = choose(problem, facts.criterion, device=device, reproducible=facts.reproducible)
     findings = [_criterion(problem, facts), _start(facts), *_flags(facts), *_groups(facts), *_data(problem)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from etastar import arguments
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import LaneStatus, Runs, Until
 from etastar.core.problem import Problem
@@ -12,11 +13,10 @@ from etastar.designs.eta_star import SCAN_REACH, EtaStar, Precision
 from etastar.designs.success_band import SuccessBand
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, start_steps
-from etastar.errors import ProblemError
 from etastar.policies.policy import Constant
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.start import starting_point
-from etastar.verbs.session import Options, Session, open_session
+from etastar.verbs.session import Options, Session, asked, open_session
 
 ADAM_LIKE = {"Adam", "AdamW", "NAdam", "RAdam", "Adamax"}
 CENTRES: dict[str, tuple[float, float]] = {"sgd": (-0.5, 1.5), "adam": (0.75, 1.0)}
@@ -75,7 +75,9 @@ def eta_star(
         ProblemError: the problem or an option cannot be used.
         StoreError: the store cannot be used.
     """
-    options, precision = options or Options(), precision or Precision()
+    seed, options = asked(problem, seed, options)
+    precision = checked_precision("precision", precision) or Precision()
+    checked_precision("end", end)
     steps = checked_steps(problem, steps_to_start)
     designs: list[EtaStar] = []
 
@@ -91,12 +93,17 @@ def eta_star(
 
 def checked_steps(problem: Problem, steps_to_start: int | None) -> int:
     """Steps a lane has to start to train."""
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
-    steps = start_steps(problem) if steps_to_start is None else steps_to_start
-    if not 1 <= steps <= problem.steps:
-        raise ProblemError(f"steps_to_start is {steps}; expected 1 .. {problem.steps}, the planned steps")
-    return steps
+    if steps_to_start is None:
+        return start_steps(problem)
+    planned = f"1 .. {problem.steps}, the planned steps"
+    return arguments.Whole(1, problem.steps, words=planned)("steps_to_start", steps_to_start)
+
+
+def checked_precision(name: str, precision: Precision | None) -> Precision | None:
+    """A precision, or None."""
+    if precision is not None:
+        arguments.instance(name, precision, Precision, "an etastar.Precision, e.g. etastar.Precision(half_width=0.1)")
+    return precision
 
 
 def start_design(

@@ -6,11 +6,11 @@ lanes of the full length until the interval is as narrow as asked for.
 
 from __future__ import annotations
 
-import math
 import statistics
 from dataclasses import dataclass, replace
 from typing import Any
 
+from etastar import arguments
 from etastar.core.estimate import FLAGS, Estimate, Status
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
@@ -21,14 +21,13 @@ from etastar.designs.full_length import FullLength
 from etastar.designs.success_band import SuccessBand
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
-from etastar.errors import ProblemError
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
 from etastar.policies.torch_schedule import TorchSchedule
-from etastar.verbs.eta_star import ADAM_LIKE, bracket, checked_steps, measure, planned_lanes, start_design
+from etastar.verbs.eta_star import ADAM_LIKE, bracket, checked_precision, checked_steps, measure, planned_lanes, start_design
 from etastar.verbs.finite import finite
 from etastar.verbs.judge import Yours, judge
-from etastar.verbs.session import USUAL_SHARE, Options, Session, environment, open_session
+from etastar.verbs.session import USUAL_SHARE, Options, Session, asked, environment, open_session
 from etastar.version import __version__
 
 EFFORTS: dict[str, float] = {"glance": 0.6, "quick": 3.2, "thorough": 3.2}
@@ -191,9 +190,13 @@ def find(
         ProblemError: the problem or an option cannot be used.
         StoreError: the store cannot be used.
     """
+    seed, options = asked(problem, seed, options)
     wait_for = checked_steps(problem, steps_to_start)
-    _check(effort, within, start)
-    options, seed = options or Options(), problem.seed if seed is None else seed
+    arguments.word("effort", effort, EFFORTS)
+    arguments.WITHIN("within", within)
+    checked_precision("precision", precision)
+    if start is not None:
+        arguments.RATE("start", start)
     end = ETA_STAR_END if effort == "thorough" else None
     plans: list[tuple[BestLR, EtaStar | None]] = []
 
@@ -241,15 +244,6 @@ def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -
 def flag_sentences(flags: tuple[str, ...]) -> list[tuple[str, str]]:
     """(flag, its sentence)."""
     return [(flag, FLAGS[flag]) for flag in flags]
-
-
-def _check(effort: str, within: float, start: float | None) -> None:
-    if effort not in EFFORTS:
-        raise ProblemError(f"effort is {effort!r}; expected one of {', '.join(EFFORTS)}")
-    if not 0 < within < math.inf:
-        raise ProblemError(f"within is {within} decades; expected a number > 0, e.g. 0.25")
-    if start is not None and not 0 < start < math.inf:
-        raise ProblemError(f"start is {start}; expected a learning rate > 0")
 
 
 def _mean_factor(policy: Policy) -> float:

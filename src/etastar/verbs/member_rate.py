@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from etastar import arguments
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
 from etastar.designs.eta_star import Precision
 from etastar.engine.preflight import start_steps
-from etastar.errors import ProblemError
 from etastar.verbs.eta_star import eta_star
 from etastar.verbs.family import FamilyMember, Numbers
 from etastar.verbs.find import EFFORTS, find
@@ -46,10 +46,11 @@ class MemberRate:
     engine: str = "none"
 
     def __post_init__(self) -> None:
-        if self.measure not in QUANTITY:
-            raise ProblemError(f"measure is {self.measure!r}; expected one of {', '.join(QUANTITY)}")
-        if self.effort not in EFFORTS:
-            raise ProblemError(f"effort is {self.effort!r}; expected one of {', '.join(EFFORTS)}")
+        arguments.word("measure", self.measure, QUANTITY)
+        arguments.word("effort", self.effort, EFFORTS)
+        arguments.instance("options", self.options, Options, "an etastar.Options, e.g. etastar.Options(workers=2)")
+        if self.seed is not None:
+            arguments.SEED("seed", self.seed)
 
     @property
     def quantity(self) -> str:

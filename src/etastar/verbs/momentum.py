@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from etastar import arguments
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
@@ -17,8 +18,8 @@ from etastar.errors import ProblemError
 from etastar.laws.surface import SurfaceLaw
 from etastar.problems.variants import with_optimizer_setting
 from etastar.verbs.finite import finite
-from etastar.verbs.session import Options, environment, open_session
-from etastar.verbs.surface import best_rate, check_seeds
+from etastar.verbs.session import Options, asked, environment, open_session
+from etastar.verbs.surface import best_rate
 from etastar.verbs.surface_answer import BestRate
 from etastar.version import __version__
 
@@ -165,11 +166,9 @@ def momentum(
         ProblemError: the optimizer has no momentum; the problem, an argument or an option cannot be used.
         StoreError: the store cannot be used.
     """
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
-    check_seeds(seeds)
+    seed, options = asked(problem, seed, options)
+    arguments.SEEDS("seeds", seeds)
     with_optimizer_setting(problem, momentum=0.0)  # refuses a user's own loop
-    options, seed = options or Options(), problem.seed if seed is None else seed
     facts = preflight(problem, options.device)
     setting, own = _setting(facts)
     chosen = _values(VALUES if values is None else values, setting, None if values is not None else own)
@@ -228,9 +227,8 @@ def _setting(facts: Preflight) -> tuple[str, float]:
 
 
 def _values(values: Sequence[float], setting: str, own: float | None) -> list[float]:
-    for value in values:
-        if not (isinstance(value, (int, float)) and 0 <= value < 1):
-            raise ProblemError(f"a {setting} is {value!r}; expected numbers in [0, 1), e.g. --values 0,0.9")
+    for value in arguments.each_once("values", values, "a list of numbers in [0, 1), e.g. 0, 0.9"):
+        arguments.MOMENTUM(f"a {setting}", value)
     if not values:
         raise ProblemError(f"no {setting} was given; expected numbers in [0, 1), e.g. --values 0,0.9")
     return sorted({*map(float, values), *([] if own is None else [own])})

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from etastar import arguments
 from etastar.core.estimate import FLAGS, Estimate, Status
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.engine.preflight import input_flags
-from etastar.errors import ProblemError
 from etastar.laws.kaiming import kaiming_sharpness
 from etastar.probes.convention import convention
 from etastar.probes.curvature import Refusal
@@ -24,7 +24,7 @@ from etastar.probes.start import starting_point
 from etastar.verbs.probe import OWN_LOOP, SAMPLES
 from etastar.verbs.relu_chain import ReluChain, relu_chain
 from etastar.verbs.rungs import NAMES, SAFE_START, Rung, all_rungs, refused, scaled
-from etastar.verbs.session import Options
+from etastar.verbs.session import Options, asked
 from etastar.verbs.threshold import Threshold, descending, threshold
 from etastar.version import __version__
 
@@ -160,14 +160,9 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
         ProblemError: the problem or an argument cannot be used.
     """
     started = time.monotonic()
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
-    seed = problem.seed if seed is None else seed
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise ProblemError(f"seed is {seed!r}; expected an integer")
-    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-        raise ProblemError(f"samples is {samples!r}; expected an integer >= 1")
-    place = Options(device=device).device
+    seed, options = asked(problem, seed, Options(device=device))
+    arguments.SAMPLES("samples", samples)
+    place = options.device
     if problem.loop is not None:
         return _of_loop(problem, seed, place)
     if place.startswith("cuda"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from etastar import arguments
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
@@ -22,7 +23,7 @@ from etastar.probes.reading import Probe, Reading
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness, Sharpness
 from etastar.probes.start import starting_point
 from etastar.probes.update_ratios import UpdateRatios
-from etastar.verbs.session import Options
+from etastar.verbs.session import Options, asked
 from etastar.version import __version__
 
 SAMPLES = 512
@@ -136,14 +137,12 @@ def probe(
         ProblemError: the problem or an argument cannot be used.
     """
     started = time.monotonic()
-    seed = problem.seed if seed is None else seed
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise ProblemError(f"seed is {seed!r}; expected an integer")
-    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-        raise ProblemError(f"samples is {samples!r}; expected an integer >= 1")
+    seed, options = asked(problem, seed, Options(device=device))
+    arguments.SAMPLES("samples", samples)
+    arguments.TOLERANCE("tolerance", tolerance)
     if dtype is not None and dtype not in (torch.float32, torch.float64):
         raise ProblemError(f"dtype is {dtype!r}; expected torch.float32 or torch.float64")
-    place = Options(device=device).device
+    place = options.device
     probes = all_probes(tolerance)
     if problem.loop is not None:
         return _of_loop(problem, probes, seed, place)

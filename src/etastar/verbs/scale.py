@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from etastar import arguments
 from etastar.core.estimate import Estimate, Status
+from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.designs.eta_star import Precision
 from etastar.errors import ProblemError
@@ -16,6 +18,7 @@ from etastar.laws.path_sum import Edge, path_sum_lr_factor
 from etastar.laws.scaling import ScalingLaw, shape_conditions
 from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.start import starting_point
+from etastar.verbs.eta_star import checked_precision
 from etastar.verbs.family import (
     FamilyMember,
     Make,
@@ -80,7 +83,13 @@ def scale(
         ProblemError: fewer than three sizes, a family that ignores one, a member or an option that cannot be used.
         StoreError: the store cannot be used.
     """
-    rate = MemberRate(measure, precision or PRECISION, effort, seed, options or Options())
+    if not callable(make) or isinstance(make, Problem):
+        raise ProblemError(f"make is {arguments.shown(make)}; expected a function of its sizes that returns a Problem")
+    rate = MemberRate(measure, checked_precision("precision", precision) or PRECISION, effort, seed, options or Options())
+    if budget is not None:
+        arguments.BUDGET("budget", budget)
+    arguments.yes_or_no("chain", chain)
+    arguments.yes_or_no("transfer", transfer)
     sizes, target = checked_sizes(axes, to)
     check_arguments(make, list(axes))
     refused = _refusal(sizes, target, chain)

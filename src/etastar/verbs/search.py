@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from etastar import arguments
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.designs.optuna_samplers import PRUNERS, SAMPLERS
 from etastar.designs.optuna_search import OptunaSearch
 from etastar.designs.search_space import Space
 from etastar.engine.preflight import Preflight
-from etastar.errors import ProblemError
 from etastar.records.postgres import is_postgres
 from etastar.records.sqlite import path_of
 from etastar.records.study import SEARCH, StudyRecord, import_optuna
 from etastar.verbs.find import FindAnswer, find
 from etastar.verbs.prior import Prior, first_points, prior_of
 from etastar.verbs.search_answer import SearchAnswer, answer_of
-from etastar.verbs.session import Options, Session, open_session
+from etastar.verbs.session import Options, Session, asked, open_session
 from etastar.verbs.variants import Make, Variants, real, roles
 from etastar.version import __version__
 
@@ -94,21 +94,20 @@ def search(
         StoreError: the store or the study cannot be used.
         MissingExtra: Optuna is not installed.
     """
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
-    seed = problem.seed if seed is None else seed
+    seed, options = asked(problem, seed, options)
+    arguments.yes_or_no("measure", measure)
+    arguments.callable_or_none("make", make)
     plan = Plan(sampler, pruner, trials, seeds, batch, seed, study, study_storage)
     _check(plan)
     import_optuna()
-    options = options or Options()
-    asked = None if space is None else _space(space)
+    wanted = None if space is None else _space(space)
     found = None
-    if measure and (asked is None or "lr" not in asked):
+    if measure and (wanted is None or "lr" not in wanted):
         found = find(problem, effort="glance", seed=seed, options=options)
     designs: list[tuple[OptunaSearch, Prior | None, tuple[str, ...]]] = []
 
     def prepare(facts: Preflight) -> tuple[int, int]:
-        designs.append(_design(problem, facts, plan, asked, found, make))
+        designs.append(_design(problem, facts, plan, wanted, found, make))
         design = designs[0][0]
         return design.trials * seeds, design.planned_steps()
 
@@ -135,15 +134,16 @@ def plan_facts(plan: Plan, design: OptunaSearch) -> dict[str, Any]:
 
 
 def _check(plan: Plan) -> None:
-    if plan.sampler not in SAMPLERS:
-        raise ProblemError(f"sampler is {plan.sampler!r}; expected one of {', '.join(SAMPLERS)}")
-    if plan.pruner not in PRUNERS:
-        raise ProblemError(f"pruner is {plan.pruner!r}; expected one of {', '.join(PRUNERS)}")
-    for name, value in (("trials", plan.trials), ("seeds", plan.seeds), ("batch", plan.batch)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ProblemError(f"{name} is {value!r}; expected an integer >= 1")
-    if plan.study is not None and not plan.study.strip():
-        raise ProblemError("the study's name is empty; expected a name, e.g. --study digits")
+    arguments.word("sampler", plan.sampler, SAMPLERS)
+    arguments.word("pruner", plan.pruner, PRUNERS)
+    arguments.TRIALS("trials", plan.trials)
+    arguments.SEEDS("seeds", plan.seeds)
+    if plan.batch is not None:
+        arguments.BATCH("batch", plan.batch)
+    if plan.study is not None:
+        arguments.name("the study's name", plan.study, "--study digits")
+    if plan.storage is not None:
+        arguments.path("study_storage", plan.storage, "optuna.db")
 
 
 def _space(given: Space | Mapping[str, Any] | str | os.PathLike[str]) -> Space:

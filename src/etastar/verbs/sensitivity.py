@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from etastar import arguments
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
@@ -12,11 +13,9 @@ from etastar.designs.surface import Row, RowVerdict, Surface, SurfaceData, latti
 from etastar.designs.surface_cells import Cell
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
-from etastar.errors import ProblemError
 from etastar.verbs.finite import finite
 from etastar.verbs.judge import Yours
-from etastar.verbs.session import Options, Session, environment, open_session
-from etastar.verbs.surface import check_seeds
+from etastar.verbs.session import Options, Session, asked, environment, open_session
 from etastar.version import __version__
 
 CLASSIC = (-6.0, 0.0)
@@ -124,10 +123,9 @@ def sensitivity(
         ProblemError: the problem, an argument or an option cannot be used.
         StoreError: the store cannot be used.
     """
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
-    check_seeds(seeds)
-    seed = problem.seed if seed is None else seed
+    seed, options = asked(problem, seed, options)
+    arguments.SEEDS("seeds", seeds)
+    arguments.yes_or_no("half_decades", half_decades)
     row = Row(problem.schedule_name, problem.steps, problem.policy)
     rates = lattice(*CLASSIC, 0.5 if half_decades else 1.0)
     designs: list[Surface] = []
@@ -136,7 +134,7 @@ def sensitivity(
         designs.append(Surface(facts.criterion, [row], rates, seeds=seeds, seed=seed, refine=False, widen=False))
         return designs[0].planned()
 
-    with open_session(problem, options or Options(), plan) as session:
+    with open_session(problem, options, plan) as session:
         return _answer(session, session.run(designs[0]), row, seed)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from etastar import arguments
 from etastar.core.design import Design, Store, run
 from etastar.core.lane import Outcome, Runs
 from etastar.core.problem import Problem
@@ -64,14 +65,17 @@ class Options:
     on_outcome: Callable[[Outcome, bool], None] | None = None
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise ProblemError(f"the number of workers is {self.workers}; expected at least 1")
-        if self.engine not in ENGINES:
-            raise ProblemError(f"engine is {self.engine!r}; expected one of {', '.join(ENGINES)}")
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise ProblemError(f"the time limit is {self.max_seconds} s; expected more than 0")
-        if self.on not in PLACES:
-            raise ProblemError(f"the place to train is {self.on!r}; expected one of {', '.join(PLACES)} (--on)")
+        arguments.path("store", self.store, ".etastar/runs.db")
+        arguments.word("engine", self.engine, ENGINES)
+        arguments.word("on", self.on, PLACES)
+        if self.workers is not None:
+            (arguments.WORKERS_ON_RAY if self.on == "ray" else arguments.WORKERS)("workers", self.workers)
+        if self.max_seconds is not None:
+            arguments.MAX_SECONDS("max_seconds", self.max_seconds)
+        for name in ("on_plan", "on_outcome"):
+            arguments.callable_or_none(name, getattr(self, name))
+        if self.ray_address is not None:
+            arguments.instance("ray_address", self.ray_address, str, "host:port, auto or ray://host:port")
         if self.ray_address is not None and self.on != "ray":
             raise ProblemError(
                 f"a Ray address {redacted(self.ray_address)!r} is given but lanes train {self.on}; add --on ray or drop it"
@@ -147,7 +151,8 @@ def open_session(
         store.on_outcome = options.on_outcome
         choice = choice_for(problem, facts, options, store, lanes)
         seconds = steps * (choice.seconds_per_step or facts.seconds_per_step)
-        with _spread(problem, choice.build(options.device), options, seconds * usual) as (engine, where, at_once):
+        built = choice.build(options.device)
+        with _spread(problem, built, options, seconds * usual, lanes) as (engine, where, at_once):
             if options.on_plan:
                 often = " (usually a third of it)" if usual == USUAL_SHARE else ""
                 takes = f"at most about {_duration(seconds / at_once)} {where} ({choice.sentence()}){often}"
@@ -218,11 +223,11 @@ def choice_for(problem: Problem, facts: Preflight, options: Options, store: RunS
 
 @contextmanager
 def _spread(
-    problem: Problem, engine: LoopEngine | LaneEngine, options: Options, seconds: float
+    problem: Problem, engine: LoopEngine | LaneEngine, options: Options, seconds: float, lanes: int
 ) -> Iterator[tuple[LoopEngine | LaneEngine | WorkerEngine | RayEngine, str, int]]:
     """(`engine`, spread over processes or a cluster where asked for or worth it; where that is in words; lanes at once)."""
     worth = WORTH_COPIES if can_fork(problem, engine) else WORTH_WORKERS
-    workers = 1 if options.on == "ray" else _workers(options, seconds, worth)
+    workers = 1 if options.on == "ray" else min(_workers(options, seconds, worth), max(lanes, 1))
     if options.on == "ray":
         with RayEngine(engine, options.ray_address, at_once=options.workers) as spread:
             yield spread, f"on {spread.place}", spread.slots
@@ -238,15 +243,28 @@ def _workers(options: Options, seconds: float, worth: float) -> int:
         return options.workers
     if options.device != "cpu" or seconds <= worth:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return arguments.cores()
 
 
-def _device(name: str) -> str:
+def asked(problem: Problem, seed: int | None, options: Options | None) -> tuple[int, Options]:
+    """The seed and the options of a verb: those given, or the problem's seed and the defaults.
+
+    Raises:
+        ProblemError: one of the three is something else.
+    """
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
+    if options is not None:
+        arguments.instance("options", options, Options, "an etastar.Options, e.g. etastar.Options(workers=2)")
+    return problem.seed if seed is None else arguments.SEED("seed", seed), options or Options()
+
+
+def _device(name: Any) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or not (index == "" or index.isdigit()):
-        raise ProblemError(f"device is {name!r}; expected auto, cpu, cuda or cuda:N")
+    kind, _, index = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if name not in ("cpu", "cuda") and not (kind == "cuda" and index.isdecimal() and index.isascii()):
+        raise ProblemError(f"device is {arguments.shown(name)}; expected auto, cpu, cuda or cuda:N")
     if kind == "cuda":
         found = torch.cuda.device_count()
         if found <= int(index or 0):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from etastar import arguments
+from etastar.arguments import LARGEST_RATE, SMALLEST_RATE
 from etastar.core.estimate import Estimate, Status
 from etastar.core.problem import Problem
 from etastar.designs.surface import Row, RowVerdict, Surface, SurfaceData, lattice, lattice_around
@@ -14,7 +16,7 @@ from etastar.errors import ProblemError
 from etastar.laws.surface import PLATEAU, SurfaceLaw
 from etastar.policies.named import has_horizon, policy_over, squeezed
 from etastar.verbs.judge import Yours
-from etastar.verbs.session import Options, Session, environment, open_session
+from etastar.verbs.session import Options, Session, asked, environment, open_session
 from etastar.verbs.surface_answer import BestRate, SurfaceAnswer
 
 SCHEDULES = ("constant", "warmup-cosine", "wsd")
@@ -59,12 +61,12 @@ def surface(
         ProblemError: the problem, an argument or an option cannot be used.
         StoreError: the store cannot be used.
     """
+    seed, options = asked(problem, seed, options)
     rows = rows_of(problem, schedules, horizons)
-    check_seeds(seeds)
-    if target is not None and not (isinstance(target, (int, float)) and math.isfinite(target)):
-        raise ProblemError(f"the target loss is {target}; expected a finite number, e.g. --target 0.1")
+    arguments.SEEDS("seeds", seeds)
+    if target is not None:
+        arguments.FINITE("target", target)
     first = None if rates is None else rates_of(rates)
-    seed = problem.seed if seed is None else seed
     designs: list[Surface] = []
 
     def plan(facts: Preflight) -> tuple[int, int]:
@@ -72,7 +74,7 @@ def surface(
         designs.append(Surface(facts.criterion, rows, own, seeds=seeds, seed=seed, target=target))
         return designs[0].planned()
 
-    with open_session(problem, options or Options(), plan) as session:
+    with open_session(problem, options, plan) as session:
         data = session.run(designs[0])
         return _answer(session, data, seed)
 
@@ -83,8 +85,6 @@ def rows_of(problem: Problem, schedules: Sequence[str] | None, horizons: Sequenc
     Raises:
         ProblemError: no such schedule, a horizon that is no number of steps, or a user's own loop asked for either.
     """
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"got a {type(problem).__name__}; expected an etastar.Problem")
     if problem.loop is not None:
         if schedules is not None or horizons is not None:
             what = "schedules" if schedules is not None else "horizons"
@@ -93,6 +93,8 @@ def rows_of(problem: Problem, schedules: Sequence[str] | None, horizons: Sequenc
             )
         return [Row("own", problem.steps, problem.policy)]
     lengths = _horizons(problem, horizons)
+    if schedules is not None:
+        arguments.each_once("schedules", schedules, "a list of names, e.g. constant, warmup-cosine")
     own = problem.schedule_name
     rows: list[Row] = []
     for name in schedules if schedules is not None else [own, *SCHEDULES]:
@@ -107,27 +109,25 @@ def rows_of(problem: Problem, schedules: Sequence[str] | None, horizons: Sequenc
 def _horizons(problem: Problem, horizons: Sequence[int] | None) -> list[int]:
     if horizons is None:
         return sorted({max(problem.steps // 4, 1), max(problem.steps // 2, 1), problem.steps})
-    for h in horizons:
-        if not isinstance(h, int) or isinstance(h, bool) or h < 1:
-            raise ProblemError(f"a horizon is {h!r}; expected optimizer steps >= 1, e.g. --horizons 100,200,400")
+    for h in arguments.each_once("horizons", horizons, "a list of steps, e.g. 100,200,400"):
+        arguments.HORIZON("a horizon", h)
     if not horizons:
         raise ProblemError("no horizon was given; expected one or more, e.g. --horizons 100,200,400")
-    return sorted(set(horizons))
-
-
-def check_seeds(seeds: int) -> None:
-    """Refuse a number of seeds that is none."""
-    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
-        raise ProblemError(f"the number of seeds is {seeds!r}; expected an integer >= 1, e.g. --seeds 3")
+    return sorted(horizons)
 
 
 def rates_of(rates: tuple[float, float, float]) -> tuple[float, ...]:
     """The lattice of (lowest, highest, decades between them)."""
-    low, high, step = rates
+    if not isinstance(rates, (tuple, list)) or len(rates) != 3:
+        raise ProblemError(
+            f"rates is {arguments.shown(rates)}; expected three numbers: lowest, highest, decades between them, "
+            "e.g. (1e-3, 1, 0.5)"
+        )
+    low, high, step = (arguments.FINITE("one of the rates", rate) for rate in rates)
     shown = f"{low:g}:{high:g}:{step:g}"
-    if not (0 < low < high < math.inf):
+    if not SMALLEST_RATE <= low < high <= LARGEST_RATE:
         raise ProblemError(f"the rates are {shown}; expected 0 < lowest < highest, e.g. --rates 1e-3:1:0.5")
-    if not FINEST <= step < math.inf:
+    if not step >= FINEST:
         raise ProblemError(f"the rates are {shown}; expected a step of {FINEST:g} decades or more, e.g. --rates 1e-3:1:0.5")
     found = lattice(math.log10(low), math.log10(high), step)
     if not 2 <= len(found) <= MOST_RATES:

@@ -108,7 +108,7 @@ def test_bad_arguments_are_a_sentence():
         etastar.find(problem, steps_to_start=0)
     with pytest.raises(ProblemError, match=r"got a str; expected an etastar\.Problem"):
         etastar.find("quadratic")  # type: ignore[arg-type]
-    with pytest.raises(ProblemError, match="within is 0 decades; expected a number > 0"):
+    with pytest.raises(ProblemError, match="within is 0; expected a number > 0"):
         etastar.find(problem, within=0)
     with pytest.raises(ProblemError, match="start is -1; expected a learning rate > 0"):
         etastar.find(problem, start=-1)
