@@ -1,4 +1,4 @@
-"""What `etastar search` prints: the verdict, the best trials, what matters, where the study is, the cost."""
+"""What `etastar search` prints: the verdict, the best trials and what fresh seeds made of them, the study, the cost."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from etastar.cli.output import Console, cost_line
 from etastar.cli.plain import new_table
 from etastar.designs.trials import Trial
 from etastar.verbs.find import flag_sentences
-from etastar.verbs.search_answer import SearchAnswer, tally, written
+from etastar.verbs.search_answer import SearchAnswer, again_text, tally, written
 
-BEST = 5
-"""Trials shown."""
+BEST = 6
+"""Trials shown, those that were trained again first."""
 
 
 def show_search(console: Console, answer: SearchAnswer) -> None:
@@ -18,10 +18,12 @@ def show_search(console: Console, answer: SearchAnswer) -> None:
     ended = sorted((t for t in answer.trials if t.state == "complete"), key=lambda t: t.loss or 0.0)
     if ended:
         names = [p.name for p in answer.space if p.name != "lr"]
-        table = new_table(None, ("trial", "loss", "lr", *names, ""))
-        for trial in ended[:BEST]:
+        table = new_table(None, ("trial", "loss", "on fresh seeds", "lr", *names, ""))
+        again = {finalist.number: finalist for finalist in answer.finalists}
+        for trial in [*(f.trial for f in answer.finalists), *(t for t in ended if t.number not in again)][:BEST]:
             others = [written(trial.params[name]) for name in names]
-            table.add_row(str(trial.number), f"{trial.loss:.4g}", f"{trial.lr:.3g}", *others, _remark(trial))
+            fresh = again_text(again.get(trial.number))
+            table.add_row(str(trial.number), f"{trial.loss:.4g}", fresh, f"{trial.lr:.3g}", *others, _remark(trial))
         console.show(table)
     tried = f"{answer.plan['sampler']}, {len(answer.trials)} trials in batches of {answer.plan['batch']}"
     console.say(f"  {tried}: {tally(answer.trials)}")
@@ -37,4 +39,4 @@ def show_search(console: Console, answer: SearchAnswer) -> None:
 
 
 def _remark(trial: Trial) -> str:
-    return f"{trial.diverged} of {len(trial.losses)} lanes diverged" if trial.diverged else ""
+    return f"{trial.diverged} of {len(trial.losses)} lanes failed" if trial.diverged else ""

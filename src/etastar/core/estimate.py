@@ -60,6 +60,10 @@ FLAGS: dict[str, str] = {
     ),
     "prior-not-measured": "Nothing was measured before the search; its range lies around the rate in use.",
     "search-stopped": "The search stopped at the time limit before all of its trials were trained.",
+    "unconfirmed": (
+        "The search ended before its best trials were trained again on fresh seeds: its loss is that of the luckiest trial, "
+        "too good on average."
+    ),
     "members-left-out": "Some sizes lie outside the law's conditions or gave no answer; the law rests on the others.",
     "wide-interval": "The interval spans more than a factor of 4; measure what is suggested next, or the target itself.",
     "loss-starts-high": "The first loss is far above an uninformed guess; a smaller output layer would train sooner.",

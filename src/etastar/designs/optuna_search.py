@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until, quantise
+from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.designs.optuna_samplers import (
@@ -27,7 +27,7 @@ from etastar.designs.optuna_samplers import (
     usual_batch,
 )
 from etastar.designs.search_space import Space
-from etastar.designs.trials import Found, Trial, loss_of, on_edge
+from etastar.designs.trials import Found, Trial, failed, loss_of, on_edge
 from etastar.policies.named import policy_over, squeezed
 from etastar.policies.policy import Policy
 from etastar.records.study import TRIAL, quiet_optuna
@@ -157,11 +157,14 @@ class OptunaSearch:
 
     def _lane(self, trial: Trial, index: int) -> Lane:
         """A rung's lane runs the whole schedule, squeezed: what is good for a short prefix of it is too high a rate."""
-        steps = self._rungs[self._rung]
+        return self.lane_of(trial, derive_seed(self.seed, "lane", index), self._rungs[self._rung])
+
+    def lane_of(self, trial: Trial, seed: int, steps: int | None = None) -> Lane:
+        """The lane of a trial's settings on a seed, over the whole schedule unless told otherwise."""
+        steps = self.steps if steps is None else steps
         given = trial.params.get("schedule")
         policy = self.policy if given is None else policy_over(given, self.steps)
         settings = tuple((k, v) for k, v in trial.params.items() if k not in ("lr", "schedule"))
-        seed = derive_seed(self.seed, "lane", index)
         return Lane(trial.lr, seed, steps, self.criterion, Until.END, squeezed(policy, steps), settings)
 
     # -- telling -----------------------------------------------------------------------------------------------------
@@ -169,7 +172,7 @@ class OptunaSearch:
     def _note(self, trial: Trial, outcomes: Sequence[Outcome]) -> None:
         trial.losses = tuple(loss_of(o) for o in outcomes)
         trial.loss = statistics.fmean(trial.losses)
-        trial.diverged = sum(o.status is LaneStatus.DIVERGED for o in outcomes)
+        trial.diverged = sum(map(failed, outcomes))
         trial.steps += sum(o.steps for o in outcomes)
         trial.rungs.append((self._rungs[self._rung], trial.loss))
 

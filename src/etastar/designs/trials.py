@@ -10,7 +10,9 @@ from etastar.core.lane import LaneStatus, Outcome
 from etastar.designs.search_space import Space
 
 LOST = 2.0
-"""What a diverged lane counts as: this many times its first loss; no lane counts for more."""
+"""What a failed lane counts as: this many times its first loss; no lane counts for more."""
+FINISHED = (LaneStatus.TRAINED, LaneStatus.SLOW, LaneStatus.DEAD)
+"""A lane that ended in any other way has no loss worth comparing."""
 EDGE = 0.05
 """A rate within this share of the range (in its logarithm) from an end lies on the edge."""
 
@@ -25,7 +27,7 @@ class Trial:
         lr: the rate trained with: the parameter, rounded as every lane's.
         loss: the mean over seeds at the end of the schedule (at the last rung, if it was pruned); None until told.
         losses: of each seed.
-        diverged: lanes that diverged at the last rung.
+        diverged: lanes of the last rung that diverged, or failed in another way.
         steps: gradient steps spent, all rungs and seeds.
         state: "running", "complete" or "pruned".
         rungs: (steps, mean loss) of each rung trained.
@@ -69,20 +71,26 @@ class Found:
 
     @property
     def best(self) -> Trial | None:
-        """The trained trial of the lowest loss."""
+        """The trained trial of the lowest loss: of many, the one whose seeds suited it, too."""
         return min((t for t in self.trials if t.trained), key=lambda t: t.loss or 0.0, default=None)
 
 
 def loss_of(outcome: Outcome) -> float:
     """The objective of one lane: validation loss at the end, or the training loss of its last window without such data.
 
-    A diverged lane counts as `LOST` times its first loss, and no lane for more.
+    A failed lane counts as `LOST` times its first loss, and no lane for more.
     """
     worst = outcome.first_loss + (LOST - 1) * abs(outcome.first_loss)
-    loss = outcome.end_loss if outcome.valid_loss is None else outcome.valid_loss
-    if outcome.status is LaneStatus.DIVERGED or not math.isfinite(loss):
-        return worst
-    return min(loss, worst)
+    return worst if failed(outcome) else min(_end(outcome), worst)
+
+
+def failed(outcome: Outcome) -> bool:
+    """Whether a lane diverged, was broken off, or ended with a loss that is not finite."""
+    return outcome.status not in FINISHED or not math.isfinite(_end(outcome))
+
+
+def _end(outcome: Outcome) -> float:
+    return outcome.end_loss if outcome.valid_loss is None else outcome.valid_loss
 
 
 def on_edge(space: Space, lr: float) -> int:

@@ -27,8 +27,8 @@ COLUMNS = 3
 def search_charts(answer: SearchAnswer) -> dict[str, Any]:
     """name -> chart, in reading order."""
     drawn = evenly(answer.trials, MAX_ROWS - 1)
-    if answer.best is not None and answer.best not in drawn:
-        drawn = sorted([*drawn, answer.best], key=lambda trial: trial.number)
+    if answer.best is not None and answer.best.trial not in drawn:
+        drawn = sorted([*drawn, answer.best.trial], key=lambda trial: trial.number)
     heights = Heights.of([t.loss for t in drawn if t.loss is not None and not t.diverged])
     rows = trial_rows(answer, drawn, heights)
     if not rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from etastar.designs.confirmation import Finalist
 from etastar.designs.search_space import Parameter
 from etastar.designs.trials import Trial
 from etastar.reports.chart_parts import INK
@@ -10,7 +11,7 @@ from etastar.reports.rate_text import rate_text
 from etastar.reports.search_marks import ending
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.reports.surface_content import interval, levelled
-from etastar.verbs.search_answer import SearchAnswer, tally, written
+from etastar.verbs.search_answer import SearchAnswer, again_text, tally, written
 
 BEST = 10
 """Trials in the table."""
@@ -22,9 +23,10 @@ def search_numbers(answer: SearchAnswer) -> list[Number]:
     if answer.lr.value is not None and best is not None:
         others = ", ".join(f"{name} = {written(value)}" for name, value in best.params.items() if name != "lr")
         span = f"near best: {interval(answer.lr)}" if answer.lr.low != answer.lr.high else "no other rate comes near"
-        meaning = f"The rate of trial {best.number}, the best" + (f", with {others}." if others else ".")
+        where = "the best on fresh seeds" if best.confirmed else "the luckiest"
+        meaning = f"The rate of trial {best.number}, {where}" + (f", with {others}." if others else ".")
         found.append(Number("Best rate", rate_text(answer.lr.value), span, meaning, RECOMMENDED))
-        found.append(Number("Its loss", f"{best.loss:.4g}", "", _sentence(answer.objective), RECOMMENDED))
+        found.append(Number("Its loss", f"{best.loss:.4g}", _curse(best), _sentence(answer.objective), RECOMMENDED))
     if e.value is not None:
         meaning = "Measured before the search: half of freshly initialised networks start to train at this rate."
         found.append(Number("eta*", rate_text(e.value), levelled(e), meaning, ETA_STAR))
@@ -49,7 +51,9 @@ def search_sections(answer: SearchAnswer) -> list[SectionText]:
         marks += " Crosses, on a line of their own: trials with a diverged lane."
     if pruned:
         marks += " Triangles: trials given up early, at the loss of fewer steps."
-    rules = " Ring: the best trial; purple column: the rates of trials near the best." if known else ""
+    rules = ""
+    if known:
+        rules = " Ring: the best on fresh seeds, at its loss in the search; purple column: the rates of trials near it."
     text = f"The loss is the {answer.objective}."
     if known:
         text += (
@@ -92,6 +96,9 @@ def search_tables(answer: SearchAnswer) -> list[Table]:
             (str(t.number), f"{t.loss:.4g}", rate_text(t.lr), *(written(t.params[n]) for n in names), f"{t.steps:,}")
             for t in ranked[:BEST]
         )
+        if answer.finalists:
+            columns = ("trial", "rate", "loss in the search", "on fresh seeds", "each fresh seed")
+            found.append(Table("The best trials, trained again", columns, _again_rows(answer)))
         found.append(Table("The best trials", ("trial", "loss", "rate", *names, "gradient steps"), rows))
     elif answer.trials:
         rows = tuple(
@@ -103,6 +110,22 @@ def search_tables(answer: SearchAnswer) -> list[Table]:
     return [*found, Table("The plan", (), _plan_rows(answer)), Table("How it was measured", (), _measurement_rows(answer))]
 
 
+def _again_rows(answer: SearchAnswer) -> tuple[tuple[str, ...], ...]:
+    """What fresh seeds made of the best trials: the lower of many losses is lower than it is worth."""
+    return tuple(
+        (str(f.number), rate_text(f.lr), f"{f.trial.loss:.4g}", again_text(f), ", ".join(f"{x:.4g}" for x in f.losses))
+        for f in answer.finalists
+    )
+
+
+def _curse(best: Finalist) -> str:
+    """The interval of the loss on fresh seeds, and what the trial itself said."""
+    own = f"{best.trial.loss:.4g} in its trial"
+    if best.interval is None:
+        return own if best.confirmed else "not confirmed on fresh seeds"
+    return f"{best.interval[0]:.3g} .. {best.interval[1]:.3g} on {len(best.losses)} fresh seeds; {own}"
+
+
 def _few(answer: SearchAnswer) -> tuple[Trial, ...]:
     """The trials of the lowest rates: where none trained, that is where to go on."""
     return tuple(sorted(answer.trials, key=lambda t: t.lr)[:BEST])
@@ -110,17 +133,17 @@ def _few(answer: SearchAnswer) -> tuple[Trial, ...]:
 
 def _progress(answer: SearchAnswer) -> str:
     """After which trial nothing better came."""
-    best, n = answer.best, len(answer.trials)
+    best, n = min((t for t in answer.trials if t.trained), key=lambda t: t.loss or 0.0, default=None), len(answer.trials)
     if best is None or not answer.lr.ok:
         return "The trials in the order in which they were asked."
     if answer.plan["sampler"] == "grid":
         return "A grid is fixed beforehand and its order says nothing; a finer one may hold a better trial."
     after = sum(t.number > best.number for t in answer.trials)
     if not after:
-        return f"The last of {n:,} trials is the best: more trials may find a better one."
+        return f"The last of {n:,} trials has the lowest loss: more trials may find a better one."
     return (
-        f"The best trial is number {best.number}; {after:,} more of the {n:,} came after it and none was better. A line "
-        "that still falls at its right end asks for more trials."
+        f"The lowest loss is that of trial {best.number}; {after:,} more of the {n:,} came after it and none was lower. A "
+        "line that still falls at its right end asks for more trials; it falls by luck, too, which fresh seeds take away."
     )
 
 
@@ -144,6 +167,7 @@ def _plan_rows(answer: SearchAnswer) -> tuple[tuple[str, str], ...]:
         ("trials", f"{plan['trials']:,} planned, {len(answer.trials):,} tried"),
         ("batch", f"{plan['batch']:,} trials asked and trained together"),
         ("seeds", f"{plan['seeds']:,} a trial, the same for every trial"),
+        ("fresh seeds", f"{plan['fresh_seeds']:,} for each of the best trials, which were trained again"),
         ("steps", f"{plan['steps']:,}"),
         ("seed", str(plan["seed"])),
         ("study", answer.study),

@@ -12,9 +12,11 @@ from typing import Any
 from etastar import arguments
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
+from etastar.designs.confirmation import FINALISTS, FRESH, Confirmation, Finalist
 from etastar.designs.optuna_samplers import PRUNERS, SAMPLERS
 from etastar.designs.optuna_search import OptunaSearch
 from etastar.designs.search_space import Space
+from etastar.designs.trials import Found
 from etastar.engine.preflight import Preflight
 from etastar.records.postgres import is_postgres
 from etastar.records.sqlite import path_of
@@ -22,6 +24,7 @@ from etastar.records.study import SEARCH, StudyRecord, import_optuna
 from etastar.verbs.find import FindAnswer, find
 from etastar.verbs.prior import Prior, first_points, prior_of
 from etastar.verbs.search_answer import SearchAnswer, answer_of
+from etastar.verbs.search_verdict import refusal
 from etastar.verbs.session import Options, Session, asked, open_session
 from etastar.verbs.variants import Make, Variants, real, roles
 from etastar.version import __version__
@@ -51,6 +54,11 @@ class Plan:
     study: str | None
     storage: str | None
 
+    @property
+    def fresh(self) -> int:
+        """Fresh seeds of a finalist: as many as a trial has, and enough for an interval."""
+        return max(self.seeds, FRESH)
+
 
 def search(
     problem: Problem,
@@ -69,6 +77,8 @@ def search(
     options: Options | None = None,
 ) -> SearchAnswer:
     """Search hyper-parameters; the objective is the validation loss at the end of the schedule, the mean over `seeds`.
+
+    The best few trials are trained again on fresh seeds; the answer, and its loss, are the best of those.
 
     Args:
         problem: what is trained; its steps are those of every trial.
@@ -109,15 +119,31 @@ def search(
     def prepare(facts: Preflight) -> tuple[int, int]:
         designs.append(_design(problem, facts, plan, wanted, found, make))
         design = designs[0][0]
-        return design.trials * seeds, design.planned_steps()
+        again = Confirmation.planned_lanes(design.trials, plan.fresh)
+        return design.trials * seeds + again, design.planned_steps() + again * problem.steps
 
-    with open_session(problem, options, prepare, usual=1.0) as session:
+    note = (
+        f"; the best {FINALISTS} trials, the next best where those fail, are trained again on {plan.fresh} fresh seeds: "
+        f"{min(FINALISTS, trials) * plan.fresh} of the lanes, {Confirmation.planned_lanes(trials, plan.fresh)} at most"
+    )
+    with open_session(problem, options, prepare, usual=1.0, note=note) as session:
         design, prior, names = designs[0]
         record = _record(session, plan, design)
         design.on_finished = record.add
         with Variants(session, names, make) as variants:
-            outcome = variants.run(design)
-        return answer_of(session, outcome, found, prior, record, plan_facts(plan, design), problem)
+            outcome, finalists = _run(variants, design, plan)
+        facts = {**plan_facts(plan, design), "fresh_seeds": plan.fresh}
+        return answer_of(session, outcome, finalists, found, prior, record, facts, problem)
+
+
+def _run(variants: Variants, design: OptunaSearch, plan: Plan) -> tuple[Found, tuple[Finalist, ...]]:
+    """The search, then its best trials on fresh seeds; of the time, the search leaves those their share of the steps."""
+    steps = design.planned_steps()
+    again = FINALISTS * plan.fresh * design.steps
+    found = variants.run(design, share=steps / (steps + again))
+    if refusal(found) is not None:
+        return found, ()
+    return found, variants.run(Confirmation(found, design.lane_of, plan.fresh, plan.seed))
 
 
 def plan_facts(plan: Plan, design: OptunaSearch) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""What a search found: the best trial, the span of rates near it, every trial, the study, the cost."""
+"""What a search found: the best trial and its loss on fresh seeds, the rates near it, every trial, the study, the cost."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
+from etastar.designs.confirmation import Finalist
 from etastar.designs.search_space import Space
 from etastar.designs.trials import Found, Trial, on_edge
 from etastar.engine.choice import Choice
@@ -18,34 +18,9 @@ from etastar.records.study import StudyRecord
 from etastar.verbs.find import FindAnswer
 from etastar.verbs.finite import finite
 from etastar.verbs.prior import Prior
+from etastar.verbs.search_verdict import Tried, best_of, estimate, judge, refusal
 from etastar.verbs.session import Session, environment
 from etastar.version import __version__
-
-NEAR = 0.02
-"""A trial is near the best if its loss is within this share of the way from the first loss to the best: 0.04 nats or so for
-ten classes, and the same rates whatever the loss is multiplied by or shifted by."""
-FEWEST = 3
-"""Trials that trained, below which there is no answer."""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """The rate in use, as a trial of the search.
-
-    Args:
-        lr: the rate.
-        of_best, of_eta_star: its ratio to the best trial's rate and to eta*; None without an answer.
-        loss: its own; None if it was not among the trials.
-        verdict: near-best, worse, not-tried, or unknown where there is no answer.
-        sentence: the verdict in words.
-    """
-
-    lr: float
-    of_best: float | None
-    of_eta_star: float | None
-    loss: float | None
-    verdict: str
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -54,9 +29,10 @@ class SearchAnswer:
 
     Args:
         problem: its name.
-        lr: the best trial's rate, and the span of rates of near-best trials (not a confidence interval).
-        lr_per_group: (group, rate) at the best trial's rate.
-        best: the trial of the lowest loss; None if none trained.
+        lr: the best rate, and the span of rates of near-best trials (not a confidence interval).
+        lr_per_group: (group, rate) at the best rate.
+        best: the trial of the lowest loss on fresh seeds, and that loss; None if none trained, or each failed there.
+        finalists: every trial that was trained again, the best first.
         trials: every trial told.
         space: as searched, widened where it was.
         importance: name -> share of the variation among good trials; None with one parameter or few trials.
@@ -74,7 +50,8 @@ class SearchAnswer:
     problem: str
     lr: Estimate
     lr_per_group: tuple[tuple[str, float], ...]
-    best: Trial | None
+    best: Finalist | None
+    finalists: tuple[Finalist, ...]
     trials: tuple[Trial, ...]
     space: Space
     importance: dict[str, float] | None
@@ -105,7 +82,7 @@ class SearchAnswer:
             return f"no answer ({self.lr.status.value}): {self.lr.reason}"
         others = ", ".join(f"{k} = {written(v)}" for k, v in self.best.params.items() if k != "lr")
         text = f"best of {len(self.trials)} trials: lr = {self.best.lr:.3g}" + (f", {others}" if others else "")
-        text += f" (loss {self.best.loss:.4g}); rates {self.lr.low:.3g} .. {self.lr.high:.3g} come near it"
+        text += f" ({loss_text(self.best)}); rates {self.lr.low:.3g} .. {self.lr.high:.3g} come near it"
         return text + (f"; {self.yours.sentence}" if self.yours else "")
 
     def to_json(self) -> dict[str, Any]:
@@ -121,7 +98,8 @@ class SearchAnswer:
                 "plateau": {"low": self.lr.low, "high": self.lr.high} if self.lr.ok else None,
                 "eta_star": self.eta_star.to_json(),
                 "yours": vars(self.yours) if self.yours else None,
-                "best": _row(self.best) if self.best else None,
+                "best": self.best.to_json() if self.best else None,
+                "finalists": [finalist.to_json() for finalist in self.finalists],
                 "trials": [_row(trial) for trial in self.trials],
                 "objective": self.objective,
                 "plan": dict(self.plan),
@@ -142,6 +120,7 @@ class SearchAnswer:
 def answer_of(
     session: Session,
     outcome: Found,
+    finalists: tuple[Finalist, ...],
     found: FindAnswer | None,
     prior: Prior | None,
     record: StudyRecord,
@@ -149,21 +128,24 @@ def answer_of(
     problem: Problem,
 ) -> SearchAnswer:
     """The answer of a finished search."""
-    flags = _flags(session, outcome, found, prior)
-    lr = estimate(outcome, session.runs.gradient_steps, tuple(f for f in flags if f in ("edge-of-range", "range-widened")))
+    best = best_of(outcome, finalists)
+    flags = _flags(session, outcome, best, found, prior)
+    of_lr = tuple(f for f in flags if f in ("edge-of-range", "range-widened", "unconfirmed"))
+    lr = estimate(outcome, finalists, session.runs.gradient_steps, of_lr)
     groups = session.facts.groups
     return SearchAnswer(
         problem=problem.title,
         lr=lr,
         lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in groups) if lr.ok else (),
-        best=outcome.best,
+        best=best,
+        finalists=finalists,
         trials=outcome.trials,
         space=outcome.space,
         importance=outcome.importance,
         plan=plan,
         objective=_objective(problem, plan),
         measured=found,
-        yours=_judge(session.facts.lr, outcome, lr, found),
+        yours=judge(session.facts.lr, outcome, finalists, lr, found.eta_star.value if found else None),
         study=record.name,
         storage=record.where,
         cost=_cost(session, found),
@@ -176,47 +158,22 @@ def answer_of(
     )
 
 
-def estimate(outcome: Found, cost: int, flags: Sequence[str] = ()) -> Estimate:
-    """The best trial's rate with the span of rates of near-best trials; or why there is no answer."""
-    trained = [t for t in outcome.trials if t.trained and t.loss is not None]
-    n = len(outcome.trials)
-    facts: dict[str, Any] = {"n": n, "cost": cost, "flags": tuple(flags)}
-    if not n:
-        return Estimate.none(
-            Status.NOT_MEASURED, "no trial was trained before the search stopped; give it more time", **facts
-        )
-    best = outcome.best
-    if best is None or best.loss is None:
-        if any(t.diverged for t in outcome.trials):
-            reason = f"a lane diverged in each of the trials that ran to their end, of {n}; lower the range of rates"
-            return Estimate.none(Status.DIVERGED_EVERYWHERE, reason, **facts)
-        return Estimate.none(Status.TOO_FEW_POINTS, f"none of {n} trials ran to its end; raise --trials", **facts)
-    if len(trained) < FEWEST:
-        reason = (
-            f"{len(trained)} of {n} trials ran to their end without diverging; at least {FEWEST} are needed: raise --trials"
-        )
-        return Estimate.none(Status.TOO_FEW_POINTS, reason, **facts)
-    if len({t.loss for t in trained}) == 1 and len({t.lr for t in trained}) > 1:
-        reason = "the loss is the same in every trial; check that it depends on what is searched"
-        return Estimate.none(Status.FLAT, reason, **facts)
-    near = [t.lr for t in near_best(outcome)]
-    return Estimate(
-        value=best.lr,
-        low=min(near),
-        high=max(near),
-        method=f"best of {n} trials; low and high span the rates of the {len(near)} trials within {NEAR:.0%} of the way "
-        "from the first loss to the best",
-        **{**facts, "flags": (*facts["flags"], "span-not-interval")},
-    )
+def loss_text(best: Finalist) -> str:
+    """The loss of the best on fresh seeds beside its own, which luck has made too low."""
+    own = f"{best.trial.loss:.4g}"
+    if not best.confirmed:
+        return f"loss {own} in its trial, not confirmed on fresh seeds"
+    return f"loss {again_text(best)} on {len(best.losses)} fresh seeds, {own} in its trial"
 
 
-def near_best(outcome: Found) -> list[Trial]:
-    """Trials that ran to their end and come within `NEAR` of the best."""
-    best = outcome.best
-    if best is None or best.loss is None:
-        return []
-    bound = best.loss + NEAR * max(outcome.first_loss - best.loss, 0.0)
-    return [t for t in outcome.trials if t.trained and t.loss is not None and t.loss <= bound]
+def again_text(finalist: Finalist | None) -> str:
+    """What fresh seeds made of a trial, for a table."""
+    if finalist is None:
+        return ""
+    if finalist.failed:
+        return f"{finalist.failed} of {len(finalist.losses)} lanes failed"
+    between = "" if finalist.interval is None else f" [{finalist.interval[0]:.3g}, {finalist.interval[1]:.3g}]"
+    return f"{finalist.loss:.4g}{between}"
 
 
 def tally(trials: Sequence[Trial]) -> str:
@@ -230,7 +187,9 @@ def written(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _flags(session: Session, outcome: Found, found: FindAnswer | None, prior: Prior | None) -> list[str]:
+def _flags(
+    session: Session, outcome: Found, best: Finalist | None, found: FindAnswer | None, prior: Prior | None
+) -> list[str]:
     flags = list(session.facts.flags)
     if found is not None:
         flags += [flag for flag in found.eta_star.flags if flag == "wide-transition"]
@@ -238,31 +197,15 @@ def _flags(session: Session, outcome: Found, found: FindAnswer | None, prior: Pr
         flags += prior.flags
     if outcome.widened:
         flags.append("range-widened")
-    if outcome.best is not None and on_edge(outcome.space, outcome.best.lr):
+    if best is not None and on_edge(outcome.space, best.lr):
         flags.append("edge-of-range")
+    if best is not None and not best.confirmed and refusal(outcome) is None:
+        flags.append("unconfirmed")
     if outcome.stopped:
         flags.append("search-stopped")
     if session.choice.fell_back:
         flags.append("fallback-loop")
     return flags
-
-
-def _judge(lr: float | None, outcome: Found, best: Estimate, found: FindAnswer | None) -> Tried | None:
-    """The rate in use: what its own trial says, where it was among them with the user's other settings."""
-    if lr is None:
-        return None
-    of_best = lr / best.value if best.value else None
-    eta_star = found.eta_star.value if found else None
-    of_eta_star = lr / eta_star if eta_star else None
-    own = [t for t in outcome.trials if t.state == "complete" and math.isclose(t.lr, lr, rel_tol=2e-3)]
-    if of_best is None:
-        return Tried(lr, None, of_eta_star, None, "unknown", f"without an answer your {lr:.3g} cannot be judged")
-    if not own:
-        return Tried(lr, of_best, of_eta_star, None, "not-tried", f"your {lr:.3g} was not among the trials")
-    trial = own[0]
-    near = trial in near_best(outcome)
-    text = f"your {lr:.3g} reaches {trial.loss:.4g}" + (", near the best" if near else f" at {of_best:.2g} of the best rate")
-    return Tried(lr, of_best, of_eta_star, trial.loss, "near-best" if near else "worse", text)
 
 
 def _objective(problem: Problem, plan: Mapping[str, Any]) -> str:

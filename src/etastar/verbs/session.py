@@ -100,10 +100,13 @@ class Session:
     lanes: int
     """Lanes that may be asked for, at most."""
 
-    def run(self, design: Design[Answer], store: Store | None = None) -> Answer:
-        """Run one design within what is left of the time limit; `store` may stand in front of the session's."""
+    def run(self, design: Design[Answer], store: Store | None = None, share: float = 1.0) -> Answer:
+        """Run one design within what is left of the time limit, or of a `share` of it.
+
+        `store` may stand in front of the session's.
+        """
         limit = self.options.max_seconds
-        left = None if limit is None else max(limit - (time.monotonic() - self.started), 0.0)
+        left = None if limit is None else max(share * limit - (time.monotonic() - self.started), 0.0)
 
         def keep(outcomes: Runs) -> None:
             self.runs = self.runs + outcomes
@@ -132,13 +135,18 @@ class Session:
 
 @contextmanager
 def open_session(
-    problem: Problem, options: Options, plan: Callable[[Preflight], tuple[int, int]], usual: float = USUAL_SHARE
+    problem: Problem,
+    options: Options,
+    plan: Callable[[Preflight], tuple[int, int]],
+    usual: float = USUAL_SHARE,
+    note: str = "",
 ) -> Iterator[Session]:
     """Check `problem`, say what it will cost, open the store and start the engine; everything is closed at the end.
 
     Args:
         plan: (lanes at most, gradient steps at most), from what the preflight found.
         usual: share of those steps that is usually taken.
+        note: what else the sentence of the plan says.
     """
     started = time.monotonic()
     if options.on == "ray":
@@ -158,7 +166,7 @@ def open_session(
                 takes = f"at most about {_duration(seconds / at_once)} {where} ({choice.sentence()}){often}"
                 options.on_plan(
                     f"at most {lanes} lanes and {steps:,} gradient steps = {steps / problem.steps:.3g} full runs of "
-                    f"{problem.steps:,} steps, {takes}",
+                    f"{problem.steps:,} steps, {takes}{note}",
                     lanes,
                 )
             yield Session(problem, facts, choice, store, engine, options, started, Runs(), lanes)

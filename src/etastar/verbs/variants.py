@@ -114,9 +114,9 @@ class Variants:
         self._session, self._names, self._make = session, tuple(names), make
         self._known: dict[tuple[Any, ...], tuple[Problem, Engine]] = {}
 
-    def run(self, design: Design[Answer]) -> Answer:
-        """Run one design within what is left of the time limit."""
-        return self._session.run(design, store=self)
+    def run(self, design: Design[Answer], share: float = 1.0) -> Answer:
+        """Run one design within what is left of the time limit, or of a `share` of it."""
+        return self._session.run(design, store=self, share=share)
 
     def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
         """Outcomes in the order of `lanes`; those of one problem are trained together."""

@@ -11,6 +11,7 @@ from torch import nn
 
 import etastar
 from etastar.core.estimate import FLAGS
+from etastar.designs.confirmation import Finalist
 from etastar.designs.search_space import Space
 from etastar.designs.trials import Trial
 from etastar.problems import builder
@@ -89,7 +90,7 @@ def test_the_line_is_the_lowest_loss_so_far(one):
     rows = [row for row in _trials(_specs(one)["progress"]) if row["lowest"] is not None]
     for row in rows:
         assert row["lowest"] == min(t.loss for t in one.trials[: row["trial"] + 1] if t.trained)
-    assert rows[-1]["lowest"] == one.best.loss
+    assert rows[-1]["lowest"] == min(t.loss for t in one.trials if t.trained)
 
 
 def test_marks_of_the_rate_lie_where_the_answer_says(one):
@@ -146,6 +147,24 @@ def test_the_page_says_what_the_answer_says(one, several):
     assert page.count("<td") > 10 * len(several.space), "ten trials with all of their settings"
 
 
+def test_the_page_shows_what_fresh_seeds_made_of_the_best_trials(one, several):
+    for answer in (one, several):
+        page, best = _page(answer), answer.best
+        assert best.confirmed and "The best trials, trained again" in page
+        cells = page.replace("> ", ">").replace(" <", "<")
+        for finalist in answer.finalists:
+            assert f">{finalist.trial.loss:.4g}<" in cells and f">{', '.join(f'{x:.4g}' for x in finalist.losses)}<" in cells
+        low, high = best.interval
+        assert f"{low:.3g} .. {high:.3g} on 3 fresh seeds; {best.trial.loss:.4g} in its trial" in page
+    unconfirmed = replace(one, finalists=(), best=Finalist(one.best.trial), flags=("unconfirmed",))
+    page = _page(unconfirmed)
+    assert (
+        "not confirmed on fresh seeds" in page
+        and FLAGS["unconfirmed"] in page
+        and "The best trials, trained again" not in page
+    )
+
+
 def test_an_answer_without_a_value_says_why_and_shows_its_trials(diverged):
     assert diverged.lr.status is etastar.Status.DIVERGED_EVERYWHERE
     page = _page(diverged)
@@ -171,7 +190,7 @@ def test_names_that_mean_something_to_vega_or_html_stay_text(several, tmp_path):
 
     space = Space(tuple(replace(p, name=next(iter(renamed({p.name: 0})))) for p in several.space))
     trials = tuple(replace(t, params=renamed(t.params)) for t in several.trials)
-    best = next(t for t in trials if t.number == several.best.number)
+    best = Finalist(next(t for t in trials if t.number == several.best.number))
     hostile = replace(several, problem="<script>alert(1)", space=space, trials=trials, best=best)
     page = etastar.report(hostile, tmp_path).read_text(encoding="utf-8")
     assert (tmp_path / "parameters.svg").read_text(encoding="utf-8").count('aria-roledescription="point"') >= 4 * len(trials)
@@ -180,7 +199,7 @@ def test_names_that_mean_something_to_vega_or_html_stay_text(several, tmp_path):
 
 def test_many_trials_are_thinned_and_the_best_is_kept(one):
     trials = tuple(Trial(i, {"lr": 0.1}, 0.1, 1.0 + (i != 3), (1.0,), state="complete") for i in range(9000))
-    many = replace(one, trials=trials, best=trials[3])
+    many = replace(one, trials=trials, best=Finalist(trials[3]), finalists=())
     spec = _specs(many)["progress"]
     rows = _trials(spec)
     assert {row["trial"] for row in rows if row["best"]} == {3}
