@@ -88,6 +88,9 @@ def chain_of(model: nn.Module) -> list[Link]:
     prefixes = [link.prefix for link in links if list(link.module.parameters())]
     if len(set(prefixes)) != len(prefixes):
         raise CannotBatch("a layer is used twice")
+    known = {link.prefix + name for link in links for name, _ in link.module.named_buffers()}
+    if unknown := [name for name, _ in model.named_buffers() if name not in known]:
+        raise CannotBatch(f"its buffer {unknown[0]} belongs to no layer known here")
     return [link for link in links if not isinstance(link.module, nn.Identity)]
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 import torch
 
 from etastar.core.data import Batch
+from etastar.core.kept import unmoved
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
@@ -23,6 +24,7 @@ from etastar.engine.lanes.lane_settings import apart, vary
 from etastar.engine.lanes.mlp import MLPKernel
 from etastar.engine.lanes.rates import Rates
 from etastar.engine.lanes.rows import Rows, layout_of
+from etastar.engine.lanes.steady import refuse_changes
 from etastar.engine.lanes.watch import Watch
 from etastar.engine.loop import VALID_BATCHES, LoopEngine, next_batch
 from etastar.engine.recorder import History
@@ -82,11 +84,14 @@ class LaneEngine:
                 yield index, self._loop.train_lane(problem, lane)
 
     def _train_chunk(self, problem: Problem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
-        with isolated_randomness(), steady_numerics():
-            if self._checked is not problem:
+        with isolated_randomness(), steady_numerics(), unmoved(problem.loss, problem.loss_fn, problem.metric_fn):
+            known = self._checked is problem
+            if not known:
                 check_fresh_storage(problem)
-                self._checked = problem
             with Group(problem, lanes, self.kernel_factory, self.device, self.dtype) as group:
+                if not known:
+                    refuse_changes(problem, self.device, self.dtype)
+                    self._checked = problem
                 while group.undecided:
                     done = group.step()
                     if done:
