@@ -41,6 +41,14 @@ FLAGS: dict[str, str] = {
     "schedule-not-squeezed": (
         "The schedule has no horizon of its own (`over`), so short lanes ran its beginning instead of all of its shape."
     ),
+    "schedule-from-optimizer": (
+        "The schedule is the scheduler that optimizer(model) returned beside the optimizer, stepped as it says (where it "
+        "says nothing: once an epoch in Lightning's dicts and lists, else at every step); all its rates scale with the rate."
+    ),
+    "schedule-unknown": (
+        "The optimizer's groups carry initial_lr, left by a scheduler or a checkpoint: rates are taken from it, and no "
+        "schedule is followed; pass schedule= if you train with one."
+    ),
     "half-of-eta-star": "The rate was lowered to half of what still trains at the end of the steps.",
     "range-extended": "The first range of rates did not contain the answer and was widened.",
     "rows-at-the-edge": (

@@ -12,8 +12,8 @@ from torch import nn
 
 from etastar import arguments
 from etastar.core.data import Batch, Batches, make_batches
+from etastar.core.schedule_of import Followed, schedule_of
 from etastar.errors import ProblemError
-from etastar.policies.named import policy_over
 from etastar.policies.policy import Constant, Policy
 
 
@@ -36,7 +36,8 @@ class Problem:
         model: () -> nn.Module, freshly initialised. Equal weights every time are fine (fine-tuning); modules that share
             storage are an error.
         optimizer: (model) -> torch.optim.Optimizer. Its `defaults["lr"]` is the rate in use today; every group keeps its
-            ratio to it (0 = frozen).
+            ratio to it (0 = frozen). Also a list of optimizers, which move together (the first's rate is the unit), and an
+            optimizer with its scheduler as Lightning's `configure_optimizers` returns them: then that is the schedule.
         loss: (outputs, targets) -> scalar, for batches (inputs, targets).
         loss_fn: (model, batch) -> scalar, for any batch; instead of `loss`.
         metric_fn: (model, batch) -> accuracy in [0, 1], beside `loss_fn`.
@@ -58,7 +59,7 @@ class Problem:
     """
 
     model: Callable[[], nn.Module] | None = None
-    optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
+    optimizer: Callable[[nn.Module], Any] | None = None
     loss: Callable[[Any, Any], torch.Tensor] | None = None
     loss_fn: Callable[[nn.Module, Batch], torch.Tensor] | None = None
     metric_fn: Callable[[nn.Module, Batch], Any] | None = None
@@ -79,19 +80,21 @@ class Problem:
     loop_optimizer: str | None = None
     batches: Batches | None = field(init=False, default=None, repr=False)
     valid_batches: Batches | None = field(init=False, default=None, repr=False)
-    policy: Policy = field(init=False, repr=False)
-    """The schedule over `steps`, as a `Policy`."""
+    _followed: tuple[Any, ...] | None = field(default=None, repr=False)
+    """(what it was read from, `followed`): carried along by `but`, since reading a scheduler takes a model."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)
-        object.__setattr__(self, "policy", policy_over(self.schedule, self.steps))
         if self.loop is not None:
+            _ = self.followed
             return
         _check_parts(self)
         object.__setattr__(self, "batches", make_batches(self.train, self.batch_size))
         if self.valid is not None:
             size = None if isinstance(self.valid, torch.utils.data.DataLoader) else 256
             object.__setattr__(self, "valid_batches", _valid_batches(self.valid, size))
+        if self.schedule is not None:
+            _ = self.followed  # what cannot be followed is said now
 
     @classmethod
     def from_loop(
@@ -132,6 +135,24 @@ class Problem:
         )
 
     @property
+    def followed(self) -> Followed:
+        """What lanes follow: `schedule`, or the scheduler that comes with the optimizer; read off once.
+
+        Raises:
+            ProblemError: it cannot be followed.
+        """
+        read_from = (self.schedule, self.model, self.optimizer, self.steps, self.accumulate, self.train)
+        if self._followed is None or any(a is not b for a, b in zip(self._followed[0], read_from, strict=True)):
+            object.__setattr__(self, "_followed", (read_from, schedule_of(self)))
+        assert self._followed is not None
+        return self._followed[1]
+
+    @property
+    def policy(self) -> Policy:
+        """The schedule over `steps`, as a `Policy`."""
+        return self.followed.policy
+
+    @property
     def title(self) -> str:
         """What answers call it."""
         return self.label or self.name or "problem"
@@ -141,9 +162,9 @@ class Problem:
         """What answers call its schedule: its name, "constant", or "own" for any other and for a loop of the user's own."""
         if self.loop is not None:
             return "own"
-        if self.schedule is None or self.schedule == Constant():
-            return "constant"
-        return self.schedule if isinstance(self.schedule, str) else "own"
+        if isinstance(self.schedule, str):
+            return self.schedule
+        return "constant" if self.policy == Constant() else "own"
 
     def but(self, **changes: Any) -> Problem:
         """The same problem with some arguments changed."""

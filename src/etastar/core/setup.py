@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from etastar.core.data import Batch, map_tensors
-from etastar.core.problem import Problem
+from etastar.core.data import Batch, map_tensors, stream
+from etastar.core.optimizers import Made, detach_scheduler, made_from
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import EtastarError, ProblemError, in_one_line
+
+if TYPE_CHECKING:
+    from etastar.core.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,7 @@ class Setup:
     def set_lr(self, lr: float) -> None:
         """Set the rate of every group to `lr` x its multiplier."""
         for group, settings in zip(self.groups, self.optimizer.param_groups, strict=True):
-            if isinstance(settings["lr"], torch.Tensor):
-                settings["lr"].fill_(lr * group.multiplier)
-            else:
-                settings["lr"] = lr * group.multiplier
+            _set_rate(settings, lr * group.multiplier)
 
     def change(self, changes: Iterable[tuple[str, Any]]) -> None:
         """Give the optimizer other settings; call before its first step. See `changed`."""
@@ -82,19 +82,78 @@ def set_up(
     Raises:
         ProblemError: a factory fails or returns the wrong thing, or the optimizer does not train this model.
     """
+    model, made = build(problem, seed, device=device, dtype=dtype, example=example)
+    _settle(problem, made)
+    return Setup(model, made.optimizer, _groups(model, made.optimizer))
+
+
+def build(
+    problem: Problem,
+    seed: int,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    example: Batch = None,
+) -> tuple[nn.Module, Made]:
+    """What the user's factories make, as it is; see `set_up`."""
     assert problem.model is not None and problem.optimizer is not None
     seed_everything(derive_seed(seed, "init"))
     model = call("model()", problem.model)
     if not isinstance(model, nn.Module):
         raise ProblemError(f"model() returned a {type(model).__name__}; expected an nn.Module")
-    if example is not None and any(nn.parameter.is_lazy(p) for p in model.parameters()):
+    if any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        if example is None and problem.batches is not None:
+            example = call("reading a training batch", next, stream(problem.batches, seed))
         with torch.no_grad():
             model(example[0] if isinstance(example, (tuple, list)) else example)
     call("model.to(device)", lambda: model.to(device=device, dtype=dtype).train())
-    optimizer = call("optimizer(model)", problem.optimizer, model)
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise ProblemError(f"optimizer(model) returned a {type(optimizer).__name__}; expected a torch.optim.Optimizer")
-    return Setup(model, optimizer, _groups(model, optimizer))
+    return model, make_optimizer(problem, model)
+
+
+def make_optimizer(problem: Problem, model: nn.Module) -> Made:
+    """The user's optimizer of `model`, and the schedulers that come with it.
+
+    Raises:
+        ProblemError: the factory fails or returns the wrong thing, or a scheduler that cannot be followed is attached to it.
+    """
+    factory = problem.optimizer
+    assert factory is not None
+    made = call("optimizer(model)", lambda: made_from(factory(model)))
+    if made.scheduled and problem.schedule is not None:
+        raise ProblemError(
+            "schedule= was given, and optimizer(model) attaches a scheduler of its own; expected one of them: "
+            "drop schedule=, or make the optimizer without its scheduler"
+        )
+    if made.scheduled and not made.schedulers:
+        raise ProblemError(
+            "optimizer(model) attaches a scheduler (it wraps the optimizer's step and scales its rates) but returns the "
+            "optimizer alone; expected schedule=lambda optimizer: SCHEDULER(optimizer, ...) beside a plain optimizer, or "
+            "both from optimizer(model): {'optimizer': ..., 'lr_scheduler': {'scheduler': ..., 'interval': 'step'}}"
+        )
+    return made
+
+
+def _settle(problem: Problem, made: Made) -> None:
+    """Give every group its own rate, which schedulers (also those of a checkpoint) have scaled for their first step."""
+    optimizer = made.optimizer
+    rates = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
+    if made.schedulers:
+        followed = problem.followed
+        assert followed.rates is not None
+        if len(followed.rates) != len(rates):
+            raise ProblemError("optimizer(model) gives other parameter groups for other seeds; expected the same each time")
+        rates, optimizer.defaults["lr"] = list(followed.rates), followed.lr
+        for own in made.own:
+            detach_scheduler(own)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        _set_rate(group, float(rate))
+
+
+def _set_rate(group: dict[str, Any], rate: float) -> None:
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, ...]:

@@ -15,9 +15,10 @@ from etastar.core.data import Batch, check_finite, is_tensor_tree, stream
 from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import class_dim, loss_and_accuracy, split, uninformed_loss
+from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
-from etastar.core.setup import Group, call, check_fresh_storage, default_lr, set_up, to
+from etastar.core.setup import Group, Setup, call, check_fresh_storage, default_lr, set_up, to
 from etastar.engine.loop import LoopEngine
 from etastar.errors import ProblemError
 
@@ -101,12 +102,13 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     flags = input_flags(sample)
     if uninformed and first_loss > 3 * uninformed:
         flags.append("loss-starts-high")
+    flags += schedule_flags(problem, setup)
     if not _same(trace, again):
         flags.append("not-reproducible")
     optimizer = setup.optimizer
     return Preflight(
         lr=default_lr(optimizer),
-        optimizer=type(optimizer).__name__,
+        optimizer=optimizer_name(optimizer),
         momentum=float(optimizer.defaults.get("momentum", 0) or 0) > 0,
         groups=setup.groups,
         parameters=sum(g.parameters for g in setup.groups),
@@ -226,6 +228,14 @@ def seconds_per_step(problem: Problem, criterion: Criterion, device: str, steps:
 
 def _same(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return len(a) == len(b) and all(math.isclose(x, y, rel_tol=1e-9) or x == y for x, y in zip(a, b, strict=True))
+
+
+def schedule_flags(problem: Problem, setup: Setup) -> list[str]:
+    """What must be said of where the schedule came from."""
+    if problem.followed.rates is not None:
+        return ["schedule-from-optimizer"]
+    left = any("initial_lr" in group for group in setup.optimizer.param_groups)
+    return ["schedule-unknown"] if left and problem.schedule is None else []
 
 
 def input_flags(batch: Batch) -> list[str]:

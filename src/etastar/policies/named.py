@@ -8,7 +8,7 @@ from typing import Any, cast
 from etastar.errors import ProblemError
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
-from etastar.policies.torch_schedule import SchedulerFactory, torch_schedule
+from etastar.policies.torch_schedule import MakeOptimizer, SchedulerFactory, torch_schedule
 
 SCHEDULES: dict[str, Policy] = {
     "constant": Constant(),
@@ -21,11 +21,12 @@ SCHEDULES: dict[str, Policy] = {
 """name -> schedule without a horizon. `NAME:key=value,...` changes its shares: `wsd:decay=0.5,curve=sqrt`."""
 
 
-def policy_over(given: Any, steps: int) -> Policy:
+def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Policy:
     """The policy that `given` means over a horizon of `steps`.
 
     Args:
         given: None (constant), a name of `SCHEDULES` with or without settings, a `Policy`, or (optimizer) -> LRScheduler.
+        make: the user's optimizer, on which a scheduler is read off; see `torch_schedule`.
 
     Raises:
         ProblemError: no such schedule; a schedule longer than the horizon; a scheduler that cannot be read off.
@@ -45,7 +46,7 @@ def policy_over(given: Any, steps: int) -> Policy:
             )
         return given if isinstance(own, int) else squeezed(given, steps)
     if callable(given):
-        return torch_schedule(cast(SchedulerFactory, given), steps)
+        return torch_schedule(cast(SchedulerFactory, given), steps, make)
     names = ", ".join(SCHEDULES)
     raise ProblemError(
         f"schedule is a {type(given).__name__}; expected one of {names}, a Policy, or a function (optimizer) -> LRScheduler"

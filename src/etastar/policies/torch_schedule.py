@@ -1,10 +1,10 @@
-"""A user's own `torch.optim.lr_scheduler`, read off once as a table of factors."""
+"""A user's own `torch.optim.lr_scheduler`, read off once as a table: rate(t) = factor(t) x the lane's rate + offset(t)."""
 
 from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,31 @@ from etastar.errors import ProblemError, in_one_line
 from etastar.policies.policy import Observation
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
-PROPORTIONAL = 1e-6
+MakeOptimizer = Callable[[float], torch.optim.Optimizer]
+"""(scale) -> a new optimizer whose rates are the user's x scale."""
+Table = list[list[float]]
+"""Rates of every group, [steps][groups]."""
+SCALES = (0.01, 1.0, 100.0)
+"""The rates in use, times these, are what a scheduler is read at: searched rates lie that far from them, and further."""
+RELATIVE, OF_PEAK = 1e-6, 1e-9
+"""Two rates are one if they differ by less than this share of themselves, or of the largest rate."""
+Settings = list[dict[str, Any]]
+LOOKS = 64
+"""Steps at which settings other than the rate are looked at."""
+FOLLOW = (
+    "expected one that multiplies the optimizer's rate, e.g. OneCycleLR(optimizer, "
+    "max_lr=[group['lr'] for group in optimizer.param_groups], total_steps=...); for a smallest rate (eta_min, min_lr) "
+    "schedule='cosine:floor=0.01', a share of the rate"
+)
 
 
 @dataclass(frozen=True, repr=False)
 class TorchSchedule:
-    """factor[t] x the lane's rate at step t; after the last step the last factor.
+    """factor[t] x the lane's rate + offset[t] at step t; after the last step as at the last.
 
     Args:
-        factors: rate / rate of the optimizer, one a step.
+        factors: one a step.
+        offsets: one a step, absolute rates (the floor of a cosine with `eta_min`); empty: none.
 
     >>> schedule = torch_schedule(lambda opt: torch.optim.lr_scheduler.StepLR(opt, step_size=2, gamma=0.1), 4)
     >>> [round(schedule.factor(t), 6) for t in range(4)], [round(f, 6) for f in schedule.over(2).factors]
@@ -31,9 +47,11 @@ class TorchSchedule:
     """
 
     factors: tuple[float, ...]
+    offsets: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
-        digest = hashlib.blake2b(repr(self.factors).encode(), digest_size=8).hexdigest()
+        told = (self.factors, self.offsets) if self.offsets else self.factors
+        digest = hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
         return f"TorchSchedule({len(self.factors)} steps, {digest})"
 
     @property
@@ -45,7 +63,8 @@ class TorchSchedule:
         """The same shape over `steps` steps: step t of n takes the factor of step floor(t x steps / n)."""
         if steps == self.steps:
             return self
-        return TorchSchedule(tuple(self.factors[t * self.steps // steps] for t in range(steps)))
+        squeezed = lambda values: tuple(values[t * self.steps // steps] for t in range(steps)) if values else ()
+        return TorchSchedule(squeezed(self.factors), squeezed(self.offsets))
 
     def factor(self, step: int) -> float:
         """Share of the optimizer's rate at `step`."""
@@ -56,54 +75,184 @@ class TorchSchedule:
         return lr
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
-        """factor(step) x rate."""
-        return state * self.factor(observation.step), state
+        """factor(step) x rate + offset(step)."""
+        rate = state * self.factor(observation.step)
+        return (rate + self.offsets[min(observation.step, self.steps - 1)] if self.offsets else rate), state
 
 
-def torch_schedule(factory: SchedulerFactory, steps: int) -> TorchSchedule:
+def torch_schedule(factory: SchedulerFactory, steps: int, make: MakeOptimizer | None = None) -> TorchSchedule:
     """The schedule that `factory` makes, over `steps` optimizer steps (`scheduler.step()` after each).
 
+    It is read at three rates, group by group, as r = m (a(t) lr + b(t)) with m the group's multiple of the default rate.
+
     Args:
-        factory: (optimizer) -> LRScheduler, whose rates are proportional to the optimizer's own.
+        factory: (optimizer) -> LRScheduler.
+        make: the user's own optimizer with all rates scaled; default: one group at rate 1, of which only the rate counts.
 
     Raises:
-        ProblemError: it fails, reads a metric, or sets rates of its own that do not follow the optimizer's.
+        ProblemError: it fails, reads a metric, sets other settings than the rate, gives groups different schedules, or sets
+            rates that do not follow the optimizer's.
     """
-    one, three = (_rates(factory, steps, lr) for lr in (1.0, 3.0))
-    if any(abs(b - 3 * a) > PROPORTIONAL * (abs(b) + 1e-12) for a, b in zip(one, three, strict=True)):
-        raise ProblemError(
-            "the scheduler's rates do not follow the optimizer's learning rate; expected one that multiplies it, e.g. "
-            "OneCycleLR(optimizer, max_lr=optimizer.param_groups[0]['lr'], total_steps=...)"
-        )
-    if min(one) < 0 or max(one) == 0:
+    optimizers = [(make or _one_group)(scale) for scale in SCALES]
+    rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
+    tables = [_table(factory, optimizer, steps, whole=make is not None) for optimizer in optimizers]
+    unit, names = float(optimizers[1].defaults["lr"]), group_names(optimizers[1])
+    factors: dict[str, list[float]] = {}
+    offsets: dict[str, list[float]] = {}
+    for g, name in enumerate(names):
+        slopes, constants = _line([[row[g] for row in table] for table in tables], [own[g] for own in rates])
+        if rates[1][g] > 0:
+            factors[name], offsets[name] = slopes, [b * unit / rates[1][g] for b in constants]
+        elif any(constants):
+            raise ProblemError(f"the scheduler gives {name}, a parameter group of rate 0, a rate; {FOLLOW}")
+    if not factors:
+        return TorchSchedule((1.0,) * steps)  # nothing trains, which is said where the optimizer is set up
+    check_alike(factors)
+    return _checked(next(iter(factors.values())), offsets, unit)
+
+
+def _table(factory: SchedulerFactory, optimizer: torch.optim.Optimizer, steps: int, *, whole: bool) -> Table:
+    """Rates under the scheduler of `factory`; on a `whole` optimizer it may change nothing else."""
+    before = other_settings(optimizer) if whole else None
+    return read_rates(optimizer, [(_made(factory, optimizer), lambda t: t)], steps, before)
+
+
+def read_rates(
+    optimizer: torch.optim.Optimizer,
+    stepped: Sequence[tuple[LRScheduler, Callable[[int], int]]],
+    steps: int,
+    before: Settings | None = None,
+) -> Table:
+    """Rates of every group at every step; nothing is trained.
+
+    Args:
+        stepped: (scheduler, t -> how often it has been stepped before optimizer step t).
+        before: the optimizer's other settings before there was a scheduler; None: they do not count.
+
+    Raises:
+        ProblemError: a scheduler fails, or changes other settings than the rate.
+    """
+    table: Table = []
+    calls = [0] * len(stepped)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of a scheduler stepped before its optimizer; none trains here
+        for t in range(steps):
+            for i, (scheduler, due) in enumerate(stepped):
+                while calls[i] < due(t):
+                    calls[i] += 1
+                    _step(scheduler, t, steps)
+            table.append([float(group["lr"]) for group in optimizer.param_groups])
+            if before is not None and (t % max(steps // LOOKS, 1) == 0 or t == steps - 1):
+                _check_settings(before, other_settings(optimizer))
+    if any(rate < 0 for row in table for rate in row) or max(map(max, table)) == 0:
         raise ProblemError("the scheduler's rates are negative or all zero; expected positive ones")
-    return TorchSchedule(tuple(one))
+    return table
 
 
-def _rates(factory: SchedulerFactory, steps: int, lr: float) -> list[float]:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)
+def check_alike(factors: Mapping[str, Sequence[float]]) -> None:
+    """Raise `ProblemError` if groups do not all follow one schedule.
+
+    Args:
+        factors: name of a group -> its share of its own rate at every step.
+    """
+    (first, own), *others = factors.items()
+    peak = max(map(abs, own))
+    for name, other in others:
+        far = next((t for t, (a, b) in enumerate(zip(own, other, strict=True)) if not _equal(a, b, peak)), None)
+        if far is not None:
+            raise ProblemError(
+                f"the scheduler treats parameter groups differently (step {far}: {first} at {own[far]:.3g} of its rate, "
+                f"{name} at {other[far]:.3g} of its own); expected one schedule for all groups, whose rates keep their "
+                "ratio: the same function for each, or max_lr=[group['lr'] for group in optimizer.param_groups]"
+            )
+
+
+def check_scheduler(scheduler: Any, otherwise: str) -> None:
+    """Raise `ProblemError` if it is no scheduler that is a function of the step; `otherwise` is said of another type."""
+    if isinstance(scheduler, ReduceLROnPlateau):
+        raise ProblemError("the scheduler is a ReduceLROnPlateau, which reads a metric; expected a function of the step")
+    if not isinstance(scheduler, LRScheduler):
+        raise ProblemError(otherwise.format(type(scheduler).__name__))
+
+
+def group_names(optimizer: torch.optim.Optimizer) -> list[str]:
+    """What the parameter groups are called."""
+    return [str(group.get("name", f"group_{index}")) for index, group in enumerate(optimizer.param_groups)]
+
+
+def _one_group(scale: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=scale, momentum=0.9)
+
+
+def _made(factory: SchedulerFactory, optimizer: torch.optim.Optimizer) -> LRScheduler:
     try:
         scheduler = factory(optimizer)
     except ProblemError:
         raise
     except Exception as error:
         raise ProblemError(f"the scheduler cannot be made: {in_one_line(error)}") from error
-    if isinstance(scheduler, ReduceLROnPlateau):
-        raise ProblemError("the scheduler is a ReduceLROnPlateau, which reads a metric; expected a function of the step")
-    if not isinstance(scheduler, LRScheduler):
+    check_scheduler(scheduler, "schedule returned a {}; expected a function (optimizer) -> torch LRScheduler")
+    return scheduler
+
+
+def _step(scheduler: LRScheduler, t: int, steps: int) -> None:
+    try:
+        scheduler.step()
+    except Exception as error:
         raise ProblemError(
-            f"schedule returned a {type(scheduler).__name__}; expected a function (optimizer) -> torch LRScheduler"
-        )
-    rates = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of a scheduler stepped before its optimizer; none trains here
-        for step in range(steps):
-            rates.append(float(optimizer.param_groups[0]["lr"]))
-            try:
-                if step < steps - 1:
-                    scheduler.step()
-            except Exception as error:
-                raise ProblemError(
-                    f"the scheduler fails at step {step + 1} of {steps} ({in_one_line(error)}); make it that long"
-                ) from error
-    return rates
+            f"the scheduler fails at step {t} of {steps} ({in_one_line(error)}); make it that long"
+        ) from error
+
+
+def other_settings(optimizer: torch.optim.Optimizer) -> Settings:
+    """The numbers among the settings of every group, the rate apart."""
+    plain = lambda value: isinstance(value, (int, float)) or (isinstance(value, tuple) and all(map(plain, value)))
+    known = [name for name in optimizer.defaults if name != "lr"]
+    return [{name: group[name] for name in known if plain(group.get(name))} for group in optimizer.param_groups]
+
+
+def _check_settings(before: Settings, now: Settings) -> None:
+    for old, new in zip(before, now, strict=True):
+        for name in old:
+            if new.get(name) != old[name]:
+                do = "pass cycle_momentum=False" if name in ("momentum", "betas") else f"keep {name} as it is"
+                raise ProblemError(f"the scheduler changes {name} beside the rate, and only its rates can be followed: {do}")
+
+
+def _line(readings: list[list[float]], rates: list[float]) -> tuple[list[float], list[float]]:
+    """(factors, offsets) of one group at every step: the line through three readings.
+
+    Raises:
+        ProblemError: they do not lie on a line.
+    """
+    factors, offsets = [], []
+    for low, middle, high in zip(*readings, strict=True):
+        slope = (high - low) / (rates[2] - rates[0]) if rates[2] > rates[0] else 0.0
+        offset = low - slope * rates[0]
+        if not _equal(middle, slope * rates[1] + offset, max(readings[1])):
+            raise ProblemError(f"the scheduler's rates do not follow the optimizer's learning rate; {FOLLOW}")
+        proportional = _equal(middle, slope * rates[1], max(readings[1]))
+        factors.append(middle / rates[1] if proportional and rates[1] else slope)
+        offsets.append(0.0 if proportional else offset)
+    return factors, offsets
+
+
+def _checked(factors: Sequence[float], offsets: dict[str, list[float]], unit: float) -> TorchSchedule:
+    """The schedule of all groups; absolute parts must be small beside the rate, and in the ratio of the groups' rates."""
+    (first, own), *others = offsets.items()
+    if not any(map(any, offsets.values())):
+        return TorchSchedule(tuple(factors))
+    peak = max(factors) * unit
+    if min(own) < 0 or max(own) >= peak:
+        raise ProblemError(f"the scheduler's rates do not follow the optimizer's learning rate; {FOLLOW}")
+    for name, other in others:
+        if not all(_equal(a, b, peak) for a, b in zip(own, other, strict=True)):
+            raise ProblemError(
+                f"the scheduler sets a smallest rate (eta_min, min_lr) that is the same number for {first} and {name}, whose"
+                " rates differ; expected a share of the rate, e.g. schedule='cosine:floor=0.01'"
+            )
+    return TorchSchedule(tuple(factors), tuple(own))
+
+
+def _equal(a: float, b: float, peak: float) -> bool:
+    return abs(a - b) <= RELATIVE * max(abs(a), abs(b)) + OF_PEAK * peak

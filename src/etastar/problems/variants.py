@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
+from etastar.core.optimizers import made_from
 from etastar.core.problem import Problem
 from etastar.errors import ProblemError
 
@@ -17,22 +17,21 @@ from etastar.errors import ProblemError
 class OptimizerVariant:
     """The optimizer that `factory` makes, with `settings` put into all of its parameter groups and its defaults."""
 
-    factory: Callable[[nn.Module], torch.optim.Optimizer]
+    factory: Callable[[nn.Module], Any]
     settings: tuple[tuple[str, Any], ...]
 
-    def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer for `model`."""
-        optimizer = self.factory(model)
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            return optimizer  # whoever asked for an optimizer says so
-        for name, value in self.settings:
-            if name not in optimizer.defaults:
-                known = ", ".join(sorted(optimizer.defaults))
-                raise ProblemError(f"{type(optimizer).__name__} has no setting {name!r}; expected one of {known}")
-            optimizer.defaults[name] = value
-            for group in optimizer.param_groups:
-                group[name] = value
-        return optimizer
+    def __call__(self, model: nn.Module) -> Any:
+        """What the factory makes of `model`, in any of its forms."""
+        result = self.factory(model)
+        for optimizer in made_from(result).own:
+            for name, value in self.settings:
+                if name not in optimizer.defaults:
+                    known = ", ".join(sorted(optimizer.defaults))
+                    raise ProblemError(f"{type(optimizer).__name__} has no setting {name!r}; expected one of {known}")
+                optimizer.defaults[name] = value
+                for group in optimizer.param_groups:
+                    group[name] = value
+        return result
 
 
 def with_optimizer_setting(problem: Problem, **settings: Any) -> Problem:

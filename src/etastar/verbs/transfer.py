@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from etastar.core.estimate import Estimate, Status
+from etastar.core.optimizers import alone, made_from
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness, seed_everything
+from etastar.core.setup import default_lr
 from etastar.errors import ProblemError
 from etastar.laws.mup import mup_init_, mup_rules
 from etastar.laws.power_law import PowerLaw
@@ -47,7 +49,7 @@ class MupOptimizer:
 
     def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer for `model`."""
-        plain = self.factory(model)
+        plain = alone(self.factory(model))
         rules = mup_rules(model, self.base, optimizer=plain)
         factor = {id(p): rules[name].lr for name, p in model.named_parameters()}
         groups: list[dict[str, Any]] = []
@@ -200,7 +202,7 @@ def compare(
 def _in_use(problem: Problem) -> float:
     assert problem.model is not None and problem.optimizer is not None
     with isolated_randomness():
-        return float(problem.optimizer(problem.model()).defaults["lr"])
+        return default_lr(made_from(problem.optimizer(problem.model())).optimizer)
 
 
 def _exponent(points: Sequence[TransferPoint]) -> Estimate:

@@ -1,0 +1,109 @@
+"""The schedule a problem's lanes follow: as named, or read off a scheduler on the user's own optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from etastar.core.optimizers import Attached, Made
+from etastar.core.randomness import derive_seed, isolated_randomness
+from etastar.core.setup import build, make_optimizer
+from etastar.errors import ProblemError
+from etastar.policies.named import policy_over
+from etastar.policies.policy import Constant, Policy
+from etastar.policies.torch_schedule import TorchSchedule, check_alike, group_names, other_settings, read_rates
+
+if TYPE_CHECKING:
+    from etastar.core.problem import Problem
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What lanes follow.
+
+    Args:
+        policy: the schedule over the problem's steps.
+        lr, rates: where a scheduler came with the optimizer: the rate in use, and that of every group; else None.
+    """
+
+    policy: Policy
+    lr: float | None = None
+    rates: tuple[float, ...] | None = None
+
+
+def schedule_of(problem: Problem) -> Followed:
+    """What `problem.schedule` means for its optimizer; a scheduler is read off, nothing is trained.
+
+    Raises:
+        ProblemError: the schedule cannot be followed, or there are two.
+    """
+    schedule = problem.schedule
+    if problem.loop is not None or isinstance(schedule, (str, Policy)) or not (schedule is None or callable(schedule)):
+        return Followed(policy_over(schedule, problem.steps))
+    with isolated_randomness():
+        model, made = build(problem, derive_seed(problem.seed, "schedule"))
+        if schedule is None:
+            return _attached(problem, made) if made.schedulers else Followed(Constant())
+        make = lambda scale: _scaled(make_optimizer(problem, model).optimizer, scale)
+        return Followed(policy_over(schedule, problem.steps, make))
+
+
+def _scaled(optimizer: torch.optim.Optimizer, scale: float) -> torch.optim.Optimizer:
+    """The optimizer with all its rates times `scale`."""
+    for settings in (optimizer.defaults, *optimizer.param_groups):
+        for name in ("lr", "initial_lr"):
+            if name in settings:
+                settings[name] = settings[name] * scale
+    return optimizer
+
+
+def _attached(problem: Problem, made: Made) -> Followed:
+    """The rates that the schedulers beside the optimizer set, as one schedule: all of them scale with the lane's rate.
+
+    The rate in use is the optimizer's default; under schedulers that set rates of their own (OneCycleLR, CyclicLR) it is the
+    largest they reach, unless some group reaches the default.
+    """
+    optimizer = made.optimizer
+    initial = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    stepped = [(a.scheduler, _calls_before(problem, a)) for a in made.schedulers]
+    table = read_rates(optimizer, stepped, problem.steps, other_settings(optimizer))
+    peaks, lr = _own_peaks(made), float(optimizer.defaults["lr"])
+    if peaks and not any(math.isclose(peak, lr) for peak in peaks):
+        lr = max(peaks)
+    rates = peaks or initial
+    factors: dict[str, list[float]] = {}
+    for name, rate, column in zip(group_names(optimizer), rates, zip(*table, strict=True), strict=True):
+        if rate > 0:
+            factors[name] = [value / rate for value in column]
+        elif any(column):
+            raise ProblemError(f"the scheduler gives {name}, a group of rate 0, a rate; expected a share of its own")
+    check_alike(factors)
+    return Followed(TorchSchedule(tuple(next(iter(factors.values())))), lr, tuple(rates))
+
+
+def _own_peaks(made: Made) -> list[float]:
+    """The largest rate of every group where the scheduler, and not the optimizer, says it; else empty."""
+    known: dict[int, float] = {}
+    for attached in made.schedulers:
+        groups = attached.scheduler.optimizer.param_groups
+        own = getattr(attached.scheduler, "max_lrs", None) or [group.get("max_lr") for group in groups]
+        known |= {id(group): float(peak) for group, peak in zip(groups, own, strict=True) if peak is not None}
+    groups = made.optimizer.param_groups
+    return [known.get(id(group), float(group["lr"])) for group in groups] if known else []
+
+
+def _calls_before(problem: Problem, attached: Attached) -> Callable[[int], int]:
+    """Optimizer step -> how often the scheduler has been stepped before it."""
+    if attached.interval == "step":
+        return lambda t: t // attached.frequency
+    per_epoch = problem.batches.per_epoch if problem.batches else None
+    if not per_epoch:
+        raise ProblemError(
+            "the scheduler is stepped once an epoch, but the training data does not say how long one is; expected data of "
+            "known length, or 'interval': 'step' beside the scheduler"
+        )
+    return lambda t: t * problem.accumulate // (per_epoch * attached.frequency)
