@@ -11,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from etastar.cli.plain import PlainConsole, new_table
-from etastar.core.estimate import FLAGS
 from etastar.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -84,18 +83,20 @@ class Console:
         self._out.say(f"{answer.problem}: {answer.summary}")
         if answer.lr.ok or answer.eta_star.ok:
             self._out.print(_find_table(answer))
-        for flag, sentence in flag_sentences(answer.flags):
+        for flag, sentence in flag_sentences(answer.flags, answer.runs):
             self._out.say(f"  {flag}: {sentence}")
         self._out.say(cost_line(answer))
 
     def show_answer(self, answer: Any, tables: Sequence[Table]) -> None:
         """The verdict in one line, its tables, the flags, the cost."""
+        from etastar.verbs.find import flag_sentences
+
         self._out.say(f"{answer.problem}: {answer.summary}")
         if answer.runs:
             for table in tables:
                 self._out.print(table)
-        for flag in answer.flags:
-            self._out.say(f"  {flag}: {FLAGS[flag]}")
+        for flag, sentence in flag_sentences(answer.flags, answer.runs):
+            self._out.say(f"  {flag}: {sentence}")
         self._out.say(cost_line(answer))
 
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:

@@ -52,9 +52,9 @@ def _head(loss: str) -> tuple[str, str, str]:
 def _sensitivity(answer: SensitivityAnswer) -> list[Table]:
     target = answer.data.target
     reaches = "steps to target" if target is None else f"steps to {target:g}"
-    rows = new_table(None, ("rate", *_head(answer.loss_name), reaches, "diverged", "dead", "slow"))
+    rows = new_table(None, ("rate", *_head(answer.loss_name), reaches, "diverged", "dead", "slow", "raised"))
     for c in answer.cells:
-        rows.add_row(f"{c.lr:.3g}", *_cell(c), str(c.diverged), str(c.dead), str(c.slow))
+        rows.add_row(f"{c.lr:.3g}", *_cell(c), str(c.diverged), str(c.dead), str(c.slow), str(c.raised))
     return [rows]
 
 

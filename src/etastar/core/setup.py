@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 from etastar.core.data import Batch, map_tensors, stream
+from etastar.core.objective import split
 from etastar.core.optimizers import Made, detach_scheduler, made_from
+from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.errors import EtastarError, ProblemError, in_one_line
+from etastar.errors import ProblemError, call
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
@@ -104,8 +106,7 @@ def build(
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
         if example is None and problem.batches is not None:
             example = call("reading a training batch", next, stream(problem.batches, seed))
-        with torch.no_grad():
-            model(example[0] if isinstance(example, (tuple, list)) else example)
+        _give_shapes(problem, model, example)
     call("model.to(device)", lambda: model.to(device=device, dtype=dtype).train())
     return model, make_optimizer(problem, model)
 
@@ -154,6 +155,21 @@ def _set_rate(group: dict[str, Any], rate: float) -> None:
         group["lr"].fill_(rate)
     else:
         group["lr"] = rate
+
+
+def _give_shapes(problem: Problem, model: nn.Module, example: Batch) -> None:
+    """Let lazy modules see a batch, as training will: through the user's own loss_fn where there is one."""
+    with torch.no_grad():
+        if problem.loss_fn is not None:
+            call("the loss", problem.loss_fn, model, example)
+        else:
+            call("the model", model, split(example)[0])
+    lazy = [name for name, p in model.named_parameters() if nn.parameter.is_lazy(p)]
+    if lazy:
+        raise ProblemError(
+            f"the lazy parameter {lazy[0]!r} has no shape after a forward pass; make the model in its factory with sizes, "
+            "or call it there on one batch"
+        )
 
 
 def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, ...]:
@@ -214,16 +230,6 @@ def _storage(tensor: torch.Tensor) -> int | None:
     if nn.parameter.is_lazy(tensor) or tensor.numel() == 0:
         return None
     return tensor.untyped_storage().data_ptr()
-
-
-def call(what: str, fn: Any, *args: Any) -> Any:
-    """Call the user's code; its exceptions come back as one sentence, with the original as the cause."""
-    try:
-        return fn(*args)
-    except EtastarError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ProblemError(f"{what} raised {in_one_line(error)}") from error
 
 
 def to(batch: Batch, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:

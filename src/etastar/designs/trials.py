@@ -6,13 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from etastar.core.lane import LaneStatus, Outcome
+from etastar.core.lane import Outcome
 from etastar.designs.search_space import Space
 
 LOST = 2.0
 """What a failed lane counts as: this many times its first loss; no lane counts for more."""
-FINISHED = (LaneStatus.TRAINED, LaneStatus.SLOW, LaneStatus.DEAD)
-"""A lane that ended in any other way has no loss worth comparing."""
 EDGE = 0.05
 """A rate within this share of the range (in its logarithm) from an end lies on the edge."""
 
@@ -86,7 +84,7 @@ def loss_of(outcome: Outcome) -> float:
 
 def failed(outcome: Outcome) -> bool:
     """Whether a lane diverged, was broken off, or ended with a loss that is not finite."""
-    return outcome.status not in FINISHED or not math.isfinite(_end(outcome))
+    return outcome.broken or not math.isfinite(_end(outcome))
 
 
 def _end(outcome: Outcome) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.setup import call
+from etastar.errors import call
 from etastar.probes.curvature import Refusal, flat, unflat
 from etastar.probes.point import Point
 

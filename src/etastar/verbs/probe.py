@@ -12,7 +12,7 @@ from etastar import arguments
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.convention import convention
 from etastar.probes.critical_rate import CriticalRate
@@ -114,6 +114,7 @@ class ProbeAnswer:
         }
 
 
+@attributed
 def probe(
     problem: Problem,
     *,

@@ -18,6 +18,7 @@ from etastar.designs.optuna_search import OptunaSearch
 from etastar.designs.search_space import Space
 from etastar.designs.trials import Found
 from etastar.engine.preflight import Preflight
+from etastar.errors import attributed
 from etastar.records.postgres import is_postgres
 from etastar.records.sqlite import path_of
 from etastar.records.study import SEARCH, StudyRecord, import_optuna
@@ -60,6 +61,7 @@ class Plan:
         return max(self.seeds, FRESH)
 
 
+@attributed
 def search(
     problem: Problem,
     *,
