@@ -19,6 +19,7 @@ class Status(StrEnum):
     DIVERGED_EVERYWHERE = "diverged-everywhere"
     SUCCEEDS_EVERYWHERE = "succeeds-everywhere"
     NEVER_SUCCEEDS = "never-succeeds"
+    NO_PROGRESS = "no-progress"
     TOO_FEW_POINTS = "too-few-points"
     OUTSIDE_THE_LAW = "outside-the-law"
     NOT_MEASURED = "not-measured"
@@ -38,6 +39,10 @@ FLAGS: dict[str, str] = {
     ),
     "flat": "The loss hardly depends on the rate over more than 1.5 decades; any rate of the plateau will do.",
     "scored-on-training-loss": "Without validation data lanes are scored on their training loss, which sees no overfitting.",
+    "validated-on-part": (
+        "Lanes are scored on one part of the validation data, 2,000 samples or a tenth of what they train on; rates that "
+        "are close may rank otherwise on all of it."
+    ),
     "schedule-not-squeezed": (
         "Short lanes may have run the beginning of the schedule instead of all of its shape: it has no horizon (`over`), or "
         'the training loop reads neither report.steps nor report.lr (schedule="constant" says that it has none).'

@@ -154,6 +154,8 @@ class Outcome:
         first_loss: loss of the first batch, before any update.
         end_loss, end_accuracy: means over the last window of batches seen.
         valid_loss, valid_accuracy: on the validation data, for lanes that ran to their end.
+        first_valid_loss: of the seed's model before any update, measured as `valid_loss` is; for `Until.END` only.
+        first_train_loss: where there is no validation data: mean over training batches before any update.
         trace: recorded steps, thinned to at most 256 (plus the last).
         epochs: one row per epoch.
         seconds: wall time.
@@ -174,6 +176,8 @@ class Outcome:
     seconds: float = 0.0
     error: str | None = None
     traceback: str = field(default="", repr=False, compare=False)
+    first_valid_loss: float | None = None
+    first_train_loss: float | None = None
 
     @property
     def trained(self) -> bool:
@@ -265,6 +269,8 @@ class Runs(Sequence[Outcome]):
             "reached": [o.reached for o in rows],
             "steps": [o.steps for o in rows],
             "first_loss": [o.first_loss for o in rows],
+            "first_valid_loss": [o.first_valid_loss for o in rows],
+            "first_train_loss": [o.first_train_loss for o in rows],
             "end_loss": [o.end_loss for o in rows],
             "end_accuracy": [o.end_accuracy for o in rows],
             "valid_loss": [o.valid_loss for o in rows],

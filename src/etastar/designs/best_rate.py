@@ -50,7 +50,7 @@ class BestRate:
         reliability: (lanes that trained, lanes) at the rates next to the best of the last rung.
         rungs: what each length said, the last one decides.
         scored_on: "validation loss" or "training loss".
-        full_runs: gradient steps spent / horizon.
+        full_runs: gradient steps spent / horizon, without validation.
     """
 
     lr: Estimate
