@@ -40,10 +40,10 @@ from etastar.cli.options import (
     ThresholdOption,
     WithinOption,
     WorkersOption,
-    check_outputs,
     load,
     options_of,
 )
+from etastar.cli.outputs import check_outputs, deliver, drop_stdout
 from etastar.version import __version__
 
 TRACEBACK = "--traceback"
@@ -95,7 +95,7 @@ def find(
     quiet: QuietOption = False,
 ) -> None:
     """Find the best rate for the optimizer, schedule and horizon; judge the one in use; measure eta*."""
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.verbs.find import find as find_lr
 
     check_outputs(json, report)
@@ -104,12 +104,7 @@ def find(
         options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         chosen = load(problem, settings, steps, schedule, optimizer, threshold)
         answer = find_lr(chosen, effort=effort, within=within, seed=seed, options=options)
-    write_json(json, answer.to_json())
-    console.show_find(answer)
-    if report:
-        from etastar.reports.page import report as write_report
-
-        console.say(f"report: {write_report(answer, report)}")
+    deliver(console, lambda: console.show_find(answer), answer.to_json, json, answer, report)
     raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)
 
 
@@ -134,14 +129,13 @@ def doctor(
     quiet: QuietOption = False,
 ) -> None:
     """Check a problem without measuring it: what is slow, badly scaled, frozen or not reproducible."""
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.verbs.doctor import doctor as examine
 
-    check_outputs(json, None)
+    check_outputs(json)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     diagnosis = examine(load(problem, settings, steps, schedule, optimizer, threshold), device=device)
-    write_json(json, diagnosis.to_json())
-    console.show_diagnosis(diagnosis)
+    deliver(console, lambda: console.show_diagnosis(diagnosis), diagnosis.to_json, json)
 
 
 @app.command()
@@ -157,17 +151,16 @@ def probe(
     quiet: QuietOption = False,
 ) -> None:
     """Read curvature, critical rate and gradient noise at initialisation; nothing is trained."""
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.verbs.probe import probe as read
 
-    check_outputs(json, None)
+    check_outputs(json)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     chosen = load(problem, settings, None, None, optimizer, None)
     import torch
 
     answer = read(chosen, seed=seed, samples=samples, device=device, dtype=torch.float64 if float64 else None)
-    write_json(json, answer.to_json())
-    console.show_probe(answer)
+    deliver(console, lambda: console.show_probe(answer), answer.to_json, json)
     raise typer.Exit(EXIT_ANSWERED if answer.ok else EXIT_NO_ANSWER)
 
 
@@ -184,45 +177,42 @@ def predict(
     quiet: QuietOption = False,
 ) -> None:
     """Predict where to start and where eta* lies, from widths to forward passes; nothing is trained."""
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.cli.predicted import show_predict
     from etastar.verbs.predict import predict as climb
 
     check_outputs(json, report)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     answer = climb(load(problem, settings, None, None, optimizer, None), seed=seed, samples=samples, device=device)
-    write_json(json, answer.to_json())
-    show_predict(console, answer)
-    if report:
-        from etastar.reports.page import report as write_report
-
-        console.say(f"report: {write_report(answer, report)}")
+    deliver(console, lambda: show_predict(console, answer), answer.to_json, json, answer, report)
     raise typer.Exit(EXIT_ANSWERED if answer.ok else EXIT_NO_ANSWER)
 
 
 @app.command()
 def problems(json: JsonOption = None) -> None:
     """List the ready-made problems."""
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.problems import BUILTINS
 
-    check_outputs(json, None)
+    check_outputs(json)
     rows = [{"name": name, "what": what} for name, (_, _, what) in BUILTINS.items()]
-    write_json(json, {"etastar": __version__, "command": "problems", "problems": rows})
-    Console(quiet=False, json_on_stdout=json == "-").show_problems(rows)
+    content = {"etastar": __version__, "command": "problems", "problems": rows}
+    console = Console(quiet=False, json_on_stdout=json == "-")
+    deliver(console, lambda: console.show_problems(rows), lambda: content, json)
 
 
 @app.command()
 def runs(store: StoreOption = DEFAULT_STORE, json: JsonOption = None) -> None:
     """Show what the store holds."""
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.records.store import RunStore
 
-    check_outputs(json, None)
+    check_outputs(json)
     with closing(RunStore(store, create=False)) as opened:
         rows = opened.summary()
-    write_json(json, {"etastar": __version__, "command": "runs", "store": opened.url, "problems": rows})
-    Console(quiet=False, json_on_stdout=json == "-").show_runs(opened.url, rows)
+    content = {"etastar": __version__, "command": "runs", "store": opened.url, "problems": rows}
+    console = Console(quiet=False, json_on_stdout=json == "-")
+    deliver(console, lambda: console.show_runs(opened.url, rows), lambda: content, json)
 
 
 def main() -> None:
@@ -261,7 +251,7 @@ def _run(command: Callable[..., Any], *, traceback: bool = False) -> int:
         _complain(f"{error}{more}")
         return EXIT_BAD_INPUT
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()
         return EXIT_BAD_INPUT
     except BaseException as error:
         if (problem := as_problem(error)) is not None:  # outside the verbs: a user's callback, a report of their objects

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,10 +98,11 @@ def options_of(
     on: str = "here",
     ray_address: str | None = None,
 ) -> Options:
-    """How the verb runs."""
+    """How the verb runs, with a store that can be used: what is wrong with it is said before the problem's data is read."""
+    from etastar.records.database import check
     from etastar.verbs.session import Options
 
-    return Options(
+    options = Options(
         store=store,
         workers=workers,
         device=device,
@@ -113,6 +113,8 @@ def options_of(
         on_plan=console.plan,
         on_outcome=console.outcome,
     )
+    check(store)
+    return options
 
 
 def load(
@@ -122,37 +124,3 @@ def load(
     from etastar.cli.load import load_problem
 
     return load_problem(problem, settings=settings, steps=steps, schedule=schedule, optimizer=optimizer, threshold=threshold)
-
-
-def check_outputs(json: str | None, report: Path | None) -> None:
-    """Refuse an output that cannot be written before hours are spent on what goes into it."""
-    from etastar.errors import ProblemError
-
-    if report is not None:
-        try:
-            report.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ProblemError(
-                f"--report {report} cannot be written ({error.strerror}); pass a folder you can write to"
-            ) from error
-        _check_writable(report / "index.html", f"--report {report}")
-    if json not in (None, "-"):
-        _check_writable(Path(arguments.path("--json", json, "answer.json")), f"--json {json}")
-
-
-def _check_writable(path: Path, option: str) -> None:
-    from etastar.errors import ProblemError
-
-    try:
-        existed = path.exists()
-        with open(path, "a", opener=_without_waiting):
-            pass
-        if not existed:
-            path.unlink()
-    except OSError as error:
-        raise ProblemError(f"{option} cannot be written ({error.strerror}); pass a path you can write to") from error
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe that nobody reads is an error at once."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from etastar.cli.plain import PlainConsole, new_table
-from etastar.errors import ProblemError
 
 if TYPE_CHECKING:
     from etastar.core.estimate import Estimate
@@ -19,20 +16,6 @@ if TYPE_CHECKING:
     from etastar.verbs.doctor import Diagnosis
     from etastar.verbs.find import FindAnswer
     from etastar.verbs.probe import ProbeAnswer
-
-
-def write_json(target: str | None, content: dict[str, Any]) -> None:
-    """Write the answer to a file, or to standard output for "-"."""
-    if target is None:
-        return
-    text = json.dumps(content, indent=2, allow_nan=False)
-    if target == "-":
-        print(text)
-        return
-    try:
-        Path(target).write_text(text + "\n")
-    except OSError as error:
-        raise ProblemError(f"--json {target} cannot be written ({error.strerror}); pass another path or -") from error
 
 
 class Console:

@@ -53,3 +53,7 @@ class PlainConsole(Console):
     def say(self, text: str) -> None:
         """One line."""
         self.print(Text(plain(text)))
+
+    def on_broken_pipe(self) -> None:
+        """Let it be known that nobody reads any more; Rich would end the process here, its files unwritten."""
+        raise

@@ -25,10 +25,10 @@ from etastar.cli.options import (
     StoreOption,
     ThresholdOption,
     WorkersOption,
-    check_outputs,
     number,
     options_of,
 )
+from etastar.cli.outputs import check_outputs, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def scale(
     from dataclasses import replace
 
     from etastar.cli.load import load_family
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.cli.tables import tables_of
     from etastar.problems.optimizers import parse_settings
     from etastar.verbs.member_rate import PRECISION
@@ -94,10 +94,11 @@ def scale(
     check_outputs(json, report)
     axes = _axes(depth, width, vary or [])
     target = parse_settings(to, "to")
+    console = Console(quiet=quiet, json_on_stdout=json == "-")
+    options = options_of(store, workers, device, engine, max_seconds, console)
     name, make = load_family(
         family, settings=settings, steps=steps, schedule=schedule, optimizer=optimizer, threshold=threshold
     )
-    console = Console(quiet=quiet, json_on_stdout=json == "-")
     with console:
         answer = measure_and_predict(
             make,
@@ -111,14 +112,9 @@ def scale(
             transfer=transfer,
             name=name,
             seed=seed,
-            options=options_of(store, workers, device, engine, max_seconds, console),
+            options=options,
         )
-    write_json(json, answer.to_json())
-    console.show_answer(answer, tables_of(answer))
-    if report:
-        from etastar.reports.page import report as write_report
-
-        console.say(f"report: {write_report(answer, report)}")
+    deliver(console, lambda: console.show_answer(answer, tables_of(answer)), answer.to_json, json, answer, report)
     raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)
 
 

@@ -28,11 +28,11 @@ from etastar.cli.options import (
     StepsOption,
     StoreOption,
     WorkersOption,
-    check_outputs,
     number,
     options_of,
     place,
 )
+from etastar.cli.outputs import check_outputs, deliver
 
 SamplerOption = Annotated[str, typer.Option(help="grid, random, genetic, tpe, cmaes or gp.")]
 TrialsOption = Annotated[int, number("--trials", arguments.TRIALS, "Settings to try.")]
@@ -79,23 +79,21 @@ def search(
 ) -> None:
     """Search hyper-parameters with an Optuna sampler, seeded by the measured interval of the rate."""
     from etastar.cli.load import load_maker
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.cli.search_output import show_search
+    from etastar.records.study import check_storage
     from etastar.verbs.search import search as search_space
+    from etastar.verbs.search import storage_of
 
     check_outputs(json, report)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     with console:
         options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
+        check_storage(storage_of(study_storage, store))
         chosen, make = load_maker(problem, settings=settings, steps=steps, schedule=schedule, optimizer=optimizer)
         answer = search_space(
             chosen, sampler=sampler, trials=trials, space=space, pruner=pruner, seeds=seeds, batch=batch, measure=measure,
             make=make, seed=seed, study=study, study_storage=study_storage, options=options,
         )  # fmt: skip
-    write_json(json, answer.to_json())
-    show_search(console, answer)
-    if report:
-        from etastar.reports.page import report as write_report
-
-        console.say(f"report: {write_report(answer, report)}")
+    deliver(console, lambda: show_search(console, answer), answer.to_json, json, answer, report)
     raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)

@@ -18,10 +18,10 @@ from etastar.cli.options import (
     QuietOption,
     StoreOption,
     WorkersOption,
-    check_outputs,
     number,
     place,
 )
+from etastar.cli.outputs import check_folder, check_outputs, deliver
 
 NameArgument = Annotated[str | None, typer.Argument(help="Which study; without a name: list them.")]
 OutOption = Annotated[
@@ -48,29 +48,32 @@ def study(
     quiet: QuietOption = False,
 ) -> None:
     """Test published claims about learning rates: measure, conclude by rules stated beforehand, write page and record."""
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.errors import ProblemError
     from etastar.studies import STUDIES
     from etastar.version import __version__
 
-    check_outputs(json, None)
+    check_outputs(json)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     if name is None:
         if out is not None or data is not None:
             raise ProblemError(f"--out and --data need a study; name one of {', '.join(STUDIES)}")
         rows = [{"name": key, "what": what} for key, what in STUDIES.items()]
-        write_json(json, {"etastar": __version__, "command": "study", "studies": rows})
-        console.show_list(("study", "what it asks"), rows)
+        content = {"etastar": __version__, "command": "study", "studies": rows}
+        deliver(console, lambda: console.show_list(("study", "what it asks"), rows), lambda: content, json)
         return
     if name in STUDIES and out is None:
         raise ProblemError(f"--out is missing; expected a folder for page and record, e.g. --out {name}")
+    if out is not None:
+        check_folder(out, "--out")
+    from etastar.records.database import check
     from etastar.studies.run import run_study
     from etastar.verbs.session import Options
 
+    check(store)
     options = Options(store=store, workers=workers, device=device, max_seconds=max_seconds)
     answer = run_study(name, out or ".", data=data, effort=effort, seed=seed, options=options, say=console.progress_line)
-    write_json(json, answer.to_json())
-    _show(console, answer)
+    deliver(console, lambda: _show(console, answer), answer.to_json, json)
     raise typer.Exit(EXIT_ANSWERED if answer.complete else EXIT_NO_ANSWER)
 
 

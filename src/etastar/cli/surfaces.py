@@ -28,11 +28,11 @@ from etastar.cli.options import (
     StoreOption,
     ThresholdOption,
     WorkersOption,
-    check_outputs,
     load,
     number,
     options_of,
 )
+from etastar.cli.outputs import check_outputs, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,19 +164,14 @@ def momentum(
 
 def _run(ask: Callable[[Console], Any], json: str | None, report: Path | None, quiet: bool) -> None:
     """Check the outputs, measure, write and print the answer, and leave with its exit code."""
-    from etastar.cli.output import Console, write_json
+    from etastar.cli.output import Console
     from etastar.cli.tables import tables_of
 
     check_outputs(json, report)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
     with console:
         answer = ask(console)
-    write_json(json, answer.to_json())
-    console.show_answer(answer, tables_of(answer))
-    if report:
-        from etastar.reports.page import report as write_report
-
-        console.say(f"report: {write_report(answer, report)}")
+    deliver(console, lambda: console.show_answer(answer, tables_of(answer)), answer.to_json, json, answer, report)
     raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)
 
 

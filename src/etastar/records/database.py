@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from etastar.errors import StoreError
 from etastar.records import postgres
 from etastar.records import sqlite as file
-from etastar.records.schema import SCHEMA_VERSION, metadata, refuse_other_version, store_info
+from etastar.records.schema import LATER, SCHEMA_VERSION, metadata, refuse_other_version, store_info
 
 _LOCK = {
     "sqlite": "BEGIN IMMEDIATE",
@@ -22,12 +23,23 @@ _LOCK = {
 """What keeps a second process waiting, until the end of the transaction, while the tables are made."""
 
 
+def check(url: str | os.PathLike[str]) -> None:
+    """Refuse, before anything else is done, a store that cannot be used; nothing is made and nothing changed.
+
+    Raises:
+        StoreError: it cannot be reached, read or written, or holds something else.
+        MissingExtra: PostgreSQL's driver is not installed.
+    """
+    Database(str(url), look_only=True).close()
+
+
 class Database:
     """An open database that holds the tables of `etastar.records.schema`.
 
     Args:
         url: a file path, "sqlite:///path", ":memory:", or "postgresql+psycopg://user@host/database".
         create: make what is missing; False: refuse a place that holds no store.
+        look_only: refuse what cannot be used, and make nothing.
 
     Attributes:
         name: the URL as it may be printed, without a password.
@@ -37,7 +49,7 @@ class Database:
         MissingExtra: PostgreSQL's driver is not installed.
     """
 
-    def __init__(self, url: str, *, create: bool = True) -> None:
+    def __init__(self, url: str, *, create: bool = True, look_only: bool = False) -> None:
         if postgres.is_postgres(url):
             parts = postgres.parse(url)
             self.name = postgres.shown(parts)
@@ -45,16 +57,22 @@ class Database:
             self._advice = "check the server, the database and your rights there, or pass another --store"
         else:
             path = file.path_of(url)
-            if path is None:
-                create = True
-            else:
+            create |= path is None
+            if path is not None:
                 file.check_file(path, url, create)
+                if not look_only:
+                    file.make_file(path)
             self.name = url
             self._engine = file.connect(path)
             self._advice = "free space, fix permissions or pass --store"
+            if look_only:
+                return
         try:
             with self.transaction() as connection:
-                _prepare(connection, self.name, create)
+                if look_only:
+                    _missing(connection, self.name)
+                else:
+                    _prepare(connection, self.name, create)
         except BaseException:
             self.close()
             raise
@@ -85,34 +103,42 @@ def insert_new(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | po
 
 def _prepare(connection: sa.Connection, name: str, create: bool) -> None:
     """Make the tables that are missing, once, whoever else is doing the same; refuse what is not ours or is newer."""
-    advice = "it is left as it is: pass another --store"
-    missing = _missing(connection)
-    if missing or _missing_columns(connection):
-        connection.exec_driver_sql(_LOCK[connection.dialect.name])
-        missing = _missing(connection)  # again: another process may just have made them
-    if store_info.name in missing:
-        theirs = sorted(set(metadata.tables) - set(missing))
-        if theirs:
-            raise StoreError(f"{name} has a table {theirs[0]!r} but is not an etastar store; {advice}")
-        if not create:
-            raise StoreError(f"there is no store {name}; run `etastar find` first, or pass --store")
-        metadata.create_all(connection)
-        connection.execute(sa.insert(store_info), {"key": "schema_version", "value": str(SCHEMA_VERSION)})
+    missing = _missing(connection, name)
+    if not (missing or _missing_columns(connection)):
         return
-    version = connection.scalar(sa.select(store_info.c.value).where(store_info.c.key == "schema_version"))
-    if version is None:
-        raise StoreError(f"{name} has a table {store_info.name!r} but is not an etastar store; {advice}")
-    refuse_other_version(name, version, advice)
-    if missing:  # made before these tables were thought of
-        metadata.create_all(connection)
+    connection.exec_driver_sql(_LOCK[connection.dialect.name])
+    missing = _missing(connection, name)  # again: another process may just have made them
+    if store_info.name in missing and not create:
+        raise StoreError(f"there is no store {name}; run `etastar find` first, or pass --store")
+    metadata.create_all(connection)
+    if store_info.name in missing:
+        connection.execute(sa.insert(store_info), {"key": "schema_version", "value": str(SCHEMA_VERSION)})
     for column in _missing_columns(connection):  # an older etastar does not ask for them, and leaves them empty
         kind = column.type.compile(connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}")
 
 
-def _missing(connection: sa.Connection) -> list[str]:
+def _missing(connection: sa.Connection, name: str) -> list[str]:
+    """The tables that are still to be made: all of them, or those that were thought of later.
+
+    Raises:
+        StoreError: what is there is not ours, is newer, or has lost a table.
+    """
+    advice = "it is left as it is: pass another --store"
     inspector = sa.inspect(connection)
-    return [table for table in metadata.tables if not inspector.has_table(table)]
+    missing = [table for table in metadata.tables if not inspector.has_table(table)]
+    if store_info.name in missing:
+        theirs = sorted(set(metadata.tables) - set(missing))
+        if theirs:
+            raise StoreError(f"{name} has a table {theirs[0]!r} but is not an etastar store; {advice}")
+        return missing
+    version = connection.scalar(sa.select(store_info.c.value).where(store_info.c.key == "schema_version"))
+    if version is None:
+        raise StoreError(f"{name} has a table {store_info.name!r} but is not an etastar store; {advice}")
+    refuse_other_version(name, version, advice)
+    if lost := [table for table in missing if table not in LATER]:
+        raise StoreError(f"the store {name} has lost its table {lost[0]!r}; restore a copy of it, or pass another --store")
+    return missing
 
 
 def _missing_columns(connection: sa.Connection) -> list[sa.Column[Any]]:

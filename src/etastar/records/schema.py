@@ -98,6 +98,9 @@ step_table = Table(
     Column("grad_norm", Float),
 )
 
+LATER = frozenset({engine_table.name})
+"""Tables that the first stores did not have; they are added. The others, once missing, were lost."""
+
 
 def refuse_other_version(name: str, found: str, advice: str) -> None:
     """Refuse a store whose schema this version does not know.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 from pathlib import Path
@@ -42,21 +43,25 @@ def check_file(path: Path, name: str, create: bool) -> None:
 
     Args:
         name: the store as the user wrote it.
-        create: make a file where there is none, or fill an empty one; False: refuse that, too.
+        create: accept that there is none yet, or an empty one, if it can be made; False: refuse that, too.
     """
-    if path.is_dir():
-        raise StoreError(f"the store {path} is a folder; expected a file, e.g. {path / 'runs.db'}")
-    if not path.exists() or path.stat().st_size == 0:
-        if create:
-            _check_writable(path)
+    try:
+        refuse_other_kinds(path, f"the store {path}", "runs.db")
+        empty = not path.exists() or path.stat().st_size == 0
+        if empty and create:
+            check_can_be_made(path)
             return
+    except (OSError, ValueError) as error:
+        raise StoreError(f"the store {path} cannot be written ({_why(error)}); pass another --store") from error
+    if empty:
         raise StoreError(f"there is no store {name}; run `etastar find` first, or pass --store")
     advice = "the file is left as it is: move it away, or pass another --store"
     try:
         with path.open("rb") as file:
             if file.read(16) != b"SQLite format 3\x00":
                 raise StoreError(f"the store {path} is not a SQLite database or is corrupt; {advice}")
-        verdict, tables, version = _look_into(path)
+        now = path.stat()
+        verdict, tables, version = _look_into(path, (now.st_ino, now.st_size, now.st_mtime_ns))
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"the store {path} cannot be read ({error}); {advice}") from error
     if verdict != "ok":
@@ -84,8 +89,12 @@ def connect(path: Path | None) -> sa.Engine:
     return engine
 
 
-def _look_into(path: Path) -> tuple[str, set[str], str | None]:
-    """SQLite's own verdict, the names of the tables, and the schema version if there is one."""
+@functools.lru_cache(maxsize=4)
+def _look_into(path: Path, state: tuple[int, ...]) -> tuple[str, set[str], str | None]:
+    """SQLite's own verdict, the names of the tables, and the schema version if there is one.
+
+    Reading all of a large file takes seconds: once for as long as it stays in one `state`.
+    """
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
     try:
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -98,7 +107,38 @@ def _look_into(path: Path) -> tuple[str, set[str], str | None]:
         connection.close()
 
 
-def _check_writable(path: Path) -> None:
+def refuse_other_kinds(path: Path, what: str, example: str) -> None:
+    """Refuse a folder, and what would be waited for without end: a pipe, a device.
+
+    Raises:
+        StoreError: it is one.
+        OSError: it cannot be looked at; its name is too long, say.
+    """
+    if path.is_dir():
+        raise StoreError(f"{what} is a folder; expected a file, e.g. {path / example}")
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{what} is a pipe or a device; expected a file, e.g. .etastar/{example}")
+
+
+def check_can_be_made(path: Path) -> None:
+    """Look whether the file can be made or written, and make nothing: somebody else may be making it just now.
+
+    Raises:
+        OSError: it cannot.
+    """
+    existing = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    if existing != path and not existing.is_dir():
+        raise NotADirectoryError(0, "its folder is a file")
+    if not os.access(existing, os.W_OK if existing == path else os.W_OK | os.X_OK):
+        raise PermissionError(0, "Permission denied")
+
+
+def make_file(path: Path) -> None:
+    """Make the file and its folder where they are missing.
+
+    Raises:
+        StoreError: they cannot be made.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.parent.name == ".etastar" and not (path.parent / ".gitignore").exists():
@@ -106,5 +146,8 @@ def _check_writable(path: Path) -> None:
         with path.open("ab"):
             pass
     except OSError as error:
-        why = "its folder is a file" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
-        raise StoreError(f"the store {path} cannot be written ({why}); pass another --store") from error
+        raise StoreError(f"the store {path} cannot be written ({_why(error)}); pass another --store") from error
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -12,14 +12,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
 from etastar.errors import MissingExtra, ProblemError, StoreError, in_one_line, redacted
-from etastar.records.sqlite import path_of
+from etastar.records.sqlite import check_can_be_made, path_of, refuse_other_kinds
 
 TRIAL = "etastar_trial"
 """User attribute that holds our number of a trial: a user may add trials of their own to the study."""
 SEARCH = "search"
 """User attribute of a study: a digest of what decides the trials, their number apart."""
 OTHER_NAMES = 100
+REACHED_WITHIN = 5
+"""Seconds for a server to answer before anything is trained."""
 
 
 def import_optuna() -> ModuleType:
@@ -70,8 +75,7 @@ class StudyRecord:
         self._study: Any = None
         self._held: dict[int, Any] = {}
         self._all: list[Any] = []
-        if self.url is not None:
-            _check_file(self.url)
+        check_storage(storage)
 
     @property
     def where(self) -> str | None:
@@ -145,6 +149,7 @@ def _storage(optuna: ModuleType, url: str | None) -> Any:
     path = path_of(url) if url and url.startswith("sqlite:///") else None
     if path is None:
         return optuna.storages.RDBStorage(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
@@ -155,28 +160,50 @@ def _storage(optuna: ModuleType, url: str | None) -> Any:
     return optuna.storages.RDBStorage(url, engine_kwargs={"creator": connect})
 
 
-def _check_file(url: str) -> None:
-    """Refuse, without touching it, a SQLite file that is not sound or not Optuna's; make its folder otherwise."""
-    if not url.startswith("sqlite:///"):
-        if url.split("://")[0].split("+")[0] not in ("postgresql", "mysql", "mariadb", "sqlite"):
-            raise ProblemError(
-                f"the study storage is {redacted(url)!r}; expected a file or a URL such as sqlite:///study.db"
-            )
+def check_storage(storage: str | None) -> None:
+    """Refuse, before anything is trained, a place where no study can be kept; nothing is made and nothing changed.
+
+    Raises:
+        ProblemError: a URL of another kind.
+        StoreError: it cannot be reached or written, or holds something else.
+        MissingExtra: the driver of its database is not installed.
+    """
+    if storage in (None, ":memory:"):
         return
-    path = Path(url.removeprefix("sqlite:///"))
+    url = _url_of(str(storage))
+    if url.startswith("sqlite:///"):
+        _check_file(Path(url.removeprefix("sqlite:///")))
+        return
+    if url.split("://")[0].split("+")[0] not in ("postgresql", "mysql", "mariadb", "sqlite"):
+        raise ProblemError(f"the study storage is {redacted(url)!r}; expected a file or a URL such as sqlite:///study.db")
+    try:
+        engine = sa.create_engine(url, connect_args={"connect_timeout": REACHED_WITHIN})
+        with engine.connect():
+            pass
+        engine.dispose()
+    except ImportError as error:
+        raise MissingExtra(
+            f"the study storage {redacted(url)} needs a driver that is not installed ({error}); install it, or pass another "
+            "--study-storage"
+        ) from error
+    except (SQLAlchemyError, ValueError) as error:
+        reason = in_one_line(getattr(error, "orig", None) or error)
+        raise StoreError(
+            f"the study storage {redacted(url)} cannot be reached ({reason}); fix it, or pass another --study-storage"
+        ) from error
+
+
+def _check_file(path: Path) -> None:
+    """Refuse, without touching it, a SQLite file that is not sound or not Optuna's, or that cannot be made."""
     advice = "it is left as it is: move it away, or pass another --study-storage"
-    if path.is_dir():
-        raise StoreError(f"the study storage {path} is a folder; expected a file, e.g. {path / 'optuna.db'}")
-    if not path.exists() or path.stat().st_size == 0:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab"):
-                pass
-        except OSError as error:
-            raise StoreError(
-                f"the study storage {path} cannot be written ({error.strerror}); pass another --study-storage"
-            ) from error
-        return
+    try:
+        refuse_other_kinds(path, f"the study storage {path}", "optuna.db")
+        if not path.exists() or path.stat().st_size == 0:
+            check_can_be_made(path)
+            return
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise StoreError(f"the study storage {path} cannot be written ({why}); pass another --study-storage") from error
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
         try:

@@ -21,7 +21,7 @@ from etastar.engine.preflight import Preflight
 from etastar.errors import attributed
 from etastar.records.postgres import is_postgres
 from etastar.records.sqlite import path_of
-from etastar.records.study import SEARCH, StudyRecord, import_optuna
+from etastar.records.study import SEARCH, StudyRecord, check_storage, import_optuna
 from etastar.verbs.find import FindAnswer, find
 from etastar.verbs.prior import Prior, first_points, prior_of
 from etastar.verbs.search_answer import SearchAnswer, answer_of
@@ -112,6 +112,7 @@ def search(
     plan = Plan(sampler, pruner, trials, seeds, batch, seed, study, study_storage)
     _check(plan)
     import_optuna()
+    check_storage(storage_of(study_storage, options.store))
     wanted = None if space is None else _space(space)
     found = None
     if measure and (wanted is None or "lr" not in wanted):
@@ -211,13 +212,15 @@ def _design(
     return design, prior, names
 
 
+def storage_of(given: str | None, store: str | os.PathLike[str]) -> str | None:
+    """Where the study is kept: the place given, else beside the store if that is a file; None: nowhere."""
+    path = None if is_postgres(str(store)) else path_of(str(store))
+    return str(path.parent / STUDY_FILE) if given is None and path is not None else given
+
+
 def _record(session: Session, plan: Plan, design: OptunaSearch) -> StudyRecord:
     """The study's place. Its name holds what decides the trials: the same search finds it again, another one does not."""
-    storage = plan.storage
-    store = str(session.options.store)
-    path = None if is_postgres(store) else path_of(store)
-    if storage is None and path is not None:
-        storage = str(path.parent / STUDY_FILE)
+    storage = storage_of(plan.storage, session.options.store)
     facts = plan_facts(plan, design)
     trials = facts.pop("trials")
     if plan.sampler == "grid":

@@ -25,6 +25,7 @@ from etastar.engine.ray_connection import check_address
 from etastar.engine.validation import cost_of, on_a_part
 from etastar.engine.workers import WorkerEngine, can_fork
 from etastar.errors import ProblemError, redacted
+from etastar.records.database import check
 from etastar.records.fingerprint import fingerprint
 from etastar.records.store import DEFAULT_URL, RunStore
 from etastar.version import __version__
@@ -155,6 +156,7 @@ def open_session(
     started = time.monotonic()
     if options.on == "ray":
         check_address(options.ray_address)
+    check(options.store)
     facts = preflight(problem, options.device)
     store = RunStore(options.store)
     try:

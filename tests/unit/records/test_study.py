@@ -56,9 +56,9 @@ def test_without_a_storage_nothing_is_written(tmp_path, monkeypatch):
 
 
 def test_a_password_of_the_storage_is_never_printed(tmp_path):
-    record = StudyRecord("postgresql+psycopg://team:secret@127.0.0.1:1/studies", "s", {SEARCH: "a"})
-    assert record.where == "postgresql+psycopg://team:***@127.0.0.1:1/studies"
-    with pytest.raises(StoreError, match="cannot be written to postgresql") as refused:
-        record.add([trial(0)])
+    with pytest.raises(
+        StoreError, match=r"postgresql\+psycopg://team:\*\*\*@127.0.0.1:1/studies cannot be reached"
+    ) as refused:
+        StudyRecord("postgresql+psycopg://team:secret@127.0.0.1:1/studies", "s", {SEARCH: "a"})
     assert "secret" not in str(refused.value)
     assert StudyRecord(str(tmp_path / "a b.db"), "s", {SEARCH: "a"}).where == f"sqlite:///{tmp_path}/a b.db"
