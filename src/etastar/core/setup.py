@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from etastar.arguments import LARGEST_RATE, SMALLEST_RATE
 from etastar.core.data import Batch, map_tensors
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
@@ -87,6 +88,11 @@ def set_up(
     model = call("model()", problem.model)
     if not isinstance(model, nn.Module):
         raise ProblemError(f"model() returned a {type(model).__name__}; expected an nn.Module")
+    if any(t.is_meta for t in model.parameters()):
+        raise ProblemError(
+            "model() returned parameters on the meta device, which hold no numbers; expected weights on the CPU: build it "
+            "outside of torch.device('meta')"
+        )
     if example is not None and any(nn.parameter.is_lazy(p) for p in model.parameters()):
         with torch.no_grad():
             model(example[0] if isinstance(example, (tuple, list)) else example)
@@ -99,6 +105,10 @@ def set_up(
 
 def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, ...]:
     default = optimizer.defaults.get("lr")
+    if default is not None and not SMALLEST_RATE <= float(default) <= LARGEST_RATE and float(default) > 0:
+        raise ProblemError(
+            f"the optimizer's default lr is {float(default):g}; expected a number from {SMALLEST_RATE:g} to {LARGEST_RATE:g}"
+        )
     if default is None or not float(default) > 0:
         raise ProblemError(
             f"the optimizer's default lr is {default!r}; expected a number > 0: pass lr=... to the optimizer itself, "
@@ -152,7 +162,7 @@ def _named_tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _storage(tensor: torch.Tensor) -> int | None:
-    if nn.parameter.is_lazy(tensor) or tensor.numel() == 0:
+    if nn.parameter.is_lazy(tensor) or tensor.numel() == 0 or tensor.is_meta:
         return None
     return tensor.untyped_storage().data_ptr()
 

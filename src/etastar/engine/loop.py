@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
 import torch
 
+from etastar import arguments
 from etastar.core.data import Batch, check_finite, stream
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
 from etastar.core.numerics import steady_numerics
@@ -35,7 +37,7 @@ class LoopEngine:
     """Lanes trained together."""
 
     def __init__(self, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype = arguments.name("device", device, "cpu"), dtype
         if device.startswith("cuda"):
             torch.cuda.init()  # before random state is saved, so that CUDA's is, too
         self._checked: Problem | None = None
@@ -185,6 +187,8 @@ def _follow_user_loop(problem: Problem, lane: Lane) -> Outcome:
 
     def report(loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: float | None = None) -> bool:
         optional = [None if x is None else _number(x) for x in (accuracy, grad_norm)]
+        if optional[0] is not None and not (0 <= optional[0] <= 1 or math.isnan(optional[0])):
+            raise ProblemError(f"report() got accuracy={optional[0]:g}; expected a share in [0, 1]: divide percents by 100")
         return recorder.report(_number(loss), optional[0], optional[1], lr)
 
     seed_everything(derive_seed(lane.seed, "loop"))

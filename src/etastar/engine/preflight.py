@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 
 from etastar.core.data import Batch, check_finite, is_tensor_tree, stream
 from etastar.core.lane import Criterion, Lane, Until
+from etastar.core.not_data import types_explained
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import class_dim, loss_and_accuracy, split, uninformed_loss
 from etastar.core.problem import Problem
@@ -83,8 +84,9 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     with steady_numerics():
         setup = set_up(problem, seed, device=device, example=sample)
         batch = to(sample, device)
-        _check_labels(problem, setup.model, batch)
-        loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
+        with types_explained(setup.model, batch):
+            _check_labels(problem, setup.model, batch)
+            loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
         first_loss = float(loss.detach())
         if not math.isfinite(first_loss):
             raise ProblemError(f"the loss at initialisation is {first_loss}; expected a finite number: check data and model")

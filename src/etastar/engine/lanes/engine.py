@@ -8,6 +8,7 @@ from itertools import islice
 
 import torch
 
+from etastar import arguments
 from etastar.core.data import Batch
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
 from etastar.core.numerics import steady_numerics
@@ -43,6 +44,8 @@ class LaneEngine:
     """
 
     def __init__(self, kernel: str, chunk: int = 16, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
+        arguments.word("kernel", kernel, KERNELS)
+        arguments.CHUNK("chunk", chunk)
         self.kernel, self.chunk, self.device, self.dtype = kernel, chunk, device, dtype
         self._loop = LoopEngine(device, dtype)
         self._checked: Problem | None = None
