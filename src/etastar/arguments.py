@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from etastar.errors import ProblemError
 
 Kind = TypeVar("Kind")
+BEYOND_FLOATS = 2**1024
 LONGEST = 60
 """Characters of a value that a sentence shows."""
 PLAIN = (str, bytes, bool, int, float, complex, type(None), os.PathLike)
@@ -104,7 +105,7 @@ class Number:
             raise ProblemError(f"{name} is {shown(text)}; {self._expected()}") from None
 
     def _holds(self, value: float) -> bool:
-        inside = self.low <= value <= self.high
+        inside = self.low <= value <= self.high and abs(value) < BEYOND_FLOATS
         return inside and not (self.open_low and value == self.low) and not (self.open_high and value == self.high)
 
     def _expected(self) -> str:
@@ -200,6 +201,8 @@ MOMENTUM = Number(0, 1, "a number in [0, 1)", "e.g. 0.9", open_high=True)
 TOLERANCE = Number(0, 1, "a number between 0 and 1", "e.g. 0.01", open_low=True, open_high=True)
 BATCH_SIZE = Whole(1, 10**9, words="an integer of at least 1, the samples of a batch")
 ACCUMULATE = Whole(1, 1_000_000, "the batches of an optimizer step")
+CHUNK = Whole(1, 100_000, "the lanes trained together")
+SIZE = Number(0, 1e12, "a number > 0: a law needs sizes", "so set everything else with --set", open_low=True)
 SAMPLES = Whole(1, 10**9, "the training samples to read")
 SEEDS = Whole(1, 1000, "e.g. 3")
 TRIALS = Whole(1, 100_000, "e.g. 64")

@@ -15,6 +15,7 @@ from typing import Any
 import cloudpickle
 import torch
 
+from etastar.arguments import shown
 from etastar.core.problem import Problem
 from etastar.errors import ProblemError, UserCodeRaised, as_problem, call
 from etastar.problems import BUILTINS, builder
@@ -114,9 +115,9 @@ def _find(spec: str) -> tuple[str, Any]:
         return spec, builder(spec)
     file, colon, name = spec.rpartition(":")
     if not colon or not file.endswith(".py"):
-        raise ProblemError(f"PROBLEM is {spec!r}; expected path/to/file.py:name or one of {', '.join(BUILTINS)}")
+        raise ProblemError(f"PROBLEM is {shown(spec)}; expected path/to/file.py:name or one of {', '.join(BUILTINS)}")
     path = Path(file)
-    if not path.is_file():
+    if not _is_file(path):
         raise ProblemError(f"there is no file {file}; expected path/to/file.py:name, the path relative to {Path.cwd()}")
     module = _import(path)
     if not hasattr(module, name):
@@ -125,6 +126,13 @@ def _find(spec: str) -> tuple[str, Any]:
         hint = f"; it has {', '.join(public)}" if public else ""
         raise ProblemError(f"{file} has no {name!r}{hint}: name a Problem or a function that returns one")
     return spec, getattr(module, name)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        return False
 
 
 def _makes_problem(value: Any, module: ModuleType) -> bool:
@@ -145,8 +153,8 @@ def _import(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        message = error.msg.rstrip(".?")
-        raise ProblemError(f"{path} has a syntax error in line {error.lineno} ({message}); fix it first") from error
+        where = f" in line {error.lineno}" if error.lineno else ""
+        raise ProblemError(f"{path} has a syntax error{where} ({error.msg.rstrip('.?')}); fix it first") from error
     except SystemExit as error:
         raise ProblemError(f"{path} called sys.exit while imported; put it under if __name__ == '__main__'") from error
     except BaseException as error:

@@ -25,6 +25,7 @@ from torch.utils.data import (
     default_collate,
 )
 
+from etastar.core.not_data import no_data
 from etastar.core.randomness import derive_seed, generator, seed_everything
 from etastar.errors import ProblemError, call
 
@@ -263,6 +264,8 @@ def make_batches(data: Any, batch_size: int | None, *, argument: str = "train", 
         data = tuple(data.tensors)
     if is_tensor_tree(data):
         return _from_tensors(data, batch_size, argument, drop_last)
+    if advice := no_data(data):
+        raise ProblemError(f"{argument} {advice}")
     if isinstance(data, IterableDataset):
         raise ProblemError(f"{argument} is an IterableDataset; wrap it in a DataLoader, which says the batch size")
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
@@ -302,7 +305,7 @@ def is_tensor_tree(data: Any) -> bool:
 def _from_tensors(data: Any, batch_size: int | None, argument: str, drop_last: bool) -> IndexedBatches:
     tensors = tensors_in(data)
     if any(t.dim() == 0 for t in tensors) or len({len(t) for t in tensors}) != 1:
-        shapes = [tuple(t.shape) for t in tensors]
+        shapes = ", ".join(str(tuple(t.shape)) for t in tensors[:4]) + (" ..." if len(tensors) > 4 else "")
         raise ProblemError(f"{argument} holds tensors of shapes {shapes}; expected the same first dimension, the samples")
     size = len(tensors[0])
     read = lambda index: map_tensors(lambda t: t[index], data)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from etastar.arguments import LARGEST_RATE, SMALLEST_RATE
 from etastar.core.data import Batch, map_tensors, stream
 from etastar.core.objective import split
 from etastar.core.optimizers import Made, detach_scheduler, made_from
-from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import ProblemError, call
 
@@ -103,6 +103,11 @@ def build(
     model = call("model()", problem.model)
     if not isinstance(model, nn.Module):
         raise ProblemError(f"model() returned a {type(model).__name__}; expected an nn.Module")
+    if any(t.is_meta for t in model.parameters()):
+        raise ProblemError(
+            "model() returned parameters on the meta device, which hold no numbers; expected weights on the CPU: build it "
+            "outside of torch.device('meta')"
+        )
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
         if example is None and problem.batches is not None:
             example = call("reading a training batch", next, stream(problem.batches, seed))
@@ -174,6 +179,10 @@ def _give_shapes(problem: Problem, model: nn.Module, example: Batch) -> None:
 
 def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, ...]:
     default = optimizer.defaults.get("lr")
+    if default is not None and not SMALLEST_RATE <= float(default) <= LARGEST_RATE and float(default) > 0:
+        raise ProblemError(
+            f"the optimizer's default lr is {float(default):g}; expected a number from {SMALLEST_RATE:g} to {LARGEST_RATE:g}"
+        )
     if default is None or not float(default) > 0:
         raise ProblemError(
             f"the optimizer's default lr is {default!r}; expected a number > 0: pass lr=... to the optimizer itself, "
@@ -227,7 +236,7 @@ def _named_tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _storage(tensor: torch.Tensor) -> int | None:
-    if nn.parameter.is_lazy(tensor) or tensor.numel() == 0:
+    if nn.parameter.is_lazy(tensor) or tensor.numel() == 0 or tensor.is_meta:
         return None
     return tensor.untyped_storage().data_ptr()
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from etastar.arguments import BEYOND_FLOATS, shown
 from etastar.errors import ProblemError
 
+ENDLESS = (math.inf, -math.inf)
 KEYS = ("low", "high", "log", "choices")
 EXAMPLE = "[lr] with low = 1e-4 and high = 1.0"
 Scalar = bool | int | float | str
@@ -186,8 +188,8 @@ def _range(name: str, table: Mapping[str, Any]) -> Parameter:
 
 
 def _check_number(name: str, end: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ProblemError(f"[{name}] of the space has {end} = {value!r}; expected a finite number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < BEYOND_FLOATS or value in ENDLESS:
+        raise ProblemError(f"[{name}] of the space has {end} = {shown(value)}; expected a finite number")
 
 
 def _check_positive(name: str, end: str, value: float, advice: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing
 
 import torch
 
+from etastar import arguments
 from etastar.core.data import Batch, is_finite, stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.lane import Lane, Outcome, Until
@@ -37,7 +38,7 @@ class LoopEngine:
     """Lanes trained together."""
 
     def __init__(self, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype = arguments.name("device", device, "cpu"), dtype
         if device.startswith("cuda"):
             torch.cuda.init()  # before random state is saved, so that CUDA's is, too
         self._checked: Problem | None = None

@@ -14,6 +14,7 @@ from torch.utils.data import TensorDataset
 from etastar.core.data import Batch, is_tensor_tree, stream
 from etastar.core.finite_loss import check_batch, check_data
 from etastar.core.lane import Criterion, Lane, Until
+from etastar.core.not_data import types_explained
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import class_dim, loss_and_accuracy, split, uninformed_loss
 from etastar.core.optimizers import optimizer_name
@@ -89,10 +90,11 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     with steady_numerics():
         setup = set_up(problem, seed, device=device, example=sample)
         batch = to(sample, device)
-        check_data(problem, setup, device)
-        check_batch(problem, sample, "a training batch", device)
-        _check_labels(problem, setup.model, batch)
-        loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
+        with types_explained(setup.model, batch):
+            check_data(problem, setup, device)
+            check_batch(problem, sample, "a training batch", device)
+            _check_labels(problem, setup.model, batch)
+            loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
         first_loss = float(loss.detach())
         if not math.isfinite(first_loss):
             raise ProblemError(f"the loss at initialisation is {first_loss}; expected a finite number: check data and model")

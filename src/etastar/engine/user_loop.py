@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -48,14 +49,14 @@ class LaneReport:
         """See `Report`."""
         used = self._rate if lr is None and self._reads_rate else _optional(lr)
         seen = _number(loss)
-        go_on = self._recorder.report(seen, _optional(accuracy), _optional(grad_norm), used)
+        go_on = self._recorder.report(seen, _share(accuracy), _optional(grad_norm), used)
         if go_on:
             self._advance(seen)
         return go_on
 
     def valid(self, loss: Any, accuracy: Any = None) -> None:
         """See `Report`."""
-        self._valid = _number(loss), _optional(accuracy)
+        self._valid = _number(loss), _share(accuracy)
 
     def raised(self, error: UserCodeRaised) -> None:
         """The loop raised. After its end, of which it was told, that is one way to stop; after NaN it belongs to that."""
@@ -94,6 +95,13 @@ def follow(problem: Problem, lane: Lane) -> tuple[Outcome, bool]:
     except UserCodeRaised as error:
         report.raised(error)
     return report.outcome(), report.asked
+
+
+def _share(accuracy: Any) -> float | None:
+    value = _optional(accuracy)
+    if value is not None and not (0 <= value <= 1 or math.isnan(value)):
+        raise ProblemError(f"report() got accuracy={value:g}; expected a share in [0, 1]: divide percents by 100")
+    return value
 
 
 def _optional(value: Any) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ import cloudpickle
 import torch
 from loky.process_executor import ProcessPoolExecutor as FreshProcesses
 
+from etastar import arguments
 from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
 from etastar.engine.lanes.engine import LaneEngine, shares
@@ -26,6 +28,8 @@ from etastar.engine.loop import LoopEngine
 from etastar.errors import EtastarError, ProblemError, attributed
 
 RETRIES = 2
+CODES_WITHIN = 1.0
+"""Seconds until a dead worker's exit code is known."""
 
 
 class WorkerEngine:
@@ -41,6 +45,7 @@ class WorkerEngine:
     """
 
     def __init__(self, workers: int, engine: LoopEngine | LaneEngine | None = None) -> None:
+        arguments.WORKERS("workers", workers)
         self.workers, self.engine = workers, engine or LoopEngine()
         self._executor: ProcessPoolExecutor | FreshProcesses | None = None
         self._problem: Problem | None = None
@@ -64,12 +69,11 @@ class WorkerEngine:
                         del missing[index]
                         yield index, outcome
                 return
-            except BrokenProcessPool:
+            except BrokenProcessPool as error:
+                how = death_in_words(self._exit_codes(error))
                 self.close()
                 if attempt == RETRIES:
-                    raise EtastarError(
-                        f"worker processes died {attempt + 1} times in a row (out of memory?); try --workers 1"
-                    ) from None
+                    raise EtastarError(f"worker processes died {attempt + 1} times in a row {how}") from None
             except BaseException:
                 self.close()
                 raise
@@ -98,6 +102,18 @@ class WorkerEngine:
             ) from error
         return FreshProcesses(self.workers, initializer=_become_fresh_worker, initargs=(os.getpid(), blob))
 
+    def _exit_codes(self, error: BrokenProcessPool) -> list[int]:
+        """Of the workers that died by themselves; those ended because of them (SIGTERM) are left out."""
+        executor = self._executor
+        if not isinstance(executor, ProcessPoolExecutor):
+            return [int(code) for code in re.findall(r"\((-?\d+)\)", str(error))]  # loky says them
+        processes, codes = list((executor._processes or {}).values()), []
+        until = time.monotonic() + CODES_WITHIN
+        while not codes and time.monotonic() < until:
+            codes = [code for p in processes if (code := p.exitcode) not in (None, 0, -signal.SIGTERM)]
+            time.sleep(0.01)
+        return codes
+
     def close(self) -> None:
         """End the workers."""
         executor, self._executor, self._problem = self._executor, None, None
@@ -113,6 +129,21 @@ class WorkerEngine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def death_in_words(codes: Sequence[int]) -> str:
+    """How a worker died, from exit codes (negative: the signal), and what to do.
+
+    >>> death_in_words([-11])
+    '(SIGSEGV: a crash in native code); look for it by training once in an ordinary script'
+    """
+    code = next(iter(codes), -signal.SIGKILL)
+    if code >= 0:
+        return f"(something called exit with code {code}); take that call out of model, loss and data"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    if -code == signal.SIGKILL:
+        return f"({name}: out of memory?); try --workers 1"
+    return f"({name}: a crash in native code); look for it by training once in an ordinary script"
 
 
 def can_fork(problem: Problem, engine: LoopEngine | LaneEngine) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any, cast
 
+from etastar.arguments import shown
 from etastar.errors import ProblemError
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
@@ -65,18 +66,22 @@ def has_horizon(policy: Policy) -> bool:
 
 
 def _named(text: str) -> Policy:
-    name, _, settings = text.partition(":")
+    name, colon, settings = text.partition(":")
     if name not in SCHEDULES:
         raise ProblemError(
-            f"schedule is {text!r}; expected one of {', '.join(SCHEDULES)}, a Policy, or (optimizer) -> LRScheduler"
+            f"schedule is {shown(text)}; expected one of {', '.join(SCHEDULES)}, a Policy, or (optimizer) -> LRScheduler"
         )
     policy, changes = SCHEDULES[name], {}
+    if colon and not settings.strip(" ,"):
+        raise ProblemError(f"schedule is {shown(text)}; expected settings after the colon, e.g. wsd:decay=0.5")
     for part in filter(None, settings.split(",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not isinstance(policy, Schedule) or key not in ("warmup", "decay", "curve", "floor"):
             raise ProblemError(
-                f"schedule is {text!r}; expected settings of warmup, decay, curve or floor, e.g. wsd:decay=0.5,curve=sqrt"
+                f"schedule is {shown(text)}; expected settings of warmup, decay, curve or floor, e.g. wsd:decay=0.5"
             )
+        if key in changes:
+            raise ProblemError(f"schedule is {shown(text)}, which gives {key} twice; expected each once")
         try:
             changes[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

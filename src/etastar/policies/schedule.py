@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from etastar.arguments import shown, word
 from etastar.errors import ProblemError
 from etastar.policies.policy import Observation
 
@@ -52,15 +53,14 @@ class Schedule:
     def __post_init__(self) -> None:
         for name in ("warmup", "decay", "floor"):
             value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 <= value <= 1):
-                raise ProblemError(f"the schedule's {name} is {value!r}; expected a share in [0, 1], e.g. {name}=0.1")
+            if isinstance(value, bool) or not (isinstance(value, (int, float)) and 0 <= value <= 1):
+                raise ProblemError(f"the schedule's {name} is {shown(value)}; expected a share in [0, 1], e.g. {name}=0.1")
         if self.warmup + self.decay > 1 + 1e-9:
             raise ProblemError(
                 f"the schedule warms up over {self.warmup:g} of the steps and decays over {self.decay:g}, more than all of "
                 "them; expected shares that add up to at most 1"
             )
-        if self.curve not in CURVES:
-            raise ProblemError(f"the schedule's curve is {self.curve!r}; expected one of {', '.join(CURVES)}")
+        word("the schedule's curve", self.curve, CURVES)
         if self.steps is not None and not (isinstance(self.steps, int) and self.steps >= 1):
             raise ProblemError(f"the schedule's steps are {self.steps!r}; expected an integer >= 1")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from etastar.errors import ProblemError
+from etastar import arguments
+from etastar.errors import ProblemError, in_one_line
 
 NICKNAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("SGD", {"lr": 0.1}),
@@ -40,7 +42,9 @@ def optimizer_factory(spec: str) -> Callable[[nn.Module], torch.optim.Optimizer]
     >>> optimizer_factory("adam:lr=0.01")(nn.Linear(2, 1)).defaults["lr"]
     0.01
     """
-    name, _, rest = spec.partition(":")
+    name, colon, rest = arguments.name("optimizer", spec, "adamw:lr=3e-4").partition(":")
+    if colon and not rest.strip():
+        raise ProblemError(f"optimizer is {arguments.shown(spec)}; expected settings after the colon, e.g. {name}:lr=0.01")
     classes = {
         key.lower(): key
         for key, value in vars(torch.optim).items()
@@ -52,8 +56,42 @@ def optimizer_factory(spec: str) -> Callable[[nn.Module], torch.optim.Optimizer]
         cls, settings = classes[name.lower()], {}
     else:
         known = sorted({*NICKNAMES, *classes})
-        raise ProblemError(f"optimizer is {name!r}; expected one of {', '.join(known)}")
-    return NamedOptimizer(cls, tuple({**settings, **parse_settings(rest, "optimizer", f"{name}:lr=0.01")}.items()))
+        raise ProblemError(f"optimizer is {arguments.shown(name)}; expected one of {', '.join(known)}")
+    given = parse_settings(rest, "optimizer", f"{name}:lr=0.01")
+    _check_settings(cls, name, given)
+    factory = NamedOptimizer(cls, tuple({**settings, **given}.items()))
+    _try(factory, spec)
+    return factory
+
+
+def _check_settings(cls: str, name: str, given: dict[str, Any]) -> None:
+    """Every setting is one of the optimizer's, and of the kind of its default: a number, a pair of them, true or false."""
+    parameters = inspect.signature(getattr(torch.optim, cls)).parameters
+    known = {key: p.default for key, p in parameters.items() if key != "params"}
+    for key, value in given.items():
+        if key not in known:
+            raise ProblemError(f"optimizer {name} has no setting {key!r}; it has {', '.join(known)}")
+        _check_kind(f"optimizer {name}: {key}", value, known[key])
+
+
+def _check_kind(what: str, value: Any, default: Any) -> None:
+    if isinstance(default, bool):
+        arguments.yes_or_no(what, value)
+    elif isinstance(default, (int, float)):
+        (arguments.MOMENTUM if what.endswith(": momentum") else arguments.FINITE)(what, value)
+    elif isinstance(default, tuple):
+        if not isinstance(value, tuple) or len(value) != len(default):
+            raise ProblemError(f"{what} is {arguments.shown(value)}; expected {len(default)} numbers, e.g. {default}")
+        for part in value:
+            arguments.FINITE(f"a part of {what}", part)
+
+
+def _try(factory: NamedOptimizer, spec: str) -> None:
+    """What the optimizer itself refuses is refused before anything is trained; a matrix suits every one of them."""
+    try:
+        factory(nn.Linear(1, 1, bias=False))
+    except Exception as error:
+        raise ProblemError(f"--optimizer {spec}: torch says {in_one_line(error)}; change that setting") from error
 
 
 def parse_settings(text: str, option: str, example: str = "depth=8,width=256") -> dict[str, Any]:
@@ -66,12 +104,21 @@ def parse_settings(text: str, option: str, example: str = "depth=8,width=256") -
     for part in _split_outside_brackets(text):
         key, equals, value = part.partition("=")
         if not equals or not key.strip().isidentifier():
-            raise ProblemError(f"--{option} got {part!r}; expected name=value pairs, e.g. --{option} {example}")
-        try:
-            settings[key.strip()] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            settings[key.strip()] = value.strip()
+            raise ProblemError(
+                f"--{option} got {arguments.shown(part)}; expected name=value pairs, e.g. --{option} {example}"
+            )
+        if key.strip() in settings:
+            raise ProblemError(f"--{option} gives {key.strip()} twice in {arguments.shown(text)}; expected each once")
+        settings[key.strip()] = _value(value.strip())
     return settings
+
+
+def _value(text: str) -> Any:
+    """A Python literal where it is one, also nan and inf; else the text itself."""
+    try:
+        return float(text) if text.lower().lstrip("+-") in ("nan", "inf", "infinity") else ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def _split_outside_brackets(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from etastar import arguments
 from etastar.core.problem import Problem
 from etastar.engine.preflight import Preflight, preflight
 from etastar.errors import ProblemError
@@ -51,12 +52,13 @@ def checked_sizes(axes: Mapping[str, Sequence[Any]], to: Mapping[str, Any]) -> t
     Raises:
         ProblemError: fewer than three sizes, a size that is no number, or a target with other names.
     """
-    axes = {name: list(dict.fromkeys(values)) for name, values in axes.items()}
+    if not isinstance(axes, Mapping):
+        raise ProblemError(f"axes is {arguments.shown(axes)}; expected name -> sizes, e.g. {{'depth': [4, 8]}}")
+    if not isinstance(to, Mapping):
+        raise ProblemError(f"to is {arguments.shown(to)}; expected name -> size, e.g. {{'depth': 16}}")
+    axes = {name: arguments.each_once(name, values, "a list of sizes, e.g. 4, 8") for name, values in axes.items()}
     for name, value in [(n, v) for n, values in axes.items() for v in values] + list(to.items()):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
-            raise ProblemError(
-                f"{name} is {value!r}; expected a number > 0: a law needs sizes, so set everything else with --set"
-            )
+        arguments.SIZE(name, value)
     if missing := [name for name in axes if name not in to]:
         raise ProblemError(f"the target has no {', '.join(missing)}; expected {', '.join(axes)}: add it to --to")
     if extra := [name for name in to if name not in axes]:

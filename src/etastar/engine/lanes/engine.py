@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
+from etastar import arguments
 from etastar.core.data import Batch
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import unmoved
@@ -49,6 +50,8 @@ class LaneEngine:
     """
 
     def __init__(self, kernel: str, chunk: int = 16, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
+        arguments.word("kernel", kernel, KERNELS)
+        arguments.CHUNK("chunk", chunk)
         self.kernel, self.chunk, self.device, self.dtype = kernel, chunk, device, dtype
         self._loop = LoopEngine(device, dtype)
         self._checked: Problem | None = None
