@@ -64,6 +64,17 @@ FLAGS: dict[str, str] = {
         "The search ended before its best trials were trained again on fresh seeds: its loss is that of the luckiest trial, "
         "too good on average."
     ),
+    "equal-steps": (
+        "Trials of different batch sizes train equally many steps, not epochs: larger batches see (and cost) more samples."
+    ),
+    "loss-of-the-batch": (
+        "The loss depends on which samples share a batch, as contrastive losses do: trials of different batch sizes are "
+        "compared on validation batches of one size."
+    ),
+    "reduction-unknown": (
+        "Batches could not be cut, so it is not known whether the loss is a mean over samples; if it is not, the losses of "
+        "different batch sizes do not compare."
+    ),
     "members-left-out": "Some sizes lie outside the law's conditions or gave no answer; the law rests on the others.",
     "wide-interval": "The interval spans more than a factor of 4; measure what is suggested next, or the target itself.",
     "loss-starts-high": "The first loss is far above an uninformed guess; a smaller output layer would train sooner.",
