@@ -37,6 +37,14 @@ FLAGS: dict[str, str] = {
         "The best rate seen lies at the end of the rates that were run; the true one may lie further out on that side."
     ),
     "flat": "The loss hardly depends on the rate over more than 1.5 decades; any rate of the plateau will do.",
+    "flat-when-short": (
+        "The loss of lanes shorter than the training hardly depends on the rate over more than 1.5 decades; over all steps "
+        "one end of that plateau may be much better than the other."
+    ),
+    "one-seed": (
+        "Each step of this optimizer is a search of its own, and its lanes end by luck: one seed does not tell which of the "
+        "rates that train is best, so the interval spans all of them; --effort thorough trains more seeds."
+    ),
     "scored-on-training-loss": "Without validation data lanes are scored on their training loss, which sees no overfitting.",
     "schedule-not-squeezed": (
         "The schedule has no horizon of its own (`over`), so short lanes ran its beginning instead of all of its shape."

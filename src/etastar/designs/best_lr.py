@@ -208,7 +208,7 @@ class BestLR:
             left, right = climb.plateau(bar)
             plateau = 10 ** (min(left, vertex) + shift), 10 ** (max(right, vertex) + shift)
             if right - left >= FLAT:
-                flags.append("flat")
+                flags.append("flat" if rung.steps >= self.steps else "flat-when-short")
         estimate = Estimate(
             value=10 ** (vertex + shift),
             low=10**low,
