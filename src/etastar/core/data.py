@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -59,6 +59,16 @@ def tensors_in(batch: Batch) -> list[torch.Tensor]:
     return found
 
 
+def samples_in(batch: Batch) -> int | None:
+    """Samples of a batch: the first dimension its tensors share; None where they share none.
+
+    >>> samples_in((torch.zeros(5, 2), torch.zeros(5))), samples_in({"x": torch.zeros(5), "y": torch.zeros(6)})
+    (5, None)
+    """
+    sizes = {len(t) for t in tensors_in(batch) if t.dim() > 0}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
 class Batches(Protocol):
     """A source of training batches."""
 
@@ -79,6 +89,14 @@ class Batches(Protocol):
 
     def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Batch]:
         """The batches of one pass over the data, in the order of (seed, epoch)."""
+        ...
+
+    def some(self, most: int) -> Generator[tuple[Batch, int]]:
+        """(batch, samples in it): every sample once, or about `most` of them, always the same ones."""
+        ...
+
+    def holds_more_than(self, most: int) -> bool:
+        """Whether `some(most)` leaves samples out."""
         ...
 
 
@@ -138,6 +156,21 @@ class IndexedBatches:
         for index in self.order(seed, epoch, shuffle=shuffle):
             yield self._read(index)
 
+    def some(self, most: int) -> Generator[tuple[Batch, int]]:
+        """In order, in batches of nearly equal size (batch statistics of one last sample say nothing).
+
+        Where there are more samples than `most`, a subset drawn once: smaller ones lie within larger ones.
+        """
+        index = torch.cat(self.order(0, 0, shuffle=False))
+        if self.holds_more_than(most):
+            index = torch.randperm(self.size, generator=generator("part of the data"))[:most].sort().values
+        for part in index.tensor_split(-(-len(index) // self.batch_size)):
+            yield self._read(part), len(part)
+
+    def holds_more_than(self, most: int) -> bool:
+        """Whether there are more samples."""
+        return self.size > most
+
 
 class LoaderBatches:
     """Batches from iterating a DataLoader whose order we cannot rebuild (custom samplers, iterable datasets).
@@ -155,7 +188,7 @@ class LoaderBatches:
         except TypeError:
             self.per_epoch = None
 
-    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Batch]:
+    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Generator[Batch]:
         """One pass over the loader under the random state of (seed, epoch)."""
         loader = self._loader
         arguments: dict[str, Any] = {"collate_fn": loader.collate_fn, "generator": loader.generator}
@@ -167,6 +200,29 @@ class LoaderBatches:
             arguments |= {"batch_size": None, "sampler": loader.sampler}
         with self._seeded_generators(derive_seed(seed, "epoch", epoch)):
             yield from DataLoader(loader.dataset, **arguments)
+
+    def some(self, most: int) -> Generator[tuple[Batch, int]]:
+        """Its first batches, with `most` samples or more."""
+        seen = 0
+        with closing(self.epoch(0, 0, shuffle=False)) as batches:
+            for batch in batches:
+                size = samples_in(batch) or self.batch_size or 1
+                seen += size
+                yield batch, size
+                if seen >= most:
+                    return
+
+    def holds_more_than(self, most: int) -> bool:
+        """Whether it has further batches after `most` samples; counted where it does not say how long it is."""
+        if self.per_epoch is not None and self.batch_size is not None:
+            return (self.per_epoch - 1) * self.batch_size >= most
+        seen = 0
+        with closing(self.epoch(0, 0, shuffle=False)) as batches:
+            for batch in batches:
+                if seen >= most:
+                    return True
+                seen += samples_in(batch) or self.batch_size or 1
+        return False
 
     @contextmanager
     def _seeded_generators(self, seed: int) -> Iterator[None]:
@@ -183,8 +239,8 @@ class LoaderBatches:
                 g.set_state(states[key])
 
 
-def make_batches(data: Any, batch_size: int | None, *, argument: str = "train") -> Batches:
-    """The `Batches` of whatever the user passed as `train` or `valid`.
+def make_batches(data: Any, batch_size: int | None, *, argument: str = "train", drop_last: bool = True) -> Batches:
+    """The `Batches` of whatever the user passed as `train` or `valid`; a DataLoader says itself whether it drops the last.
 
     Raises:
         ProblemError: the data is of no known kind, empty, not finite, of unequal lengths, smaller than a batch, or a
@@ -199,13 +255,13 @@ def make_batches(data: Any, batch_size: int | None, *, argument: str = "train") 
     if isinstance(data, TensorDataset):
         data = tuple(data.tensors)
     if is_tensor_tree(data):
-        return _from_tensors(data, batch_size, argument)
+        return _from_tensors(data, batch_size, argument, drop_last)
     if isinstance(data, IterableDataset):
         raise ProblemError(f"{argument} is an IterableDataset; wrap it in a DataLoader, which says the batch size")
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         size = _length(data, argument)
         read = lambda index: default_collate([data[int(i)] for i in index])
-        return IndexedBatches(read, size, _batch_size(batch_size, size))
+        return IndexedBatches(read, size, _batch_size(batch_size, size), drop_last=drop_last)
     raise ProblemError(
         f"{argument} is a {type(data).__name__}; expected tensors, a Dataset or a DataLoader, "
         f"e.g. {argument}=(inputs, targets)"
@@ -236,7 +292,7 @@ def is_tensor_tree(data: Any) -> bool:
     return False
 
 
-def _from_tensors(data: Any, batch_size: int | None, argument: str) -> IndexedBatches:
+def _from_tensors(data: Any, batch_size: int | None, argument: str, drop_last: bool) -> IndexedBatches:
     tensors = tensors_in(data)
     if any(t.dim() == 0 for t in tensors) or len({len(t) for t in tensors}) != 1:
         shapes = [tuple(t.shape) for t in tensors]
@@ -244,7 +300,7 @@ def _from_tensors(data: Any, batch_size: int | None, argument: str) -> IndexedBa
     check_finite(data, argument)
     size = len(tensors[0])
     read = lambda index: map_tensors(lambda t: t[index], data)
-    return IndexedBatches(read, size, _batch_size(batch_size, size), tensors=data)
+    return IndexedBatches(read, size, _batch_size(batch_size, size), drop_last=drop_last, tensors=data)
 
 
 def check_finite(batch: Batch, where: str) -> None:

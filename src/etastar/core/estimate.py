@@ -19,6 +19,7 @@ class Status(StrEnum):
     DIVERGED_EVERYWHERE = "diverged-everywhere"
     SUCCEEDS_EVERYWHERE = "succeeds-everywhere"
     NEVER_SUCCEEDS = "never-succeeds"
+    NO_PROGRESS = "no-progress"
     TOO_FEW_POINTS = "too-few-points"
     OUTSIDE_THE_LAW = "outside-the-law"
     NOT_MEASURED = "not-measured"
@@ -46,6 +47,10 @@ FLAGS: dict[str, str] = {
         "rates that train is best, so the interval spans all of them; --effort thorough trains more seeds."
     ),
     "scored-on-training-loss": "Without validation data lanes are scored on their training loss, which sees no overfitting.",
+    "validated-on-part": (
+        "Lanes are scored on one part of the validation data, 2,000 samples or a tenth of what they train on; rates that "
+        "are close may rank otherwise on all of it."
+    ),
     "schedule-not-squeezed": (
         "The schedule has no horizon of its own (`over`), so short lanes ran its beginning instead of all of its shape."
     ),

@@ -66,7 +66,7 @@ class Criterion:
 
 
 class LaneStatus(StrEnum):
-    """How a lane ended: trained, diverged, slow or dead."""
+    """How a lane ended: trained, diverged, slow, dead or raised."""
 
     TRAINED = "trained"
     DIVERGED = "diverged"
@@ -75,6 +75,8 @@ class LaneStatus(StrEnum):
     """Finite and alive, but short of the threshold when its steps ended."""
     DEAD = "dead"
     """Finite, back at the uninformed loss with (almost) no gradient left: nothing more will happen."""
+    RAISED = "raised"
+    """The user's forward, loss, backward or optimizer step raised an exception while the loss was still finite."""
 
 
 class Until(StrEnum):
@@ -151,9 +153,12 @@ class Outcome:
         first_loss: loss of the first batch, before any update.
         end_loss, end_accuracy: means over the last window of batches seen.
         valid_loss, valid_accuracy: on the validation data, for lanes that ran to their end.
+        first_valid_loss: of the seed's model before any update, measured as `valid_loss` is; for `Until.END` only.
+        first_train_loss: where there is no validation data: mean over training batches before any update.
         trace: recorded steps, thinned to at most 256 (plus the last).
         epochs: one row per epoch.
         seconds: wall time.
+        error: what the user's code raised, in one line, for lanes that ended so.
     """
 
     lane: Lane
@@ -168,6 +173,9 @@ class Outcome:
     trace: tuple[StepRow, ...] = ()
     epochs: tuple[EpochRow, ...] = ()
     seconds: float = 0.0
+    error: str | None = None
+    first_valid_loss: float | None = None
+    first_train_loss: float | None = None
 
     @property
     def trained(self) -> bool:
@@ -218,6 +226,8 @@ class Runs(Sequence[Outcome]):
             "reached": [o.reached for o in rows],
             "steps": [o.steps for o in rows],
             "first_loss": [o.first_loss for o in rows],
+            "first_valid_loss": [o.first_valid_loss for o in rows],
+            "first_train_loss": [o.first_train_loss for o in rows],
             "end_loss": [o.end_loss for o in rows],
             "end_accuracy": [o.end_accuracy for o in rows],
             "valid_loss": [o.valid_loss for o in rows],

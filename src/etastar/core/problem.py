@@ -15,6 +15,9 @@ from etastar.errors import ProblemError
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Constant, Policy
 
+VALID_BATCH = 256
+"""Samples per batch of validation data that is no DataLoader."""
+
 
 class Report(Protocol):
     """What a user's own training loop calls once per optimizer step; the return value says whether to go on."""
@@ -89,8 +92,8 @@ class Problem:
         _check_parts(self)
         object.__setattr__(self, "batches", make_batches(self.train, self.batch_size))
         if self.valid is not None:
-            size = None if isinstance(self.valid, torch.utils.data.DataLoader) else 256
-            object.__setattr__(self, "valid_batches", _valid_batches(self.valid, size))
+            size = None if isinstance(self.valid, torch.utils.data.DataLoader) else VALID_BATCH
+            object.__setattr__(self, "valid_batches", make_batches(self.valid, size, argument="valid", drop_last=False))
 
     @classmethod
     def from_loop(
@@ -146,13 +149,6 @@ class Problem:
     def but(self, **changes: Any) -> Problem:
         """The same problem with some arguments changed."""
         return replace(self, **changes)
-
-
-def _valid_batches(valid: Any, batch_size: int | None) -> Batches:
-    batches = make_batches(valid, None, argument="valid")
-    if batches.size is not None and batch_size is not None:
-        batches = make_batches(valid, min(batch_size, batches.size), argument="valid")
-    return batches
 
 
 def _check_numbers(p: Problem) -> None:

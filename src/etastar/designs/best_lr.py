@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.best_rate import BestRate, RungResult, loss_of, plateau_bar, rung_result, score, trained_near
+from etastar.designs.best_rate import BestRate, plateau_bar, rung_result, score, trained_near
 from etastar.designs.climb import FAILED, Climb
 from etastar.policies.named import has_horizon, squeezed
 from etastar.policies.policy import Constant, Policy
@@ -69,6 +69,15 @@ def rungs_for(steps: int, budget: float) -> tuple[Rung, ...]:
 
 
 @dataclass
+class _Ascent:
+    """A rung with its climb and its lanes: what belongs together is kept together."""
+
+    rung: Rung
+    climb: Climb
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+@dataclass
 class BestLR:
     """Search for the best rate. A `Design`.
 
@@ -94,11 +103,9 @@ class BestLR:
         self.rungs = self.rungs or rungs_for(self.steps, self.budget)
         self._x = math.log10(self.start)
         self._spent = 0
-        self._index = 0
-        self._climb = self._next_climb()
+        self._ascents: list[_Ascent] = []
+        self._begin_rung()
         self._asked: list[float] = []
-        self._outcomes: list[list[Outcome]] = [[] for _ in self.rungs]
-        self._climbs: list[Climb] = []
         self._flags: list[str] = []
         self._stopped = False
 
@@ -114,10 +121,10 @@ class BestLR:
 
     def ask(self) -> Sequence[Lane]:
         """The first three rates of a rung, then one at a time; empty when the last rung is done or the budget spent."""
-        while not self._stopped and self._index < len(self.rungs):
-            rung = self.rungs[self._index]
+        while not self._stopped and self._now is not None:
+            rung, climb = self._now.rung, self._now.climb
             room = (round(self.budget * self.steps) - self._spent) // rung.steps
-            self._asked = self._climb.ask()[: max(room, 0)]
+            self._asked = climb.ask()[: max(room, 0)]
             if self._asked:
                 policy = squeezed(self.policy, rung.steps)
                 seed = derive_seed(self.seed, "best", 0)
@@ -128,38 +135,42 @@ class BestLR:
 
     def tell(self, outcomes: Runs) -> None:
         """Outcomes of the last batch."""
+        assert self._now is not None
         for x, outcome in zip(self._asked, outcomes, strict=True):
-            self._climb.tell(x, score(outcome))
+            self._now.climb.tell(x, score(outcome))
+            self._now.outcomes.append(outcome)
             self._spent += outcome.steps
-            self._outcomes[self._index].append(outcome)
 
     def stop(self, flag: str) -> None:
         """End now, with what is known."""
-        if not self._stopped and self._index < len(self.rungs):
+        if not self._stopped and self._now is not None:
             self._flags.append(flag)
         self._stopped = True
 
     def answer(self) -> BestRate:
         """The best rate at the horizon, as far as the rungs carry it."""
-        climbs = [*self._climbs, *([self._climb] if self._index < len(self.rungs) and self._climb.scores else [])]
-        results = tuple(self._result(i, climb) for i, climb in enumerate(climbs))
-        outcomes = [o for rung in self._outcomes for o in rung]
+        climbed = [ascent for ascent in self._ascents if ascent.outcomes]
+        outcomes = [o for ascent in climbed for o in ascent.outcomes]
         held_out = any(o.valid_loss is not None for o in outcomes)
-        estimate, plateau, reliability = self._estimate(climbs, held_out)
+        estimate, plateau, reliability = self._estimate(climbed, held_out)
         return BestRate(
             lr=estimate,
             plateau=plateau,
             reliability=reliability,
-            rungs=results,
+            rungs=tuple(rung_result(a.rung.steps, a.climb, a.outcomes) for a in climbed),
             scored_on="validation loss" if held_out else "training loss",
             full_runs=self._spent / self.steps,
         )
 
     # -- rungs -------------------------------------------------------------------------------------------------------
 
-    def _next_climb(self) -> Climb:
-        rung = self.rungs[self._index]
-        return Climb(self._x - self._shift(rung), rung.spacing, rung.lanes)
+    def _begin_rung(self) -> None:
+        """The next rung, around where the last one ended; none after the last."""
+        self._now = None
+        if len(self._ascents) < len(self.rungs):
+            rung = self.rungs[len(self._ascents)]
+            self._now = _Ascent(rung, Climb(self._x - self._shift(rung), rung.spacing, rung.lanes))
+            self._ascents.append(self._now)
 
     def _shift(self, rung: Rung) -> float:
         """log10(lr(T) / lr(n))."""
@@ -167,29 +178,22 @@ class BestLR:
 
     def _finish_rung(self) -> None:
         """On to the next rung, from where this one ended."""
-        if self._climb.scores:
-            self._climbs.append(self._climb)
-            if self._climb.learned:
-                self._x = self._climb.vertex() + self._shift(self.rungs[self._index])
-        self._index += 1
-        if self._index < len(self.rungs):
-            self._climb = self._next_climb()
-
-    def _result(self, index: int, climb: Climb) -> RungResult:
-        losses = dict(zip(climb.scores, map(loss_of, self._outcomes[index]), strict=True))
-        return rung_result(self.rungs[index].steps, climb, losses)
+        assert self._now is not None
+        if self._now.climb.learned:
+            self._x = self._now.climb.vertex() + self._shift(self._now.rung)
+        self._begin_rung()
 
     # -- the answer --------------------------------------------------------------------------------------------------
 
     def _estimate(
-        self, climbs: Sequence[Climb], held_out: bool
+        self, climbed: Sequence[_Ascent], held_out: bool
     ) -> tuple[Estimate, tuple[float, float] | None, tuple[int, int]]:
-        told = sum(map(len, self._outcomes))
-        refusal = self._refusal(climbs)
+        told = sum(len(a.outcomes) for a in climbed)
+        refusal = self._refusal(climbed)
         if refusal is not None:
             return Estimate.none(*refusal, n=told, cost=self._spent, flags=tuple(self._flags)), None, (0, told)
-        index = max(i for i, climb in enumerate(climbs) if climb.learned)
-        climb, rung = climbs[index], self.rungs[index]
+        last = [a for a in climbed if a.climb.learned][-1]
+        climb, rung = last.climb, last.rung
         vertex, shift, ratio = climb.vertex(), self._shift(rung), math.log10(rung.steps / self.steps)
         low, high = vertex + ratio - PAD_LOW - (0 if held_out else NO_VALIDATION_PAD), vertex + PAD_HIGH
         flags = [*self._flags]
@@ -202,7 +206,7 @@ class BestLR:
             flags.append("schedule-not-squeezed")
         if rung.steps <= SHORTEST < self.steps or (self.steps <= 160 and rung.steps < self.steps / 4):
             flags.append("prior-quality")
-        bar = plateau_bar(self._outcomes[index])
+        bar = plateau_bar(last.outcomes)
         plateau = None
         if bar is not None and climb.bracketed:
             left, right = climb.plateau(bar)
@@ -218,15 +222,15 @@ class BestLR:
             cost=self._spent,
             flags=tuple(flags),
         )
-        return estimate, plateau, trained_near(self._outcomes[index], vertex, rung.spacing)
+        return estimate, plateau, trained_near(last.outcomes, vertex, rung.spacing)
 
-    def _refusal(self, climbs: Sequence[Climb]) -> tuple[Status, str] | None:
+    def _refusal(self, climbed: Sequence[_Ascent]) -> tuple[Status, str] | None:
         """Why there is no answer."""
-        if not climbs:
+        if not climbed:
             return Status.TOO_FEW_POINTS, "no lane was trained"
-        if not any(climb.learned for climb in climbs):
-            scores = [z for climb in climbs for z in climb.scores.values()]
-            low, high = (10 ** end(x for c in climbs for x in c.scores) for end in (min, max))
+        if not any(a.climb.learned for a in climbed):
+            scores = [z for a in climbed for z in a.climb.scores.values()]
+            low, high = (end(o.lane.lr for a in climbed for o in a.outcomes) for end in (min, max))
             covered = f"rates from {low:.2g} to {high:.2g}"
             if min(scores) >= FAILED:
                 return Status.DIVERGED_EVERYWHERE, f"every lane diverged, at {covered}; check data scale and loss"
@@ -236,7 +240,7 @@ class BestLR:
                     f"the loss is the same at every learning rate ({covered}); check what it reads",
                 )
             return Status.NEVER_SUCCEEDS, f"no lane at {covered} lowered its loss by 2 % within its steps"
-        last = max((i for i, climb in enumerate(climbs) if climb.learned))
-        if self.steps > FAR * 4 * self.rungs[last].steps:
-            return Status.TOO_FEW_POINTS, f"only lanes of {self.rungs[last].steps} steps were run for {self.steps}"
+        last = [a for a in climbed if a.climb.learned][-1]
+        if self.steps > FAR * 4 * last.rung.steps:
+            return Status.TOO_FEW_POINTS, f"only lanes of {last.rung.steps} steps were run for {self.steps}"
         return None

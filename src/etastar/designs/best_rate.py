@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from etastar.core.estimate import Estimate
-from etastar.core.lane import LaneStatus, Outcome
+from etastar.core.lane import LaneStatus, Outcome, quantise
 from etastar.designs.climb import FAILED, Climb
 
 PLATEAU_NATS, PLATEAU_SHARE = 0.05, 0.01
@@ -22,8 +23,8 @@ class RungResult:
 
     Args:
         steps: their length.
-        points: (rate, score, loss) in order of the rate; score = log(loss / loss at the start), at most 0.4; loss is None
-            where the lane failed.
+        points: (rate, score, loss) in order of the rate, each read off the same lanes; the loss is the mean over the seeds
+            and None where a lane failed.
         best: rate at the vertex, at this length; None if no lane learned anything.
         bracketed: whether the best rate lies between two worse ones.
     """
@@ -49,7 +50,7 @@ class BestRate:
         reliability: (lanes that trained, lanes) at the rates next to the best of the last rung.
         rungs: what each length said, the last one decides.
         scored_on: "validation loss" or "training loss".
-        full_runs: gradient steps spent / horizon.
+        full_runs: gradient steps spent / horizon, without validation.
     """
 
     lr: Estimate
@@ -112,10 +113,18 @@ def plateau_bar(outcomes: Iterable[Outcome]) -> float | None:
     return math.log1p(max(PLATEAU_NATS / min(losses), PLATEAU_SHARE))
 
 
-def rung_result(steps: int, climb: Climb, losses: dict[float, float | None]) -> RungResult:
-    """What `climb` found; `losses` by log10 rate."""
-    points = tuple((10**x, z, losses.get(x)) for x, z in sorted(climb.scores.items()))
+def rung_result(steps: int, climb: Climb, outcomes: Iterable[Outcome]) -> RungResult:
+    """What `climb` found; a rate and its loss come from the same `outcomes`, whatever order they were asked for in."""
+    by_rate: dict[float, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_rate.setdefault(outcome.lane.lr, []).append(outcome)
+    points = tuple((lr, z, _mean_loss(by_rate[lr])) for x, z in climb.scores.items() for lr in [quantise(10**x)])
     return RungResult(steps, points, 10 ** climb.vertex() if climb.learned else None, climb.bracketed)
+
+
+def _mean_loss(outcomes: Sequence[Outcome]) -> float | None:
+    losses = [loss for loss in map(loss_of, outcomes) if loss is not None]
+    return statistics.fmean(losses) if len(losses) == len(outcomes) else None
 
 
 def trained_near(outcomes: Sequence[Outcome], x: float, within: float) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.best_rate import BestRate, loss_of, plateau_bar, rung_result, score, trained_near
+from etastar.designs.best_rate import BestRate, plateau_bar, rung_result, score, trained_near
 from etastar.designs.climb import FAILED, Climb
 from etastar.policies.policy import Constant, Policy
 
@@ -97,7 +97,6 @@ class FullLength:
             reason = "no lane of the full length lowered its loss" if outcomes else "no lane of the full length was trained"
             none = Estimate.none(Status.TOO_FEW_POINTS, reason, cost=spent, n=len(outcomes))
             return BestRate(none, None, (0, len(outcomes)), (), scored_on, spent / self.steps)
-        losses = {x: self._mean_loss(x) for x in climb.scores}
         bar = plateau_bar(outcomes)
         plateau = None
         if bar is not None and climb.bracketed:
@@ -107,7 +106,7 @@ class FullLength:
             lr=self._estimate(climb, spent, held_out),
             plateau=plateau,
             reliability=trained_near(outcomes, climb.vertex(), SPACING),
-            rungs=(rung_result(self.steps, climb, losses),),
+            rungs=(rung_result(self.steps, climb, outcomes),),
             scored_on=scored_on,
             full_runs=spent / self.steps,
         )
@@ -175,11 +174,6 @@ class FullLength:
             if len(own) == len(seeds):
                 climb.tell(self._x(k), statistics.fmean(map(score, own)))
         return climb
-
-    def _mean_loss(self, x: float) -> float | None:
-        losses = [loss_of(o) for (k, _), o in self._outcomes.items() if k == self._k(x)]
-        known = [loss for loss in losses if loss is not None]
-        return statistics.fmean(known) if len(known) == len(losses) else None
 
     def _x(self, k: int) -> float:
         return self._centre + k * SPACING

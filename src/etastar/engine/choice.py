@@ -20,8 +20,9 @@ from etastar.core.setup import set_up, to
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.engine import KERNELS, Group, LaneEngine
 from etastar.engine.lanes.rows import layout_of
-from etastar.engine.loop import LoopEngine, next_batch
+from etastar.engine.loop import LoopEngine
 from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
+from etastar.engine.reading import next_batch
 from etastar.engine.sequential import SequentialEngine
 from etastar.errors import ProblemError, in_one_line
 

@@ -16,11 +16,11 @@ from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.setup import Setup, call, check_fresh_storage, set_up, to
+from etastar.engine.reading import next_batch
 from etastar.engine.recorder import Recorder
+from etastar.engine.validation import FirstLosses, mean_scores, validation_scores
 from etastar.errors import ProblemError
 from etastar.policies.policy import Observation
-
-VALID_BATCHES = 64
 
 
 class LoopEngine:
@@ -39,6 +39,7 @@ class LoopEngine:
         if device.startswith("cuda"):
             torch.cuda.init()  # before random state is saved, so that CUDA's is, too
         self._checked: Problem | None = None
+        self.first_losses = FirstLosses(device, dtype)
 
     @property
     def name(self) -> str:
@@ -46,9 +47,10 @@ class LoopEngine:
         return f"loop/{self.device}" + (f"/{str(self.dtype).removeprefix('torch.')}" if self.dtype else "")
 
     def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
-        """Yield (index, outcome) in the order of `lanes`."""
+        """Yield (index, outcome) in the order of `lanes`, each with its seed's loss before training."""
         for index, lane in enumerate(lanes):
-            yield index, self.train_lane(problem, lane)
+            first = self.first_losses.of(problem, lane)
+            yield index, first.beside(self.train_lane(problem, lane))
 
     def train_lane(self, problem: Problem, lane: Lane) -> Outcome:
         """Train one lane; nothing of the caller's is changed by it."""
@@ -94,14 +96,20 @@ class LoopEngine:
                     check_finite(batch, f"a training batch (step {step})")
         valid = (None, None)
         if lane.until is Until.END and recorder.history.status is not LaneStatus.DIVERGED:
-            valid = _validate(problem, setup, self.device, self.dtype)
+            valid = self._validate(problem, lane, setup)
         return recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
 
-
-def next_batch(batches: Iterator[Batch], seed: int, step: int, part: int = 0) -> Batch:
-    """The next batch; random transforms in it draw from (seed, step, part) alone."""
-    seed_everything(derive_seed(seed, "batch", step, part))
-    return call("reading a training batch", next, batches)
+    def _validate(self, problem: Problem, lane: Lane, setup: Setup) -> tuple[float | None, float | None]:
+        """Loss and accuracy on the validation data, in eval mode."""
+        if problem.valid_batches is None:
+            return None, None
+        summed = self.first_losses.summed(problem)
+        setup.model.eval()
+        evaluate = lambda batch: validation_scores(problem, setup.model, to(batch, self.device, self.dtype))
+        with torch.no_grad():
+            scores = mean_scores(problem, lane, evaluate, summed=summed)
+        loss, share = (None if score is None else float(score) for score in scores)
+        return loss, share
 
 
 def _step(
@@ -157,23 +165,6 @@ def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     step = inspect.unwrap(type(optimizer).step)
     closure = inspect.signature(step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
-
-
-def _validate(problem: Problem, setup: Setup, device: str, dtype: torch.dtype | None) -> tuple[float | None, float | None]:
-    """Mean loss and accuracy over at most `VALID_BATCHES` validation batches, in eval mode."""
-    if problem.valid_batches is None:
-        return None, None
-    setup.model.eval()
-    losses: list[float] = []
-    accuracies: list[float] = []
-    with torch.no_grad():
-        for batch, _ in zip(problem.valid_batches.epoch(0, 0, shuffle=False), range(VALID_BATCHES), strict=False):
-            loss, accuracy = call("the loss on valid", loss_and_accuracy, problem, setup.model, to(batch, device, dtype))
-            losses.append(float(loss))
-            if accuracy is not None:
-                accuracies.append(float(accuracy))
-    mean = lambda values: sum(values) / len(values) if values else None
-    return mean(losses), mean(accuracies)
 
 
 def _follow_user_loop(problem: Problem, lane: Lane) -> Outcome:

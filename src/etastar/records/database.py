@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -86,7 +87,7 @@ def _prepare(connection: sa.Connection, name: str, create: bool) -> None:
     """Make the tables that are missing, once, whoever else is doing the same; refuse what is not ours or is newer."""
     advice = "it is left as it is: pass another --store"
     missing = _missing(connection)
-    if missing:
+    if missing or _missing_columns(connection):
         connection.exec_driver_sql(_LOCK[connection.dialect.name])
         missing = _missing(connection)  # again: another process may just have made them
     if store_info.name in missing:
@@ -104,11 +105,21 @@ def _prepare(connection: sa.Connection, name: str, create: bool) -> None:
     refuse_other_version(name, version, advice)
     if missing:  # made before these tables were thought of
         metadata.create_all(connection)
+    for column in _missing_columns(connection):  # an older etastar does not ask for them, and leaves them empty
+        kind = column.type.compile(connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}")
 
 
 def _missing(connection: sa.Connection) -> list[str]:
     inspector = sa.inspect(connection)
     return [table for table in metadata.tables if not inspector.has_table(table)]
+
+
+def _missing_columns(connection: sa.Connection) -> list[sa.Column[Any]]:
+    """Columns that tables made by an older version lack; only such as may be empty are ever added to the schema."""
+    inspector = sa.inspect(connection)
+    there = {t: {c["name"] for c in inspector.get_columns(t)} for t in metadata.tables if inspector.has_table(t)}
+    return [c for name, own in there.items() for c in metadata.tables[name].columns if c.name not in own]
 
 
 def _reason(error: DBAPIError) -> str:

@@ -55,6 +55,8 @@ run_table = Table(
     Column("reached", BigInteger),
     Column("steps", BigInteger, nullable=False),
     Column("first_loss", Float),
+    Column("first_valid_loss", Float),
+    Column("first_train_loss", Float),
     Column("end_loss", Float),
     Column("end_accuracy", Float),
     Column("valid_loss", Float),

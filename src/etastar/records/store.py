@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import torch
 
 from etastar.core.design import Engine
-from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, Runs, StepRow
+from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, Runs, StepRow, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.errors import StoreError
@@ -135,6 +135,7 @@ class RunStore:
             raise StoreError("this problem is not registered with the store; call store.register(problem, ...) first")
         keys = [lane_key(problem_id, lane, engine.name) for lane in lanes]
         found = self._load(dict(zip(keys, lanes, strict=True)))
+        found = {key: outcome for key, outcome in found.items() if not _lacks_first(problem, outcome)}
         for outcome in found.values():
             self._notify(outcome, False)
         todo = {key: lane for key, lane in zip(keys, lanes, strict=True) if key not in found}
@@ -206,6 +207,7 @@ class RunStore:
             with self._database.transaction() as connection:
                 insert = insert_new(connection, run_table).returning(run_table.c.key)
                 new = set(connection.execute(insert, runs).scalars())
+                _add_first(connection, [run for run in runs if run["key"] not in new])
                 epochs = [{"run_key": k, **_nan_to_none(vars(e))} for k in sorted(new) for e in outcomes[k].epochs]
                 steps = [{"run_key": k, **_nan_to_none(vars(s))} for k in sorted(new) for s in outcomes[k].trace]
                 for table, rows in ((epoch_table, epochs), (step_table, steps)):
@@ -225,6 +227,23 @@ def lane_key(problem_id: str, lane: Lane, engine_name: str) -> str:
     if lane.settings:  # so that lanes without any keep the keys they had before there were settings
         parts += (lane.settings,)
     return f"{problem_id[:12]}-{derive_seed(problem_id, repr(parts)):016x}"
+
+
+def _lacks_first(problem: Problem, outcome: Outcome) -> bool:
+    """Whether a stored lane has nothing its end can be compared with: it was stored before that was measured."""
+    if problem.loop is not None or outcome.lane.until is not Until.END:
+        return False
+    return outcome.first_valid_loss is None and outcome.first_train_loss is None
+
+
+def _add_first(connection: sa.Connection, runs: Sequence[Mapping[str, Any]]) -> None:
+    """Complete lanes that were stored without their first losses; the rest of them stays as it is."""
+    columns = ("first_valid_loss", "first_train_loss")
+    rows = [{f"new_{name}": run[name] for name in ("key", *columns)} for run in runs]
+    if not rows:
+        return
+    empty = sa.and_(run_table.c.key == sa.bindparam("new_key"), *(run_table.c[name].is_(None) for name in columns))
+    connection.execute(sa.update(run_table).where(empty).values({n: sa.bindparam(f"new_{n}") for n in columns}), rows)
 
 
 def _pinned(row: Any) -> dict[str, Any]:
@@ -247,6 +266,8 @@ def _run_row(key: str, problem_id: str, outcome: Outcome, engine_name: str) -> d
             "reached": outcome.reached,
             "steps": outcome.steps,
             "first_loss": outcome.first_loss,
+            "first_valid_loss": outcome.first_valid_loss,
+            "first_train_loss": outcome.first_train_loss,
             "end_loss": outcome.end_loss,
             "end_accuracy": outcome.end_accuracy,
             "valid_loss": outcome.valid_loss,
@@ -271,6 +292,8 @@ def _outcome(row: Any, lane: Lane, steps: Sequence[Any], epochs: Sequence[Any]) 
         end_accuracy=row.end_accuracy,
         valid_loss=row.valid_loss,
         valid_accuracy=row.valid_accuracy,
+        first_valid_loss=row.first_valid_loss,
+        first_train_loss=row.first_train_loss,
         trace=tuple(_row_of(StepRow, s, loss=_nan(s.loss)) for s in steps),
         epochs=tuple(_row_of(EpochRow, e, loss_mean=_nan(e.loss_mean), loss_sd=_nan(e.loss_sd)) for e in epochs),
         seconds=row.seconds,

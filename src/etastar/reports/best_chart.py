@@ -68,12 +68,13 @@ def _lanes(rows: list[dict[str, Any]], x: alt.X, y: alt.Y) -> list[alt.Chart]:
     ]
     colour = alt.Color("steps:N", title="length of the lanes", scale=alt.Scale(domain=lengths, range=colours))
     tooltip = [rate_tooltip(), alt.Tooltip("loss:Q", format=".4~g"), alt.Tooltip("steps:N")]
+    without_loss = [rate_tooltip(), alt.Tooltip("steps:N")]  # a failed lane has a place on the page, but no loss
     alive = rows_of(rows).transform_filter("!datum.failed")
     failed = rows_of(rows).transform_filter("datum.failed")
     return [
         alive.mark_line(strokeWidth=1.8, clip=True).encode(x=x, y=y, color=colour),
         alive.mark_circle(size=60, opacity=1, clip=True).encode(x=x, y=y, color=colour, tooltip=tooltip),
-        failed.mark_point(shape="cross", angle=45, size=60, clip=True).encode(x=x, y=y, color=colour, tooltip=tooltip),
+        failed.mark_point(shape="cross", angle=45, size=60, clip=True).encode(x=x, y=y, color=colour, tooltip=without_loss),
     ]
 
 

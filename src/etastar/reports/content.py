@@ -203,8 +203,8 @@ def _measurement_rows(answer: FindAnswer) -> list[tuple[str, str]]:
         (
             "cost",
             f"{cost['gradient_steps']:,} gradient steps, {cost['new_gradient_steps']:,} of them new, the others stored; "
-            f"{cost['full_runs']:.3g} full trainings; {cost['seconds']:.3g} s, where one ordinary full training takes about "
-            f"{cost['full_run_seconds']:.3g} s",
+            f"{cost['full_runs']:.3g} full trainings with validation; {cost['seconds']:.3g} s, where one ordinary full "
+            f"training takes about {cost['full_run_seconds']:.3g} s",
         ),
         ("optimizer", answer.facts.optimizer or "unknown"),
         ("schedule", f"{answer.schedule}, {answer.steps:,} steps"),

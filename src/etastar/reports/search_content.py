@@ -190,7 +190,7 @@ def _measurement_rows(answer: SearchAnswer) -> tuple[tuple[str, str], ...]:
         (
             "cost",
             f"{cost['gradient_steps']:,.0f} gradient steps, {cost['new_gradient_steps']:,.0f} of them new, the others "
-            f"stored; {cost['full_runs']:.3g} full trainings; {cost['seconds']:.3g} s",
+            f"stored; {cost['full_runs']:.3g} full trainings with validation; {cost['seconds']:.3g} s",
         ),
         ("optimizer", answer.optimizer or "unknown"),
         ("engine", answer.engine),

@@ -150,7 +150,7 @@ def measurement_rows(answer: Any, command: str) -> tuple[tuple[str, str], ...]:
         (
             "cost",
             f"{cost['gradient_steps']:,} gradient steps, {cost['new_gradient_steps']:,} of them new, the others stored; "
-            f"{cost['full_runs']:.3g} full trainings; {cost['seconds']:.3g} s",
+            f"{cost['full_runs']:.3g} full trainings with validation; {cost['seconds']:.3g} s",
         ),
         ("optimizer", answer.facts.optimizer or "unknown"),
         ("engine", answer.engine),

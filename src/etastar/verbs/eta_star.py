@@ -33,7 +33,7 @@ class EtaStarAnswer:
     Args:
         band: eta* and the band of rates that train.
         end: the same for lanes that must still train at the end of their steps; None if not measured.
-        cost: gradient_steps, new_gradient_steps, full_runs, seconds.
+        cost: gradient_steps, new_gradient_steps, validation_steps, full_runs, seconds.
         runs: every lane's outcome.
         facts, engine, choice: what was known of the problem before, and what trained its lanes.
     """

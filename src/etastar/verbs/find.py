@@ -56,7 +56,8 @@ class FindAnswer:
         band: eta* and the band of rates that train; None if not measured.
         end: the same for lanes that must still train at the end of their steps; None if not measured.
         yours: the rate in use, judged; None if unknown.
-        cost: gradient_steps, new_gradient_steps, full_runs, seconds, full_run_seconds (one ordinary training).
+        cost: gradient_steps, new_gradient_steps, validation_steps (three forward passes count as one), full_runs (of both),
+            seconds, full_run_seconds (one ordinary training).
         flags: keys of `etastar.FLAGS`.
         runs: every lane's outcome.
         facts: what was known of the problem before.

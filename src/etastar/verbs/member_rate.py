@@ -94,4 +94,4 @@ class MemberRate:
         self.new_gradient_steps += new
         seconds = max(time.monotonic() - began, sum(o.seconds for o in answer.runs))  # also when the store answered
         why = "" if lr.ok else f"no {self.quantity} ({lr.status.value}): {lr.reason}"
-        return MeasuredMember(sizes, lr, seconds, steps, steps / problem.steps, why)
+        return MeasuredMember(sizes, lr, seconds, steps, answer.cost["full_runs"], why)

@@ -42,7 +42,8 @@ class SearchAnswer:
         measured: the glance before the search; None if there was none.
         yours: the rate in use, judged; None if unknown.
         study, storage: name of the Optuna study and its URL without passwords; storage is None if it was not kept.
-        cost: gradient_steps, new_gradient_steps, full_runs, seconds; measure_steps of them before the search.
+        cost: gradient_steps, new_gradient_steps, validation_steps, full_runs, seconds; measure_steps of them before the
+            search.
         flags: keys of `etastar.FLAGS`.
         runs: every lane's outcome, the glance's apart.
         optimizer, engine, choice, environment: with what it was searched.

@@ -21,6 +21,7 @@ from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import Preflight, preflight
 from etastar.engine.ray_cluster import RayEngine
 from etastar.engine.ray_connection import check_address
+from etastar.engine.validation import cost_of, on_a_part
 from etastar.engine.workers import WorkerEngine, can_fork
 from etastar.errors import ProblemError
 from etastar.records.fingerprint import fingerprint
@@ -106,6 +107,8 @@ class Session:
 
         def keep(outcomes: Runs) -> None:
             self.runs = self.runs + outcomes
+            if any(o.valid_loss is not None and on_a_part(self.problem, o.lane) for o in outcomes):
+                self.facts = replace(self.facts, flags=tuple(dict.fromkeys((*self.facts.flags, "validated-on-part"))))
 
         return run(design, self.problem, self.engine, store or self.store, max_seconds=left, progress=keep)
 
@@ -119,12 +122,13 @@ class Session:
         return engine
 
     def cost(self) -> dict[str, float]:
-        """What the designs run so far cost."""
-        steps = self.runs.gradient_steps
+        """What the designs run so far cost; `validation_steps` are forward passes, counted as a third of a step each."""
+        steps, validation = self.runs.gradient_steps, cost_of(self.problem, self.runs)
         return {
             "gradient_steps": steps,
             "new_gradient_steps": self.store.new_gradient_steps,
-            "full_runs": steps / self.problem.steps,
+            "validation_steps": validation,
+            "full_runs": (steps + validation) / self.problem.steps,
             "seconds": time.monotonic() - self.started,
         }
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -24,8 +23,10 @@ from etastar.engine.lanes.mlp import MLPKernel
 from etastar.engine.lanes.rates import Rates
 from etastar.engine.lanes.rows import Rows, layout_of
 from etastar.engine.lanes.watch import Watch
-from etastar.engine.loop import VALID_BATCHES, LoopEngine, next_batch
+from etastar.engine.loop import LoopEngine
+from etastar.engine.reading import next_batch
 from etastar.engine.recorder import History
+from etastar.engine.validation import mean_scores, samples_for
 
 KERNELS: dict[str, KernelFactory] = {"mlp": MLPKernel, "convnet": ConvNetKernel, "vmap": FunctionalKernel}
 """The most special first."""
@@ -72,21 +73,21 @@ class LaneEngine:
         return [done[index] for index in range(len(lanes))]
 
     def _train_or_loop(self, problem: Problem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
-        left = dict(lanes)
+        left, firsts = dict(lanes), self._loop.first_losses
         try:
             for index, outcome in self._train_chunk(problem, lanes):
-                del left[index]
-                yield index, outcome
+                yield index, firsts.of(problem, left.pop(index)).beside(outcome)
         except CannotBatch:
             for index, lane in left.items():
-                yield index, self._loop.train_lane(problem, lane)
+                yield index, firsts.of(problem, lane).beside(self._loop.train_lane(problem, lane))
 
     def _train_chunk(self, problem: Problem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
         with isolated_randomness(), steady_numerics():
             if self._checked is not problem:
                 check_fresh_storage(problem)
                 self._checked = problem
-            with Group(problem, lanes, self.kernel_factory, self.device, self.dtype) as group:
+            summed = self._loop.first_losses.summed(problem)
+            with Group(problem, lanes, self.kernel_factory, self.device, self.dtype, summed=summed) as group:
                 while group.undecided:
                     done = group.step()
                     if done:
@@ -103,12 +104,15 @@ class Group:
         kernel: KernelFactory,
         device: str,
         dtype: torch.dtype | None,
+        *,
+        summed: bool = False,
     ) -> None:
         if problem.batches is None:
             raise CannotBatch("it is a training loop of the user's")
         self._started = time.perf_counter()
         self._problem, self._device, self._dtype = problem, device, dtype
         self._index, own = list(lanes), list(lanes.values())
+        self._summed = summed
         self._feed = Feed(problem.batches, [lane.seed for lane in own], device, dtype)
         try:
             setups = self._set_up(own)
@@ -181,8 +185,7 @@ class Group:
         """Outcomes of the lanes that are decided; the others are moved together where it pays."""
         found = self._watch.look()
         seconds = (time.perf_counter() - self._started) / self._lanes
-        ended = [row for row, history in found if _wants_validation(history)]
-        valid = dict(zip(ended, self._validate(ended), strict=True)) if ended else {}
+        valid = self._validate({row: history.lane for row, history in found if _wants_validation(history)})
         outcomes = []
         for row, history in found:
             loss, share = valid.get(row, (None, None))
@@ -202,20 +205,18 @@ class Group:
         self._index = [self._index[row] for row in rows]
         self._watch.keep(index.numpy())
 
-    def _validate(self, rows: list[int]) -> list[tuple[float | None, float | None]]:
-        """Mean loss and accuracy on the validation data, lane by lane, in eval mode."""
-        if self._problem.valid_batches is None:
-            return [(None, None)] * len(rows)
-        losses: list[torch.Tensor] = []
-        shares: list[torch.Tensor] = []
-        for batch in islice(self._problem.valid_batches.epoch(0, 0, shuffle=False), VALID_BATCHES):
-            loss, share = self._kernel.evaluate(self._rows, to(batch, self._device, self._dtype))
-            losses.append(loss.double())
-            if share is not None:
-                shares.append(share.double())
-        mean = lambda values: torch.stack(values).mean(0).tolist() if values else [None] * len(self._rows)
-        loss, share = mean(losses), mean(shares)
-        return [(loss[row], share[row]) for row in rows]
+    def _validate(self, ended: Mapping[int, Lane]) -> dict[int, tuple[float | None, float | None]]:
+        """Loss and accuracy on the validation data by row, in eval mode; lanes of one length see the same samples."""
+        found: dict[int, tuple[float | None, float | None]] = {}
+        together: dict[int, list[int]] = {}
+        for row, lane in ended.items():
+            together.setdefault(samples_for(self._problem, lane), []).append(row)
+        evaluate = lambda batch: self._kernel.evaluate(self._rows, to(batch, self._device, self._dtype))
+        for rows in together.values():
+            scores = mean_scores(self._problem, ended[rows[0]], evaluate, summed=self._summed)
+            loss, share = ([None] * len(self._rows) if score is None else score.tolist() for score in scores)
+            found |= {row: (loss[row], share[row]) for row in rows}
+        return found
 
     def __enter__(self) -> Group:
         return self

@@ -11,7 +11,7 @@ import torch
 from etastar.core.data import Batch, Batches, IndexedBatches, check_finite, map_tensors, stream, tensors_in
 from etastar.core.setup import to
 from etastar.engine.lanes.cannot import CannotBatch
-from etastar.engine.loop import next_batch
+from etastar.engine.reading import next_batch
 
 
 class Feed:

@@ -1,0 +1,219 @@
+"""What a lane is scored on, before training and after: the validation data, every sample once, or one part for all lanes.
+
+A lane's loss at initialisation is measured as its loss at the end is, so that their ratio says what was learned. Without
+validation data the end is a mean over training batches, and so is the start, over enough samples that one lucky batch does
+not decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from etastar.core.data import Batch, map_tensors, samples_in, stream
+from etastar.core.lane import Lane, Outcome, Until
+from etastar.core.numerics import steady_numerics
+from etastar.core.objective import loss_and_accuracy
+from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
+from etastar.core.setup import call, set_up, to
+from etastar.engine.reading import next_batch
+from etastar.errors import ProblemError
+
+ENOUGH, SHARE = 2_000, 0.1
+"""Samples a lane is validated on at most: so many, or this share of those it trains on, whichever is more."""
+FIRST_SAMPLES = 512
+"""Training samples over which the loss at initialisation is averaged where there is no validation data."""
+FORWARD = 1 / 3
+"""Cost of a forward pass in gradient steps: the backward pass is twice as dear."""
+WITHIN = 0.1
+"""A loss is a sum where that of a batch is the sum of its halves' up to this share."""
+
+Scores = tuple[torch.Tensor, torch.Tensor | None]
+
+
+@dataclass(frozen=True)
+class First:
+    """A seed's loss before any update: on the validation data, or on training batches where there is none."""
+
+    valid_loss: float | None = None
+    train_loss: float | None = None
+
+    def beside(self, outcome: Outcome) -> Outcome:
+        """The outcome of a lane of this seed, with it."""
+        return replace(outcome, first_valid_loss=self.valid_loss, first_train_loss=self.train_loss)
+
+
+class FirstLosses:
+    """The losses at initialisation of one problem at a time, evaluated once a seed.
+
+    On a model of its own: a lane's model that had been looked at would not be the one an ordinary loop trains.
+    """
+
+    def __init__(self, device: str, dtype: torch.dtype | None) -> None:
+        self._device, self._dtype = device, dtype
+        self._problem: Problem | None = None
+        self._known: dict[tuple[int, int], First] = {}
+        self._summed: bool | None = None
+
+    def of(self, problem: Problem, lane: Lane) -> First:
+        """That of the lane's seed; nothing for a lane that may stop at its first success, or a loop of the user's.
+
+        Raises:
+            ProblemError: it is not finite.
+        """
+        if lane.until is not Until.END or problem.batches is None:
+            return First()
+        self._turn_to(problem)
+        key = (lane.seed, 0 if problem.valid_batches is None else samples_for(problem, lane))
+        if key not in self._known:
+            with isolated_randomness(), steady_numerics():
+                self._known[key] = self._measure(problem, lane)
+        return self._known[key]
+
+    def summed(self, problem: Problem) -> bool:
+        """Whether the problem's loss is a sum over samples: that of a batch is that of its halves together."""
+        if problem.batches is None or problem.valid_batches is None:
+            return False  # nobody asks
+        self._turn_to(problem)
+        if self._summed is None:
+            with isolated_randomness(), steady_numerics(), torch.no_grad():
+                self._summed = self._adds_up(problem, derive_seed(0, "reduction"))
+        return self._summed
+
+    def _turn_to(self, problem: Problem) -> None:
+        if self._problem is not problem:
+            self._problem, self._known, self._summed = problem, {}, None
+
+    @contextmanager
+    def _start(self, problem: Problem, seed: int) -> Iterator[tuple[nn.Module, Batch, Iterator[Batch]]]:
+        """A model before its training, its first batch and those that follow."""
+        assert problem.batches is not None
+        with closing(stream(problem.batches, seed)) as batches:
+            first = next_batch(batches, seed, 0)
+            setup = set_up(problem, seed, device=self._device, dtype=self._dtype, example=first)
+            yield setup.model, to(first, self._device, self._dtype), batches
+
+    def _measure(self, problem: Problem, lane: Lane) -> First:
+        with self._start(problem, lane.seed) as (model, first, batches):
+            if problem.valid_batches is None:
+                return First(train_loss=self._training_loss(problem, model, lane.seed, first, batches))
+        model.eval()
+        evaluate = lambda batch: validation_scores(problem, model, to(batch, self._device, self._dtype))
+        with torch.no_grad():
+            loss, _ = mean_scores(problem, lane, evaluate, summed=self.summed(problem))
+        if loss is not None and not math.isfinite(float(loss)):
+            raise ProblemError(
+                f"the validation loss at initialisation is {float(loss)}; expected a finite number: check valid and loss"
+            )
+        return First(valid_loss=None if loss is None else float(loss))
+
+    def _adds_up(self, problem: Problem, seed: int) -> bool:
+        with self._start(problem, seed) as (model, batch, _):
+            size = samples_in(batch) or 0
+            if size < 2:
+                return False
+            middle = size // 2
+            part = lambda keep: map_tensors(lambda t: t[keep] if t.dim() else t, batch)
+            parts = (batch, part(slice(middle)), part(slice(middle, None)))
+            try:
+                whole, a, b = (float(loss_and_accuracy(problem, model, some)[0]) for some in parts)
+            except Exception:  # halves are no batches here; what is wrong with whole ones is said where they are read
+                return False
+        mean = (middle * a + (size - middle) * b) / size
+        return abs(whole - (a + b)) < min(WITHIN * abs(whole), abs(whole - mean))
+
+    def _training_loss(self, problem: Problem, model: nn.Module, seed: int, first: Batch, batches: Iterator[Batch]) -> float:
+        """Mean over the first batches of the stream, as training sees them, `FIRST_SAMPLES` samples or more."""
+        losses: list[float] = []
+        batch, seen = first, 0
+        while True:
+            seed_everything(derive_seed(seed, "mask", len(losses), 0))
+            loss, _ = call("the loss", loss_and_accuracy, problem, model, batch)
+            losses.append(float(loss.detach()))
+            seen += samples_in(batch) or _per_batch(problem)
+            if seen >= FIRST_SAMPLES:
+                return sum(losses) / len(losses)
+            batch = to(next_batch(batches, seed, len(losses)), self._device, self._dtype)
+
+
+def validation_scores(problem: Problem, model: nn.Module, batch: Batch) -> Scores:
+    """Loss and accuracy of one model on one batch of the validation data."""
+    loss, share = call("the loss on valid", loss_and_accuracy, problem, model, batch)
+    return loss.reshape(()), share
+
+
+def mean_scores(
+    problem: Problem, lane: Lane, evaluate: Callable[[Batch], Scores], *, summed: bool
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Loss and accuracy on the validation data: the mean over its samples, in the unit of a training batch's loss.
+
+    A loss that is the mean over a batch is weighted by the batch's samples; one that is their sum is added up and scaled to
+    the size of a training batch. Both are None without validation data.
+
+    Args:
+        evaluate: (batch) -> loss and accuracy in eval mode, of one lane or of several at once.
+        summed: whether the loss is a sum over samples.
+    """
+    if problem.valid_batches is None:
+        return None, None
+    losses: list[torch.Tensor] = []
+    shares: list[torch.Tensor] = []
+    sizes: list[int] = []
+    with closing(problem.valid_batches.some(samples_for(problem, lane))) as batches:
+        for batch, size in batches:
+            loss, share = evaluate(batch)
+            sizes.append(size)
+            losses.append(loss.detach().double())
+            if share is not None:
+                shares.append(torch.as_tensor(share).double())
+    if not sizes:
+        return None, None
+    total = sum(sizes)
+    weigh = lambda values: torch.stack([size * v for size, v in zip(sizes, values, strict=True)]).sum(0) / total
+    per_batch = problem.batches.batch_size if problem.batches is not None else None
+    loss = torch.stack(losses).sum(0) * (per_batch or max(sizes)) / total if summed else weigh(losses)
+    return loss, weigh(shares) if len(shares) == len(sizes) else None
+
+
+def samples_for(problem: Problem, lane: Lane) -> int:
+    """Validation samples the lane is scored on at most; shorter lanes see a part of what longer ones do.
+
+    max(2,000, 10 % of the samples it trains on), so that scoring never costs more than a thirtieth of a long lane.
+    """
+    return max(ENOUGH, round(SHARE * lane.steps * _per_step(problem)))
+
+
+def on_a_part(problem: Problem, lane: Lane) -> bool:
+    """Whether there is more validation data than the lane is scored on."""
+    return problem.valid_batches is not None and problem.valid_batches.holds_more_than(samples_for(problem, lane))
+
+
+def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
+    """What scoring these lanes took, in gradient steps: a validation for each, and one for each seed before training."""
+    if problem.batches is None:
+        return 0.0
+    samples = 0
+    seeds: dict[tuple[int, int], int] = {}
+    for outcome in outcomes:
+        lane, size = outcome.lane, FIRST_SAMPLES
+        if problem.valid_batches is not None:
+            size = min(samples_for(problem, lane), problem.valid_batches.size or math.inf)
+        if outcome.valid_loss is not None:
+            samples += int(size)
+        if outcome.first_valid_loss is not None or outcome.first_train_loss is not None:
+            seeds[lane.seed, int(size)] = int(size)
+    return FORWARD * (samples + sum(seeds.values())) / _per_step(problem)
+
+
+def _per_batch(problem: Problem) -> int:
+    return (problem.batches.batch_size if problem.batches is not None else None) or 1
+
+
+def _per_step(problem: Problem) -> int:
+    return _per_batch(problem) * problem.accumulate
