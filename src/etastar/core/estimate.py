@@ -38,6 +38,14 @@ FLAGS: dict[str, str] = {
         "The best rate seen lies at the end of the rates that were run; the true one may lie further out on that side."
     ),
     "flat": "The loss hardly depends on the rate over more than 1.5 decades; any rate of the plateau will do.",
+    "flat-when-short": (
+        "The loss of lanes shorter than the training hardly depends on the rate over more than 1.5 decades; over all steps "
+        "one end of that plateau may be much better than the other."
+    ),
+    "one-seed": (
+        "Each step of this optimizer is a search of its own, and its lanes end by luck: one seed does not tell which of the "
+        "rates that train is best, so the interval spans all of them; --effort thorough trains more seeds."
+    ),
     "scored-on-training-loss": "Without validation data lanes are scored on their training loss, which sees no overfitting.",
     "validated-on-part": (
         "Lanes are scored on one part of the validation data, 2,000 samples or a tenth of what they train on; rates that "
@@ -80,6 +88,17 @@ FLAGS: dict[str, str] = {
     "unconfirmed": (
         "The search ended before its best trials were trained again on fresh seeds: its loss is that of the luckiest trial, "
         "too good on average."
+    ),
+    "equal-steps": (
+        "Trials of different batch sizes train equally many steps, not epochs: larger batches see (and cost) more samples."
+    ),
+    "loss-of-the-batch": (
+        "The loss depends on which samples share a batch, as contrastive losses do: trials of different batch sizes are "
+        "compared on validation batches of one size."
+    ),
+    "reduction-unknown": (
+        "Batches could not be cut, so it is not known whether the loss is a mean over samples; if it is not, the losses of "
+        "different batch sizes do not compare."
     ),
     "members-left-out": "Some sizes lie outside the law's conditions or gave no answer; the law rests on the others.",
     "wide-interval": "The interval spans more than a factor of 4; measure what is suggested next, or the target itself.",

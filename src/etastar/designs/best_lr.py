@@ -215,7 +215,7 @@ class BestLR:
             left, right = climb.plateau(bar)
             plateau = 10 ** (min(left, vertex) + shift), 10 ** (max(right, vertex) + shift)
             if right - left >= FLAT:
-                flags.append("flat")
+                flags.append("flat" if rung.steps >= self.steps else "flat-when-short")
         shape = ", schedule squeezed" if self.squeezes else ""
         estimate = Estimate(
             value=10 ** (vertex + shift),

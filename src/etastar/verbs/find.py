@@ -28,6 +28,7 @@ from etastar.policies.torch_schedule import TorchSchedule
 from etastar.verbs.eta_star import ADAM_LIKE, bracket, checked_precision, checked_steps, measure, planned_lanes, start_design
 from etastar.verbs.finite import finite
 from etastar.verbs.judge import Yours, judge
+from etastar.verbs.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.session import USUAL_SHARE, Options, Session, asked, environment, open_session
 from etastar.version import __version__
 
@@ -222,6 +223,8 @@ def find(
     with open_session(problem, options, plan, usual) as session:
         short, eta = plans[0]
         best = session.run(short)
+        if searches_in_a_step(problem, options.device):
+            best = of_one_seed(best, problem.steps)
         band, last = measure(session, eta, end) if eta else (None, None)
         if effort == "thorough" and best.lr.ok:
             best = _confirmed(session, best, within, seed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from etastar.designs.best_rate import BestRate
 from etastar.designs.success_band import SuccessBand
+from etastar.verbs.one_seed import ONE_SEED
 
 WORTH_SAYING = 1.1
 """A loss this many times the best is worth a word."""
@@ -17,8 +18,8 @@ class Yours:
 
     Args:
         lr: the rate.
-        verdict: good (on the plateau), plausible (inside the interval), low, high, on-the-edge, will-not-last, too-high, or
-            unknown.
+        verdict: good (on the plateau), plausible (inside the interval), low, high, on-the-edge, will-not-last, too-high,
+            cannot-tell (lanes of one seed that end by luck), or unknown.
         sentence: the verdict in words.
         of_best: its ratio to the recommended rate; of_eta_star: to eta*; None where that is not known.
         probability: share of fresh seeds that start to train at it; None if eta* was not measured.
@@ -66,6 +67,8 @@ def _against_eta_star(lr: float, band: SuccessBand | None, end: SuccessBand | No
 def _against_best(lr: float, best: BestRate, ratio: float | None) -> tuple[str, str]:
     if not best.lr.ok or best.lr.low is None or best.lr.high is None:
         return "unknown", f"your {lr:.3g} cannot be judged without the best rate"
+    if ONE_SEED in best.lr.flags:
+        return "cannot-tell", f"your {lr:.3g} cannot be told from the best by lanes of one seed, which here end by luck"
     of = f"{lr / best.lr.require():.2g} of the recommended rate"
     cost = f"; expect a loss about {ratio:.2g} x the best" if ratio is not None and ratio >= WORTH_SAYING else ""
     low, high = best.plateau or (best.lr.require(), best.lr.require())

@@ -22,12 +22,13 @@ from etastar.errors import attributed
 from etastar.records.postgres import is_postgres
 from etastar.records.sqlite import path_of
 from etastar.records.study import SEARCH, StudyRecord, check_storage, import_optuna
+from etastar.verbs.batch_sizes import compared
 from etastar.verbs.find import FindAnswer, find
 from etastar.verbs.prior import Prior, first_points, prior_of
 from etastar.verbs.search_answer import SearchAnswer, answer_of
 from etastar.verbs.search_verdict import refusal
 from etastar.verbs.session import Options, Session, asked, open_session
-from etastar.verbs.variants import Make, Variants, real, roles
+from etastar.verbs.variants import Make, Roles, Variants, real, roles
 from etastar.version import __version__
 
 STUDY_FILE = "optuna.db"
@@ -117,7 +118,7 @@ def search(
     found = None
     if measure and (wanted is None or "lr" not in wanted):
         found = find(problem, effort="glance", seed=seed, options=options)
-    designs: list[tuple[OptunaSearch, Prior | None, tuple[str, ...]]] = []
+    designs: list[tuple[OptunaSearch, Prior | None, Roles]] = []
 
     def prepare(facts: Preflight) -> tuple[int, int]:
         designs.append(_design(problem, facts, plan, wanted, found, make))
@@ -130,13 +131,14 @@ def search(
         f"{min(FINALISTS, trials) * plan.fresh} of the lanes, {Confirmation.planned_lanes(trials, plan.fresh)} at most"
     )
     with open_session(problem, options, prepare, usual=1.0, note=note) as session:
-        design, prior, names = designs[0]
+        design, prior, changes = designs[0]
+        sizes = compared(problem, set(changes.batch_sizes), options.device)
         record = _record(session, plan, design)
         design.on_finished = record.add
-        with Variants(session, names, make) as variants:
+        with Variants(session, changes.problem, make, summed=sizes.summed) as variants:
             outcome, finalists = _run(variants, design, plan)
         facts = {**plan_facts(plan, design), "fresh_seeds": plan.fresh}
-        return answer_of(session, outcome, finalists, found, prior, record, facts, problem)
+        return answer_of(session, outcome, finalists, found, prior, record, facts, sizes)
 
 
 def _run(variants: Variants, design: OptunaSearch, plan: Plan) -> tuple[Found, tuple[Finalist, ...]]:
@@ -183,15 +185,15 @@ def _space(given: Space | Mapping[str, Any] | str | os.PathLike[str]) -> Space:
 
 def _design(
     problem: Problem, facts: Preflight, plan: Plan, asked: Space | None, found: FindAnswer | None, make: Make | None
-) -> tuple[OptunaSearch, Prior | None, tuple[str, ...]]:
-    """(the design, the prior of the rate where the space has none, names of what makes another problem)."""
+) -> tuple[OptunaSearch, Prior | None, Roles]:
+    """(the design, the prior of the rate where the space has none, what each of its parameters changes)."""
     prior = None
     space = real(asked, facts) if asked else Space(())
     if "lr" not in space:
         prior = prior_of(found, facts.lr)
         space = space.but(prior.parameter)
     takes = list(inspect.signature(make).parameters) if make else []
-    names = roles(space, facts, problem, make, takes).problem
+    changes = roles(space, facts, problem, make, takes)
     schedule = problem.schedule if isinstance(problem.schedule, str) else None
     yours = (facts.lr,) if facts.lr else ()
     points = first_points(prior.first if prior else yours, space, facts, problem.batch_size, schedule)
@@ -209,7 +211,7 @@ def _design(
         enqueued=points[: plan.trials],
         widen=prior is not None,
     )
-    return design, prior, names
+    return design, prior, changes
 
 
 def storage_of(given: str | None, store: str | os.PathLike[str]) -> str | None:

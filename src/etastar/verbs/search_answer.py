@@ -15,6 +15,7 @@ from etastar.designs.search_space import Space
 from etastar.designs.trials import Found, Trial, on_edge
 from etastar.engine.choice import Choice
 from etastar.records.study import StudyRecord
+from etastar.verbs.batch_sizes import BatchSizes
 from etastar.verbs.find import FindAnswer
 from etastar.verbs.finite import finite
 from etastar.verbs.prior import Prior
@@ -127,11 +128,12 @@ def answer_of(
     prior: Prior | None,
     record: StudyRecord,
     plan: Mapping[str, Any],
-    problem: Problem,
+    sizes: BatchSizes,
 ) -> SearchAnswer:
     """The answer of a finished search."""
+    problem = session.problem
     best = best_of(outcome, finalists)
-    flags = _flags(session, outcome, best, found, prior)
+    flags = [*_flags(session, outcome, best, found, prior), *sizes.flags]
     of_lr = tuple(f for f in flags if f in ("edge-of-range", "range-widened", "unconfirmed"))
     lr = estimate(outcome, finalists, session.runs.gradient_steps, of_lr)
     groups = session.facts.groups
@@ -145,7 +147,7 @@ def answer_of(
         space=outcome.space,
         importance=outcome.importance,
         plan=plan,
-        objective=_objective(problem, plan),
+        objective=_objective(problem, plan, sizes),
         measured=found,
         yours=judge(session.facts.lr, outcome, finalists, lr, found.eta_star.value if found else None),
         study=record.name,
@@ -212,10 +214,11 @@ def _flags(
     return flags
 
 
-def _objective(problem: Problem, plan: Mapping[str, Any]) -> str:
+def _objective(problem: Problem, plan: Mapping[str, Any], sizes: BatchSizes) -> str:
     what = "validation loss" if problem.valid is not None else "mean training loss of the last 10 steps"
     over = f", mean over {plan['seeds']} seeds" if plan["seeds"] > 1 else ""
-    return f"{what} after {plan['steps']} steps{over}; a diverged lane counts as twice its first loss"
+    lost = "; a diverged lane counts as twice its first loss"
+    return f"{what} after {plan['steps']} steps{over}{lost}{sizes.sentence(plan['steps'])}"
 
 
 def _cost(session: Session, found: FindAnswer | None) -> dict[str, float]:

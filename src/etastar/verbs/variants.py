@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from etastar.core.design import Design, Engine
-from etastar.core.lane import Lane, Outcome, Runs
+from etastar.core.lane import Criterion, Lane, Outcome, Runs
 from etastar.core.problem import Problem
 from etastar.designs.search_space import Parameter, Space
 from etastar.engine.preflight import Preflight, preflight
@@ -20,6 +20,7 @@ from etastar.engine.ray_cluster import RayEngine
 from etastar.engine.workers import WorkerEngine
 from etastar.errors import ProblemError
 from etastar.policies.named import policy_over
+from etastar.verbs.batch_sizes import per_sample
 from etastar.verbs.session import Answer, Session, choice_for, register
 
 Make = Callable[..., Problem]
@@ -36,10 +37,12 @@ class Roles:
     Args:
         optimizer: names of optimizer settings.
         problem: names of what makes another problem.
+        batch_sizes: of the problems at the ends of their ranges, where they are known.
     """
 
     optimizer: tuple[str, ...]
     problem: tuple[str, ...]
+    batch_sizes: frozenset[int] = frozenset()
 
 
 def roles(space: Space, facts: Preflight, problem: Problem, make: Make | None, takes: Sequence[str]) -> Roles:
@@ -70,10 +73,10 @@ def roles(space: Space, facts: Preflight, problem: Problem, make: Make | None, t
             known = ", ".join(["lr", "schedule", "batch_size", *settings, *arguments])
             raise ProblemError(f"the space has [{p.name}], which nothing has here; expected some of {known}")
     _try_schedules(space, problem)
-    found = Roles(tuple(own), tuple(others))
-    for values in product(*(space[name].ends() for name in found.problem)):
-        variant_of(problem, make, dict(zip(found.problem, values, strict=True)))
-    return found
+    corners = product(*(space[name].ends() for name in others))
+    variants = [variant_of(problem, make, dict(zip(others, values, strict=True))) for values in corners]
+    sizes = {v.batches.batch_size for v in variants if v.batches is not None}
+    return Roles(tuple(own), tuple(others), frozenset(size for size in sizes if size is not None))
 
 
 def real(space: Space, facts: Preflight) -> Space:
@@ -104,15 +107,29 @@ def _try_schedules(space: Space, problem: Problem) -> None:
         policy_over(choice, problem.steps)
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A problem that settings made, with what its lanes need."""
+
+    problem: Problem
+    engine: Engine
+    criterion: Criterion
+
+
 class Variants:
     """A `Store` in front of a session's: sends every lane to the problem its settings make.
 
     Use as a context manager: it ends the worker processes it started.
+
+    Args:
+        names: of the settings that make another problem.
+        make: see `roles`.
+        summed: whether losses come back per sample, so that the sums over batches of different sizes compare.
     """
 
-    def __init__(self, session: Session, names: Sequence[str], make: Make | None) -> None:
-        self._session, self._names, self._make = session, tuple(names), make
-        self._known: dict[tuple[Any, ...], tuple[Problem, Engine]] = {}
+    def __init__(self, session: Session, names: Sequence[str], make: Make | None, *, summed: bool = False) -> None:
+        self._session, self._names, self._make, self._summed = session, tuple(names), make, summed
+        self._known: dict[tuple[Any, ...], Variant] = {}
 
     def run(self, design: Design[Answer], share: float = 1.0) -> Answer:
         """Run one design within what is left of the time limit, or of a `share` of it."""
@@ -126,16 +143,23 @@ class Variants:
             groups.setdefault(values, []).append(index)
         found: dict[int, Outcome] = {}
         for values, indices in groups.items():
-            variant, own = self._variant(values) if values else (problem, engine)
-            kept = [self._without_names(lanes[i]) for i in indices]
-            outcomes = self._session.store.get_or_train(own, variant, kept)
-            found |= {i: replace(o, lane=lanes[i]) for i, o in zip(indices, outcomes, strict=True)}
+            if values:
+                outcomes = self._of_variant(self._variant(values), [lanes[i] for i in indices])
+            else:
+                outcomes = self._session.store.get_or_train(engine, problem, [lanes[i] for i in indices])
+            found |= dict(zip(indices, outcomes, strict=True))
         return Runs(found[index] for index in range(len(lanes)))
 
-    def _without_names(self, lane: Lane) -> Lane:
-        return replace(lane, settings=tuple(s for s in lane.settings if s[0] not in self._names))
+    def _of_variant(self, variant: Variant, lanes: Sequence[Lane]) -> list[Outcome]:
+        """The variant's own criterion decides what has diverged: an uninformed guess costs something else there."""
+        others = [tuple(s for s in lane.settings if s[0] not in self._names) for lane in lanes]
+        own = [replace(lane, settings=rest, criterion=variant.criterion) for lane, rest in zip(lanes, others, strict=True)]
+        outcomes = self._session.store.get_or_train(variant.engine, variant.problem, own)
+        size = (variant.problem.batches.batch_size if variant.problem.batches is not None else None) or 1
+        compared = [per_sample(o, size) for o in outcomes] if self._summed else outcomes
+        return [replace(o, lane=lane) for o, lane in zip(compared, lanes, strict=True)]
 
-    def _variant(self, values: tuple[Any, ...]) -> tuple[Problem, Engine]:
+    def _variant(self, values: tuple[Any, ...]) -> Variant:
         """The problem and its engine; worker processes of one variant at a time."""
         if values not in self._known:
             session, options = self._session, self._session.options
@@ -143,14 +167,14 @@ class Variants:
             facts = preflight(variant, options.device)
             register(variant, facts, session.store)
             choice = choice_for(variant, facts, options, session.store, session.lanes)
-            self._known[values] = variant, session.engine_for(variant, choice)
+            self._known[values] = Variant(variant, session.engine_for(variant, choice), facts.criterion)
         self._close_others(values)
         return self._known[values]
 
     def _close_others(self, values: tuple[Any, ...] | None) -> None:
-        for known, (_, engine) in self._known.items():
-            if known != values and isinstance(engine, (WorkerEngine, RayEngine)):
-                engine.close()
+        for known, variant in self._known.items():
+            if known != values and isinstance(variant.engine, (WorkerEngine, RayEngine)):
+                variant.engine.close()
 
     def __enter__(self) -> Variants:
         return self
