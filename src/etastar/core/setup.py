@@ -10,9 +10,15 @@ import torch
 from torch import nn
 
 from etastar.core.data import Batch, map_tensors
+from etastar.core.modes import start_training
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import EtastarError, ProblemError, in_one_line
+
+MAXIMISES = (
+    "the optimizer maximises (maximize=True), but a loss is something to lower; pass the negated loss, loss=lambda outputs, "
+    "targets: -reward(outputs, targets), and drop maximize: the steps are the same"
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,8 @@ class Setup:
             ProblemError: the optimizer has no such setting.
         """
         groups = self.optimizer.param_groups
-        if name in ("lr", "params") or any(name not in group for group in groups):
-            known = sorted(set(groups[0]) - {"params", "lr", "name"})
+        if name in ("lr", "params", "maximize") or any(name not in group for group in groups):
+            known = sorted(set(groups[0]) - {"params", "lr", "name", "maximize"})
             raise ProblemError(
                 f"{type(self.optimizer).__name__} has no setting {name!r} to change; it has {', '.join(known)}"
             )
@@ -90,10 +96,12 @@ def set_up(
     if example is not None and any(nn.parameter.is_lazy(p) for p in model.parameters()):
         with torch.no_grad():
             model(example[0] if isinstance(example, (tuple, list)) else example)
-    call("model.to(device)", lambda: model.to(device=device, dtype=dtype).train())
+    call("model.to(device)", _move, model, device, dtype)
+    start_training(model)
     optimizer = call("optimizer(model)", problem.optimizer, model)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise ProblemError(f"optimizer(model) returned a {type(optimizer).__name__}; expected a torch.optim.Optimizer")
+    start_training(model, optimizer)
     return Setup(model, optimizer, _groups(model, optimizer))
 
 
@@ -104,6 +112,8 @@ def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, 
             f"the optimizer's default lr is {default!r}; expected a number > 0: pass lr=... to the optimizer itself, "
             "groups may differ from it"
         )
+    if any(settings.get("maximize") for settings in optimizer.param_groups):
+        raise ProblemError(MAXIMISES)
     own = {id(p) for p in model.parameters()}
     groups: list[Group] = []
     trainable = 0
@@ -169,6 +179,19 @@ def call(what: str, fn: Any, *args: Any) -> Any:
 
 def to(batch: Batch, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
     """The batch on `device`; floating-point tensors in `dtype` where it is given."""
-    return map_tensors(
-        lambda t: t.to(device=device, dtype=dtype if dtype is not None and t.is_floating_point() else None), batch
-    )
+    return map_tensors(lambda t: _as(t, device, dtype), batch)
+
+
+def _as(tensor: torch.Tensor, device: torch.device | str, dtype: torch.dtype | None) -> torch.Tensor:
+    """On `device`; real numbers in `dtype`, complex ones in that of such parts, others in their own."""
+    if dtype is not None and tensor.is_complex():
+        return tensor.to(device=device, dtype=dtype.to_complex())
+    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+
+
+def _move(model: nn.Module, device: torch.device | str, dtype: torch.dtype | None) -> None:
+    """As `model.to`, which would make complex parameters real."""
+    if any(t.is_complex() for _, t in _named_tensors(model)):
+        model._apply(lambda t: _as(t, device, dtype))
+    else:
+        model.to(device=device, dtype=dtype)

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from etastar.core.data import Batch, check_finite, stream
+from etastar.core.gradients import clip, gradient_values
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
+from etastar.core.modes import evaluating
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
@@ -129,13 +131,13 @@ def _step(
             if accuracy is not None:
                 right.append(float(accuracy))
         first.append((float(total), sum(right) / len(right) if len(right) == len(micro) else None))
-        grads = [p.grad for p in _parameters(setup) if p.grad is not None and not p.grad.is_sparse]
+        values = gradient_values(_parameters(setup)) if looks else []
         if looks:
-            alive.append(sum(int(g.count_nonzero()) for g in grads))
+            alive.append(sum(int(g.count_nonzero()) for g in values))
         if problem.clip_grad_norm is not None:
-            norms.append(float(torch.nn.utils.clip_grad_norm_(_parameters(setup), problem.clip_grad_norm)))
+            norms.append(float(clip(_parameters(setup), problem.clip_grad_norm)))
         elif looks:
-            norms.append(float(torch.nn.utils.get_total_norm(grads)))
+            norms.append(float(torch.nn.utils.get_total_norm(values)))
         return total
 
     if _needs_closure(setup.optimizer):
@@ -148,7 +150,7 @@ def _step(
     return loss, accuracy, norms[0] if norms else None, clipped, alive[0] if alive else None
 
 
-def _parameters(setup: Setup) -> list[torch.nn.Parameter]:
+def _parameters(setup: Setup) -> list[torch.Tensor]:
     return [p for group in setup.optimizer.param_groups for p in group["params"]]
 
 
@@ -163,10 +165,9 @@ def _validate(problem: Problem, setup: Setup, device: str, dtype: torch.dtype | 
     """Mean loss and accuracy over at most `VALID_BATCHES` validation batches, in eval mode."""
     if problem.valid_batches is None:
         return None, None
-    setup.model.eval()
     losses: list[float] = []
     accuracies: list[float] = []
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(setup.model, setup.optimizer):
         for batch, _ in zip(problem.valid_batches.epoch(0, 0, shuffle=False), range(VALID_BATCHES), strict=False):
             loss, accuracy = call("the loss on valid", loss_and_accuracy, problem, setup.model, to(batch, device, dtype))
             losses.append(float(loss))

@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 
 from etastar.core.data import Batch, check_finite, is_tensor_tree, stream
 from etastar.core.lane import Criterion, Lane, Until
+from etastar.core.modes import stays_in_eval
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import class_dim, loss_and_accuracy, split, uninformed_loss
 from etastar.core.problem import Problem
@@ -101,6 +102,8 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     flags = input_flags(sample)
     if uninformed and first_loss > 3 * uninformed:
         flags.append("loss-starts-high")
+    if stays_in_eval(setup.model):
+        flags.append("parts-in-eval")
     if not _same(trace, again):
         flags.append("not-reproducible")
     optimizer = setup.optimizer

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from etastar.core.gradients import clip
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import call
 from etastar.probes.curvature import Refusal, flat, unflat
@@ -107,7 +108,7 @@ def _put(point: Point, gradients: list[torch.Tensor | None]) -> None:
     for p, g in zip(point.stepped, gradients, strict=True):
         p.grad = None if g is None else g.detach().clone()  # an optimizer may write to it
     if point.clip_grad_norm is not None:
-        torch.nn.utils.clip_grad_norm_(point.stepped, point.clip_grad_norm)
+        clip(point.stepped, point.clip_grad_norm)
 
 
 def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from etastar.core.data import Batch, tensors_in
 from etastar.core.objective import split
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.setup import call
+from etastar.core.setup import MAXIMISES, call
 from etastar.errors import ProblemError
 from etastar.probes.curvature import Curvature, Refusal, flat, gauss_newton, hessian
 
@@ -87,6 +87,13 @@ class Point:
         """The group rate of each coordinate as a multiple of the default rate, [dimension]."""
         of = {id(p): float(g["lr"]) / self.lr for g in self.optimizer.param_groups for p in g["params"]}
         return torch.cat([torch.full((p.numel(),), of[id(p)], dtype=p.dtype, device=p.device) for p in self.parameters])
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no probe can read here; None where they can."""
+        if any(p.is_complex() for p in self.stepped):
+            return "it has complex parameters, and probes read real ones; hold real and imaginary parts in real parameters"
+        return MAXIMISES if any(group.get("maximize") for group in self.optimizer.param_groups) else None
 
     @property
     def samples(self) -> int:
