@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any
 
 import torch
 
+from etastar.core.closures import needs_closure
 from etastar.core.data import Batch, check_finite, stream
 from etastar.core.gradients import clip, gradient_values
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
@@ -74,6 +74,7 @@ class LoopEngine:
         assert problem.batches is not None
         first = next_batch(batches, lane.seed, 0)
         setup = self._set_up(problem, lane.seed, first)
+        closures = needs_closure(setup.optimizer, lambda: nullcontext(self._set_up(problem, lane.seed, first).optimizer))
         setup.change(lane.settings)
         per_epoch = problem.batches.per_epoch
         recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
@@ -88,7 +89,7 @@ class LoopEngine:
                 batch = first if step == part == 0 else next_batch(batches, lane.seed, step, part)
                 micro.append(to(batch, self.device, self.dtype))
             looks = recorder.wants_grad_norm()
-            loss, accuracy, norm, clipped, alive = _step(problem, setup, micro, lane.seed, step, looks)
+            loss, accuracy, norm, clipped, alive = _step(problem, setup, micro, lane.seed, step, looks, closures=closures)
             recorder.report(loss, accuracy, norm, lr, clipped, alive)
             seen = torch.tensor(loss, dtype=torch.float64)
             if recorder.non_finite:
@@ -107,11 +108,12 @@ def next_batch(batches: Iterator[Batch], seed: int, step: int, part: int = 0) ->
 
 
 def _step(
-    problem: Problem, setup: Setup, micro: list[Batch], seed: int, step: int, looks: bool
+    problem: Problem, setup: Setup, micro: list[Batch], seed: int, step: int, looks: bool, *, closures: bool
 ) -> tuple[float, float | None, float | None, bool | None, int | None]:
     """One optimizer step over the micro-batches; the loss and accuracy are those before the update.
 
-    Where it `looks`, the gradient's norm is measured, and the gradients that are not exactly zero are counted.
+    Where it `looks`, the gradient's norm is measured, and the gradients that are not exactly zero are counted. With
+    `closures` the optimizer computes the loss itself, once or more often; the first is reported.
     """
     first: list[tuple[float, float | None]] = []
     norms: list[float] = []
@@ -140,7 +142,7 @@ def _step(
             norms.append(float(torch.nn.utils.get_total_norm(values)))
         return total
 
-    if _needs_closure(setup.optimizer):
+    if closures:
         call("optimizer.step(closure)", setup.optimizer.step, closure)
     else:
         closure()
@@ -152,13 +154,6 @@ def _step(
 
 def _parameters(setup: Setup) -> list[torch.Tensor]:
     return [p for group in setup.optimizer.param_groups for p in group["params"]]
-
-
-def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether `step` cannot be called without a closure (LBFGS, SAM and the like)."""
-    step = inspect.unwrap(type(optimizer).step)
-    closure = inspect.signature(step).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def _validate(problem: Problem, setup: Setup, device: str, dtype: torch.dtype | None) -> tuple[float | None, float | None]:
