@@ -24,7 +24,8 @@ from torch.utils.data import (
     default_collate,
 )
 
-from etastar.core.randomness import derive_seed, generator, seed_everything
+from etastar.core.kept import generators_in
+from etastar.core.randomness import derive_seed, generator, reseeded, seed_everything
 from etastar.errors import ProblemError
 
 Batch = Any
@@ -101,7 +102,8 @@ def stream(batches: Batches, seed: int) -> Generator[Batch]:
 class IndexedBatches:
     """Batches from anything with a length that can be read at a list of indices; the last partial batch is dropped.
 
-    `tensors` is the data itself where reading means indexing tensors, so that many lanes can be read at once.
+    `tensors` is the data itself where reading means indexing tensors, so that many lanes can be read at once. `owned` are
+    random generators of the dataset's own: every batch draws from (seed, epoch, batch) alone.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class IndexedBatches:
         shuffle: bool = True,
         drop_last: bool = True,
         tensors: Batch | None = None,
+        owned: Sequence[Any] = (),
     ) -> None:
         if batch_size < 1:
             raise ProblemError(f"batch_size is {batch_size}; expected at least 1")
@@ -121,6 +124,7 @@ class IndexedBatches:
         if batch_size > size and drop_last:
             raise ProblemError(f"batch_size is {batch_size} but the data has {size} samples; pass batch_size <= {size}")
         self._read, self.size, self.batch_size = read, size, batch_size
+        self._owned = owned
         self._shuffle, self._drop_last, self.tensors = shuffle, drop_last, tensors
         self.per_epoch: int | None = size // batch_size if drop_last else -(-size // batch_size)
 
@@ -135,8 +139,10 @@ class IndexedBatches:
 
     def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Batch]:
         """One pass over the data in that order."""
-        for index in self.order(seed, epoch, shuffle=shuffle):
-            yield self._read(index)
+        for number, index in enumerate(self.order(seed, epoch, shuffle=shuffle)):
+            with reseeded(self._owned, seed, "owned", epoch, number):
+                batch = self._read(index)
+            yield batch
 
 
 class LoaderBatches:
@@ -170,17 +176,13 @@ class LoaderBatches:
 
     @contextmanager
     def _seeded_generators(self, seed: int) -> Iterator[None]:
-        owners = (self._loader, self._loader.sampler, self._loader.batch_sampler, self._loader.dataset)
-        generators = {id(g): g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)}
-        states = {key: g.get_state() for key, g in generators.items()}
-        for g in generators.values():
-            g.manual_seed(seed)
-        seed_everything(seed)
-        try:
+        loader = self._loader
+        owners = (loader, loader.sampler, loader.batch_sampler, loader.dataset)
+        given = [g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)]
+        found = given + generators_in(loader.dataset, loader.sampler, loader.batch_sampler, loader.collate_fn)
+        with reseeded(list({id(g): g for g in found}.values()), seed):
+            seed_everything(seed)
             yield
-        finally:
-            for key, g in generators.items():
-                g.set_state(states[key])
 
 
 def make_batches(data: Any, batch_size: int | None, *, argument: str = "train") -> Batches:
@@ -205,7 +207,7 @@ def make_batches(data: Any, batch_size: int | None, *, argument: str = "train") 
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         size = _length(data, argument)
         read = lambda index: default_collate([data[int(i)] for i in index])
-        return IndexedBatches(read, size, _batch_size(batch_size, size))
+        return IndexedBatches(read, size, _batch_size(batch_size, size), owned=generators_in(data))
     raise ProblemError(
         f"{argument} is a {type(data).__name__}; expected tensors, a Dataset or a DataLoader, "
         f"e.g. {argument}=(inputs, targets)"
@@ -290,4 +292,5 @@ def _from_loader(loader: DataLoader[Any]) -> Batches:
         shuffle=shuffled,
         drop_last=loader.drop_last,
         tensors=tensors,
+        owned=() if tensors is not None else generators_in(dataset, collate),
     )

@@ -11,6 +11,7 @@ import torch
 from etastar.core.closures import needs_closure
 from etastar.core.data import Batch, check_finite, stream
 from etastar.core.gradients import clip, gradient_values
+from etastar.core.kept import unmoved
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
 from etastar.core.modes import evaluating
 from etastar.core.numerics import steady_numerics
@@ -54,7 +55,7 @@ class LoopEngine:
 
     def train_lane(self, problem: Problem, lane: Lane) -> Outcome:
         """Train one lane; nothing of the caller's is changed by it."""
-        with isolated_randomness(), steady_numerics():
+        with isolated_randomness(), steady_numerics(), unmoved(*problem.judges):
             if problem.loop is not None:
                 return _follow_user_loop(problem, lane)
             if self._checked is not problem:

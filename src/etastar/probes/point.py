@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.data import Batch, tensors_in
+from etastar.core.kept import unmoved
 from etastar.core.objective import split
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import MAXIMISES, call
@@ -193,14 +194,15 @@ class Point:
 
     @contextmanager
     def _forward(self) -> Iterator[None]:
-        """The same masks each time; buffers and modes as before; attention in its form that has second derivatives."""
+        """The same masks each time; buffers, modes and the loss's state as before; attention with second derivatives."""
         seed_everything(derive_seed(self.seed, "mask", 0, 0))
-        with _spare_buffers(self.model), _kept_modes(self.model), sdpa_kernel(SDPBackend.MATH):
+        remembered, attention = unmoved(self.loss, self.loss_fn), sdpa_kernel(SDPBackend.MATH)
+        with remembered as kept, _spare_buffers(self.model, *kept.modules), _kept_modes(self.model), attention:
             yield
 
 
 @contextmanager
-def _spare_buffers(model: nn.Module) -> Iterator[None]:
+def _spare_buffers(*modules: nn.Module) -> Iterator[None]:
     """Let a forward pass write to copies of the buffers.
 
     Putting values back into the buffers themselves, as `unchanged_buffers` does, would spoil the graph: autograd has saved
@@ -208,7 +210,7 @@ def _spare_buffers(model: nn.Module) -> Iterator[None]:
     """
     copies: dict[int, torch.Tensor] = {}
     swapped: list[tuple[nn.Module, str, torch.Tensor]] = []
-    for module in model.modules():
+    for module in dict.fromkeys(part for whole in modules for part in whole.modules()):
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 swapped.append((module, name, buffer))
