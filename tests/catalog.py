@@ -132,8 +132,7 @@ ELEMENTWISE = {
         "Adagrad", "Adadelta", "Rprop", "ASGD",
     )
 } | {
-    "SGD, everything": _plain(torch.optim.SGD, lr=0.1, momentum=0.8, dampening=0.3, weight_decay=0.01, maximize=False),
-    "SGD, maximize": _plain(torch.optim.SGD, lr=0.1, maximize=True),
+    "SGD, everything": _plain(torch.optim.SGD, lr=0.1, momentum=0.8, dampening=0.3, weight_decay=0.01),
     "AMSGrad": _plain(torch.optim.Adam, lr=1e-2, amsgrad=True, weight_decay=0.01),
     "NAdam, decay": _plain(torch.optim.NAdam, lr=1e-2, weight_decay=0.01, decoupled_weight_decay=True),
     "RAdam, decay": _plain(torch.optim.RAdam, lr=1e-2, weight_decay=0.01, betas=(0.9, 0.99)),

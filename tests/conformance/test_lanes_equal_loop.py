@@ -50,7 +50,7 @@ def outcomes(problem: Problem, kernel: str, lanes: list[Lane], dtype: torch.dtyp
 
 
 def lanes_of(optimizer: str, steps: int, policy: str = "constant") -> list[Lane]:
-    rates = {"Adadelta": (0.3, 1.0), "Rprop": (1e-4, 1e-3), "SGD, maximize": (1e-5, 1e-4)}.get(optimizer, (1e-3, 4e-3))
+    rates = {"Adadelta": (0.3, 1.0), "Rprop": (1e-4, 1e-3)}.get(optimizer, (1e-3, 4e-3))
     return [
         Lane(lr, seed, steps, Criterion(loss=-math.inf), Until.END, POLICIES[policy])
         for seed, lr in enumerate((*rates, rates[0]))

@@ -25,8 +25,9 @@ from torch.utils.data import (
     default_collate,
 )
 
+from etastar.core.kept import generators_in
 from etastar.core.not_data import no_data
-from etastar.core.randomness import derive_seed, generator, seed_everything
+from etastar.core.randomness import derive_seed, generator, reseeded, seed_everything
 from etastar.errors import ProblemError, call
 
 Batch = Any
@@ -113,7 +114,8 @@ def stream(batches: Batches, seed: int) -> Generator[Batch]:
 class IndexedBatches:
     """Batches from anything with a length that can be read at a list of indices; the last partial batch is dropped.
 
-    `tensors` is the data itself where reading means indexing tensors, so that many lanes can be read at once.
+    `tensors` is the data itself where reading means indexing tensors, so that many lanes can be read at once. `owned` are
+    random generators of the dataset's own: every batch draws from (seed, epoch, batch) alone.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class IndexedBatches:
         drop_last: bool = True,
         tensors: Batch | None = None,
         what: str = READING["train"],
+        owned: Sequence[Any] = (),
     ) -> None:
         if batch_size < 1:
             raise ProblemError(f"batch_size is {batch_size}; expected at least 1")
@@ -133,7 +136,7 @@ class IndexedBatches:
             raise ProblemError("the data is empty; expected at least one sample")
         if batch_size > size and drop_last:
             raise ProblemError(f"batch_size is {batch_size} but the data has {size} samples; pass batch_size <= {size}")
-        self._read, self.size, self.batch_size, self._what = read, size, batch_size, what
+        self._read, self.size, self.batch_size, self._what, self._owned = read, size, batch_size, what, owned
         self._shuffle, self._drop_last, self.tensors = shuffle, drop_last, tensors
         self.per_epoch: int | None = size // batch_size if drop_last else -(-size // batch_size)
 
@@ -148,8 +151,10 @@ class IndexedBatches:
 
     def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Batch]:
         """One pass over the data in that order."""
-        for index in self.order(seed, epoch, shuffle=shuffle):
-            yield self.read(index)
+        for number, index in enumerate(self.order(seed, epoch, shuffle=shuffle)):
+            with reseeded(self._owned, seed, "owned", epoch, number):
+                batch = self.read(index)
+            yield batch
 
     def read(self, index: torch.Tensor) -> Batch:
         """The batch of these samples."""
@@ -163,8 +168,10 @@ class IndexedBatches:
         index = torch.cat(self.order(0, 0, shuffle=False))
         if self.holds_more_than(most):
             index = torch.randperm(self.size, generator=generator("part of the data"))[:most].sort().values
-        for part in index.tensor_split(-(-len(index) // self.batch_size)):
-            yield self.read(part), len(part)
+        for number, part in enumerate(index.tensor_split(-(-len(index) // self.batch_size))):
+            with reseeded(self._owned, 0, "owned", 0, number):
+                batch = self.read(part)
+            yield batch, len(part)
 
     def holds_more_than(self, most: int) -> bool:
         """Whether there are more samples."""
@@ -234,17 +241,13 @@ class LoaderBatches:
 
     @contextmanager
     def _seeded_generators(self, seed: int) -> Iterator[None]:
-        owners = (self._loader, self._loader.sampler, self._loader.batch_sampler, self._loader.dataset)
-        generators = {id(g): g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)}
-        states = {key: g.get_state() for key, g in generators.items()}
-        for g in generators.values():
-            g.manual_seed(seed)
-        seed_everything(seed)
-        try:
+        loader = self._loader
+        owners = (loader, loader.sampler, loader.batch_sampler, loader.dataset)
+        given = [g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)]
+        found = given + generators_in(loader.dataset, loader.sampler, loader.batch_sampler, loader.collate_fn)
+        with reseeded(list({id(g): g for g in found}.values()), seed):
+            seed_everything(seed)
             yield
-        finally:
-            for key, g in generators.items():
-                g.set_state(states[key])
 
 
 def make_batches(data: Any, batch_size: int | None, *, argument: str = "train", drop_last: bool = True) -> Batches:
@@ -271,7 +274,9 @@ def make_batches(data: Any, batch_size: int | None, *, argument: str = "train", 
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         size = _length(data, argument)
         read = lambda index: default_collate([data[int(i)] for i in index])
-        return IndexedBatches(read, size, _batch_size(batch_size, size), drop_last=drop_last, what=READING[argument])
+        owned = generators_in(data)
+        what = READING[argument]
+        return IndexedBatches(read, size, _batch_size(batch_size, size), drop_last=drop_last, what=what, owned=owned)
     raise ProblemError(
         f"{argument} is a {type(data).__name__}; expected tensors, a Dataset or a DataLoader, "
         f"e.g. {argument}=(inputs, targets)"
@@ -356,4 +361,5 @@ def _from_loader(loader: DataLoader[Any], what: str) -> Batches:
         drop_last=loader.drop_last,
         tensors=tensors,
         what=what,
+        owned=() if tensors is not None else generators_in(dataset, collate),
     )

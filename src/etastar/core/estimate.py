@@ -78,6 +78,18 @@ FLAGS: dict[str, str] = {
     "inputs-not-centred": "The inputs have a large common mean; centring them is worth about a factor 2 of stable rate.",
     "inputs-badly-scaled": "The inputs' mean square is far from 1; the stable SGD rate scales as its inverse.",
     "not-reproducible": "The same lane trained twice gave different losses; its stored lanes are not reused.",
+    "loss-changes": (
+        "The loss changes by itself as it is called (a counter, a running scale): every lane starts with it as it was "
+        "passed, but losses of different steps do not compare, and thresholds come from its first calls."
+    ),
+    "shared-state": (
+        "The model or the loss changes a variable outside of itself, which lanes share: a lane depends on those before it, "
+        "and stored ones are not reused. Keep such a thing in the module, or in an object that is the loss."
+    ),
+    "parts-in-eval": (
+        "Part of the model stays in eval mode, as the model function left it (a frozen BatchNorm; a from_pretrained part); "
+        "call .train() on it there if it should train."
+    ),
     "edge-of-range": "The best trial's rate lies on the edge of the range searched; a better one may lie beyond it.",
     "range-widened": "The best rate lay on the edge of the first range, so the range was widened during the search.",
     "span-not-interval": (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import sysconfig
 import types
@@ -17,10 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from etastar.core.randomness import is_generator, set_state, state_of
+
 LONG = 1000
 """What is longer is data: it is not looked into."""
 MOST = 20_000
-"""Places at most: beyond that the walk ends."""
+"""Things looked at: beyond that the walk ends."""
 LARGE = 2**24
 """Numbers of the largest tensor of which a copy is kept."""
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
@@ -99,12 +100,15 @@ class Kept:
 
     def __init__(self, roots: Iterable[Any], *, lanes: nn.Module | None = None) -> None:
         self.places: list[Place] = []
-        self.generators: list[Any] = []
+        self.modules: list[nn.Module] = []
         self.reads_clock = False
         self._own_buffers = {id(b) for b in lanes.buffers()} if lanes is not None else set()
         self._seen: dict[int, Any] = {}
+        self._walk(roots)
+
+    def _walk(self, roots: Iterable[Any]) -> None:
         waiting = [(root, "", True) for root in roots]
-        while waiting and len(self.places) < MOST:
+        while waiting and len(self._seen) < MOST:
             value, name, ours = waiting.pop()
             if isinstance(value, PLAIN) or id(value) in self._seen:
                 continue
@@ -125,9 +129,8 @@ class Kept:
         """Note the place that `value` is; what it reaches, as (value, name, whether it is part of an object)."""
         if isinstance(value, torch.Tensor):
             self._note_tensor(value, name, ours)
-        elif (state := generator_state(value)) is not None:
-            self.generators.append(value)
-            self._note(name, True, *state, _equal)
+        elif is_generator(value):
+            self._note(name, True, lambda: state_of(value), lambda state: set_state(value, state), _equal)
         elif isinstance(value, (list, deque, set, dict)):
             yield from self._enter_container(value, name, ours)
         elif isinstance(value, (tuple, frozenset)):
@@ -174,6 +177,8 @@ class Kept:
 
     def _enter_object(self, value: Any, name: str) -> Iterator[tuple[Any, str, bool]]:
         own, kind = vars(value), type(value).__name__
+        if isinstance(value, nn.Module):
+            self.modules.append(value)
 
         def write(before: dict[str, Any]) -> None:
             own.clear()
@@ -229,38 +234,51 @@ class Kept:
         self._note(f"{owner}.{key}" if owner else key, False, lambda: scope.get(key), write, _same)
 
 
+class _Generators(Kept):
+    """The random generators among what can change; nothing is copied."""
+
+    def __init__(self, roots: Iterable[Any]) -> None:
+        self.found: list[Any] = []
+        super().__init__(roots)
+
+    def _enter(self, value: Any, name: str, ours: bool) -> Iterator[tuple[Any, str, bool]]:
+        if is_generator(value):
+            self.found.append(value)
+        elif not isinstance(value, torch.Tensor):
+            yield from super()._enter(value, name, ours)
+
+    def _note(self, name: str, ours: bool, read: Callable[[], Any], write: Callable[[Any], None], same: Any) -> None:
+        pass
+
+
+def generators_in(*roots: Any) -> list[Any]:
+    """The random generators of torch, Python and numpy that data or transforms own, or that their code names.
+
+    >>> import random
+    >>> class Noisy:
+    ...     def __init__(self):
+    ...         self.transforms = [types.SimpleNamespace(rng=random.Random(3))]
+    >>> len(generators_in(Noisy()))
+    1
+    """
+    return _Generators(roots).found
+
+
 @contextmanager
-def unmoved(*roots: Any) -> Iterator[None]:
+def unmoved(*roots: Any) -> Iterator[Kept]:
     """Whatever objects of `roots` remember is afterwards as before: a stateful loss starts every lane alike."""
-    kept = Kept(root for root in roots if root is not None)
+    kept = Kept(roots)
     try:
-        yield
+        yield kept
     finally:
         kept.put_back()
-
-
-def generator_state(value: Any) -> tuple[Callable[[], Any], Callable[[Any], None]] | None:
-    """(reads, writes) the state of a random generator of torch, Python or numpy; None for anything else."""
-    if isinstance(value, torch.Generator):
-        return lambda: bytes(value.get_state().tolist()), lambda state: _set_torch(value, state)
-    if isinstance(value, random.Random):
-        return value.getstate, value.setstate
-    numpy = sys.modules.get("numpy")
-    if numpy and isinstance(value, numpy.random.Generator):
-        bits = value.bit_generator
-        return lambda: bits.state, lambda state: setattr(bits, "state", state)
-    if numpy and isinstance(value, numpy.random.RandomState):
-        return lambda: value.get_state(legacy=False), value.set_state
-    return None
-
-
-def _set_torch(value: torch.Generator, state: bytes) -> None:
-    value.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
 
 def _is_open(value: Any) -> bool:
     """Whether an object's attributes are looked at: modules, and instances of classes that are not Python's or torch's."""
     if isinstance(value, (nn.Module, types.SimpleNamespace)):
+        return True
+    if type(value).__module__.startswith("torch.utils.data"):  # a Subset holds a dataset of the user's
         return True
     root = type(value).__module__.partition(".")[0]
     return root not in sys.stdlib_module_names and root not in ("torch", "numpy") and hasattr(value, "__dict__")

@@ -192,6 +192,11 @@ class Problem:
             return self.schedule
         return "constant" if self.policy == Constant() else "own"
 
+    @property
+    def judges(self) -> tuple[Any, ...]:
+        """Loss and metric: what may remember things from call to call."""
+        return self.loss, self.loss_fn, self.metric_fn
+
     def but(self, **changes: Any) -> Problem:
         """The same problem with some arguments changed."""
         return replace(self, **changes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -53,3 +54,55 @@ def isolated_randomness() -> Iterator[None]:
             random.setstate(python_state)
             if numpy and numpy_state is not None:
                 numpy.random.set_state(numpy_state)
+
+
+def is_generator(value: Any) -> bool:
+    """Whether it is a random generator with a state of its own: of torch, Python or numpy."""
+    if isinstance(value, random.SystemRandom):
+        return False
+    numpy = sys.modules.get("numpy")
+    of_numpy = (numpy.random.Generator, numpy.random.RandomState) if numpy else ()
+    return isinstance(value, (torch.Generator, random.Random, *of_numpy))
+
+
+def state_of(value: Any) -> Any:
+    """The state of a generator, for `set_state`; two states can be compared by `repr`."""
+    if isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    if isinstance(value, random.Random):
+        return value.getstate()
+    return value.bit_generator.state if hasattr(value, "bit_generator") else value.get_state(legacy=False)
+
+
+def set_state(value: Any, state: Any) -> None:
+    """Put a generator where it was."""
+    if isinstance(value, torch.Generator):
+        value.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+    elif isinstance(value, random.Random):
+        value.setstate(state)
+    elif hasattr(value, "bit_generator"):
+        value.bit_generator.state = state
+    else:
+        value.set_state(state)
+
+
+def _seed(value: Any, seed: int) -> None:
+    if isinstance(value, torch.Generator):
+        value.manual_seed(seed)
+    elif hasattr(value, "bit_generator"):
+        value.bit_generator.state = type(value.bit_generator)(seed).state
+    else:
+        value.seed(seed if isinstance(value, random.Random) else seed & 0xFFFF_FFFF)
+
+
+@contextmanager
+def reseeded(generators: Sequence[Any], *parts: int | str) -> Iterator[None]:
+    """Generators that the user's objects own draw from (parts, place in the list) inside, and are put back afterwards."""
+    states = [state_of(value) for value in generators]
+    for place, value in enumerate(generators):
+        _seed(value, derive_seed(*parts, place))
+    try:
+        yield
+    finally:
+        for value, state in zip(generators, states, strict=True):
+            set_state(value, state)

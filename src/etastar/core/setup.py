@@ -11,6 +11,7 @@ from torch import nn
 
 from etastar.arguments import LARGEST_RATE, SMALLEST_RATE
 from etastar.core.data import Batch, map_tensors, stream
+from etastar.core.modes import start_training
 from etastar.core.objective import split
 from etastar.core.optimizers import Made, detach_scheduler, made_from
 from etastar.core.randomness import derive_seed, seed_everything
@@ -18,6 +19,11 @@ from etastar.errors import ProblemError, call
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
+
+MAXIMISES = (
+    "the optimizer maximises (maximize=True), but a loss is something to lower; pass the negated loss, loss=lambda outputs, "
+    "targets: -reward(outputs, targets), and drop maximize: the steps are the same"
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,8 @@ class Setup:
             ProblemError: the optimizer has no such setting.
         """
         groups = self.optimizer.param_groups
-        if name in ("lr", "params") or any(name not in group for group in groups):
-            known = sorted(set(groups[0]) - {"params", "lr", "name"})
+        if name in ("lr", "params", "maximize") or any(name not in group for group in groups):
+            known = sorted(set(groups[0]) - {"params", "lr", "name", "maximize"})
             raise ProblemError(
                 f"{type(self.optimizer).__name__} has no setting {name!r} to change; it has {', '.join(known)}"
             )
@@ -112,8 +118,11 @@ def build(
         if example is None and problem.batches is not None:
             example = call("reading a training batch", next, stream(problem.batches, seed))
         _give_shapes(problem, model, example)
-    call("model.to(device)", lambda: model.to(device=device, dtype=dtype).train())
-    return model, make_optimizer(problem, model)
+    call("model.to(device)", _move, model, device, dtype)
+    start_training(model)
+    made = make_optimizer(problem, model)
+    start_training(model, made.optimizer)
+    return model, made
 
 
 def make_optimizer(problem: Problem, model: nn.Module) -> Made:
@@ -188,6 +197,8 @@ def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, 
             f"the optimizer's default lr is {default!r}; expected a number > 0: pass lr=... to the optimizer itself, "
             "groups may differ from it"
         )
+    if any(settings.get("maximize") for settings in optimizer.param_groups):
+        raise ProblemError(MAXIMISES)
     own = {id(p) for p in model.parameters()}
     groups: list[Group] = []
     trainable = 0
@@ -243,6 +254,19 @@ def _storage(tensor: torch.Tensor) -> int | None:
 
 def to(batch: Batch, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
     """The batch on `device`; floating-point tensors in `dtype` where it is given."""
-    return map_tensors(
-        lambda t: t.to(device=device, dtype=dtype if dtype is not None and t.is_floating_point() else None), batch
-    )
+    return map_tensors(lambda t: _as(t, device, dtype), batch)
+
+
+def _as(tensor: torch.Tensor, device: torch.device | str, dtype: torch.dtype | None) -> torch.Tensor:
+    """On `device`; real numbers in `dtype`, complex ones in that of such parts, others in their own."""
+    if dtype is not None and tensor.is_complex():
+        return tensor.to(device=device, dtype=dtype.to_complex())
+    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+
+
+def _move(model: nn.Module, device: torch.device | str, dtype: torch.dtype | None) -> None:
+    """As `model.to`, which would make complex parameters real."""
+    if any(t.is_complex() for _, t in _named_tensors(model)):
+        model._apply(lambda t: _as(t, device, dtype))
+    else:
+        model.to(device=device, dtype=dtype)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from etastar.core.data import stream, tensors_in
+from etastar.core.kept import unmoved
 from etastar.core.lane import Criterion, Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
@@ -145,7 +146,7 @@ def choose(
             )
             raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
         return Choice("loop")
-    with isolated_randomness():
+    with isolated_randomness(), unmoved(*problem.judges):
         trial = _Trial(problem, criterion, device, at_most, processes, loop_seconds)
         return replace(_tried(trial, engine, loop_seconds), at_most=at_most)
 

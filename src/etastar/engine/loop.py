@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import torch
 
 from etastar import arguments
+from etastar.core.closures import needs_closure
 from etastar.core.data import Batch, is_finite, stream
 from etastar.core.finite_loss import check_batch
+from etastar.core.gradients import clip, gradient_values
+from etastar.core.kept import unmoved
 from etastar.core.lane import Lane, Outcome, Until
+from etastar.core.modes import evaluating
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
@@ -57,7 +60,7 @@ class LoopEngine:
 
     def train_lane(self, problem: Problem, lane: Lane) -> Outcome:
         """Train one lane; nothing of the caller's is changed by it."""
-        with isolated_randomness(), steady_numerics():
+        with isolated_randomness(), steady_numerics(), unmoved(*problem.judges):
             if problem.loop is not None:
                 return follow(problem, lane)[0]
             if self._checked is not problem:
@@ -77,6 +80,7 @@ class LoopEngine:
         assert problem.batches is not None
         first = next_batch(batches, lane.seed, 0)
         setup = self._set_up(problem, lane.seed, first)
+        closures = needs_closure(setup.optimizer, lambda: nullcontext(self._set_up(problem, lane.seed, first).optimizer))
         setup.change(lane.settings)
         per_epoch = problem.batches.per_epoch
         recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
@@ -92,10 +96,11 @@ class LoopEngine:
                 micro.append(to(batch, self.device, self.dtype))
             looks = recorder.wants_grad_norm()
             try:
-                loss, accuracy, norm, clipped, alive = _step(problem, setup, micro, lane.seed, step, looks)
+                taken = _step(problem, setup, micro, lane.seed, step, looks, closures=closures)
             except UserCodeRaised as error:
                 recorder.raised(error)
                 break
+            loss, accuracy, norm, clipped, alive = taken
             recorder.report(loss, accuracy, norm, lr, clipped, alive)
             seen = torch.tensor(loss, dtype=torch.float64)
             if recorder.non_finite:
@@ -111,20 +116,20 @@ class LoopEngine:
         if problem.valid_batches is None:
             return None, None
         summed = self.first_losses.summed(problem)
-        setup.model.eval()
         evaluate = lambda batch: validation_scores(problem, setup.model, to(batch, self.device, self.dtype))
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(setup.model, setup.optimizer):
             scores = mean_scores(problem, lane, evaluate, summed=summed)
         loss, share = (None if score is None else float(score) for score in scores)
         return loss, share
 
 
 def _step(
-    problem: Problem, setup: Setup, micro: list[Batch], seed: int, step: int, looks: bool
+    problem: Problem, setup: Setup, micro: list[Batch], seed: int, step: int, looks: bool, *, closures: bool
 ) -> tuple[float, float | None, float | None, bool | None, int | None]:
     """One optimizer step over the micro-batches; the loss and accuracy are those before the update.
 
-    Where it `looks`, the gradient's norm is measured, and the gradients that are not exactly zero are counted.
+    Where it `looks`, the gradient's norm is measured, and the gradients that are not exactly zero are counted. With
+    `closures` the optimizer computes the loss itself, once or more often; the first is reported.
     """
     losses: list[float] = []
     first: list[tuple[float, float | None]] = []
@@ -146,17 +151,17 @@ def _step(
             if accuracy is not None:
                 right.append(float(accuracy))
         first.append((float(total), sum(right) / len(right) if len(right) == len(micro) else None))
-        grads = [p.grad for p in _parameters(setup) if p.grad is not None and not p.grad.is_sparse]
+        values = gradient_values(_parameters(setup)) if looks else []
         if looks:
-            alive.append(sum(int(g.count_nonzero()) for g in grads))
+            alive.append(sum(int(g.count_nonzero()) for g in values))
         if problem.clip_grad_norm is not None:
-            norms.append(float(torch.nn.utils.clip_grad_norm_(_parameters(setup), problem.clip_grad_norm)))
+            norms.append(float(clip(_parameters(setup), problem.clip_grad_norm)))
         elif looks:
-            norms.append(float(torch.nn.utils.get_total_norm(grads)))
+            norms.append(float(torch.nn.utils.get_total_norm(values)))
         return total
 
     try:
-        if _needs_closure(setup.optimizer):
+        if closures:
             call("optimizer.step(closure)", setup.optimizer.step, closure)
         else:
             closure()
@@ -171,12 +176,5 @@ def _step(
     return loss, accuracy, norms[0] if norms else None, clipped, alive[0] if alive else None
 
 
-def _parameters(setup: Setup) -> list[torch.nn.Parameter]:
+def _parameters(setup: Setup) -> list[torch.Tensor]:
     return [p for group in setup.optimizer.param_groups for p in group["params"]]
-
-
-def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether `step` cannot be called without a closure (LBFGS, SAM and the like)."""
-    step = inspect.unwrap(type(optimizer).step)
-    closure = inspect.signature(step).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty

@@ -13,7 +13,9 @@ from torch.utils.data import TensorDataset
 
 from etastar.core.data import Batch, is_tensor_tree, stream
 from etastar.core.finite_loss import check_batch, check_data
+from etastar.core.kept import Kept, unmoved
 from etastar.core.lane import Criterion, Lane, Until
+from etastar.core.modes import stays_in_eval
 from etastar.core.not_data import types_explained
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import class_dim, loss_and_accuracy, split, uninformed_loss
@@ -73,7 +75,7 @@ def preflight(problem: Problem, device: str = "cpu") -> Preflight:
     Raises:
         ProblemError: with the sentence that says what to change.
     """
-    with isolated_randomness():
+    with isolated_randomness(), unmoved(*problem.judges):
         return _of_loop(problem) if problem.loop is not None else _of_parts(problem, device)
 
 
@@ -94,7 +96,9 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
             check_data(problem, setup, device)
             check_batch(problem, sample, "a training batch", device)
             _check_labels(problem, setup.model, batch)
-            loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
+            with unmoved(*problem.judges):
+                loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
+            remembers = _remembers(problem, setup.model, batch)
         first_loss = float(loss.detach())
         if not math.isfinite(first_loss):
             raise ProblemError(f"the loss at initialisation is {first_loss}; expected a finite number: check data and model")
@@ -103,15 +107,18 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
                 "accuracy_threshold was given but these outputs and targets have no accuracy; pass metric_fn, "
                 "or use loss_threshold"
             )
-        uninformed = _uninformed(problem, setup.model, batch)
+        with unmoved(*problem.judges):
+            uninformed = _uninformed(problem, setup.model, batch)
     criterion = _criterion(problem, uninformed, first_loss)
     bare = problem if problem.valid is None else problem.but(valid=None)
     dtype, trace = _first_trace(bare, criterion, device)
     again = _trace(bare, criterion, device, dtype)
-    flags = input_flags(sample)
+    flags = input_flags(sample) + remembers
     if uninformed and first_loss > 3 * uninformed:
         flags.append("loss-starts-high")
     flags += schedule_flags(problem, setup)
+    if stays_in_eval(setup.model):
+        flags.append("parts-in-eval")
     if not _same(trace, again):
         flags.append("not-reproducible")
     optimizer = setup.optimizer
@@ -126,10 +133,20 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
         criterion=criterion,
         first_loss=first_loss,
         trace=trace,
-        reproducible="not-reproducible" not in flags,
+        reproducible=not {"not-reproducible", "shared-state"} & set(flags),
         seconds_per_step=seconds_per_step(problem, criterion, device),
         flags=tuple(flags),
     )
+
+
+def _remembers(problem: Problem, model: torch.nn.Module, batch: Batch) -> list[str]:
+    """Flags of a loss that changes as it is called, and of code that changes variables which all lanes share."""
+    with unmoved(*problem.judges) as judges:
+        everything = Kept([*problem.judges, model])
+        call("the loss", loss_and_accuracy, problem, model, batch)
+        shared = any(not place.ours and not place.grown for place in everything.changes())
+        moved = any(place.ours for place in judges.changes())
+    return ["loss-changes"] * moved + ["shared-state"] * shared
 
 
 def _of_loop(problem: Problem) -> Preflight:

@@ -15,6 +15,9 @@ from etastar.engine.loop import LoopEngine
 
 FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
 
+FUSED_TYPES = (torch.float32, torch.float64)
+"""In bfloat16 and float16 torch 2.13's fused SGD on the CPU leaves parameters of 16 or more numbers as they are."""
+
 
 class SequentialEngine(LoopEngine):
     """The loop's training, tuned; its outcomes are the loop's up to rounding."""
@@ -39,7 +42,7 @@ def use_fused(optimizer: torch.optim.Optimizer) -> bool:
         and not settings.get("foreach")
         and not settings.get("differentiable")
         and not isinstance(settings["lr"], torch.Tensor)
-        and all(p.is_floating_point() and not p.is_sparse for p in settings["params"])
+        and all(p.dtype in FUSED_TYPES and not p.is_sparse for p in settings["params"])
         for settings in optimizer.param_groups
     )
     if possible:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from etastar.core.data import Batch, stream
+from etastar.core.kept import unmoved
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
@@ -55,7 +56,12 @@ def coordinate_check(
     """
     assert problem.batches is not None
     lane = derive_seed(seed, "coordinates")
-    with isolated_randomness(), steady_numerics(), closing(stream(problem.batches, lane)) as batches:
+    with (
+        isolated_randomness(),
+        steady_numerics(),
+        unmoved(*problem.judges),
+        closing(stream(problem.batches, lane)) as batches,
+    ):
         probe = next(batches)
         setup = set_up(problem, lane, device=device, example=probe)
         probe = to(probe, device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import Any
 
 import torch
 
+from etastar.core.closures import needs_closure
+from etastar.core.gradients import clip
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import call
 from etastar.probes.curvature import Refusal, flat, unflat
@@ -29,9 +30,10 @@ def first_change(point: Point, lr: float) -> torch.Tensor:
         Refusal: the loss has no gradient.
     """
     point.gradient()
+    closures = needs_closure(point.optimizer, lambda: _undone(point))
     with _undone(point):
         before = _values(point)
-        _step(point, lr)
+        _step(point, lr, closures=closures)
         return _values(point) - before
 
 
@@ -82,7 +84,7 @@ def _values(point: Point) -> torch.Tensor:
     return flat(point.parameters, point.parameters).double()
 
 
-def _step(point: Point, lr: float) -> None:
+def _step(point: Point, lr: float, *, closures: bool) -> None:
     optimizer = point.optimizer
     for group in optimizer.param_groups:
         multiplier = float(group["lr"]) / point.lr
@@ -95,7 +97,7 @@ def _step(point: Point, lr: float) -> None:
         _put(point, list(gradients))
         return loss.detach()
 
-    if _needs_closure(optimizer):
+    if closures:
         with torch.enable_grad():
             call("optimizer.step(closure)", optimizer.step, torch.enable_grad()(closure))
     else:
@@ -107,16 +109,11 @@ def _put(point: Point, gradients: list[torch.Tensor | None]) -> None:
     for p, g in zip(point.stepped, gradients, strict=True):
         p.grad = None if g is None else g.detach().clone()  # an optimizer may write to it
     if point.clip_grad_norm is not None:
-        torch.nn.utils.clip_grad_norm_(point.stepped, point.clip_grad_norm)
-
-
-def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    closure = inspect.signature(inspect.unwrap(type(optimizer).step)).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty
+        clip(point.stepped, point.clip_grad_norm)
 
 
 @contextmanager
-def _undone(point: Point) -> Iterator[None]:
+def _undone(point: Point) -> Iterator[torch.optim.Optimizer]:
     """Whatever the optimizer does inside has not happened: it works on copies of its state, and values are copied back."""
     optimizer = point.optimizer
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -127,7 +124,7 @@ def _undone(point: Point) -> Iterator[None]:
     attributes = dict(vars(optimizer))
     optimizer.state = defaultdict(dict, {p: _copied(state) for p, state in optimizer.state.items()})
     try:
-        yield
+        yield optimizer
     finally:
         vars(optimizer).clear()
         vars(optimizer).update(attributes)

@@ -12,8 +12,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.data import Batch, tensors_in
+from etastar.core.kept import unmoved
 from etastar.core.objective import split
 from etastar.core.randomness import derive_seed, seed_everything
+from etastar.core.setup import MAXIMISES
 from etastar.errors import ProblemError, call
 from etastar.probes.curvature import Curvature, Refusal, flat, gauss_newton, hessian
 
@@ -86,6 +88,13 @@ class Point:
         """The group rate of each coordinate as a multiple of the default rate, [dimension]."""
         of = {id(p): float(g["lr"]) / self.lr for g in self.optimizer.param_groups for p in g["params"]}
         return torch.cat([torch.full((p.numel(),), of[id(p)], dtype=p.dtype, device=p.device) for p in self.parameters])
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no probe can read here; None where they can."""
+        if any(p.is_complex() for p in self.stepped):
+            return "it has complex parameters, and probes read real ones; hold real and imaginary parts in real parameters"
+        return MAXIMISES if any(group.get("maximize") for group in self.optimizer.param_groups) else None
 
     @property
     def samples(self) -> int:
@@ -186,14 +195,15 @@ class Point:
 
     @contextmanager
     def _forward(self) -> Iterator[None]:
-        """The same masks each time; buffers and modes as before; attention in its form that has second derivatives."""
+        """The same masks each time; buffers, modes and the loss's state as before; attention with second derivatives."""
         seed_everything(derive_seed(self.seed, "mask", 0, 0))
-        with _spare_buffers(self.model), _kept_modes(self.model), sdpa_kernel(SDPBackend.MATH):
+        remembered, attention = unmoved(self.loss, self.loss_fn), sdpa_kernel(SDPBackend.MATH)
+        with remembered as kept, _spare_buffers(self.model, *kept.modules), _kept_modes(self.model), attention:
             yield
 
 
 @contextmanager
-def _spare_buffers(model: nn.Module) -> Iterator[None]:
+def _spare_buffers(*modules: nn.Module) -> Iterator[None]:
     """Let a forward pass write to copies of the buffers.
 
     Putting values back into the buffers themselves, as `unchanged_buffers` does, would spoil the graph: autograd has saved
@@ -201,7 +211,7 @@ def _spare_buffers(model: nn.Module) -> Iterator[None]:
     """
     copies: dict[int, torch.Tensor] = {}
     swapped: list[tuple[nn.Module, str, torch.Tensor]] = []
-    for module in model.modules():
+    for module in dict.fromkeys(part for whole in modules for part in whole.modules()):
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 swapped.append((module, name, buffer))

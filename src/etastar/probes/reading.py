@@ -80,6 +80,8 @@ class Probe(ABC):
         """The reading at `point`, which is bit-identical afterwards, as is the random state."""
         with isolated_randomness(), steady_numerics(), torch.enable_grad():
             try:
+                if point.refusal:
+                    raise Refusal(point.refusal)
                 reading = self.read(point)
             except Refusal as refusal:
                 reading = self.refuse(str(refusal), n=point.samples)

@@ -9,8 +9,8 @@ from etastar.core.lane import Outcome
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
-from etastar.core.setup import call, set_up, to
-from etastar.errors import ProblemError
+from etastar.core.setup import set_up, to
+from etastar.errors import ProblemError, call
 from etastar.probes.convention import reduction
 from etastar.probes.point import Point
 from etastar.probes.samples import chunks, cut, draw, length

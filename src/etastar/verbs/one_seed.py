@@ -17,10 +17,10 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
-from etastar.core.setup import call, set_up, to
+from etastar.core.setup import set_up, to
 from etastar.designs.best_rate import BestRate
 from etastar.designs.climb import MOVED
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, call
 
 ONE_SEED = "one-seed"
 SEARCHES = 3

@@ -171,7 +171,7 @@ def test_tied_weights_stay_tied(data, kernel):
 
 def test_dropout_is_random_beyond_our_control_and_falls_back(data):
     """Under vmap, lane 1's masks would depend on how many lanes there are and change after compaction."""
-    assert_falls_back(problem(lambda: Net(nn.Dropout(0.3)), data), "torch cannot vectorise it")
+    assert_falls_back(problem(lambda: Net(nn.Dropout(0.3)), data), "draws random numbers")
     assert choice_for(problem(lambda: Net(nn.Dropout(0.0)), data)).engine in ("mlp", "sequential")
 
 

@@ -111,6 +111,7 @@ def _normalise(
     module = link.module
     assert isinstance(module, nn.BatchNorm2d) and weight is not None and bias is not None
     mean, variance = (buffers[f"{link.prefix}running_{name}"].flatten() for name in ("mean", "var"))
+    training = training and module.training  # a frozen one stays as it is
     if training:
         buffers[f"{link.prefix}num_batches_tracked"].add_(1)
     momentum = 0.0 if module.momentum is None else module.momentum

@@ -92,7 +92,7 @@ class LaneEngine:
             yield index, firsts.of(problem, lane).beside(self._loop.train_lane(problem, lane))
 
     def _train_chunk(self, problem: Problem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
-        with isolated_randomness(), steady_numerics(), unmoved(problem.loss, problem.loss_fn, problem.metric_fn):
+        with isolated_randomness(), steady_numerics(), unmoved(*problem.judges):
             known = self._checked is problem
             if not known:
                 check_fresh_storage(problem)

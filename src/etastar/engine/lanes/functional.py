@@ -33,7 +33,7 @@ class FunctionalKernel:
 
     def __init__(self, problem: Problem, model: nn.Module, layout: Layout) -> None:
         # a plain deep copy: moving it to the meta device would break tied weights and compute with uninitialised memory
-        self._training = _Objective(problem, copy.deepcopy(model).train())
+        self._training = _Objective(problem, copy.deepcopy(model))
         self._evaluating = _Objective(problem, copy.deepcopy(model).eval())
         embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
         if any(m.sparse or m.max_norm is not None for m in embeddings):

@@ -26,7 +26,6 @@ class TwoMoments(Rule):
         """The decayed gradient, and both means with it in them; `decay` shrinks `p` where decay is decoupled."""
         beta1, beta2 = self.settings["betas"]
         if self.settings["decoupled_weight_decay"]:
-            g = self._signed(g)
             if self._has("weight_decay"):
                 p.mul_(decay)
         else:

@@ -71,12 +71,8 @@ class Rule:
         """Setting `name` for `coefficients`: a number, or float64 [K]."""
         return self._per_lane.get(name, self.settings[name])
 
-    def _signed(self, g: Tensor) -> Tensor:
-        return g.neg_() if self.settings["maximize"] else g
-
     def _decayed(self, p: Tensor, g: Tensor) -> Tensor:
-        """The gradient, with its sign and the coupled (L2) weight decay."""
-        g = self._signed(g)
+        """The gradient with the coupled (L2) weight decay."""
         return added(g, p, self.settings["weight_decay"]) if self._has("weight_decay") else g
 
 

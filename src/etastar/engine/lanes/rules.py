@@ -166,7 +166,6 @@ class Rprop(Rule):
         """As the class says."""
         shrink, grow = self.settings["etas"]
         low, high = self.settings["step_sizes"]
-        g = self._signed(g)
         agreement = g * state["prev"]
         flipped = agreement < 0
         factor = torch.ones_like(g).masked_fill_(agreement > 0, grow).masked_fill_(flipped, shrink)

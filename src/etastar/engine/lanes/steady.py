@@ -38,7 +38,7 @@ def refuse_changes(problem: Problem, device: str, dtype: torch.dtype | None) -> 
         setup.set_lr(LR)
         kept, drawn = None, False
         for step, batch in enumerate((first, next_batch(batches, seed, 1))):
-            kept = Kept([problem.loss, problem.loss_fn, problem.metric_fn, setup.model], lanes=setup.model)
+            kept = Kept([*problem.judges, setup.model], lanes=setup.model)
             seed_everything(derive_seed(seed, "mask", step, 0))
             draws = _drawn()
             setup.optimizer.zero_grad()
