@@ -45,7 +45,7 @@ class Preflight:
         parameters: number of trainable and frozen parameters.
         shapes: name -> shape of the model's state.
         criterion: when a lane has started to train.
-        trace: two losses of a fixed lane in float64, the problem's signature in numbers.
+        trace: two losses of a fixed lane and its validation loss in float64, the problem's signature in numbers.
         reproducible: whether that lane gave the same losses twice.
         seconds_per_step: of the reference loop.
         flags: keys of `etastar.FLAGS`.
@@ -111,7 +111,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
             uninformed = _uninformed(problem, setup.model, batch)
     criterion = _criterion(problem, uninformed, first_loss)
     bare = problem if problem.valid is None else problem.but(valid=None)
-    dtype, trace = _first_trace(bare, criterion, device)
+    dtype, trace = _first_trace(problem, criterion, device)
     again = _trace(bare, criterion, device, dtype)
     flags = input_flags(sample) + remembers
     if uninformed and first_loss > 3 * uninformed:
@@ -119,7 +119,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     flags += schedule_flags(problem, setup)
     if stays_in_eval(setup.model):
         flags.append("parts-in-eval")
-    if not _same(trace, again):
+    if not _same(trace[: len(again)], again):
         flags.append("not-reproducible")
     optimizer = setup.optimizer
     return Preflight(
@@ -233,9 +233,11 @@ def _ignored_label(loss: Any) -> int:
 
 
 def _trace(problem: Problem, criterion: Criterion, device: str, dtype: torch.dtype | None = None) -> tuple[float, ...]:
-    """Losses of the first two steps of a fixed lane."""
+    """Losses of the first two steps of a fixed lane, then its loss on the validation data, where there are any."""
     lane = Lane(TRACE_LR, derive_seed(0, "trace"), 2, criterion, Until.END)
-    return tuple(row.loss for row in LoopEngine(device, dtype).train_lane(problem, lane).require().trace)
+    outcome = LoopEngine(device, dtype).train_lane(problem, lane).require()
+    valid = () if outcome.valid_loss is None else (outcome.valid_loss,)
+    return (*(row.loss for row in outcome.trace), *valid)
 
 
 def _loop_trace(problem: Problem, criterion: Criterion) -> tuple[tuple[float, ...], bool]:
