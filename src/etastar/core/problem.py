@@ -24,6 +24,8 @@ class Report(Protocol):
         ...
 
 
+SPOKEN_FOR = {"model", "loss", "loss_fn", "metric_fn", "train"}
+"""Arguments that `asked` depends on."""
 UserLoop = Callable[[float, int, Report], None]
 
 
@@ -80,6 +82,8 @@ class Problem:
     valid_batches: Batches | None = field(init=False, default=None, repr=False)
     policy: Policy = field(init=False, repr=False)
     """The schedule over `steps`, as a `Policy`."""
+    asked: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
+    """What its loss has said of itself, by name: asked once, before lanes are trained."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -145,7 +149,10 @@ class Problem:
 
     def but(self, **changes: Any) -> Problem:
         """The same problem with some arguments changed."""
-        return replace(self, **changes)
+        changed = replace(self, **changes)
+        if not changes.keys() & SPOKEN_FOR:
+            changed.asked.update(self.asked)
+        return changed
 
 
 def _valid_batches(valid: Any, batch_size: int | None) -> Batches:
