@@ -27,10 +27,11 @@ from benchmarks.bakeoff.tasks import HORIZONS, SCHEDULES, TASKS, make_problem
 from benchmarks.bakeoff.work import arguments, in_processes, reason
 from etastar.core.data import Batch, stream
 from etastar.core.numerics import steady_numerics
-from etastar.core.objective import loss_and_accuracy, uninformed_loss
+from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
 from etastar.core.setup import set_up
+from etastar.core.uninformed import uninformed_loss
 from etastar.engine.loop import VALID_BATCHES, next_batch
 from etastar.policies.policy import Observation
 
@@ -228,7 +229,7 @@ def _chance(problem: Problem, model: nn.Module) -> float:
     """The training loss of the best guess that ignores the inputs."""
     inputs, targets = problem.train
     with torch.no_grad():
-        chance = uninformed_loss(problem, model(inputs[:2]), targets)
+        chance = uninformed_loss(problem.loss, model(inputs), [targets])
     assert chance is not None
     return chance
 

@@ -114,6 +114,10 @@ FLAGS: dict[str, str] = {
     ),
     "members-left-out": "Some sizes lie outside the law's conditions or gave no answer; the law rests on the others.",
     "wide-interval": "The interval spans more than a factor of 4; measure what is suggested next, or the target itself.",
+    "criterion-too-easy": (
+        "Networks meet the criterion untrained (or were trained before): it tells little, and eta* may come out far "
+        "too high; pass a stricter loss_threshold or accuracy_threshold."
+    ),
     "loss-starts-high": "The first loss is far above an uninformed guess; a smaller output layer would train sooner.",
 }
 """Every flag an answer can carry, with its sentence."""

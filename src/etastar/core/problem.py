@@ -46,6 +46,8 @@ class Report(Protocol):
         ...
 
 
+SPOKEN_FOR = {"model", "loss", "loss_fn", "metric_fn", "train"}
+"""Arguments that `asked` depends on."""
 UserLoop = Callable[[float, int, Report], None]
 
 
@@ -101,6 +103,8 @@ class Problem:
     loop_optimizer: str | None = None
     batches: Batches | None = field(init=False, default=None, repr=False)
     valid_batches: Batches | None = field(init=False, default=None, repr=False)
+    asked: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
+    """What its loss has said of itself, by name: asked once, before lanes are trained."""
     _followed: tuple[Any, ...] | None = field(default=None, repr=False)
     """(what it was read from, `followed`): carried along by `but`, since reading a scheduler takes a model."""
 
@@ -199,7 +203,10 @@ class Problem:
 
     def but(self, **changes: Any) -> Problem:
         """The same problem with some arguments changed."""
-        return replace(self, **changes)
+        changed = replace(self, **changes)
+        if not changes.keys() & SPOKEN_FOR:
+            changed.asked.update(self.asked)
+        return changed
 
 
 def _check_numbers(p: Problem) -> None:

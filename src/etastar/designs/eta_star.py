@@ -72,6 +72,7 @@ class EtaStar:
         seed: of all lanes.
         reach: decades scanned (below, above) `around`.
         widen: whether the range may be widened when the edge is not in it.
+        flags: what is known of the criterion before, keys of `etastar.FLAGS`.
     """
 
     criterion: Criterion
@@ -83,6 +84,7 @@ class EtaStar:
     seed: int = 0
     reach: tuple[float, float] = (SCAN_REACH, SCAN_REACH)
     widen: bool = True
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         centre = round(math.log10(self.around) / SCAN_STEP) * SCAN_STEP  # a fixed lattice: neighbours share lanes
@@ -93,7 +95,7 @@ class EtaStar:
         self._looked_closer = False
         self._flank: Flank | None = None
         self._verdict: tuple[Status, str] | None = None
-        self._flags: list[str] = []
+        self._flags = list(self.flags)
         self._stopped: str | None = None
 
     # -- Design ------------------------------------------------------------------------------------------------------
@@ -298,12 +300,15 @@ class EtaStar:
             )
             top = count_by_rate(self._outcomes)[-1].lr if self._outcomes else None
             bound = top if status in (Status.SUCCEEDS_EVERYWHERE, Status.EDGE_OF_RANGE) else None
+            if self._outcomes and self._met_at_once():
+                self._flag("criterion-too-easy")
             flags = (*self._flags, *([self._stopped] if self._stopped else []))
             none = Estimate.none(status, reason, low=bound, n=n, cost=cost, method="success band", flags=flags)
             return none, none, Estimate.none(status, reason, unit="decades")
         tail = (1 - self.precision.level) / 2
         levels = [tail, 0.5, 1 - tail]
-        flags = (*self._flags, *self._quality_flags())
+        quality = self._quality_flags()
+        flags = (*self._flags, *quality)
         low, middle, high = (10.0**x for x in self._mu_interval())
         low_90, middle_90, high_90 = (10.0 ** float(x) for x in self._flank.point_quantiles(0.9, levels))
         low_w, middle_w, high_w = (float(w) for w in self._flank.width_quantiles(levels))
@@ -323,9 +328,19 @@ class EtaStar:
         edge = [(self._flank.edge_probability(o.lane.log_lr), o.trained) for o in used]
         if any((p < 0.02 and trained) or (p > 0.98 and not trained) for p, trained in edge):
             flags.append("islands")
+        if self._met_at_once():
+            self._flag("criterion-too-easy")
         if not self._narrow_enough():
             flags.append(self._stopped or "max-runs")
         return flags
+
+    def _met_at_once(self) -> bool:
+        """Whether every lane at the lowest rate met the criterion in its first window, having started below its bound."""
+        lowest = min(o.lane.lr for o in self._outcomes)
+        lanes = [o for o in self._outcomes if o.lane.lr == lowest]
+        window = min(self.criterion.window, self.steps)
+        start = math.fsum(o.first_loss for o in lanes) / len(lanes)
+        return start <= self.criterion.bound(start) and all(o.reached == window for o in lanes)
 
     def _curve(self, band: list[RateCount]) -> tuple[CurvePoint, ...]:
         """The fitted curve, from the bottom of the band to where the posterior ends."""

@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
 from torch.utils.data import TensorDataset
 
+from etastar.core.accuracy import class_dims, declared_ignored, spare_loss
 from etastar.core.data import Batch, is_tensor_tree, stream
 from etastar.core.finite_loss import check_batch, check_data
 from etastar.core.kept import Kept, unmoved
@@ -18,11 +20,12 @@ from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.modes import stays_in_eval
 from etastar.core.not_data import types_explained
 from etastar.core.numerics import steady_numerics
-from etastar.core.objective import class_dim, loss_and_accuracy, split, uninformed_loss
+from etastar.core.objective import known_accuracy, loss_and_accuracy, split, unchanged_buffers
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
 from etastar.core.setup import Group, Setup, check_fresh_storage, default_lr, set_up, to
+from etastar.core.uninformed import uninformed_loss
 from etastar.engine.loop import LoopEngine
 from etastar.engine.user_loop import follow
 from etastar.errors import ProblemError, call
@@ -30,6 +33,10 @@ from etastar.policies.policy import Constant
 
 TRACE_LR = 1e-3
 LABEL_BATCHES = 50
+START_BATCHES = 8
+NOISE = 3.0
+"""Standard errors, over batches, that a bound must lie above the untrained model's loss to count as met without training.
+With 13 losses and initialisations, batches of 2 to 128, none did: the uninformed loss was 0.5 - 1.2 times that loss."""
 START_STEPS = 200
 
 
@@ -97,6 +104,8 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
             check_batch(problem, sample, "a training batch", device)
             _check_labels(problem, setup.model, batch)
             with unmoved(*problem.judges):
+                data = _look_at_data(problem, setup.model, device)
+                known_accuracy(problem, data.outputs, *data.targets)
                 loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
             remembers = _remembers(problem, setup.model, batch)
         first_loss = float(loss.detach())
@@ -104,11 +113,11 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
             raise ProblemError(f"the loss at initialisation is {first_loss}; expected a finite number: check data and model")
         if problem.accuracy_threshold is not None and accuracy is None:
             raise ProblemError(
-                "accuracy_threshold was given but these outputs and targets have no accuracy; pass metric_fn, "
-                "or use loss_threshold"
+                "accuracy_threshold was given but the loss does not tell which outputs are right (class labels, shares of "
+                "classes, or binary cross-entropy do); pass metric_fn(model, batch) -> accuracy, or use loss_threshold"
             )
         with unmoved(*problem.judges):
-            uninformed = _uninformed(problem, setup.model, batch)
+            uninformed = _uninformed(problem, data.outputs, data.targets)
     criterion = _criterion(problem, uninformed, first_loss)
     bare = problem if problem.valid is None else problem.but(valid=None)
     dtype, trace = _first_trace(problem, criterion, device)
@@ -119,6 +128,8 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     flags += schedule_flags(problem, setup)
     if stays_in_eval(setup.model):
         flags.append("parts-in-eval")
+    if _is_too_easy(problem, criterion, data):
+        flags.append("criterion-too-easy")
     if not _same(trace[: len(again)], again):
         flags.append("not-reproducible")
     optimizer = setup.optimizer
@@ -183,17 +194,71 @@ def _criterion(problem: Problem, uninformed: float | None, first_loss: float | N
     return Criterion(accuracy=problem.accuracy_threshold, loss=problem.loss_threshold, uninformed=uninformed)
 
 
-def _uninformed(problem: Problem, model: torch.nn.Module, batch: Batch) -> float | None:
-    """The uninformed loss over the training targets; None for losses that see the whole batch."""
-    if problem.loss is None or problem.batches is None:
-        return None
+@dataclass(frozen=True)
+class _Data:
+    """What the first training batches hold, for an untrained model.
+
+    Args:
+        outputs: of the model on the first one; None under `loss_fn`, which hides them.
+        targets: of all of them, where they are tensors.
+        start_losses: of the model, on some.
+    """
+
+    outputs: Any
+    targets: tuple[torch.Tensor, ...]
+    start_losses: tuple[float, ...]
+
+
+def _look_at_data(problem: Problem, model: torch.nn.Module, device: str) -> _Data:
+    """One pass over the first training batches; only their targets are kept."""
+    assert problem.batches is not None
+    spare = problem.but(loss=spare_loss(problem.loss), loss_fn=spare_loss(problem.loss_fn))
+    outputs: list[Any] = []
+    targets: list[Any] = []
+    losses: list[float] = []
+    epoch = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
+    with torch.no_grad(), unchanged_buffers(model):
+        for _ in range(START_BATCHES if problem.loss is None else LABEL_BATCHES):
+            some = call("reading a training batch", next, epoch, None)
+            if some is None:
+                break
+            batch = to(some, device)
+            if problem.loss is not None:
+                targets.append(split(batch)[1])
+            if len(losses) < START_BATCHES:
+                out, loss = _outputs_and_loss(spare, model, batch)
+                losses.append(loss)
+                outputs.append(out if not outputs else None)
+    tensors = tuple(t for t in targets if isinstance(t, torch.Tensor) and t.dim() > 0)
+    finite = tuple(loss for loss in losses if math.isfinite(loss))
+    return _Data(outputs[0] if outputs else None, tensors if len(tensors) == len(targets) else (), finite)
+
+
+def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) -> tuple[Any, float]:
+    if problem.loss_fn is not None:
+        return None, float(call("the loss", problem.loss_fn, model, batch))
     inputs, targets = split(batch)
     outputs = call("the model", model, inputs)
-    if not isinstance(outputs, torch.Tensor) or not isinstance(targets, torch.Tensor) or targets.dim() == 0:
+    return outputs, float(call("the loss", problem.loss, outputs, targets))
+
+
+def _uninformed(problem: Problem, outputs: Any, targets: tuple[torch.Tensor, ...]) -> float | None:
+    """The uninformed loss of training batches; None where there are no outputs that could be replaced."""
+    if problem.loss is None or not targets or not isinstance(outputs, torch.Tensor):
         return None
-    epoch = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
-    targets = torch.cat([split(b)[1] for b in islice(epoch, LABEL_BATCHES)])
-    return call("the loss", uninformed_loss, problem, outputs.detach(), targets.to(outputs.device))
+    return uninformed_loss(problem.loss, outputs.detach(), targets)
+
+
+def _is_too_easy(problem: Problem, criterion: Criterion, data: _Data) -> bool:
+    """Whether the bound lies clearly above where networks start: they meet it untrained."""
+    if criterion.accuracy is not None or len(data.start_losses) < 2:
+        return False
+    start = fmean(data.start_losses)
+    least = start + NOISE * stdev(data.start_losses) / math.sqrt(len(data.start_losses))
+    if criterion.bound(start) <= least or criterion.uninformed is None or criterion.loss is not None:
+        return criterion.bound(start) > least
+    same = _uninformed(problem, data.outputs, data.targets[: len(data.start_losses)])  # a few batches may be easier than all
+    return same is not None and criterion.fraction * same > least
 
 
 def _check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None:
@@ -204,11 +269,11 @@ def _check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> Non
     outputs = call("the model", model, inputs)
     if not isinstance(outputs, torch.Tensor) or not isinstance(targets, torch.Tensor):
         return
-    dim = class_dim(outputs, targets)
-    if dim is None:
+    dims = class_dims(outputs, targets)
+    if not dims:
         return
-    classes = outputs.shape[dim]
-    ignored = _ignored_label(problem.loss)
+    classes = outputs.shape[dims[0]]
+    ignored = declared_ignored(problem.loss)
     in_memory = isinstance(problem.train, TensorDataset) or is_tensor_tree(problem.train)
     for some in islice(problem.batches.epoch(0, 0, shuffle=False), None if in_memory else LABEL_BATCHES):
         labels = split(some)[1]
@@ -224,12 +289,6 @@ def _is_cross_entropy(loss: Any) -> bool:
     loss = loss.func if isinstance(loss, partial) else loss
     kinds = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
     return loss in (torch.nn.functional.cross_entropy, torch.nn.functional.nll_loss) or isinstance(loss, kinds)
-
-
-def _ignored_label(loss: Any) -> int:
-    if isinstance(loss, partial):
-        return loss.keywords.get("ignore_index", -100)
-    return getattr(loss, "ignore_index", -100)
 
 
 def _trace(problem: Problem, criterion: Criterion, device: str, dtype: torch.dtype | None = None) -> tuple[float, ...]:

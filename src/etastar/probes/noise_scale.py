@@ -54,7 +54,10 @@ class NoiseScale(Probe):
         if parts is None:
             raise Refusal(f"needs a batch of at least {2 * self.chunks} samples that can be cut along its first dimension")
         b = point.samples // self.chunks
-        scale = 1 / b if reduction(point, parts) == "sum" else 1.0
+        kind = reduction(point, parts)
+        if kind == "other":
+            raise Refusal("the loss is neither a mean nor a sum over samples: a sample has no gradient of its own")
+        scale = 1 / b if kind == "sum" else 1.0
         gradients = torch.stack([point.gradient(part).double() * scale for part in parts])
         gram = (gradients @ gradients.mT).cpu().numpy()
         return self._report(gram, b)

@@ -187,6 +187,11 @@ class Point:
             raise ProblemError(f"the loss is {_kind(loss)}; expected a real scalar: reduce it, e.g. reduction='mean'")
         return loss.reshape(())
 
+    def model_outputs(self, inputs: Any) -> Any:
+        """What the model says of `inputs`, leaving no trace."""
+        with self._forward():
+            return call("the model", self.model, inputs)
+
     @staticmethod
     def _differentiable(value: torch.Tensor) -> torch.Tensor:
         if not value.requires_grad:

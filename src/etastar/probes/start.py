@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -12,8 +13,9 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import check_fresh_storage, set_up, to
 from etastar.errors import ProblemError
+from etastar.probes.convention import as_trained, sees_whole_batches
 from etastar.probes.point import Point
-from etastar.probes.samples import draw
+from etastar.probes.samples import draw, length
 
 
 def starting_point(
@@ -25,6 +27,8 @@ def starting_point(
     dtype: torch.dtype | None = None,
 ) -> Point:
     """The model that `seed` initialises, the optimizer, and the first `samples` training samples of `seed`.
+
+    Where the loss is no mean over samples, the point's is that of the batches trained on (`PerBatch`).
 
     Call inside `isolated_randomness()`.
 
@@ -51,4 +55,8 @@ def starting_point(
     if not math.isfinite(loss):
         check_finite(batch, "a training batch")
         raise ProblemError(f"the loss at initialisation is {loss}; expected a finite number: check data and model")
-    return point
+    size = problem.batches.batch_size or length(next(iter(problem.batches.epoch(lane, 0))))
+    trained = point if size is None else as_trained(point, size)
+    if size is None or size <= samples or not sees_whole_batches(trained):
+        return trained
+    return replace(trained, batch=to(draw(problem.batches, lane, size), device, dtype))

@@ -114,7 +114,10 @@ def start_design(
     """The measurement of eta*, centred by what a probe says."""
     around, reach = centre(problem, facts, device)
     seed = problem.seed if seed is None else seed
-    return EtaStar(facts.criterion, steps, around, policy=problem.policy, precision=precision, seed=seed, reach=reach)
+    easy = tuple(flag for flag in facts.flags if flag == "criterion-too-easy")
+    return EtaStar(
+        facts.criterion, steps, around, policy=problem.policy, precision=precision, seed=seed, reach=reach, flags=easy
+    )
 
 
 def measure(session: Session, start: EtaStar, end: Precision | None) -> tuple[SuccessBand, SuccessBand | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import vmap
 
+from etastar.core.accuracy import declared_ignored
 from etastar.core.data import Batch, IndexedBatches
-from etastar.core.objective import accuracy, is_binary, split
+from etastar.core.objective import accuracy_of, split
 from etastar.core.problem import Problem
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.kernel import Scores
@@ -25,11 +25,11 @@ class ChainLoss:
         CannotBatch: the problem measures its loss or accuracy another way, or not on plain tensors.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, model: nn.Module) -> None:
         if problem.loss is None or problem.metric_fn is not None:
             raise CannotBatch("loss_fn and metric_fn may do anything with the model")
         self._loss = problem.loss
-        self._binary = is_binary(problem.loss)
+        self._rule = accuracy_of(problem, model)
         self._by_hand = _is_plain_cross_entropy(problem)
 
     def split(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,10 +73,8 @@ class ChainLoss:
         return (loss, share), gradient.div_(targets.shape[1])
 
     def _accuracy(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor | None:
-        """As `objective.accuracy`, lane by lane."""
-        if accuracy(outputs[0], targets[0], binary=self._binary) is None:
-            return None
-        return vmap(partial(accuracy, binary=self._binary))(outputs, targets)
+        """By the problem's rule, lane by lane."""
+        return None if self._rule is None else vmap(self._rule)(outputs, targets)
 
 
 def _share_right(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -95,5 +93,5 @@ def _is_plain_cross_entropy(problem: Problem) -> bool:
     targets = data[1] if isinstance(data, (tuple, list)) and len(data) == 2 else None
     return bool(
         plain and isinstance(targets, torch.Tensor) and targets.dtype == torch.int64 and targets.dim() == 1
-        and int(targets.min()) >= 0
+        and int(targets.min()) >= 0 and not bool((targets == declared_ignored(loss)).any())
     )  # fmt: skip

@@ -22,7 +22,7 @@ class ConvNetKernel:
     """Convolutions, batch normalisation, pooling, linear layers, elementwise activations; gradients by autograd."""
 
     def __init__(self, problem: Problem, model: nn.Module, layout: Layout) -> None:
-        self._loss = ChainLoss(problem)
+        self._loss = ChainLoss(problem, model)
         self._chain = chain_of(model)
         if not any(isinstance(link.module, nn.Conv2d) for link in self._chain):
             raise CannotBatch("it has no convolution")

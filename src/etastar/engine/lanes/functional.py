@@ -19,7 +19,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.data import Batch, map_tensors, tensors_in
-from etastar.core.objective import loss_and_accuracy
+from etastar.core.objective import accuracy_of, loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.kernel import Scores
@@ -32,6 +32,7 @@ class FunctionalKernel:
     """The problem's own loss and accuracy, vectorised over parameters, buffers and batches."""
 
     def __init__(self, problem: Problem, model: nn.Module, layout: Layout) -> None:
+        accuracy_of(problem, model)  # not inside vmap
         # a plain deep copy: moving it to the meta device would break tied weights and compute with uninitialised memory
         self._training = _Objective(problem, copy.deepcopy(model))
         self._evaluating = _Objective(problem, copy.deepcopy(model).eval())

@@ -50,7 +50,7 @@ class MLPKernel:
     """Linear layers and elementwise activations."""
 
     def __init__(self, problem: Problem, model: nn.Module, layout: Layout) -> None:
-        self._loss = ChainLoss(problem)
+        self._loss = ChainLoss(problem, model)
         chain = chain_of(model)
         self._layers = _dense_layers(chain, layout)
         self._flattens = isinstance(chain[0].module, nn.Flatten)
