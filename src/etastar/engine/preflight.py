@@ -238,6 +238,7 @@ def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) ->
     if problem.loss_fn is not None:
         return None, float(call("the loss", problem.loss_fn, model, batch))
     inputs, targets = split(batch)
+    assert problem.loss is not None
     outputs = call("the model", model, inputs)
     return outputs, float(call("the loss", problem.loss, outputs, targets))
 
