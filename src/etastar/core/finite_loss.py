@@ -6,15 +6,19 @@ NaN may stand for a missing label that the loss leaves out, -inf for a position 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 
 from etastar.core.data import Batch, Batches, IndexedBatches, check_finite, is_finite, tensors_in
 from etastar.core.objective import loss_and_accuracy
-from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import Setup, set_up, to
 from etastar.errors import UserCodeRaised, call
+
+if TYPE_CHECKING:
+    from etastar.core.problem import Problem
+
 
 MOST_BATCHES = 4
 """Batches with such numbers that are tried before any lane; a lane that breaks later asks again about its own."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from etastar.core.accuracy import AccuracyRule, accuracy_rule
 from etastar.core.data import Batch, map_tensors
-from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.errors import ProblemError
+
+if TYPE_CHECKING:
+    from etastar.core.problem import Problem
+
 
 ACCURACY = "accuracy"
 """Under this name a problem keeps what its loss said of accuracy."""
