@@ -164,7 +164,8 @@ class _Asked:
         if target.is_floating_point() and target.shape[1:] == constant.shape:
             own = [t for t in self.kept if t.shape[1:] == constant.shape]
             pooled = torch.cat(own).to(self.outputs.dtype)
-            starts += [pooled.mean(0), pooled.median(0).values]
+            known = torch.where(torch.isfinite(pooled), pooled, torch.nan)  # a loss may leave out what is missing
+            starts += [known.nanmean(0).nan_to_num(), known.nanmedian(0).values.nan_to_num()]
         return starts
 
     def _frequencies(self, constant: _Constant, value: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:

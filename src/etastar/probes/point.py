@@ -16,7 +16,7 @@ from etastar.core.kept import unmoved
 from etastar.core.objective import split
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import MAXIMISES
-from etastar.errors import ProblemError, call
+from etastar.errors import ProblemError, as_problem, call
 from etastar.probes.curvature import Curvature, Refusal, flat, gauss_newton, hessian
 
 
@@ -171,6 +171,8 @@ class Point:
         try:
             return list(torch.autograd.grad(loss, self.stepped, allow_unused=True))
         except RuntimeError as error:
+            if (problem := as_problem(error)) is not None:
+                raise problem from error
             raise Refusal(f"torch has no gradient of this loss: {str(error).strip().splitlines()[0]}") from error
 
     def objective(self, batch: Batch = None) -> torch.Tensor:
