@@ -1,12 +1,22 @@
-"""What etastar raises. A user's mistake is always an `EtastarError` with one sentence: got, expected, do this."""
+"""What etastar raises, and whose fault an exception is. A user's mistake is an `EtastarError` with one sentence."""
 
 from __future__ import annotations
 
+import functools
+import os
+import re
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from etastar.core.estimate import Estimate
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 class EtastarError(Exception):
@@ -15,6 +25,14 @@ class EtastarError(Exception):
 
 class ProblemError(EtastarError):
     """The problem, an option or a file cannot be used as given."""
+
+
+class UserCodeRaised(ProblemError):
+    """An exception of the user's own code, in one sentence; the exception itself is the `__cause__`."""
+
+    def all_of_it(self) -> str:
+        """The traceback of that exception, as Python prints it."""
+        return "".join(traceback.format_exception(self.__cause__ or self))
 
 
 class StoreError(EtastarError):
@@ -33,18 +51,133 @@ class NoAnswer(EtastarError):
         self.estimate = estimate
 
 
-_NOT_THE_USERS = ("site-packages", "dist-packages", str(Path(__file__).parents[0]), "<frozen")
+class EarlierTraceback(Exception):
+    """Where an exception was raised, in another process or before others went on; the cause of the one raised here."""
+
+
+# -- whose fault an exception is ---------------------------------------------------------------------------------------
+
+_OURS = str(Path(__file__).parent) + os.sep
+_STDLIB = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
+_LIBRARIES = ("site-packages", "dist-packages", "<frozen", "<eval_with_key", "<__array_function__", ".pyx", ".pxd")
+"""Files with one of these in their path are nobody's own: installed, compiled or made by torch.fx."""
+_LACK_OF_MEMORY = ("out of memory", "can't allocate memory", "cuda error")
+"""What torch says then; after any other error of the CUDA driver nothing runs on the device any more, either."""
+_PLACE = re.compile(r'File "(.+?)", line (\d+)')
+
+
+def call(what: str, fn: Callable[..., Result], *args: Any) -> Result:
+    """Call what the user gave us, named `what`; see `as_problem` for what becomes of its exceptions."""
+    try:
+        return fn(*args)
+    except BaseException as error:
+        problem = as_problem(error, what)
+        if problem is None:
+            raise
+        raise problem from error
+
+
+def attributed(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """`function`, with exceptions of the user's code as one sentence, wherever in it they were raised."""
+
+    @functools.wraps(function)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            problem = as_problem(error)
+            if problem is None:
+                raise
+            raise problem from error
+
+    return guarded
+
+
+def as_problem(error: BaseException, what: str | None = None) -> ProblemError | None:
+    """The sentence about an exception that is the user's; None: it is not theirs, or it says already what is wrong.
+
+    It is theirs if a frame of their own code stands below etastar's last one, or if we called `what` they gave us: that may
+    be a library's own function.
+
+    Returns:
+        A `UserCodeRaised`; a plain `ProblemError` where memory is what is missing.
+    """
+    place = users_place(error)
+    if isinstance(error, (EtastarError, KeyboardInterrupt, GeneratorExit)):
+        return None
+    if place is None and (what is None or not isinstance(error, Exception)):
+        return None
+    subject = "your code raised" if place else f"{what} raised"
+    within = f", in {what}" if place and what else ""
+    where = f" ({place}{within})" if place else ""
+    if is_lack_of_memory(error):
+        advice = "; use a smaller batch or model, or fewer --workers" if "CUDA error" not in str(error) else ""
+        return ProblemError(f"{subject} {_words(error)}{where}{advice}")
+    return UserCodeRaised(f"{subject} {_words(error)}{where}")
+
+
+def may_be_a_lanes(error: BaseException) -> bool:
+    """Whether an exception of many lanes together may be one lane's own, so that each of them is to be trained alone."""
+    if isinstance(error, (EtastarError, KeyboardInterrupt, GeneratorExit)) or is_lack_of_memory(error):
+        return False
+    return isinstance(error, Exception) or users_place(error) is not None
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether memory is missing (or the device gone): no lane's own doing."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _LACK_OF_MEMORY)
+    )
+
+
+def users_place(error: BaseException) -> str | None:
+    """`file, line n` of the last frame that is the user's own; None if there is none below etastar's last frame."""
+    place = None
+    for file, line in _frames(error.__traceback__):
+        if file.startswith(_OURS):
+            place = None
+        elif _is_users(file):
+            place = _named(file, line)
+    return place or _place_in_text(error)
 
 
 def in_one_line(error: BaseException) -> str:
-    """An exception of the user's code as `Type: first line of the message (file, line)`, the last place that is theirs."""
+    """An exception as `Type: first line of the message (file, line)`, the last place that is the user's."""
+    places = [_named(file, line) for file, line in _frames(error.__traceback__) if _is_users(file)]
+    return _words(error) + (f" ({places[-1]})" if places else "")
+
+
+def _words(error: BaseException) -> str:
+    """`Type: first line of the message`; of what a DataLoader's worker sent, the line that says what was raised there."""
     lines = str(error).strip().splitlines()
-    text = type(error).__name__ + (f": {lines[0].rstrip('.')}" if lines else "")
-    place = ""
-    trace = error.__traceback__
+    if lines and "Original Traceback" in str(error):
+        return lines[-1].strip().rstrip(".")
+    return type(error).__name__ + (f": {lines[0].rstrip('.')}" if lines else "")
+
+
+def _place_in_text(error: BaseException) -> str | None:
+    """The same from the text of a traceback that another process sent."""
+    if "Original Traceback" not in str(error):
+        return None
+    places = [(file, int(line)) for file, line in _PLACE.findall(str(error))]
+    own = [_named(file, line) for file, line in places if _is_users(file)]
+    return own[-1] if own else None
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[str, int]]:
     while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not any(part in file for part in _NOT_THE_USERS):
-            place = f" ({Path(file).name}, line {trace.tb_lineno})"
+        yield trace.tb_frame.f_code.co_filename, trace.tb_lineno
         trace = trace.tb_next
-    return text + place
+
+
+def _is_users(file: str) -> bool:
+    return not file.startswith((_OURS, *_STDLIB)) and not any(part in file for part in _LIBRARIES)
+
+
+def _named(file: str, line: int) -> str:
+    """The file as the user knows it: relative where it lies in the current folder."""
+    try:
+        inside = Path(file).is_relative_to(Path.cwd())
+    except OSError:  # the current folder is gone
+        inside = False
+    return f"{os.path.relpath(file) if inside else file}, line {line}"

@@ -16,6 +16,7 @@ from torch import nn
 
 from cli_harness import run_here
 from etastar import EtastarError, Lane, LaneEngine, LoopEngine, Options, Problem, ProblemError, RayEngine, search, surface
+from etastar.errors import UserCodeRaised
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -45,15 +46,23 @@ def test_a_cluster_of_our_own_gives_the_local_outcomes_and_errors_and_leaves_no_
     def broken(outputs, targets):
         raise ValueError("my loss is broken")
 
+    def no_model():
+        raise ValueError("no model")
+
     local = comparable(LaneEngine("mlp", 4).train(small, lanes()))
     environment, on_terminate = dict(os.environ), signal.getsignal(signal.SIGTERM)
     with RayEngine(LaneEngine("mlp", 4), "local", at_once=1) as engine:
         assert engine.name == LaneEngine("mlp").name
         assert engine.place == "Ray: 1 node, 1 CPU, 1 at once"
         assert comparable(engine.train(small, lanes())) == local
-        with pytest.raises(ProblemError, match=r"^the loss raised ValueError: my loss is broken \(test_ray.py") as raised:
-            list(engine.train(linear(data, loss=broken), lanes()))
-        assert type(raised.value.__cause__).__name__ == "RemoteTraceback"
+        broken_lanes = [outcome for _, outcome in engine.train(linear(data, loss=broken), lanes())]
+        assert len(broken_lanes) == len(lanes())
+        for outcome in broken_lanes:
+            with pytest.raises(UserCodeRaised, match=r"^your code raised ValueError: my loss is broken \(.*test_ray.py"):
+                outcome.require()
+        with pytest.raises(UserCodeRaised, match=r"^your code raised ValueError: no model \(.*test_ray.py") as raised:
+            list(engine.train(linear(data, model=no_model), lanes()))
+        assert type(raised.value.__cause__).__name__ == "EarlierTraceback"
     import ray
 
     assert not ray.is_initialized()

@@ -16,7 +16,7 @@ import cloudpickle
 import torch
 
 from etastar.core.problem import Problem
-from etastar.errors import EtastarError, ProblemError, in_one_line
+from etastar.errors import ProblemError, UserCodeRaised, as_problem, call
 from etastar.problems import BUILTINS, builder
 from etastar.problems.optimizers import optimizer_factory, parse_settings
 
@@ -147,12 +147,13 @@ def _import(path: Path) -> ModuleType:
     except SyntaxError as error:
         message = error.msg.rstrip(".?")
         raise ProblemError(f"{path} has a syntax error in line {error.lineno} ({message}); fix it first") from error
-    except EtastarError:
-        raise
     except SystemExit as error:
         raise ProblemError(f"{path} called sys.exit while imported; put it under if __name__ == '__main__'") from error
-    except Exception as error:
-        raise ProblemError(f"{path} cannot be imported: {in_one_line(error)}") from error
+    except BaseException as error:
+        problem = as_problem(error, f"importing {path}")
+        if problem is None:
+            raise
+        raise UserCodeRaised(f"{path} cannot be imported: {problem}") from error
     cloudpickle.register_pickle_by_value(module)  # worker processes cannot import it by name
     return module
 
@@ -167,12 +168,7 @@ def _call(shown: str, value: Any, arguments: dict[str, Any]) -> Problem:
         raise ProblemError(f"{shown} is of type {kind}; expected an etastar.Problem or a function that returns one")
     else:
         _check_arguments(shown, value, arguments)
-        try:
-            problem = value(**arguments)
-        except EtastarError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise ProblemError(f"{shown} raised {in_one_line(error)}") from error
+        problem = call(shown, functools.partial(value, **arguments))
         if not isinstance(problem, Problem):
             raise ProblemError(f"{shown} returned {_a(problem)}; expected an etastar.Problem: return one")
     return problem

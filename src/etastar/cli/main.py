@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import closing
 from typing import Annotated, Any
@@ -46,6 +45,8 @@ from etastar.cli.options import (
 )
 from etastar.version import __version__
 
+TRACEBACK = "--traceback"
+
 app = typer.Typer(
     name="etastar",
     help="Learning rates you can measure, predict, schedule and trust, for PyTorch.",
@@ -65,6 +66,7 @@ def _version(show: bool) -> None:
 @app.callback()
 def _app(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    traceback: Annotated[bool, typer.Option(TRACEBACK, help="Show all of an exception that your code raised.")] = False,
 ) -> None:
     pass
 
@@ -223,12 +225,14 @@ def runs(store: StoreOption = DEFAULT_STORE, json: JsonOption = None) -> None:
 
 
 def main() -> None:
-    """The entry point: a user's mistake is one sentence on stderr and exit code 2, never a traceback."""
-    sys.exit(_run(app))
+    """The entry point: a user's mistake is one sentence on stderr and exit code 2; a traceback only where asked for."""
+    asked = TRACEBACK in sys.argv[1:]  # wherever it stands: it is added to a command that has just failed
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != TRACEBACK]
+    sys.exit(_run(app, traceback=asked or bool(os.environ.get("ETASTAR_TRACEBACK"))))
 
 
-def _run(command: Callable[..., Any]) -> int:
-    from etastar.errors import EtastarError, NoAnswer
+def _run(command: Callable[..., Any], *, traceback: bool = False) -> int:
+    from etastar.errors import EtastarError, NoAnswer, UserCodeRaised, as_problem
 
     try:
         code = command(standalone_mode=False) or EXIT_ANSWERED
@@ -239,17 +243,25 @@ def _run(command: Callable[..., Any]) -> int:
         print(f"etastar: {error}", file=sys.stderr)
         return EXIT_NO_ANSWER
     except EtastarError as error:
-        print(f"etastar: {error}", file=sys.stderr)
-        if error.__cause__ is not None and os.environ.get("ETASTAR_TRACEBACK"):
-            raise
+        if traceback:
+            _print_traceback(error.__cause__ or error)
+        more = f"; {TRACEBACK} shows all of it" if isinstance(error, UserCodeRaised) and not traceback else ""
+        print(f"etastar: {error}{more}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BAD_INPUT
-    except Exception as error:
+    except BaseException as error:
+        if (problem := as_problem(error)) is not None:  # outside the verbs: a user's callback, a report of their objects
+            if traceback:
+                _print_traceback(error)
+            print(f"etastar: {problem}", file=sys.stderr)
+            return EXIT_BAD_INPUT
+        if not isinstance(error, Exception):
+            raise
         usage = getattr(error, "format_message", None)  # click's usage errors, in click or in typer's own copy of it
         if usage is None:
-            traceback.print_exc()
+            _print_traceback(error)
             print("etastar: this is a fault in etastar, not in your input; please report it", file=sys.stderr)
             return EXIT_FAULT
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -259,3 +271,9 @@ def _run(command: Callable[..., Any]) -> int:
             path = context.command_path if context else "etastar"
             print(f"etastar: {usage().rstrip('.?')}; see {path} --help", file=sys.stderr)
         return EXIT_BAD_INPUT
+
+
+def _print_traceback(error: BaseException) -> None:
+    from traceback import print_exception
+
+    print_exception(error)

@@ -11,7 +11,6 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from etastar.core.estimate import FLAGS
 from etastar.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -84,18 +83,20 @@ class Console:
         self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
         if answer.lr.ok or answer.eta_star.ok:
             self._out.print(_find_table(answer))
-        for flag, sentence in flag_sentences(answer.flags):
+        for flag, sentence in flag_sentences(answer.flags, answer.runs):
             self._out.print(f"  {flag}: {sentence}", markup=False)
         self._out.print(cost_line(answer), markup=False)
 
     def show_answer(self, answer: Any, tables: Sequence[Table]) -> None:
         """The verdict in one line, its tables, the flags, the cost."""
+        from etastar.verbs.find import flag_sentences
+
         self._out.print(f"{answer.problem}: {answer.summary}", markup=False)
         if answer.runs:
             for table in tables:
                 self._out.print(table)
-        for flag in answer.flags:
-            self._out.print(f"  {flag}: {FLAGS[flag]}", markup=False)
+        for flag, sentence in flag_sentences(answer.flags, answer.runs):
+            self._out.print(f"  {flag}: {sentence}", markup=False)
         self._out.print(cost_line(answer), markup=False)
 
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:

@@ -28,7 +28,7 @@ def show_search(console: Console, answer: SearchAnswer) -> None:
     if answer.importance:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in answer.importance.items())
         console.say(f"  importance: {shares}")
-    for flag, sentence in flag_sentences(answer.flags):
+    for flag, sentence in flag_sentences(answer.flags, answer.runs):
         console.say(f"  {flag}: {sentence}")
     if answer.storage:
         console.say(f"  study: {answer.study} in {answer.storage} (optuna-dashboard {answer.storage})")

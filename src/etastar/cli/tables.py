@@ -59,9 +59,9 @@ _HEAD = ("loss", "accuracy", "train")
 def _sensitivity(answer: SensitivityAnswer) -> list[Table]:
     target = answer.data.target
     reaches = "steps to target" if target is None else f"steps to {target:g}"
-    rows = table(None, ("rate", answer.loss_name, "accuracy", "train", reaches, "diverged", "dead", "slow"))
+    rows = table(None, ("rate", answer.loss_name, "accuracy", "train", reaches, "diverged", "dead", "slow", "raised"))
     for c in answer.cells:
-        rows.add_row(f"{c.lr:.3g}", *_cell(c), str(c.diverged), str(c.dead), str(c.slow))
+        rows.add_row(f"{c.lr:.3g}", *_cell(c), str(c.diverged), str(c.dead), str(c.slow), str(c.raised))
     return [rows]
 
 

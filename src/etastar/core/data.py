@@ -7,6 +7,7 @@ otherwise. Nothing the caller owns is advanced or reseeded for good.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,10 +26,12 @@ from torch.utils.data import (
 )
 
 from etastar.core.randomness import derive_seed, generator, seed_everything
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, call
 
 Batch = Any
 DEFAULT_BATCH_SIZE = 64
+READING = {"train": "reading a training batch", "valid": "reading a validation batch"}
+"""What a user's data is called by what it raises."""
 
 
 def map_tensors(fn: Callable[[torch.Tensor], torch.Tensor], batch: Batch) -> Batch:
@@ -84,18 +87,8 @@ class Batches(Protocol):
 
 def stream(batches: Batches, seed: int) -> Generator[Batch]:
     """Batches for ever, epoch after epoch, in the order of `seed`."""
-    epoch = 0
-    while True:
-        empty = True
-        for batch in batches.epoch(seed, epoch):
-            empty = False
-            yield batch
-        if empty:
-            raise ProblemError(
-                f"the training data gave no batch in epoch {epoch}; expected a source that can be iterated again; "
-                "pass a Dataset, tensors or a re-iterable DataLoader"
-            )
-        epoch += 1
+    for epoch in itertools.count():
+        yield from batches.epoch(seed, epoch)
 
 
 class IndexedBatches:
@@ -113,6 +106,7 @@ class IndexedBatches:
         shuffle: bool = True,
         drop_last: bool = True,
         tensors: Batch | None = None,
+        what: str = READING["train"],
     ) -> None:
         if batch_size < 1:
             raise ProblemError(f"batch_size is {batch_size}; expected at least 1")
@@ -120,7 +114,7 @@ class IndexedBatches:
             raise ProblemError("the data is empty; expected at least one sample")
         if batch_size > size and drop_last:
             raise ProblemError(f"batch_size is {batch_size} but the data has {size} samples; pass batch_size <= {size}")
-        self._read, self.size, self.batch_size = read, size, batch_size
+        self._read, self.size, self.batch_size, self._what = read, size, batch_size, what
         self._shuffle, self._drop_last, self.tensors = shuffle, drop_last, tensors
         self.per_epoch: int | None = size // batch_size if drop_last else -(-size // batch_size)
 
@@ -136,7 +130,11 @@ class IndexedBatches:
     def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Batch]:
         """One pass over the data in that order."""
         for index in self.order(seed, epoch, shuffle=shuffle):
-            yield self._read(index)
+            yield self.read(index)
+
+    def read(self, index: torch.Tensor) -> Batch:
+        """The batch of these samples."""
+        return call(self._what, self._read, index)
 
 
 class LoaderBatches:
@@ -147,8 +145,8 @@ class LoaderBatches:
 
     size: int | None = None
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self._loader = loader
+    def __init__(self, loader: DataLoader[Any], what: str = READING["train"]) -> None:
+        self._loader, self._what = loader, what
         self.batch_size = loader.batch_size
         try:
             self.per_epoch: int | None = len(loader)
@@ -166,7 +164,16 @@ class LoaderBatches:
         else:
             arguments |= {"batch_size": None, "sampler": loader.sampler}
         with self._seeded_generators(derive_seed(seed, "epoch", epoch)):
-            yield from DataLoader(loader.dataset, **arguments)
+            batches = call("iterating the DataLoader", iter, DataLoader(loader.dataset, **arguments))
+            end, empty = object(), True
+            while (batch := call(self._what, next, batches, end)) is not end:
+                empty = False
+                yield batch
+            if empty:
+                raise ProblemError(
+                    f"the DataLoader gave no batch in epoch {epoch}; expected a source that can be iterated again and "
+                    "again, not an iterator that is used up: return a new one from __iter__, or pass a Dataset or tensors"
+                )
 
     @contextmanager
     def _seeded_generators(self, seed: int) -> Iterator[None]:
@@ -187,7 +194,7 @@ def make_batches(data: Any, batch_size: int | None, *, argument: str = "train") 
     """The `Batches` of whatever the user passed as `train` or `valid`.
 
     Raises:
-        ProblemError: the data is of no known kind, empty, not finite, of unequal lengths, smaller than a batch, or a
+        ProblemError: the data is of no known kind, empty, of unequal lengths, smaller than a batch, or a
             DataLoader with a batch size beside it.
     """
     if isinstance(data, DataLoader):
@@ -195,7 +202,7 @@ def make_batches(data: Any, batch_size: int | None, *, argument: str = "train") 
             raise ProblemError(
                 f"batch_size={batch_size} was given beside a DataLoader for {argument}; the loader keeps its own: drop one"
             )
-        return _from_loader(data)
+        return _from_loader(data, READING[argument])
     if isinstance(data, TensorDataset):
         data = tuple(data.tensors)
     if is_tensor_tree(data):
@@ -205,7 +212,7 @@ def make_batches(data: Any, batch_size: int | None, *, argument: str = "train") 
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         size = _length(data, argument)
         read = lambda index: default_collate([data[int(i)] for i in index])
-        return IndexedBatches(read, size, _batch_size(batch_size, size))
+        return IndexedBatches(read, size, _batch_size(batch_size, size), what=READING[argument])
     raise ProblemError(
         f"{argument} is a {type(data).__name__}; expected tensors, a Dataset or a DataLoader, "
         f"e.g. {argument}=(inputs, targets)"
@@ -241,7 +248,6 @@ def _from_tensors(data: Any, batch_size: int | None, argument: str) -> IndexedBa
     if any(t.dim() == 0 for t in tensors) or len({len(t) for t in tensors}) != 1:
         shapes = [tuple(t.shape) for t in tensors]
         raise ProblemError(f"{argument} holds tensors of shapes {shapes}; expected the same first dimension, the samples")
-    check_finite(data, argument)
     size = len(tensors[0])
     read = lambda index: map_tensors(lambda t: t[index], data)
     return IndexedBatches(read, size, _batch_size(batch_size, size), tensors=data)
@@ -250,7 +256,7 @@ def _from_tensors(data: Any, batch_size: int | None, argument: str) -> IndexedBa
 def check_finite(batch: Batch, where: str) -> None:
     """Raise `ProblemError` if a floating-point tensor in `batch` holds NaN or inf."""
     for tensor in tensors_in(batch):
-        if tensor.is_floating_point() and not _is_finite(tensor):
+        if not is_finite(tensor):
             bad = int((~torch.isfinite(tensor)).sum())
             raise ProblemError(
                 f"{where} holds NaN or infinite numbers ({bad} in a tensor of shape {tuple(tensor.shape)}); "
@@ -258,12 +264,13 @@ def check_finite(batch: Batch, where: str) -> None:
             )
 
 
-def _is_finite(tensor: torch.Tensor) -> bool:
-    """Whether all numbers are finite; a finite sum says so at once."""
-    return math.isfinite(float(tensor.sum())) or bool(torch.isfinite(tensor).all())
+def is_finite(batch: Batch) -> bool:
+    """Whether all floating-point numbers in `batch` are finite; a finite sum says so at once."""
+    tensors = [t.detach() for t in tensors_in(batch) if t.is_floating_point()]
+    return all(math.isfinite(float(t.sum())) or bool(torch.isfinite(t).all()) for t in tensors)
 
 
-def _from_loader(loader: DataLoader[Any]) -> Batches:
+def _from_loader(loader: DataLoader[Any], what: str) -> Batches:
     """Take a loader apart when its order is plainly shuffled or plainly sequential; else iterate it."""
     plain = (
         type(loader.batch_sampler) is BatchSampler
@@ -274,11 +281,10 @@ def _from_loader(loader: DataLoader[Any]) -> Batches:
     shuffled = type(sampler) is RandomSampler and not sampler.replacement and sampler.num_samples == len(sampler)
     shuffled = shuffled and sampler.num_samples == _length(loader.dataset, "the loader's dataset")  # type: ignore[union-attr]
     if not plain or not (shuffled or type(sampler) is SequentialSampler):
-        return LoaderBatches(loader)
+        return LoaderBatches(loader, what)
     dataset, collate, tensors = loader.dataset, loader.collate_fn, None
     if isinstance(dataset, TensorDataset) and collate is default_collate:
         tensors = list(dataset.tensors)
-        check_finite(tensors, "train")
         read: Callable[[Sequence[int] | torch.Tensor], Batch] = lambda index: [t[index] for t in tensors]
     else:
         read = lambda index: collate([dataset[int(i)] for i in index])
@@ -290,4 +296,5 @@ def _from_loader(loader: DataLoader[Any]) -> Batches:
         shuffle=shuffled,
         drop_last=loader.drop_last,
         tensors=tensors,
+        what=what,
     )

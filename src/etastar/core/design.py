@@ -68,17 +68,38 @@ def run(
 ) -> Answer:
     """Run `design` to its end and return its answer: the loop everything that trains goes through.
 
+    A lane in which the user's code raised is a failed lane, as one that diverged is.
+
     Args:
         max_seconds: after this wall time no further batch is asked for; the design answers with what it has.
         progress: called with each batch's outcomes.
+
+    Raises:
+        UserCodeRaised: every lane of one length raised, or the lowest rate did: that is no matter of the rate.
     """
-    started = time.monotonic()
+    started, told = time.monotonic(), Runs()
     while True:
         if max_seconds is not None and time.monotonic() - started >= max_seconds:
             design.stop("time-limit")
         if not (lanes := design.ask()):
+            _check_raised(told)
             return design.answer()
         outcomes = store.get_or_train(engine, problem, lanes)
+        told = told + outcomes
         design.tell(outcomes)
         if progress:
             progress(outcomes)
+
+
+def _check_raised(told: Runs) -> None:
+    """Raise the first exception kept where it is no matter of the rate: among the lanes of one length.
+
+    Where settings vary, too, one of them may be why the lane of the lowest rate raised.
+    """
+    for steps in dict.fromkeys(o.lane.steps for o in told.raised):
+        alike = Runs(o for o in told if o.lane.steps == steps)
+        lowest = min(o.lane.lr for o in alike)
+        one_setting = len({repr(o.lane.settings) for o in alike}) == 1
+        at_lowest = Runs(o for o in alike if o.lane.lr == lowest or not one_setting)
+        if len(at_lowest.raised) == len(at_lowest):
+            at_lowest[0].require()

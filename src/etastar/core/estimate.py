@@ -39,8 +39,12 @@ FLAGS: dict[str, str] = {
     "flat": "The loss hardly depends on the rate over more than 1.5 decades; any rate of the plateau will do.",
     "scored-on-training-loss": "Without validation data lanes are scored on their training loss, which sees no overfitting.",
     "schedule-not-squeezed": (
-        "The schedule has no horizon of its own (`over`), so short lanes ran its beginning instead of all of its shape."
+        "Short lanes may have run the beginning of the schedule instead of all of its shape: it has no horizon (`over`), or "
+        'the training loop reads neither report.steps nor report.lr (schedule="constant" says that it has none).'
     ),
+    "raised": "In some lanes your code raised an exception; they count as failed, as diverged ones do.",
+    "loop-ended-early": "Your training loop returned before a lane's steps were over; such lanes say less than they seem.",
+    "loop-ignores-stop": "Your training loop went on after report() had returned False; its cost counts what it really ran.",
     "half-of-eta-star": "The rate was lowered to half of what still trains at the end of the steps.",
     "range-extended": "The first range of rates did not contain the answer and was widened.",
     "rows-at-the-edge": (

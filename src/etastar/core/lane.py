@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, overload
 
+from etastar.errors import EarlierTraceback, UserCodeRaised
 from etastar.policies.policy import Constant, Policy
 
 
@@ -149,14 +150,14 @@ class Outcome:
         lane: what was run.
         status: how it ended.
         reached: optimizer steps taken when the criterion was first met; None if never.
-        steps: gradient steps spent.
+        steps: gradient steps spent, those among them that a loop of the user's own took after it was told to stop.
         first_loss: loss of the first batch, before any update.
         end_loss, end_accuracy: means over the last window of batches seen.
         valid_loss, valid_accuracy: on the validation data, for lanes that ran to their end.
         trace: recorded steps, thinned to at most 256 (plus the last).
         epochs: one row per epoch.
         seconds: wall time.
-        error: what the user's code raised, in one line, for lanes that ended so.
+        error: what the user's code raised, in one line, for lanes that ended so; `traceback` is all of it.
     """
 
     lane: Lane
@@ -172,11 +173,36 @@ class Outcome:
     epochs: tuple[EpochRow, ...] = ()
     seconds: float = 0.0
     error: str | None = None
+    traceback: str = field(default="", repr=False, compare=False)
 
     @property
     def trained(self) -> bool:
         """Whether the lane met its criterion."""
         return self.status is LaneStatus.TRAINED
+
+    @property
+    def broken(self) -> bool:
+        """Whether its last loss says nothing: it diverged, or the user's code raised."""
+        return self.status in (LaneStatus.DIVERGED, LaneStatus.RAISED)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Keys of `FLAGS` that an answer resting on this lane carries."""
+        undecided = self.status is LaneStatus.SLOW or (self.trained and self.lane.until is Until.END)
+        early = undecided and self.steps < self.lane.steps
+        late = bool(self.trace) and self.steps > self.trace[-1].step + 1
+        found = {"raised": self.status is LaneStatus.RAISED, "loop-ended-early": early, "loop-ignores-stop": late}
+        return tuple(flag for flag, holds in found.items() if holds)
+
+    def require(self) -> Outcome:
+        """Itself.
+
+        Raises:
+            UserCodeRaised: the user's code raised.
+        """
+        if self.status is LaneStatus.RAISED:
+            raise UserCodeRaised(self.error) from EarlierTraceback(self.traceback)
+        return self
 
 
 class Runs(Sequence[Outcome]):
@@ -211,6 +237,23 @@ class Runs(Sequence[Outcome]):
         """Gradient steps spent over all outcomes."""
         return sum(o.steps for o in self._outcomes)
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the outcomes say that an answer has to repeat: keys of `FLAGS`."""
+        return tuple(dict.fromkeys(flag for o in self._outcomes for flag in o.flags))
+
+    @property
+    def raised(self) -> Runs:
+        """The lanes that ended because the user's code raised."""
+        return Runs(o for o in self._outcomes if o.status is LaneStatus.RAISED)
+
+    def raised_json(self) -> dict[str, Any] | None:
+        """How many lanes raised, at which rates, and what the first of them said; None if none did. JSON-ready."""
+        if not (raised := self.raised):
+            return None
+        rates = [o.lane.lr for o in raised]
+        return {"lanes": len(raised), "lr_low": min(rates), "lr_high": max(rates), "first": raised[0].error}
+
     def columns(self) -> dict[str, list[Any]]:
         """Column name -> values, one per outcome."""
         rows = self._outcomes
@@ -227,4 +270,5 @@ class Runs(Sequence[Outcome]):
             "valid_loss": [o.valid_loss for o in rows],
             "valid_accuracy": [o.valid_accuracy for o in rows],
             "seconds": [o.seconds for o in rows],
+            "error": [o.error for o in rows],
         }

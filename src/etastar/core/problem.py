@@ -17,10 +17,28 @@ from etastar.policies.policy import Constant, Policy
 
 
 class Report(Protocol):
-    """What a user's own training loop calls once per optimizer step; the return value says whether to go on."""
+    """What a user's own training loop calls once per optimizer step; the return value says whether to go on.
 
-    def __call__(self, loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: float | None = None) -> bool:
+    A loop with a schedule makes it `report.steps` long, or takes the rate of every step from `report.lr`: lanes are shorter
+    than the training that is planned, and run the whole of the schedule in fewer steps.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of this lane."""
+        ...
+
+    @property
+    def lr(self) -> float:
+        """The rate of the next step that has not been reported, by the problem's `schedule` over the lane's steps."""
+        ...
+
+    def __call__(self, loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: Any = None) -> bool:
         """Report the batch's loss (and accuracy) measured BEFORE its update."""
+        ...
+
+    def valid(self, loss: Any, accuracy: Any = None) -> None:
+        """Report the loss (and accuracy) on validation data; the last one of a lane is what it is judged by."""
         ...
 
 
@@ -102,6 +120,7 @@ class Problem:
         optimizer: str | None = None,
         accuracy_threshold: float | None = None,
         loss_threshold: float | None = None,
+        schedule: Policy | str | Callable[[torch.optim.Optimizer], Any] | None = None,
         name: str | None = None,
         seed: int = 0,
     ) -> Problem:
@@ -109,11 +128,14 @@ class Problem:
 
         Args:
             train: `train(lr, seed, report)` trains from a fresh initialisation with rate `lr`, drawing everything random
-                from `seed`, and calls `report(loss=..., accuracy=...)` once per optimizer step with the values measured
-                before the update. When `report` returns False it should return.
+                from `seed` (below 2^32), and calls `report(loss=..., accuracy=...)` once per optimizer step with the values
+                measured before the update. When `report` returns False it should return. `report.steps` is the length of
+                this lane and `report.lr` the rate of the next step; `report.valid(loss=...)` says the validation loss. An
+                exception it raises makes a failed lane, unless the lowest rate raises, too.
             steps: optimizer steps the user plans to train.
             lr: the rate in use today, to be judged; optional.
             optimizer: the optimizer's class name, e.g. "AdamW"; chooses the rule for the recommended rate.
+            schedule: what `report.lr` follows; None: the loop's own, "constant": the loop has none.
             accuracy_threshold, loss_threshold, name, seed: as for `Problem`.
         """
         if not callable(train):
@@ -125,6 +147,7 @@ class Problem:
             loop_optimizer=optimizer,
             accuracy_threshold=accuracy_threshold,
             loss_threshold=loss_threshold,
+            schedule=schedule,
             name=name,
             seed=seed,
         )
@@ -136,8 +159,8 @@ class Problem:
 
     @property
     def schedule_name(self) -> str:
-        """What answers call its schedule: its name, "constant", or "own" for any other and for a loop of the user's own."""
-        if self.loop is not None:
+        """What answers call its schedule: its name, "constant", or "own" for any other, and for a loop that names none."""
+        if self.loop is not None and self.schedule is None:
             return "own"
         if self.schedule is None or self.schedule == Constant():
             return "constant"

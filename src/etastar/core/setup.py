@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from etastar.core.data import Batch, map_tensors
+from etastar.core.objective import split
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.errors import EtastarError, ProblemError, in_one_line
+from etastar.errors import ProblemError, call
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,27 @@ def set_up(
     if not isinstance(model, nn.Module):
         raise ProblemError(f"model() returned a {type(model).__name__}; expected an nn.Module")
     if example is not None and any(nn.parameter.is_lazy(p) for p in model.parameters()):
-        with torch.no_grad():
-            model(example[0] if isinstance(example, (tuple, list)) else example)
+        _give_shapes(problem, model, example)
     call("model.to(device)", lambda: model.to(device=device, dtype=dtype).train())
     optimizer = call("optimizer(model)", problem.optimizer, model)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise ProblemError(f"optimizer(model) returned a {type(optimizer).__name__}; expected a torch.optim.Optimizer")
     return Setup(model, optimizer, _groups(model, optimizer))
+
+
+def _give_shapes(problem: Problem, model: nn.Module, example: Batch) -> None:
+    """Let lazy modules see a batch, as training will: through the user's own loss_fn where there is one."""
+    with torch.no_grad():
+        if problem.loss_fn is not None:
+            call("the loss", problem.loss_fn, model, example)
+        else:
+            call("the model", model, split(example)[0])
+    lazy = [name for name, p in model.named_parameters() if nn.parameter.is_lazy(p)]
+    if lazy:
+        raise ProblemError(
+            f"the lazy parameter {lazy[0]!r} has no shape after a forward pass; make the model in its factory with sizes, "
+            "or call it there on one batch"
+        )
 
 
 def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, ...]:
@@ -155,16 +170,6 @@ def _storage(tensor: torch.Tensor) -> int | None:
     if nn.parameter.is_lazy(tensor) or tensor.numel() == 0:
         return None
     return tensor.untyped_storage().data_ptr()
-
-
-def call(what: str, fn: Any, *args: Any) -> Any:
-    """Call the user's code; its exceptions come back as one sentence, with the original as the cause."""
-    try:
-        return fn(*args)
-    except EtastarError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ProblemError(f"{what} raised {in_one_line(error)}") from error
 
 
 def to(batch: Batch, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:

@@ -80,6 +80,7 @@ class BestLR:
         budget: gradient steps at most, in full runs.
         rungs: instead of those the budget buys.
         seed: of the lanes. Lanes of one rung share initial weights and data order.
+        squeezes: whether short lanes run the whole of the schedule; a user's own loop may not.
     """
 
     criterion: Criterion
@@ -89,6 +90,7 @@ class BestLR:
     budget: float = 3.2
     rungs: tuple[Rung, ...] = ()
     seed: int = 0
+    squeezes: bool = True
 
     def __post_init__(self) -> None:
         self.rungs = self.rungs or rungs_for(self.steps, self.budget)
@@ -99,6 +101,7 @@ class BestLR:
         self._asked: list[float] = []
         self._outcomes: list[list[Outcome]] = [[] for _ in self.rungs]
         self._climbs: list[Climb] = []
+        self.squeezes = self.squeezes and has_horizon(self.policy)
         self._flags: list[str] = []
         self._stopped = False
 
@@ -198,7 +201,7 @@ class BestLR:
             low, high = (low, high + climb.spacing) if climb.open_side > 0 else (low - climb.spacing, high)
         if not held_out:
             flags.append("scored-on-training-loss")
-        if not has_horizon(self.policy):
+        if not self.squeezes:
             flags.append("schedule-not-squeezed")
         if rung.steps <= SHORTEST < self.steps or (self.steps <= 160 and rung.steps < self.steps / 4):
             flags.append("prior-quality")
@@ -209,12 +212,13 @@ class BestLR:
             plateau = 10 ** (min(left, vertex) + shift), 10 ** (max(right, vertex) + shift)
             if right - left >= FLAT:
                 flags.append("flat")
+        shape = ", schedule squeezed" if self.squeezes else ""
         estimate = Estimate(
             value=10 ** (vertex + shift),
             low=10**low,
             high=10**high,
             n=told,
-            method=f"{len(climb.scores)} lanes of {rung.steps} steps, schedule squeezed, moved to {self.steps} steps",
+            method=f"{len(climb.scores)} lanes of {rung.steps} steps{shape}, moved to {self.steps} steps",
             cost=self._spent,
             flags=tuple(flags),
         )

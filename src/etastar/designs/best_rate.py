@@ -89,11 +89,11 @@ class BestRate:
 def loss_of(outcome: Outcome) -> float | None:
     """The loss a lane is scored on: on the validation data where there is any, else over its last training batches."""
     loss = outcome.end_loss if outcome.valid_loss is None else outcome.valid_loss
-    return loss if math.isfinite(loss) and outcome.status is not LaneStatus.DIVERGED else None
+    return loss if math.isfinite(loss) and not outcome.broken else None
 
 
 def score(outcome: Outcome) -> float:
-    """log(loss / loss at the start), at most `FAILED`, which is also the score of what diverged.
+    """log(loss / loss at the start), at most `FAILED`, which is also the score of what diverged or raised.
 
     Losses that are not positive are scored by their change relative to the start.
     """

@@ -164,10 +164,10 @@ class EtaStar:
         elif band:
             if not self._extend(up=True):
                 self._give_up_above(rates)
-        elif all(r.diverged + r.dead == r.runs for r in rates):
+        elif all(r.lost == r.runs for r in rates):
             if not self._extend(up=False):
                 self._give_up(Status.DIVERGED_EVERYWHERE, rates)
-        elif rates[-1].diverged + rates[-1].dead < rates[-1].runs:
+        elif rates[-1].lost < rates[-1].runs:
             if not self._extend(up=True):
                 self._give_up(Status.NEVER_SUCCEEDS, rates)
         elif not self._look_closer(rates):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until, quantise
+from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.designs.optuna_samplers import (
@@ -169,7 +169,7 @@ class OptunaSearch:
     def _note(self, trial: Trial, outcomes: Sequence[Outcome]) -> None:
         trial.losses = tuple(loss_of(o) for o in outcomes)
         trial.loss = statistics.fmean(trial.losses)
-        trial.diverged = sum(o.status is LaneStatus.DIVERGED for o in outcomes)
+        trial.diverged = sum(o.broken for o in outcomes)
         trial.steps += sum(o.steps for o in outcomes)
         trial.rungs.append((self._rungs[self._rung], trial.loss))
 

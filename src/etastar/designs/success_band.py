@@ -23,6 +23,12 @@ class RateCount:
     diverged: int
     slow: int
     dead: int
+    raised: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Lanes that blew up, died or raised: more steps would not have helped them."""
+        return self.diverged + self.dead + self.raised
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,7 @@ def count_by_rate(outcomes: Sequence[Outcome]) -> list[RateCount]:
     for outcome in outcomes:
         by_lr.setdefault(outcome.lane.lr, Counter())[outcome.status] += 1
     return [
-        RateCount(lr, c.total(), c[LaneStatus.TRAINED], c[LaneStatus.DIVERGED], c[LaneStatus.SLOW], c[LaneStatus.DEAD])
-        for lr, c in sorted(by_lr.items())
+        RateCount(lr, c.total(), **{status.value: c[status] for status in LaneStatus}) for lr, c in sorted(by_lr.items())
     ]
 
 

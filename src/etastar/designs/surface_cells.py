@@ -27,7 +27,7 @@ class Cell:
         censored: share of the seeds that do not reach it within the horizon, the diverged ones among them.
         loss: median final loss, None if half of the seeds or more diverged; loss_low, loss_high: its quartiles.
         metric: median accuracy at the end of the lanes that did not diverge, where there is one.
-        trained, diverged, slow, dead: how many seeds ended how.
+        trained, diverged, slow, dead, raised: how many seeds ended how.
         reliability: share that trained, with its Wilson interval of probability `level`.
     """
 
@@ -49,11 +49,12 @@ class Cell:
     reliability_low: float
     reliability_high: float
     level: float = 0.9
+    raised: int = 0
 
 
 def final_loss(outcome: Outcome) -> float:
-    """The validation loss where there is validation data, else the mean of the last training batches; inf if diverged."""
-    if outcome.status is LaneStatus.DIVERGED:
+    """The validation loss where there is validation data, else the mean of the last training batches; inf if broken."""
+    if outcome.broken:
         return math.inf
     loss = outcome.end_loss if outcome.valid_loss is None else outcome.valid_loss
     return loss if math.isfinite(loss) else math.inf
@@ -61,7 +62,7 @@ def final_loss(outcome: Outcome) -> float:
 
 def final_metric(outcome: Outcome) -> float | None:
     """The accuracy that goes with `final_loss`."""
-    if outcome.status is LaneStatus.DIVERGED:
+    if outcome.broken:
         return None
     return outcome.end_accuracy if outcome.valid_accuracy is None else outcome.valid_accuracy
 
@@ -89,7 +90,7 @@ def default_target(outcomes: Sequence[Outcome]) -> float | None:
 
     Rounded up to three digits; None if every lane diverged.
     """
-    alive = [o for o in outcomes if o.status is not LaneStatus.DIVERGED and math.isfinite(o.end_loss)]
+    alive = [o for o in outcomes if not o.broken and math.isfinite(o.end_loss)]
     ended = [o.end_loss for o in alive if o.trained] or [o.end_loss for o in alive]
     if not ended:
         return None
@@ -131,6 +132,7 @@ def _cell(records: Sequence[Record], level: float) -> Cell:
         diverged=counts[LaneStatus.DIVERGED],
         slow=counts[LaneStatus.SLOW],
         dead=counts[LaneStatus.DEAD],
+        raised=counts[LaneStatus.RAISED],
         reliability=counts[LaneStatus.TRAINED] / n,
         reliability_low=low,
         reliability_high=high,

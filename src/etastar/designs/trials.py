@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from etastar.core.lane import LaneStatus, Outcome
+from etastar.core.lane import Outcome
 from etastar.designs.search_space import Space
 
 LOST = 2.0
@@ -25,7 +25,7 @@ class Trial:
         lr: the rate trained with: the parameter, rounded as every lane's.
         loss: the mean over seeds at the end of the schedule (at the last rung, if it was pruned); None until told.
         losses: of each seed.
-        diverged: lanes that diverged at the last rung.
+        diverged: lanes that diverged at the last rung, or in which the user's code raised.
         steps: gradient steps spent, all rungs and seeds.
         state: "running", "complete" or "pruned".
         rungs: (steps, mean loss) of each rung trained.
@@ -76,11 +76,11 @@ class Found:
 def loss_of(outcome: Outcome) -> float:
     """The objective of one lane: validation loss at the end, or the training loss of its last window without such data.
 
-    A diverged lane counts as `LOST` times its first loss, and no lane for more.
+    A lane that diverged or raised counts as `LOST` times its first loss, and no lane for more.
     """
     worst = outcome.first_loss + (LOST - 1) * abs(outcome.first_loss)
     loss = outcome.end_loss if outcome.valid_loss is None else outcome.valid_loss
-    if outcome.status is LaneStatus.DIVERGED or not math.isfinite(loss):
+    if outcome.broken or not math.isfinite(loss):
         return worst
     return min(loss, worst)
 

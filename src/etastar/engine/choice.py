@@ -246,7 +246,7 @@ class _Trial:
             taken = []
             for steps in lengths:
                 started = time.perf_counter()
-                engine.train_lane(self._bare, self._lane(TRIAL_RATES[0], 0, steps))
+                engine.train_lane(self._bare, self._lane(TRIAL_RATES[0], 0, steps)).require()
                 taken.append(time.perf_counter() - started)
             self.times.append((self._single, max(taken[1] - taken[0], 1e-9) / (lengths[1] - lengths[0])))
         return dict(self.times)[self._single]
@@ -279,7 +279,7 @@ class _Trial:
             return None, self._train(LoopEngine(self._device))
 
     def _train(self, engine: LoopEngine) -> list[Outcome]:
-        return [engine.train_lane(self._problem, lane) for lane in self._lanes()]
+        return [engine.train_lane(self._problem, lane).require() for lane in self._lanes()]
 
     def _lanes(self) -> list[Lane]:
         return [self._lane(lr, seed, TRIAL_STEPS) for seed, lr in enumerate(TRIAL_RATES)]

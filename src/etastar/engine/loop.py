@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Any
 
 import torch
 
-from etastar.core.data import Batch, check_finite, stream
-from etastar.core.lane import Lane, LaneStatus, Outcome, Until
+from etastar.core.data import Batch, is_finite, stream
+from etastar.core.finite_loss import check_batch
+from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
-from etastar.core.setup import Setup, call, check_fresh_storage, set_up, to
+from etastar.core.setup import Setup, check_fresh_storage, set_up, to
 from etastar.engine.recorder import Recorder
-from etastar.errors import ProblemError
+from etastar.engine.user_loop import follow
+from etastar.errors import ProblemError, UserCodeRaised, call
 from etastar.policies.policy import Observation
 
 VALID_BATCHES = 64
@@ -54,7 +56,7 @@ class LoopEngine:
         """Train one lane; nothing of the caller's is changed by it."""
         with isolated_randomness(), steady_numerics():
             if problem.loop is not None:
-                return _follow_user_loop(problem, lane)
+                return follow(problem, lane)[0]
             if self._checked is not problem:
                 check_fresh_storage(problem)
                 self._checked = problem
@@ -86,14 +88,18 @@ class LoopEngine:
                 batch = first if step == part == 0 else next_batch(batches, lane.seed, step, part)
                 micro.append(to(batch, self.device, self.dtype))
             looks = recorder.wants_grad_norm()
-            loss, accuracy, norm, clipped, alive = _step(problem, setup, micro, lane.seed, step, looks)
+            try:
+                loss, accuracy, norm, clipped, alive = _step(problem, setup, micro, lane.seed, step, looks)
+            except UserCodeRaised as error:
+                recorder.raised(error)
+                break
             recorder.report(loss, accuracy, norm, lr, clipped, alive)
             seen = torch.tensor(loss, dtype=torch.float64)
             if recorder.non_finite:
                 for batch in micro:
-                    check_finite(batch, f"a training batch (step {step})")
+                    check_batch(problem, batch, f"a training batch (step {step})", self.device, self.dtype)
         valid = (None, None)
-        if lane.until is Until.END and recorder.history.status is not LaneStatus.DIVERGED:
+        if lane.until is Until.END and not recorder.outcome().broken:
             valid = _validate(problem, setup, self.device, self.dtype)
         return recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
 
@@ -111,6 +117,7 @@ def _step(
 
     Where it `looks`, the gradient's norm is measured, and the gradients that are not exactly zero are counted.
     """
+    losses: list[float] = []
     first: list[tuple[float, float | None]] = []
     norms: list[float] = []
     alive: list[int] = []
@@ -124,7 +131,8 @@ def _step(
             loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
             if not loss.requires_grad:
                 raise ProblemError("the loss does not depend on any trainable parameter; check for .detach() or no_grad()")
-            (loss.reshape(()) / problem.accumulate).backward()
+            losses.append(float(loss.detach()))
+            call("backward()", (loss.reshape(()) / problem.accumulate).backward)
             total += loss.detach().double().cpu().reshape(()) / problem.accumulate
             if accuracy is not None:
                 right.append(float(accuracy))
@@ -138,11 +146,17 @@ def _step(
             norms.append(float(torch.nn.utils.get_total_norm(grads)))
         return total
 
-    if _needs_closure(setup.optimizer):
-        call("optimizer.step(closure)", setup.optimizer.step, closure)
-    else:
-        closure()
-        call("optimizer.step()", setup.optimizer.step)
+    try:
+        if _needs_closure(setup.optimizer):
+            call("optimizer.step(closure)", setup.optimizer.step, closure)
+        else:
+            closure()
+            call("optimizer.step()", setup.optimizer.step)
+    except UserCodeRaised:
+        finite = all(map(math.isfinite, losses)) and all(map(is_finite, _parameters(setup)))
+        if finite:
+            raise
+        return math.nan, None, None, None, None  # what is raised after NaN belongs to the divergence
     loss, accuracy = first[0]
     clipped = None if problem.clip_grad_norm is None else norms[0] > problem.clip_grad_norm
     return loss, accuracy, norms[0] if norms else None, clipped, alive[0] if alive else None
@@ -174,32 +188,3 @@ def _validate(problem: Problem, setup: Setup, device: str, dtype: torch.dtype | 
                 accuracies.append(float(accuracy))
     mean = lambda values: sum(values) / len(values) if values else None
     return mean(losses), mean(accuracies)
-
-
-def _follow_user_loop(problem: Problem, lane: Lane) -> Outcome:
-    """Let the user's own loop train; `report` watches it. An exception after divergence belongs to the divergence."""
-    assert problem.loop is not None
-    if lane.settings:
-        raise ProblemError(f"a training loop of your own has no optimizer whose {lane.settings[0][0]} could be changed")
-    recorder = Recorder(lane)
-
-    def report(loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: float | None = None) -> bool:
-        optional = [None if x is None else _number(x) for x in (accuracy, grad_norm)]
-        return recorder.report(_number(loss), optional[0], optional[1], lr)
-
-    seed_everything(derive_seed(lane.seed, "loop"))
-    try:
-        call("your training loop", problem.loop, lane.lr, lane.seed, report)
-    except ProblemError:
-        if not recorder.non_finite:
-            raise
-    if recorder.step == 0:
-        raise ProblemError("your training loop returned without a report(loss=...); call it once per optimizer step")
-    return recorder.outcome()
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value.detach() if isinstance(value, torch.Tensor) else value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ProblemError(f"report() got a {type(value).__name__}; expected a number or a scalar tensor") from None

@@ -12,6 +12,7 @@ from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.setup import Setup, to
 from etastar.engine.lanes.rows import Layout
+from etastar.errors import call
 
 SHARE = 0.5
 """Share of the free memory that lanes may take."""
@@ -40,7 +41,7 @@ def activation_bytes(problem: Problem, setup: Setup, batch: Batch, device: str) 
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss_and_accuracy(problem, setup.model, to(batch, device))
+        call("the loss", loss_and_accuracy, problem, setup.model, to(batch, device))
     return sum(found.values())
 
 

@@ -11,15 +11,18 @@ from typing import Any
 import torch
 from torch.utils.data import TensorDataset
 
-from etastar.core.data import Batch, check_finite, is_tensor_tree, stream
+from etastar.core.data import Batch, is_tensor_tree, stream
+from etastar.core.finite_loss import check_batch, check_data
 from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import class_dim, loss_and_accuracy, split, uninformed_loss
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
-from etastar.core.setup import Group, call, check_fresh_storage, default_lr, set_up, to
+from etastar.core.setup import Group, check_fresh_storage, default_lr, set_up, to
 from etastar.engine.loop import LoopEngine
-from etastar.errors import ProblemError
+from etastar.engine.user_loop import follow
+from etastar.errors import ProblemError, call
+from etastar.policies.policy import Constant
 
 TRACE_LR = 1e-3
 LABEL_BATCHES = 50
@@ -42,6 +45,8 @@ class Preflight:
         reproducible: whether that lane gave the same losses twice.
         seconds_per_step: of the reference loop.
         flags: keys of `etastar.FLAGS`.
+        squeezes: whether short lanes run the whole schedule, squeezed; not so in a user's own loop that may have one and
+            asks neither for its length nor for its rate.
     """
 
     lr: float | None
@@ -57,6 +62,7 @@ class Preflight:
     reproducible: bool
     seconds_per_step: float
     flags: tuple[str, ...]
+    squeezes: bool = True
 
 
 def preflight(problem: Problem, device: str = "cpu") -> Preflight:
@@ -79,10 +85,11 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     check_fresh_storage(problem)
     seed = derive_seed(problem.seed, "preflight")
     sample = call("reading a training batch", next, stream(problem.batches, seed))
-    check_finite(sample, "a training batch")
     with steady_numerics():
         setup = set_up(problem, seed, device=device, example=sample)
         batch = to(sample, device)
+        check_data(problem, setup, device)
+        check_batch(problem, sample, "a training batch", device)
         _check_labels(problem, setup.model, batch)
         loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
         first_loss = float(loss.detach())
@@ -123,7 +130,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
 
 def _of_loop(problem: Problem) -> Preflight:
     criterion = _criterion(problem, None, None)
-    trace, again = (_trace(problem, criterion, "cpu") for _ in range(2))
+    (trace, asked), (again, _) = (_loop_trace(problem, criterion) for _ in range(2))
     if not all(map(math.isfinite, trace)):
         raise ProblemError(f"your training loop reported losses {list(trace)} at lr={TRACE_LR}; expected finite numbers")
     reproducible = _same(trace, again)
@@ -141,6 +148,7 @@ def _of_loop(problem: Problem) -> Preflight:
         reproducible=reproducible,
         seconds_per_step=seconds_per_step(problem, criterion, "cpu"),
         flags=() if reproducible else ("not-reproducible",),
+        squeezes=asked or (problem.schedule is not None and problem.policy == Constant()),
     )
 
 
@@ -159,7 +167,7 @@ def _uninformed(problem: Problem, model: torch.nn.Module, batch: Batch) -> float
     if problem.loss is None or problem.batches is None:
         return None
     inputs, targets = split(batch)
-    outputs = model(inputs)
+    outputs = call("the model", model, inputs)
     if not isinstance(outputs, torch.Tensor) or not isinstance(targets, torch.Tensor) or targets.dim() == 0:
         return None
     epoch = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
@@ -206,7 +214,15 @@ def _ignored_label(loss: Any) -> int:
 def _trace(problem: Problem, criterion: Criterion, device: str, dtype: torch.dtype | None = None) -> tuple[float, ...]:
     """Losses of the first two steps of a fixed lane."""
     lane = Lane(TRACE_LR, derive_seed(0, "trace"), 2, criterion, Until.END)
-    return tuple(row.loss for row in LoopEngine(device, dtype).train_lane(problem, lane).trace)
+    return tuple(row.loss for row in LoopEngine(device, dtype).train_lane(problem, lane).require().trace)
+
+
+def _loop_trace(problem: Problem, criterion: Criterion) -> tuple[tuple[float, ...], bool]:
+    """The same of a user's own loop, and whether it asked for its length or its rate."""
+    lane = Lane(TRACE_LR, derive_seed(0, "trace"), 2, criterion, Until.END)
+    with steady_numerics():
+        outcome, asked = follow(problem, lane)
+    return tuple(row.loss for row in outcome.require().trace), asked
 
 
 def _first_trace(problem: Problem, criterion: Criterion, device: str) -> tuple[torch.dtype | None, tuple[float, ...]]:
@@ -220,7 +236,7 @@ def _first_trace(problem: Problem, criterion: Criterion, device: str) -> tuple[t
 def seconds_per_step(problem: Problem, criterion: Criterion, device: str, steps: int = 8) -> float:
     """Wall time of one step of the reference loop: the total of a short lane, its set-up included."""
     lane = Lane(TRACE_LR, derive_seed(0, "timing"), steps, criterion)
-    outcome = LoopEngine(device).train_lane(problem, lane)
+    outcome = LoopEngine(device).train_lane(problem, lane).require()
     return outcome.seconds / max(outcome.steps, 1)
 
 
@@ -233,7 +249,8 @@ def input_flags(batch: Batch) -> list[str]:
     inputs = batch[0] if isinstance(batch, (tuple, list)) else None
     if not isinstance(inputs, torch.Tensor) or not inputs.is_floating_point() or inputs.numel() < 2:
         return []
-    mean, square = float(inputs.double().mean()), float(inputs.double().square().mean())
+    known = inputs[torch.isfinite(inputs)].double()
+    mean, square = float(known.mean()), float(known.square().mean())
     flags = []
     if square > 0 and mean**2 > 0.25 * square:
         flags.append("inputs-not-centred")

@@ -23,7 +23,7 @@ from etastar.engine.lanes.engine import LaneEngine, shares
 from etastar.engine.loop import LoopEngine
 from etastar.engine.ray_connection import Connection, check_address
 from etastar.engine.workers import exit_with
-from etastar.errors import EtastarError, ProblemError, in_one_line
+from etastar.errors import EarlierTraceback, EtastarError, ProblemError, attributed, in_one_line
 from etastar.version import __version__
 
 LOSSES = 3
@@ -202,12 +202,8 @@ def _outcomes(ref: Any) -> list[tuple[int, Outcome]] | None:
         why = in_one_line(getattr(error, "cause", None) or error)
         raise EtastarError(f"a Ray worker cannot run etastar: {why}; install the same etastar on every node") from error
     if isinstance(result, _Raised):
-        raise result.error from RemoteTraceback(result.trace)
+        raise result.error from EarlierTraceback(result.trace)
     return result
-
-
-class RemoteTraceback(Exception):
-    """Where on a worker an exception was raised; the cause of the one raised here."""
 
 
 # -- what runs on a worker ---------------------------------------------------------------------------------------------
@@ -269,10 +265,15 @@ def train_shard(parcel: dict[str, Any], lanes: bytes, versions: dict[str, str]) 
         problem, engine = _held[parcel["key"]]
         own = cloudpickle.loads(lanes)
         index = list(own)
-        result = [(index[i], outcome) for i, outcome in engine.train(problem, list(own.values()))]
+        result = [(index[i], outcome) for i, outcome in _train(engine, problem, list(own.values()))]
         return cloudpickle.dumps(result)
     except (Exception, SystemExit) as error:
         return cloudpickle.dumps(_Raised(_portable(error), traceback.format_exc()))
+
+
+@attributed  # here, where the frames are: they do not travel
+def _train(engine: LoopEngine | LaneEngine, problem: Problem, lanes: Sequence[Lane]) -> list[tuple[int, Outcome]]:
+    return list(engine.train(problem, lanes))
 
 
 def _portable(error: BaseException) -> BaseException:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, StepRow, Until
+from etastar.errors import UserCodeRaised
 
 TRACE_POINTS = 256
 GRAD_NORM_EVERY = 10
@@ -65,6 +66,8 @@ class History:
         reached: steps taken when the criterion was first met.
         non_finite: whether the last loss was not finite, or blew up.
         dead: whether it was stopped because (almost) all its gradients had become exactly zero.
+        error: what the user's code raised, if that was its end.
+        unheard: steps that a loop of the user's own took after it was told to stop.
     """
 
     lane: Lane
@@ -77,6 +80,8 @@ class History:
     reached: int | None = None
     non_finite: bool = False
     dead: bool = False
+    error: UserCodeRaised | None = None
+    unheard: int = 0
 
     def meets(self) -> bool:
         """Whether the last window meets the lane's criterion."""
@@ -89,6 +94,8 @@ class History:
         """How the lane ended."""
         if self.non_finite:
             return LaneStatus.DIVERGED
+        if self.error is not None:
+            return LaneStatus.RAISED
         if self.dead:
             return LaneStatus.DEAD
         if self.reached is not None and (self.lane.until is Until.SUCCESS or self.meets()):
@@ -107,13 +114,14 @@ class History:
         self, *, valid_loss: float | None = None, valid_accuracy: float | None = None, seconds: float = 0.0
     ) -> Outcome:
         """The lane's record."""
+        raised = self.error if self.status is LaneStatus.RAISED else None
         window = self.lane.criterion.window
         accuracies = [a for a in self.accuracies[-window:] if a is not None]
         return Outcome(
             lane=self.lane,
             status=self.status,
             reached=self.reached,
-            steps=len(self.losses),
+            steps=len(self.losses) + self.unheard,
             first_loss=self.losses[0] if self.losses else math.nan,
             end_loss=self._end_loss(),
             end_accuracy=statistics.fmean(accuracies) if accuracies else None,
@@ -122,6 +130,8 @@ class History:
             trace=self._trace(),
             epochs=self._epochs(),
             seconds=seconds,
+            error=None if raised is None else str(raised),
+            traceback="" if raised is None else raised.all_of_it(),
         )
 
     def _end_loss(self) -> float:
@@ -129,6 +139,8 @@ class History:
 
     def _trace(self) -> tuple[StepRow, ...]:
         """Every n-th step and the last, at most `TRACE_POINTS` + 1 of them."""
+        if not self.losses:
+            return ()
         last = len(self.losses) - 1
         stride = -(-self.lane.steps // TRACE_POINTS)
         kept = [*range(0, last + 1, stride), *([last] if last % stride else [])]
@@ -207,6 +219,7 @@ class Recorder:
         `alive` is the number of gradients that are not exactly zero, where it was counted.
         """
         if self.done:
+            self.history.unheard += 1
             return False
         history, lane = self.history, self.history.lane
         loss = float(loss)
@@ -228,6 +241,11 @@ class Recorder:
             history.dead = dead and not history.non_finite and not decided
         self.done = history.non_finite or decided or history.dead or self.step >= lane.steps
         return not self.done
+
+    def raised(self, error: UserCodeRaised) -> None:
+        """The user's code raised: the lane is over."""
+        self.history.error = error
+        self.done = True
 
     def _meets(self) -> bool:
         history, window = self.history, self.history.lane.criterion.window

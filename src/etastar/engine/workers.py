@@ -23,7 +23,7 @@ from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
 from etastar.engine.lanes.engine import LaneEngine, shares
 from etastar.engine.loop import LoopEngine
-from etastar.errors import EtastarError, ProblemError
+from etastar.errors import EtastarError, ProblemError, attributed
 
 RETRIES = 2
 
@@ -152,6 +152,7 @@ def _exit_with_parent(parent: int) -> None:
     os._exit(1)
 
 
+@attributed  # here, where the frames are: they do not travel
 def _train(lanes: dict[int, Lane]) -> list[tuple[int, Outcome]]:
     index = list(lanes)
     return [(index[i], outcome) for i, outcome in _worker["engine"].train(_worker["problem"], list(lanes.values()))]

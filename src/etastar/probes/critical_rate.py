@@ -11,7 +11,7 @@ from etastar.core.estimate import Status
 from etastar.errors import ProblemError
 from etastar.probes.curvature import Refusal
 from etastar.probes.directional import UpdateCurvature
-from etastar.probes.first_step import first_change, first_direction, moved
+from etastar.probes.first_step import first_change, first_direction, value_after
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
 
@@ -67,8 +67,7 @@ class CriticalRate(Probe):
 
         def raises(lr: float) -> bool:
             change = lr * direction if linear else first_change(point, lr)
-            with moved(point, change):
-                return not point.value() <= start  # NaN counts as larger
+            return not value_after(point, change) <= start  # NaN counts as larger
 
         search = _search(raises, guess, self.max_forwards - 1)
         return self._report(search, point.samples, linear)

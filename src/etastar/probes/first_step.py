@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.setup import call
+from etastar.errors import UserCodeRaised, call
 from etastar.probes.curvature import Refusal, flat, unflat
 from etastar.probes.point import Point
 
@@ -76,6 +77,15 @@ def moved(point: Point, change: torch.Tensor) -> Iterator[None]:
             for p, old in zip(point.parameters, saved, strict=True):
                 p.copy_(old)
         point.put_back()
+
+
+def value_after(point: Point, change: torch.Tensor) -> float:
+    """The loss at the parameters plus `change`; infinite where the user's code raises there."""
+    with moved(point, change):
+        try:
+            return point.value()
+        except UserCodeRaised:
+            return math.inf
 
 
 def _values(point: Point) -> torch.Tensor:

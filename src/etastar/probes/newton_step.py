@@ -13,7 +13,7 @@ from etastar.core.estimate import Status
 from etastar.errors import ProblemError
 from etastar.probes.curvature import Refusal
 from etastar.probes.directional import slope_and_bend
-from etastar.probes.first_step import moved
+from etastar.probes.first_step import value_after
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
 
@@ -173,6 +173,5 @@ def _best(point: Point, steps: Sequence[torch.Tensor]) -> dict[str, float]:
 
 def _decrease(point: Point, step: torch.Tensor) -> dict[str, float]:
     before = point.value()
-    with moved(point, step.double()):
-        after = point.value()
+    after = value_after(point, step.double())
     return {"loss_before": before, "loss_after": after, "decrease": before - after}

@@ -14,8 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from etastar.core.data import Batch, tensors_in
 from etastar.core.objective import split
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.setup import call
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, as_problem, call
 from etastar.probes.curvature import Curvature, Refusal, flat, gauss_newton, hessian
 
 
@@ -163,6 +162,8 @@ class Point:
         try:
             return list(torch.autograd.grad(loss, self.stepped, allow_unused=True))
         except RuntimeError as error:
+            if (problem := as_problem(error)) is not None:
+                raise problem from error
             raise Refusal(f"torch has no gradient of this loss: {str(error).strip().splitlines()[0]}") from error
 
     def objective(self, batch: Batch = None) -> torch.Tensor:
@@ -173,6 +174,7 @@ class Point:
                 loss = call("the loss", self.loss_fn, self.model, batch)
             else:
                 inputs, targets = split(batch)
+                assert self.loss is not None
                 loss = call("the loss", self.loss, call("the model", self.model, inputs), targets)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.is_complex():
             raise ProblemError(f"the loss is {_kind(loss)}; expected a real scalar: reduce it, e.g. reduction='mean'")

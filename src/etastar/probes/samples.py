@@ -7,10 +7,9 @@ from contextlib import closing
 
 import torch
 
-from etastar.core.data import Batch, Batches, check_finite, map_tensors, tensors_in
+from etastar.core.data import Batch, Batches, map_tensors, tensors_in
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.setup import call
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, call
 
 
 def draw(batches: Batches, seed: int, samples: int) -> Batch:
@@ -19,7 +18,7 @@ def draw(batches: Batches, seed: int, samples: int) -> Batch:
     Batches that cannot be joined (ragged, or of things that are not tensors) give one batch as it is.
 
     Raises:
-        ProblemError: the data gives no batch, or one that is not finite.
+        ProblemError: the data gives no batch.
     """
     taken: list[Batch] = []
     count = 0
@@ -29,7 +28,6 @@ def draw(batches: Batches, seed: int, samples: int) -> Batch:
             batch = call("reading a training batch", next, epoch, None)
             if batch is None:
                 break
-            check_finite(batch, "a training batch")
             taken.append(batch)
             count += length(batch) or samples
     if not taken:

@@ -6,6 +6,8 @@ import math
 
 import torch
 
+from etastar.core.data import check_finite
+from etastar.core.finite_loss import check_data
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import check_fresh_storage, set_up, to
@@ -35,6 +37,7 @@ def starting_point(
     lane = derive_seed(seed, "probe")
     batch = draw(problem.batches, lane, samples)
     setup = set_up(problem, lane, device=device, dtype=dtype, example=batch)
+    check_data(problem, setup, device, dtype)
     point = Point(
         model=setup.model,
         optimizer=setup.optimizer,
@@ -46,5 +49,6 @@ def starting_point(
     )
     loss = point.value()
     if not math.isfinite(loss):
+        check_finite(batch, "a training batch")
         raise ProblemError(f"the loss at initialisation is {loss}; expected a finite number: check data and model")
     return point

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from etastar.core.data import is_tensor_tree
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness, seed_everything
+from etastar.errors import call
 
 DATA_SAMPLES = 64
 WHOLE_TENSOR = 1 << 20
@@ -55,7 +56,11 @@ def _describe_data(data: Any) -> Any:
     except TypeError:
         return type(data).__qualname__
     indices = sorted({round(i * (n - 1) / max(DATA_SAMPLES - 1, 1)) for i in range(DATA_SAMPLES)}) if n else []
-    return (type(data).__qualname__, n, [_describe(data[i]) for i in indices])
+    return (
+        type(data).__qualname__,
+        n,
+        [_describe(call("reading a sample", data.__getitem__, i)) for i in indices],
+    )
 
 
 def _describe(value: Any, depth: int = 0) -> Any:

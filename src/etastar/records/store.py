@@ -125,7 +125,8 @@ class RunStore:
         )
 
     def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
-        """Outcomes in the order of `lanes`; only lanes not yet stored are trained, each once, and saved as they finish.
+        """Outcomes in the order of `lanes`; only lanes not yet stored are trained, each once, and saved as they finish (not
+        those in which the user's code raised).
 
         A lane that another process stored while this one was training it is answered from the store: two processes that
         measure the same at once see the same outcomes.
@@ -144,10 +145,12 @@ class RunStore:
         saved_at = time.monotonic()
         try:
             for index, outcome in engine.train(problem, list(todo.values())) if todo else ():
-                found[todo_keys[index]] = unsaved[todo_keys[index]] = outcome
+                found[todo_keys[index]] = outcome
+                if outcome.status is not LaneStatus.RAISED:  # the code may be mended without looking any different
+                    unsaved[todo_keys[index]] = outcome
                 self.new_gradient_steps += outcome.steps
                 self._notify(outcome, True)
-                if time.monotonic() - saved_at > SAVE_EVERY:
+                if unsaved and time.monotonic() - saved_at > SAVE_EVERY:
                     finished, unsaved = unsaved, {}
                     theirs += self._save(problem_id, finished, engine.name)
                     saved_at = time.monotonic()
@@ -159,7 +162,8 @@ class RunStore:
 
     def summary(self) -> list[dict[str, Any]]:
         """One row per stored problem: name, lanes by status, gradient steps, range of rates, last use."""
-        counts = [sa.func.sum(sa.case((run_table.c.status == s.value, 1), else_=0)).label(s.value) for s in LaneStatus]
+        kept = [status for status in LaneStatus if status is not LaneStatus.RAISED]
+        counts = [sa.func.sum(sa.case((run_table.c.status == s.value, 1), else_=0)).label(s.value) for s in kept]
         query = (
             sa.select(
                 problem_table.c.id,

@@ -21,6 +21,7 @@ ENDINGS = {
     LaneStatus.SLOW: "#e3a008",
     LaneStatus.DEAD: "#8a94a0",
     LaneStatus.DIVERGED: "#c8372d",
+    LaneStatus.RAISED: "#8b4fb3",
 }
 """How a lane ended -> its colour, the same in every chart."""
 HALO_THEN_INK: tuple[dict[str, Any], ...] = ({"stroke": "white", "strokeWidth": 4, "color": "white"}, {})

@@ -23,6 +23,7 @@ SHAPES = {
     LaneStatus.SLOW: "square",
     LaneStatus.DEAD: "diamond",
     LaneStatus.DIVERGED: "triangle-up",
+    LaneStatus.RAISED: "cross",
 }
 
 

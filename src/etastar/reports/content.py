@@ -68,10 +68,11 @@ def sections(answer: FindAnswer) -> list[SectionText]:
     """The questions the figures answer, in reading order."""
     level = f"{100 * answer.eta_star.level:g} %"
     one_lane = "A lane is one training from fresh weights."
+    squeezed = "schedule-not-squeezed" not in answer.lr.flags
+    shape = f"the same schedule ({answer.schedule}) squeezed into their steps" if squeezed else "fewer steps"
     best = SectionText(
         "Which rate ends best?",
-        f"{one_lane} Short lanes run the same schedule ({answer.schedule}) squeezed into their steps; what they say is "
-        f"moved to {answer.steps:,} steps.",
+        f"{one_lane} Short lanes run {shape}; what they say is moved to {answer.steps:,} steps.",
         {"best": "One line a length of lane. Shaded: where the best rate is expected; strip at the bottom: the plateau."},
     )
     band = answer.band
@@ -86,7 +87,7 @@ def sections(answer: FindAnswer) -> list[SectionText]:
                 "success-band": _how_to_read(band),
                 "edge": f"The same lanes around eta*; the shaded column is its {level} interval.",
                 "endings": "Why rates fail: slow lanes ran out of steps, dead ones have no gradient left, "
-                "diverged ones blew up or ended above their first loss.",
+                "diverged ones blew up or ended above their first loss, in raised ones your code raised an exception.",
             },
         ),
         SectionText(

@@ -88,7 +88,7 @@ def page_of(answer: Answer) -> Page:
         title=answer.problem,
         summary=answer.summary,
         numbers=kind.numbers(answer),
-        flags=flag_sentences(answer.flags),
+        flags=flag_sentences(answer.flags, getattr(answer, "runs", None)),
         sections=kind.sections(answer),
         tables=kind.tables(answer),
         charts=kind.charts(answer),

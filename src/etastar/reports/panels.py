@@ -121,7 +121,8 @@ def loss_panel(
     for s in panel.series:
         layers += _law_layers(s, frame, x, y)
         seeds = [{"lr": r.lr, "loss": r.loss, "seed": i} for i, r in enumerate(s.records) if math.isfinite(r.loss)]
-        lost = [{"lr": r.lr, "loss": frame.top, "ended": "diverged"} for r in s.records if not math.isfinite(r.loss)]
+        gone = [r for r in s.records if not math.isfinite(r.loss)]
+        lost = [{"lr": r.lr, "loss": frame.top, "ended": "raised" if r.status == "raised" else "diverged"} for r in gone]
         middle = [{"lr": c.lr, "loss": c.loss, "n": c.n} for c in s.cells if c.loss is not None]
         tooltip = [rate_tooltip(), alt.Tooltip("loss:Q", format=".3~g")]
         if lost:

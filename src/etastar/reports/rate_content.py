@@ -9,6 +9,8 @@ from etastar.reports.surface_content import interval, levelled, measurement_rows
 from etastar.verbs.momentum import MomentumAnswer
 from etastar.verbs.sensitivity import SensitivityAnswer
 
+OTHERS = ("diverged", "raised", "dead", "slow")
+"""How lanes end that do not train."""
 RELIABILITY = "Shares with their 90 % interval (Wilson), which is wide with few seeds."
 
 
@@ -49,7 +51,7 @@ def sensitivity_tables(answer: SensitivityAnswer) -> list[Table]:
     """One row per rate, and how it was measured."""
     rows = []
     for c in answer.cells:
-        endings = ", ".join(f"{n} {name}" for n, name in ((c.diverged, "diverged"), (c.dead, "dead"), (c.slow, "slow")) if n)
+        endings = ", ".join(f"{n} {name}" for name in OTHERS if (n := getattr(c, name)))
         loss = "-" if c.loss is None else f"{c.loss:.3g}"
         metric = "-" if c.metric is None else f"{c.metric:.1%}"
         time = "-" if c.time is None else f"{c.time:,.0f}"

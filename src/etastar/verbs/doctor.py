@@ -12,6 +12,7 @@ from etastar.designs.eta_star import EtaStar
 from etastar.designs.full_length import FullLength
 from etastar.engine.choice import Choice, choose
 from etastar.engine.preflight import Preflight, preflight, start_steps
+from etastar.errors import attributed
 from etastar.verbs.eta_star import planned_lanes
 from etastar.verbs.find import EFFORTS, ETA_STAR, ETA_STAR_END
 from etastar.verbs.session import Options
@@ -44,6 +45,7 @@ class Diagnosis:
         }
 
 
+@attributed
 def doctor(problem: Problem, *, device: str = "auto") -> Diagnosis:
     """Build the problem once and say what a user should know about it.
 
@@ -72,6 +74,8 @@ def _start(facts: Preflight) -> Finding:
 
 def _flags(facts: Preflight) -> list[Finding]:
     findings = [Finding(flag, "warn", FLAGS[flag]) for flag in facts.flags]
+    if not facts.squeezes:
+        findings.append(Finding("schedule-not-squeezed", "note", FLAGS["schedule-not-squeezed"]))
     if facts.reproducible:
         findings.append(Finding("reproducible", "ok", "the same lane gave the same losses twice; stored lanes are reused"))
     return findings

@@ -12,7 +12,7 @@ from etastar.designs.eta_star import SCAN_REACH, EtaStar, Precision
 from etastar.designs.success_band import SuccessBand
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, start_steps
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.policies.policy import Constant
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.start import starting_point
@@ -52,6 +52,7 @@ class EtaStarAnswer:
         return self.band.eta_star
 
 
+@attributed
 def eta_star(
     problem: Problem,
     *,
@@ -143,7 +144,8 @@ def bracket(runs: Runs, steps: int) -> Estimate:
     and the lowest above it that did not. No value: one seed a rate is no measurement."""
     started = [o.lane.lr for o in runs if o.reached is not None and o.reached <= steps]
     low = max(started, default=None)
-    failed = [o.lane.lr for o in runs if o.status in (LaneStatus.DIVERGED, LaneStatus.DEAD) and o.lane.lr > (low or 0)]
+    lost = [o for o in runs if o.broken or o.status is LaneStatus.DEAD]
+    failed = [o.lane.lr for o in lost if o.lane.lr > (low or 0)]
     high = min(failed, default=None)
     said = [f"at least {low:.3g}" if low else "", f"at most {high:.3g}" if high else ""]
     text = " and ".join(filter(None, said)) or "not bracketed"

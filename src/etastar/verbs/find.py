@@ -21,7 +21,7 @@ from etastar.designs.full_length import FullLength
 from etastar.designs.success_band import SuccessBand
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
 from etastar.policies.torch_schedule import TorchSchedule
@@ -141,6 +141,7 @@ class FindAnswer:
                 "optimizer": self.facts.optimizer,
                 "cost": self.cost,
                 "flags": list(self.flags),
+                "raised": self.runs.raised_json(),
                 "engine": self.engine,
                 "engine_choice": self.choice.to_json(),
                 "seed": self.seed,
@@ -160,6 +161,7 @@ class FindAnswer:
         }
 
 
+@attributed
 def find(
     problem: Problem,
     *,
@@ -199,7 +201,8 @@ def find(
 
     def plan(facts: Preflight) -> tuple[int, int]:
         begin = start or start_rate(problem, facts)
-        short = BestLR(facts.criterion, problem.steps, problem.policy, begin, EFFORTS[effort], seed=seed)
+        horizon = (problem.steps, problem.policy, begin)
+        short = BestLR(facts.criterion, *horizon, EFFORTS[effort], seed=seed, squeezes=facts.squeezes)
         lanes, steps = short.planned_lanes(), short.planned_steps()
         eta = None
         if effort == "thorough" or precision:
@@ -238,9 +241,11 @@ def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -
     return statistics.geometric_mean(known) if known else USUAL["adam"]
 
 
-def flag_sentences(flags: tuple[str, ...]) -> list[tuple[str, str]]:
-    """(flag, its sentence)."""
-    return [(flag, FLAGS[flag]) for flag in flags]
+def flag_sentences(flags: tuple[str, ...], runs: Runs | None = None) -> list[tuple[str, str]]:
+    """(flag, its sentence); with `runs` what their first exception said."""
+    first = runs.raised[0].error if runs is not None and runs.raised else None
+    said = lambda flag: f" The first: {first}." if first and flag == "raised" else ""
+    return [(flag, FLAGS[flag] + said(flag)) for flag in flags]
 
 
 def _check(effort: str, within: float, start: float | None) -> None:
@@ -308,7 +313,7 @@ def _answer(
         end=end,
         yours=judge(facts.lr, best, band, end) if facts.lr else None,
         cost={**session.cost(), "full_run_seconds": facts.seconds_per_step * problem.steps},
-        flags=tuple(dict.fromkeys((*of_band, *lr.flags, *facts.flags, *fallback))),
+        flags=tuple(dict.fromkeys((*of_band, *lr.flags, *facts.flags, *session.runs.flags, *fallback))),
         runs=session.runs,
         facts=facts,
         steps_to_start=steps_to_start,

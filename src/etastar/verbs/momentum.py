@@ -13,7 +13,7 @@ from etastar.core.problem import Problem
 from etastar.designs.surface import Row, Surface, SurfaceData, lattice_around
 from etastar.designs.surface_cells import Cell
 from etastar.engine.preflight import Preflight, preflight
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import SurfaceLaw
 from etastar.problems.variants import with_optimizer_setting
 from etastar.verbs.finite import finite
@@ -137,6 +137,7 @@ class MomentumAnswer:
                 "optimizer": self.facts.optimizer,
                 "cost": self.cost,
                 "flags": list(self.flags),
+                "raised": self.runs.raised_json(),
                 "engine": self.engine,
                 "seed": self.seed,
                 "environment": self.environment,
@@ -144,6 +145,7 @@ class MomentumAnswer:
         )
 
 
+@attributed
 def momentum(
     problem: Problem,
     *,
@@ -205,7 +207,7 @@ def momentum(
         steps=problem.steps,
         loss_name="training loss" if problem.valid is None else "validation loss",
         cost={key: sum(c[key] for c in costs) for key in costs[0]},
-        flags=tuple(dict.fromkeys((*flags, *facts.flags))),
+        flags=tuple(dict.fromkeys((*flags, *facts.flags, *runs.flags))),
         runs=runs,
         facts=facts,
         engine=", ".join(dict.fromkeys(engines)),

@@ -14,7 +14,7 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.engine.preflight import input_flags
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.laws.kaiming import kaiming_sharpness
 from etastar.probes.convention import convention
 from etastar.probes.curvature import Refusal
@@ -143,6 +143,7 @@ class PredictAnswer:
         }
 
 
+@attributed
 def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES, device: str = "auto") -> PredictAnswer:
     """Climb the ladder at the initialisation of `seed`, on the first `samples` training samples; nothing is trained.
 

@@ -11,7 +11,7 @@ import torch
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.convention import convention
 from etastar.probes.critical_rate import CriticalRate
@@ -113,6 +113,7 @@ class ProbeAnswer:
         }
 
 
+@attributed
 def probe(
     problem: Problem,
     *,

@@ -10,9 +10,9 @@ from torch import nn
 
 from etastar.core.objective import split
 from etastar.core.randomness import generator
-from etastar.core.setup import call
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.chain import chain_of
+from etastar.errors import call
 from etastar.laws.kernel import LayerScale
 from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point

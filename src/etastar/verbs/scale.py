@@ -10,7 +10,7 @@ from typing import Any
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import isolated_randomness
 from etastar.designs.eta_star import Precision
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.laws.next_member import suggestions
 from etastar.laws.path_sum import Edge, path_sum_lr_factor
 from etastar.laws.scaling import ScalingLaw, shape_conditions
@@ -39,6 +39,7 @@ WIDE = 4.0
 NOISE_SAMPLES = 1024
 
 
+@attributed
 def scale(
     make: Make,
     *,
@@ -116,7 +117,7 @@ def scale(
         noise_scale=noise,
         transfer=compared,
         cost=_cost(measured, rate),
-        flags=_flags(lr, measured),
+        flags=(*_flags(lr, measured), *rate.runs.flags),
         runs=rate.runs,
         engine=rate.engine,
         seed=seed if seed is not None else members[0].problem.seed if members else 0,

@@ -133,6 +133,7 @@ class ScaleAnswer:
                 "transfer": self.transfer.to_json() if self.transfer else None,
                 "cost": self.cost,
                 "flags": list(self.flags),
+                "raised": self.runs.raised_json(),
                 "engine": self.engine,
                 "seed": self.seed,
                 "environment": self.environment,

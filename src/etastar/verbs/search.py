@@ -15,7 +15,7 @@ from etastar.designs.optuna_samplers import PRUNERS, SAMPLERS
 from etastar.designs.optuna_search import OptunaSearch
 from etastar.designs.search_space import Space
 from etastar.engine.preflight import Preflight
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.records.postgres import is_postgres
 from etastar.records.sqlite import path_of
 from etastar.records.study import SEARCH, StudyRecord, import_optuna
@@ -52,6 +52,7 @@ class Plan:
     storage: str | None
 
 
+@attributed
 def search(
     problem: Problem,
     *,

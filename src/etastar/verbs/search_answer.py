@@ -131,6 +131,7 @@ class SearchAnswer:
                 "optimizer": self.optimizer,
                 "cost": self.cost,
                 "flags": list(self.flags),
+                "raised": self.runs.raised_json(),
                 "engine": self.engine,
                 "engine_choice": self.choice.to_json(),
                 "seed": self.plan["seed"],
@@ -231,7 +232,9 @@ def written(value: Any) -> str:
 
 
 def _flags(session: Session, outcome: Found, found: FindAnswer | None, prior: Prior | None) -> list[str]:
-    flags = list(session.facts.flags)
+    flags = [*session.facts.flags, *session.runs.flags]
+    if not session.facts.squeezes and any(len(trial.rungs) > 1 or trial.state == "pruned" for trial in outcome.trials):
+        flags.append("schedule-not-squeezed")
     if found is not None:
         flags += [flag for flag in found.eta_star.flags if flag == "wide-transition"]
     if prior is not None:

@@ -12,7 +12,7 @@ from etastar.designs.surface import Row, RowVerdict, Surface, SurfaceData, latti
 from etastar.designs.surface_cells import Cell
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.verbs.finite import finite
 from etastar.verbs.judge import Yours
 from etastar.verbs.session import Options, Session, environment, open_session
@@ -95,6 +95,7 @@ class SensitivityAnswer:
                 "optimizer": self.facts.optimizer,
                 "cost": self.cost,
                 "flags": list(self.flags),
+                "raised": self.runs.raised_json(),
                 "engine": self.engine,
                 "engine_choice": self.engine_choice.to_json(),
                 "seed": self.seed,
@@ -103,6 +104,7 @@ class SensitivityAnswer:
         )
 
 
+@attributed
 def sensitivity(
     problem: Problem,
     *,
@@ -156,7 +158,7 @@ def _answer(session: Session, data: SurfaceData, row: Row, seed: int) -> Sensiti
         loss_name="training loss" if session.problem.valid is None else "validation loss",
         yours=_beside(facts.lr, lr) if facts.lr else None,
         cost=session.cost(),
-        flags=tuple(dict.fromkeys((*stopped, *facts.flags, *fallback))),
+        flags=tuple(dict.fromkeys((*stopped, *facts.flags, *session.runs.flags, *fallback))),
         runs=session.runs,
         facts=facts,
         engine=session.engine.name,

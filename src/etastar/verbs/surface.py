@@ -10,7 +10,7 @@ from etastar.core.problem import Problem
 from etastar.designs.surface import Row, RowVerdict, Surface, SurfaceData, lattice, lattice_around
 from etastar.designs.surface_cells import Cell, pareto_front
 from etastar.engine.preflight import Preflight
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import PLATEAU, SurfaceLaw
 from etastar.policies.named import has_horizon, policy_over, squeezed
 from etastar.verbs.judge import Yours
@@ -27,6 +27,7 @@ UNKNOWN_LR = 1e-2
 """Centre of the rates for a user's own loop that does not say its rate."""
 
 
+@attributed
 def surface(
     problem: Problem,
     *,
@@ -148,7 +149,13 @@ def _answer(session: Session, data: SurfaceData, seed: int) -> SurfaceAnswer:
         "schedule-not-squeezed": problem.loop is None and not has_horizon(problem.policy),
         "fallback-loop": session.choice.fell_back,
     }
-    found = (*([data.stopped] if data.stopped else []), *lr.flags, *(f for f, on in flags.items() if on), *facts.flags)
+    found = (
+        *([data.stopped] if data.stopped else []),
+        *lr.flags,
+        *(f for f, on in flags.items() if on),
+        *facts.flags,
+        *session.runs.flags,
+    )
     return SurfaceAnswer(
         problem=problem.title,
         lr=lr,

@@ -145,6 +145,7 @@ class SurfaceAnswer:
                 "optimizer": self.facts.optimizer,
                 "cost": self.cost,
                 "flags": list(self.flags),
+                "raised": self.runs.raised_json(),
                 "engine": self.engine,
                 "engine_choice": self.engine_choice.to_json(),
                 "seed": self.seed,

@@ -9,6 +9,7 @@ import torch
 
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
+from etastar.errors import UserCodeRaised
 from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
 from etastar.verbs.rungs import Rung
@@ -81,6 +82,8 @@ def _descends(point: Point, lr: float, steps: int) -> bool:
                     if g is not None:
                         p.sub_(rates[id(p)] * g)
         return point.value() <= last * (1 + 1e-6)
+    except UserCodeRaised:
+        return False
     finally:
         with torch.no_grad():
             for p, old in zip(point.parameters, saved, strict=True):

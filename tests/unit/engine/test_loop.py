@@ -13,7 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
 
 import etastar
-from etastar import Criterion, Lane, LaneStatus, LoopEngine, Problem, ProblemError, Until
+from etastar import Criterion, Lane, LaneStatus, LoopEngine, Problem, Until
+from etastar.errors import UserCodeRaised
 from etastar.problems.quadratic import quadratic
 
 END = Until.END
@@ -232,15 +233,17 @@ def test_the_users_own_loop_is_watched_and_stopped():
     assert train(problem, 1e-6, 50, loss=0.25).status is LaneStatus.SLOW
 
 
-def test_an_exception_of_the_users_loop_is_a_sentence_unless_it_follows_divergence():
+def test_an_exception_of_the_users_loop_is_a_failed_lane_with_its_text_unless_it_follows_divergence():
     def raises(lr, seed, report):
         report(loss=float("nan") if lr > 1 else 1.0)
         raise FloatingPointError("overflow in my loop")
 
     problem = Problem.from_loop(raises, steps=5, loss_threshold=0.1)
     assert train(problem, 2.0, 5).status is LaneStatus.DIVERGED
-    with pytest.raises(ProblemError, match="your training loop raised FloatingPointError: overflow in my loop"):
-        train(problem, 0.5, 5)
+    raised = train(problem, 0.5, 5)
+    assert raised.status is LaneStatus.RAISED and raised.steps == 1 and raised.flags == ("raised",)
+    with pytest.raises(UserCodeRaised, match=r"your code raised FloatingPointError: overflow in my loop \(.*test_loop.py"):
+        raised.require()
 
 
 def test_epoch_rows_add_up(small):

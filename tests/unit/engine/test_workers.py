@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar import EtastarError, Lane, LoopEngine, Problem, ProblemError, WorkerEngine
+from etastar import EtastarError, Lane, LoopEngine, Problem, WorkerEngine
 from etastar.engine.workers import can_fork
+from etastar.errors import UserCodeRaised
 
 
 def lanes() -> list[Lane]:
@@ -110,5 +111,10 @@ def test_a_users_error_in_a_worker_comes_back_as_the_same_sentence(data):
         train=data,
         steps=5,
     )
-    with WorkerEngine(1) as engine, pytest.raises(ProblemError, match="the loss raised ValueError: my loss is broken"):
-        list(engine.train(problem, lanes()[:1]))
+    with WorkerEngine(1) as engine:
+        [(_, outcome)] = engine.train(problem, lanes()[:1])
+    with pytest.raises(
+        UserCodeRaised, match=r"^your code raised ValueError: my loss is broken \(.*test_workers.py"
+    ) as raised:
+        outcome.require()
+    assert "raise ValueError" in str(raised.value.__cause__), "the frames came along"

@@ -9,6 +9,7 @@ from itertools import islice
 import torch
 
 from etastar.core.data import Batch
+from etastar.core.finite_loss import check_batch
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
@@ -26,6 +27,7 @@ from etastar.engine.lanes.rows import Rows, layout_of
 from etastar.engine.lanes.watch import Watch
 from etastar.engine.loop import VALID_BATCHES, LoopEngine, next_batch
 from etastar.engine.recorder import History
+from etastar.errors import may_be_a_lanes
 
 KERNELS: dict[str, KernelFactory] = {"mlp": MLPKernel, "convnet": ConvNetKernel, "vmap": FunctionalKernel}
 """The most special first."""
@@ -34,7 +36,8 @@ COMPACT_AT = 0.1
 
 
 class LaneEngine:
-    """Trains lanes together. Lanes that cannot be (see `CannotBatch`) go through the loop.
+    """Trains lanes together. Lanes that cannot be (see `CannotBatch`), or among which the user's code raises, go through the
+    loop, where each has its own end.
 
     Args:
         kernel: "mlp", "convnet" or "vmap".
@@ -77,9 +80,11 @@ class LaneEngine:
             for index, outcome in self._train_chunk(problem, lanes):
                 del left[index]
                 yield index, outcome
-        except CannotBatch:
-            for index, lane in left.items():
-                yield index, self._loop.train_lane(problem, lane)
+        except BaseException as error:
+            if not may_be_a_lanes(error):
+                raise
+        for index, lane in left.items():
+            yield index, self._loop.train_lane(problem, lane)
 
     def _train_chunk(self, problem: Problem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
         with isolated_randomness(), steady_numerics():
@@ -180,6 +185,10 @@ class Group:
     def _look(self) -> list[tuple[int, Outcome]]:
         """Outcomes of the lanes that are decided; the others are moved together where it pays."""
         found = self._watch.look()
+        odd = self._feed.take_odd()
+        if any(history.non_finite for _, history in found):
+            for step, batch in odd:
+                check_batch(self._problem, batch, f"a training batch (step {step})", self._device, self._dtype)
         seconds = (time.perf_counter() - self._started) / self._lanes
         ended = [row for row, history in found if _wants_validation(history)]
         valid = dict(zip(ended, self._validate(ended), strict=True)) if ended else {}

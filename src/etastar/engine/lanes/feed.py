@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from etastar.core.data import Batch, Batches, IndexedBatches, check_finite, map_tensors, stream, tensors_in
+from etastar.core.data import Batch, Batches, IndexedBatches, is_finite, map_tensors, stream, tensors_in
 from etastar.core.setup import to
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.loop import next_batch
@@ -44,6 +44,13 @@ class Feed:
     def next(self, step: int, part: int = 0) -> Batch:
         """The batches of this step (and part of an accumulated step)."""
         return self._move(self._source.read(self._seeds, step, part))
+
+    def take_odd(self) -> list[tuple[int, Batch]]:
+        """(step, batch) of those read since the last call that held NaN or inf; data in memory were looked at before."""
+        if isinstance(self._source, _Tensors):
+            return []
+        odd, self._source.odd = self._source.odd, []
+        return odd
 
     def keep(self, index: Sequence[int]) -> None:
         """Drop all lanes but these."""
@@ -90,6 +97,7 @@ class _Streams:
     def __init__(self, batches: IndexedBatches, stack: ExitStack) -> None:
         self._batches, self._stack = batches, stack
         self._streams: dict[int, Any] = {}
+        self.odd: list[tuple[int, Batch]] = []
 
     def read(self, seeds: list[int], step: int, part: int) -> Batch:
         """[K, B, ...]."""
@@ -98,7 +106,8 @@ class _Streams:
             if seed not in self._streams:
                 self._streams[seed] = self._stack.enter_context(closing(stream(self._batches, seed)))
             batch = next_batch(self._streams[seed], seed, step, part)
-            check_finite(batch, f"a training batch (step {step})")
+            if not is_finite(batch):
+                self.odd.append((step, batch))
             own[seed] = batch
         return _stacked([own[seed] for seed in seeds])
 
