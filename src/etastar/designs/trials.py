@@ -73,12 +73,16 @@ class Found:
         return min((t for t in self.trials if t.trained), key=lambda t: t.loss or 0.0, default=None)
 
 
-def loss_of(outcome: Outcome) -> float:
+def loss_of(outcome: Outcome, first: float = math.nan) -> float:
     """The objective of one lane: validation loss at the end, or the training loss of its last window without such data.
 
     A lane that diverged or raised counts as `LOST` times its first loss, and no lane for more.
+
+    Args:
+        first: of another lane, for one that raised before it had any.
     """
-    worst = outcome.first_loss + (LOST - 1) * abs(outcome.first_loss)
+    start = next((x for x in (outcome.first_loss, first) if math.isfinite(x)), 1.0)
+    worst = start + (LOST - 1) * abs(start)
     loss = outcome.end_loss if outcome.valid_loss is None else outcome.valid_loss
     if outcome.broken or not math.isfinite(loss):
         return worst
