@@ -57,10 +57,8 @@ def door(train, **changes) -> Problem:
 
 
 def one_lane(problem: Problem, lr: float, steps: int, until: Until = Until.END):
-    criterion = Criterion(loss=0.5)
-    return LoopEngine().train_lane(
-        problem, Lane(lr, 2**62 + 1, steps, criterion, until, Schedule(decay=1.0, curve="cosine").over(steps))
-    )
+    policy = Schedule(decay=1.0, curve="cosine").over(steps)
+    return LoopEngine().train_lane(problem, Lane(lr, 2**62 + 1, steps, Criterion(loss=0.5), until, policy))
 
 
 def test_seeds_fit_into_32_bits_and_stand_for_the_lane() -> None:

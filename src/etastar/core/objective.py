@@ -118,7 +118,8 @@ def _best_constant_loss(loss: Any, targets: torch.Tensor) -> float:
     def value(constant: torch.Tensor) -> torch.Tensor:
         return loss(constant.expand_as(targets), targets)
 
-    starts = (targets.mean(0), targets.median(0).values, torch.zeros_like(targets[0]))
+    known = torch.where(torch.isfinite(targets), targets, torch.nan)  # a loss may leave out what is missing
+    starts = (known.nanmean(0).nan_to_num(), known.nanmedian(0).values.nan_to_num(), torch.zeros_like(targets[0]))
     start = min((s.detach().clone() for s in starts), key=lambda s: float(value(s)))
     best = float(value(start))
     constant = start.requires_grad_(True)
