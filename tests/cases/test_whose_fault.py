@@ -170,6 +170,21 @@ def test_want_of_memory_is_no_lanes_own_doing() -> None:
     assert not isinstance(refused.value, UserCodeRaised)
 
 
+class Corrupt(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        raise OSError("corrupt file 3")
+
+
+def test_frames_that_a_loaders_own_process_sent_as_text_count_too() -> None:
+    loader = DataLoader(Corrupt(), num_workers=1)
+    line = inspect.getsourcelines(Corrupt.__getitem__)[1] + 1
+    with pytest.raises(UserCodeRaised, match=rf"^your code raised OSError: corrupt file 3 \(.*, line {line}, in reading\)$"):
+        call("reading", next, iter(loader))
+
+
 class Used(IterableDataset):
     """An iterator that ends, and is ended."""
 

@@ -79,6 +79,11 @@ class LaneStatus(StrEnum):
     RAISED = "raised"
     """The user's forward, loss, backward or optimizer step raised an exception while the loss was still finite."""
 
+    @property
+    def broken(self) -> bool:
+        """Whether the last loss of such a lane says nothing."""
+        return self in (LaneStatus.DIVERGED, LaneStatus.RAISED)
+
 
 class Until(StrEnum):
     """When a lane stops: at its first success, or after all its steps."""
@@ -183,7 +188,7 @@ class Outcome:
     @property
     def broken(self) -> bool:
         """Whether its last loss says nothing: it diverged, or the user's code raised."""
-        return self.status in (LaneStatus.DIVERGED, LaneStatus.RAISED)
+        return self.status.broken
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ class LoopEngine:
                 for batch in micro:
                     check_batch(problem, batch, f"a training batch (step {step})", self.device, self.dtype)
         valid = (None, None)
-        if lane.until is Until.END and not recorder.outcome().broken:
+        if lane.until is Until.END and not recorder.history.status.broken:
             valid = _validate(problem, setup, self.device, self.dtype)
         return recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
 

@@ -71,9 +71,8 @@ class LaneReport:
         history = self._recorder.history
         if not history.losses and history.error is None:
             raise ProblemError("your training loop returned without a report(loss=...); call it once per optimizer step")
-        outcome = self._recorder.outcome()
-        if outcome.broken or self._lane.until is not Until.END:
-            return outcome
+        if history.status.broken or self._lane.until is not Until.END:
+            return self._recorder.outcome()
         return self._recorder.outcome(valid_loss=self._valid[0], valid_accuracy=self._valid[1])
 
     def _advance(self, loss: float | None) -> None:

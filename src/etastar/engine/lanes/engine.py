@@ -10,7 +10,7 @@ import torch
 
 from etastar.core.data import Batch
 from etastar.core.finite_loss import check_batch
-from etastar.core.lane import Lane, LaneStatus, Outcome, Until
+from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
@@ -254,4 +254,4 @@ def shares(lanes: dict[int, Lane], chunk: int, parts: int) -> list[dict[int, Lan
 
 
 def _wants_validation(history: History) -> bool:
-    return history.lane.until is Until.END and history.status is not LaneStatus.DIVERGED
+    return history.lane.until is Until.END and not history.status.broken
