@@ -26,12 +26,14 @@ from benchmarks.bakeoff.rows import FOLDER, TRAINED, Rows, key
 from benchmarks.bakeoff.tasks import HORIZONS, SCHEDULES, TASKS, make_problem
 from benchmarks.bakeoff.work import arguments, in_processes, reason
 from etastar.core.data import Batch, stream
+from etastar.core.lane import Lane
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy, uninformed_loss
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
 from etastar.core.setup import set_up
-from etastar.engine.loop import VALID_BATCHES, next_batch
+from etastar.engine.reading import next_batch
+from etastar.engine.validation import samples_for
 from etastar.policies.policy import Observation
 
 SEEDS = range(20, 23)
@@ -204,8 +206,8 @@ def row(unit: tuple[str, str, str, int, int]) -> list[dict[str, Any]]:
                 {**about, "nats": None, "accuracy": None, "failed": True, "steps": 0, "seconds": 0, "note": reason(error)}
             ]
         seconds = time.perf_counter() - started
-        as_lanes = itertools.islice(problem.valid_batches.epoch(0, 0, shuffle=False), VALID_BATCHES)
-        loss, accuracy = held_out(problem, model, as_lanes)
+        as_lanes = problem.valid_batches.some(samples_for(problem, Lane(1e-3, 0, problem.steps)))
+        loss, accuracy = held_out(problem, model, (batch for batch, _ in as_lanes))
         everything, _ = held_out(problem, model, iter([problem.valid]))
         chance = _chance(problem, model)
     finite = math.isfinite(loss)
