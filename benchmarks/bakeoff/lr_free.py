@@ -25,7 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmarks.bakeoff.rows import FOLDER, TRAINED, Rows, key
 from benchmarks.bakeoff.tasks import HORIZONS, SCHEDULES, TASKS, make_problem
 from benchmarks.bakeoff.work import arguments, in_processes, reason
-from etastar.core.data import Batch, stream
+from etastar.core.data import Batch, samples_in, stream
 from etastar.core.lane import Lane
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy, uninformed_loss
@@ -180,13 +180,14 @@ def _recalibrate(model: nn.Module, batches: Iterator[Batch]) -> None:
 
 
 def held_out(problem: Problem, model: nn.Module, batches: Iterator[Batch]) -> tuple[float, float | None]:
-    """Mean loss and accuracy over `batches`, in eval mode."""
+    """Mean loss and accuracy over the samples of `batches`, in eval mode."""
     model.eval()
     with torch.no_grad():
-        found = [loss_and_accuracy(problem, model, batch) for batch in batches]
-    losses = [float(loss) for loss, _ in found]
-    shares = [float(share) for _, share in found if share is not None]
-    return statistics.fmean(losses), statistics.fmean(shares) if shares else None
+        found = [(samples_in(batch) or 1, *loss_and_accuracy(problem, model, batch)) for batch in batches]
+    sizes = [size for size, _, _ in found]
+    losses = [float(loss) for _, loss, _ in found]
+    shares = [float(share) for _, _, share in found if share is not None]
+    return statistics.fmean(losses, sizes), statistics.fmean(shares, sizes) if shares else None
 
 
 def row(unit: tuple[str, str, str, int, int]) -> list[dict[str, Any]]:
