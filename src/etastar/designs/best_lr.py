@@ -16,7 +16,7 @@ from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate import BestRate, Scale, no_progress, plateau_bar, rung_result, trained_near
-from etastar.designs.climb import Climb
+from etastar.designs.climb import PROGRESS, Climb
 from etastar.policies.named import has_horizon, squeezed
 from etastar.policies.policy import Constant, Policy
 
@@ -82,6 +82,11 @@ class _Ascent:
         scale = Scale.of(self.outcomes)
         for at, own in self.told.items():
             self.climb.tell(at, scale.score(own))
+
+    @property
+    def answers(self) -> bool:
+        """Whether it carries a rate: it made progress; lanes of less than `SHORTEST` steps by their share of that."""
+        return self.climb.learned and min(self.climb.scores.values()) <= PROGRESS * min(1, self.rung.steps / SHORTEST)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -203,7 +208,7 @@ class BestLR:
         refusal = self._refusal(climbed)
         if refusal is not None:
             return Estimate.none(*refusal, n=told, cost=self._spent, flags=tuple(self._flags)), None, (0, told)
-        last = [a for a in climbed if a.climb.progressed][-1]
+        last = [a for a in climbed if a.answers][-1]
         climb, rung = last.climb, last.rung
         vertex, shift, ratio = climb.vertex(), self._shift(rung), math.log10(rung.steps / self.steps)
         low, high = vertex + ratio - PAD_LOW - (0 if held_out else NO_VALIDATION_PAD), vertex + PAD_HIGH
@@ -239,9 +244,9 @@ class BestLR:
         """Why there is no answer."""
         if not climbed:
             return Status.TOO_FEW_POINTS, "no lane was trained"
-        if not any(a.climb.progressed for a in climbed):
+        if not any(a.answers for a in climbed):
             return no_progress([o for a in climbed for o in a.outcomes])
-        last = [a for a in climbed if a.climb.progressed][-1]
+        last = [a for a in climbed if a.answers][-1]
         if self.steps > FAR * 4 * last.rung.steps:
             return Status.TOO_FEW_POINTS, f"only lanes of {last.rung.steps} steps were run for {self.steps}"
         return None
