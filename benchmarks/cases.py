@@ -555,7 +555,28 @@ def _scale_family_summary(rows: list[Row]) -> str:
     return summary(rows, table)
 
 
+# -- starts far off ---------------------------------------------------------------------------------------------------
+
+
+def _wrong_starts_rows(config: dict[str, Any]) -> Iterator[Row]:
+    from benchmarks.wrong_starts import rows
+
+    yield from rows(config)
+
+
+def _wrong_starts_summary(rows: list[Row]) -> str:
+    from benchmarks.wrong_starts import summary
+
+    return summary(rows)
+
+
 CASES: dict[str, Case] = {
+    "wrong_starts": Case(
+        "find --effort quick from a usual rate, from 1e-7 and from 10, where the start of training says little",
+        _wrong_starts_rows,
+        _wrong_starts_summary,
+        {"seeds": [0, 1]},
+    ),
     "quick": Case(
         "Wall time of find --effort quick against one ordinary training",
         _quick_rows,

@@ -25,14 +25,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmarks.bakeoff.rows import FOLDER, TRAINED, Rows, key
 from benchmarks.bakeoff.tasks import HORIZONS, SCHEDULES, TASKS, make_problem
 from benchmarks.bakeoff.work import arguments, in_processes, reason
-from etastar.core.data import Batch, stream
+from etastar.core.data import Batch, samples_in, stream
+from etastar.core.lane import Lane
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
 from etastar.core.setup import set_up
 from etastar.core.uninformed import uninformed_loss
-from etastar.engine.loop import VALID_BATCHES, next_batch
+from etastar.engine.reading import next_batch
+from etastar.engine.validation import samples_for
 from etastar.policies.policy import Observation
 
 SEEDS = range(20, 23)
@@ -179,13 +181,14 @@ def _recalibrate(model: nn.Module, batches: Iterator[Batch]) -> None:
 
 
 def held_out(problem: Problem, model: nn.Module, batches: Iterator[Batch]) -> tuple[float, float | None]:
-    """Mean loss and accuracy over `batches`, in eval mode."""
+    """Mean loss and accuracy over the samples of `batches`, in eval mode."""
     model.eval()
     with torch.no_grad():
-        found = [loss_and_accuracy(problem, model, batch) for batch in batches]
-    losses = [float(loss) for loss, _ in found]
-    shares = [float(share) for _, share in found if share is not None]
-    return statistics.fmean(losses), statistics.fmean(shares) if shares else None
+        found = [(samples_in(batch) or 1, *loss_and_accuracy(problem, model, batch)) for batch in batches]
+    sizes = [size for size, _, _ in found]
+    losses = [float(loss) for _, loss, _ in found]
+    shares = [float(share) for _, _, share in found if share is not None]
+    return statistics.fmean(losses, sizes), statistics.fmean(shares, sizes) if shares else None
 
 
 def row(unit: tuple[str, str, str, int, int]) -> list[dict[str, Any]]:
@@ -205,8 +208,8 @@ def row(unit: tuple[str, str, str, int, int]) -> list[dict[str, Any]]:
                 {**about, "nats": None, "accuracy": None, "failed": True, "steps": 0, "seconds": 0, "note": reason(error)}
             ]
         seconds = time.perf_counter() - started
-        as_lanes = itertools.islice(problem.valid_batches.epoch(0, 0, shuffle=False), VALID_BATCHES)
-        loss, accuracy = held_out(problem, model, as_lanes)
+        as_lanes = problem.valid_batches.some(samples_for(problem, Lane(1e-3, 0, problem.steps)))
+        loss, accuracy = held_out(problem, model, (batch for batch, _ in as_lanes))
         everything, _ = held_out(problem, model, iter([problem.valid]))
         chance = _chance(problem, model)
     finite = math.isfinite(loss)

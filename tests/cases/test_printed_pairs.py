@@ -161,7 +161,7 @@ def test_search_prints_every_trial_with_its_own_lanes():
 
 
 def test_scale_prints_each_members_own_rate():
-    family = lambda width=8: builder("digits-mlp")(width=width, steps=24)
+    family = lambda width=8: builder("digits-mlp")(width=width, steps=96)
     answer = etastar.scale(
         family, axes={"width": [8, 16, 32]}, to={"width": 64}, measure="best", effort="glance", options=OPTIONS
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -131,7 +132,10 @@ def test_engines_agree_on_both_ends(engine):
 SUMS = {
     "sum": (lambda o, t: F.cross_entropy(o, t, reduction="sum"), 16.0),
     "sum over ten": (lambda o, t: F.cross_entropy(o, t, reduction="sum") / 10, 1.6),
+    "sum, as torch declares it": (partial(F.cross_entropy, reduction="sum"), 16.0),
+    "sum, a module": (nn.CrossEntropyLoss(reduction="sum"), 16.0),
     "mean": (F.cross_entropy, 1.0),
+    "mean, a module": (nn.CrossEntropyLoss(), 1.0),
     "thrice the mean": (lambda o, t: 3 * F.cross_entropy(o, t), 3.0),
 }
 

@@ -100,7 +100,8 @@ def test_json_facts_agree_with_each_other(quadratic: Ran) -> None:
     parts = sum(content[name]["cost"] for name in ("eta_star", "eta_star_end", "lr"))
     assert cost["new_gradient_steps"] == cost["gradient_steps"] > parts > 0, "short lanes cost steps, too"
     assert content["best"]["rungs"][-1]["steps"] == content["steps"] == 200
-    assert cost["full_runs"] == pytest.approx(cost["gradient_steps"] / 200)
+    assert cost["full_runs"] == pytest.approx((cost["gradient_steps"] + cost["validation_steps"]) / 200)
+    assert 0 < cost["validation_steps"] < 0.1 * cost["gradient_steps"]
     assert sum(row["runs"] for row in content["rates"]) == content["eta_star"]["n"]
     for row in content["rates"]:
         assert row["runs"] == row["trained"] + row["diverged"] + row["slow"] + row["dead"]

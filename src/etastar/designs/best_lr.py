@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.best_rate import BestRate, plateau_bar, rung_result, score, trained_near
-from etastar.designs.climb import FAILED, Climb
+from etastar.designs.best_rate import BestRate, Scale, no_progress, plateau_bar, rung_result, trained_near
+from etastar.designs.climb import PROGRESS, Climb
 from etastar.policies.named import has_horizon, squeezed
 from etastar.policies.policy import Constant, Policy
 
@@ -74,7 +74,24 @@ class _Ascent:
 
     rung: Rung
     climb: Climb
-    outcomes: list[Outcome] = field(default_factory=list)
+    told: dict[float, Outcome] = field(default_factory=dict)
+
+    def tell(self, x: float, outcome: Outcome) -> None:
+        """The lane at log10 rate `x`; all lanes stand on one scale."""
+        self.told[x] = outcome
+        scale = Scale.of(self.outcomes)
+        for at, own in self.told.items():
+            self.climb.tell(at, scale.score(own))
+
+    @property
+    def answers(self) -> bool:
+        """Whether it carries a rate: it made progress; lanes of less than `SHORTEST` steps by their share of that."""
+        return self.climb.learned and min(self.climb.scores.values()) <= PROGRESS * min(1, self.rung.steps / SHORTEST)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Its lanes, in the order asked for."""
+        return list(self.told.values())
 
 
 @dataclass
@@ -140,8 +157,7 @@ class BestLR:
         """Outcomes of the last batch."""
         assert self._now is not None
         for x, outcome in zip(self._asked, outcomes, strict=True):
-            self._now.climb.tell(x, score(outcome))
-            self._now.outcomes.append(outcome)
+            self._now.tell(x, outcome)
             self._spent += outcome.steps
 
     def stop(self, flag: str) -> None:
@@ -152,7 +168,7 @@ class BestLR:
 
     def answer(self) -> BestRate:
         """The best rate at the horizon, as far as the rungs carry it."""
-        climbed = [ascent for ascent in self._ascents if ascent.outcomes]
+        climbed = [ascent for ascent in self._ascents if ascent.told]
         outcomes = [o for ascent in climbed for o in ascent.outcomes]
         held_out = any(o.valid_loss is not None for o in outcomes)
         estimate, plateau, reliability = self._estimate(climbed, held_out)
@@ -182,8 +198,8 @@ class BestLR:
     def _finish_rung(self) -> None:
         """On to the next rung, from where this one ended."""
         assert self._now is not None
-        if self._now.climb.learned:
-            self._x = self._now.climb.vertex() + self._shift(self._now.rung)
+        if self._now.told:
+            self._x = self._now.climb.end + self._shift(self._now.rung)
         self._begin_rung()
 
     # -- the answer --------------------------------------------------------------------------------------------------
@@ -195,7 +211,7 @@ class BestLR:
         refusal = self._refusal(climbed)
         if refusal is not None:
             return Estimate.none(*refusal, n=told, cost=self._spent, flags=tuple(self._flags)), None, (0, told)
-        last = [a for a in climbed if a.climb.learned][-1]
+        last = [a for a in climbed if a.answers][-1]
         climb, rung = last.climb, last.rung
         vertex, shift, ratio = climb.vertex(), self._shift(rung), math.log10(rung.steps / self.steps)
         low, high = vertex + ratio - PAD_LOW - (0 if held_out else NO_VALIDATION_PAD), vertex + PAD_HIGH
@@ -232,19 +248,9 @@ class BestLR:
         """Why there is no answer."""
         if not climbed:
             return Status.TOO_FEW_POINTS, "no lane was trained"
-        if not any(a.climb.learned for a in climbed):
-            scores = [z for a in climbed for z in a.climb.scores.values()]
-            low, high = (end(o.lane.lr for a in climbed for o in a.outcomes) for end in (min, max))
-            covered = f"rates from {low:.2g} to {high:.2g}"
-            if min(scores) >= FAILED:
-                return Status.DIVERGED_EVERYWHERE, f"every lane diverged, at {covered}; check data scale and loss"
-            if max(scores) - min(scores) < 1e-9:
-                return (
-                    Status.FLAT,
-                    f"the loss is the same at every learning rate ({covered}); check what it reads",
-                )
-            return Status.NEVER_SUCCEEDS, f"no lane at {covered} lowered its loss by 2 % within its steps"
-        last = [a for a in climbed if a.climb.learned][-1]
+        if not any(a.answers for a in climbed):
+            return no_progress([o for a in climbed for o in a.outcomes])
+        last = [a for a in climbed if a.answers][-1]
         if self.steps > FAR * 4 * last.rung.steps:
             return Status.TOO_FEW_POINTS, f"only lanes of {last.rung.steps} steps were run for {self.steps}"
         return None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 
 MOVED = -0.02
 """A score above this says that a lane has learned nothing."""
+PROGRESS = -0.1
+"""A score above this is no progress: no rate is recommended for it, and the best is looked for in decades."""
 CAP = 1.0
 """Neighbours of the best are counted as at most this much worse: a diverged lane says where not to go, not how far."""
 FAILED = 0.4
@@ -17,8 +20,9 @@ FAILED = 0.4
 class Climb:
     """Scores at log10 rates on a lattice around `centre`; lower is better.
 
-    The first three rates come at once. Then: while nothing has been learned, down if a lane got worse and up if none did;
-    else the missing neighbour of the best, until the best has two.
+    The first three rates come at once. Then, while nothing has been learned, a decade up if no lane got worse, a decade down
+    if all did, else between those that did and those that stood still; once something was, the missing neighbour of the
+    best, until the best has two.
 
     Args:
         centre: log10 of the first rate.
@@ -37,10 +41,7 @@ class Climb:
             return [self._x(k) for k in (0, 1, -1)][: self.lanes]
         if len(self._scores) >= self.lanes:
             return []
-        if self._scores[self._best] > MOVED:
-            down = max(self._scores.values()) >= 0
-            return [self._x(min(self._scores) - 1 if down else max(self._scores) + 1)]
-        return [self._x(k) for k in (self._best - 1, self._best + 1) if k not in self._scores][:1]
+        return [self._x(k) for k in self._next()[:1]]
 
     def tell(self, x: float, score: float) -> None:
         """The score at log10 rate `x`."""
@@ -60,6 +61,18 @@ class Climb:
     def learned(self) -> bool:
         """Whether any lane got anywhere."""
         return bool(self._scores) and self._scores[self._best] <= MOVED
+
+    @property
+    def progressed(self) -> bool:
+        """Whether the best lane got anywhere that is worth a recommendation."""
+        return bool(self._scores) and self._scores[self._best] <= PROGRESS
+
+    @property
+    def end(self) -> float:
+        """log10 of the rate at which longer lanes go on: the best; where nothing was learned, what would come next."""
+        if self.progressed or (self.learned and self.open_side <= 0):
+            return self.vertex()
+        return self._x(next(iter(self._next()), self._best))
 
     @property
     def open_side(self) -> int:
@@ -112,6 +125,25 @@ class Climb:
             if rise(b) > bar:
                 return a + (b - a) * (bar - rise(a)) / (rise(b) - rise(a))
         return side[-1]
+
+    def _next(self) -> list[int]:
+        """Where to look further on the lattice; nowhere once the best has two neighbours."""
+        decade = math.ceil(1 / self.spacing - 1e-9)
+        if not self.learned:
+            return self._elsewhere(decade)
+        if self.open_side > 0 and not self.progressed:
+            return [self._best + decade]
+        return [k for k in (self._best - 1, self._best + 1) if k not in self._scores]
+
+    def _elsewhere(self, decade: int) -> list[int]:
+        """Where to look while no lane has learned anything; nowhere if rates side by side stand still and get worse."""
+        worse = [k for k, score in self._scores.items() if score > -MOVED]
+        still = [k for k in self._scores if k not in worse]
+        if not worse:
+            return [max(still) + decade]
+        if not still or max(still) > min(worse):
+            return [min(self._scores) - decade]
+        return [(max(still) + min(worse)) // 2] if min(worse) - max(still) > 1 else []
 
     @property
     def _best(self) -> int:

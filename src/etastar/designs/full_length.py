@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.best_rate import BestRate, plateau_bar, rung_result, score, trained_near
+from etastar.designs.best_rate import BestRate, Scale, no_progress, plateau_bar, rung_result, trained_near
 from etastar.designs.climb import FAILED, Climb
 from etastar.policies.policy import Constant, Policy
 
@@ -93,10 +93,11 @@ class FullLength:
         held_out = any(o.valid_loss is not None for o in outcomes)
         climb = self._climb(range(self._seeds))
         scored_on = "validation loss" if held_out else "training loss"
-        if not climb.learned:
-            reason = "no lane of the full length lowered its loss" if outcomes else "no lane of the full length was trained"
-            none = Estimate.none(Status.TOO_FEW_POINTS, reason, cost=spent, n=len(outcomes))
-            return BestRate(none, None, (0, len(outcomes)), (), scored_on, spent / self.steps)
+        if not climb.progressed:
+            untrained = Status.TOO_FEW_POINTS, "no lane of the full length was trained"
+            none = Estimate.none(*(no_progress(outcomes) if outcomes else untrained), cost=spent, n=len(outcomes))
+            rungs = (rung_result(self.steps, climb, outcomes),) if climb.scores else ()
+            return BestRate(none, None, (0, len(outcomes)), rungs, scored_on, spent / self.steps)
         bar = plateau_bar(outcomes)
         plateau = None
         if bar is not None and climb.bracketed:
@@ -115,18 +116,15 @@ class FullLength:
 
     def _next(self) -> list[tuple[int, int]]:
         climb = self._climb(range(self._seeds))
-        rates = sorted({k for k, _ in self._outcomes})
-        if not climb.learned:
-            return [] if len(rates) >= MOST_RATES else [(rates[0] - 1, seed) for seed in range(self._seeds)]
-        best = self._k(climb.best)
-        missing = [k for k in (best - 1, best + 1) if k not in rates]
-        if missing:
-            return [] if len(rates) >= MOST_RATES else [(missing[0], seed) for seed in range(self._seeds)]
+        if further := climb.ask():
+            return [(self._k(x), seed) for x in further for seed in range(self._seeds)]
+        if not climb.progressed or not climb.bracketed:
+            return []
         low, high = self._interval(climb)
         if (high - low) / 2 <= self.within or self._seeds >= MOST_SEEDS:
             return []
         self._seeds += 1
-        return [(k, self._seeds - 1) for k in rates]
+        return [(k, self._seeds - 1) for k in sorted({k for k, _ in self._outcomes})]
 
     # -- the answer --------------------------------------------------------------------------------------------------
 
@@ -168,11 +166,11 @@ class FullLength:
 
     def _climb(self, seeds: Sequence[int]) -> Climb:
         """Mean scores over `seeds`, at the rates that ran on all of them."""
-        climb = Climb(self._centre, SPACING, MOST_RATES)
+        climb, scale = Climb(self._centre, SPACING, MOST_RATES), Scale.of(self._outcomes.values())
         for k in sorted({k for k, _ in self._outcomes}):
             own = [self._outcomes[k, seed] for seed in seeds if (k, seed) in self._outcomes]
             if len(own) == len(seeds):
-                climb.tell(self._x(k), statistics.fmean(map(score, own)))
+                climb.tell(self._x(k), statistics.fmean(map(scale.score, own)))
         return climb
 
     def _x(self, k: int) -> float:

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -82,6 +84,8 @@ class FirstLosses:
             return False  # nobody asks
         self._turn_to(problem)
         if self._summed is None:
+            self._summed = _declared(problem.loss)
+        if self._summed is None:
             with isolated_randomness(), steady_numerics(), torch.no_grad():
                 self._summed = self._adds_up(problem, derive_seed(0, "reduction"))
         return self._summed
@@ -119,8 +123,8 @@ class FirstLosses:
             if size < 2:
                 return False
             middle = size // 2
-            part = lambda keep: map_tensors(lambda t: t[keep] if t.dim() else t, batch)
-            parts = (batch, part(slice(middle)), part(slice(middle, None)))
+            keep_only = lambda keep: map_tensors(lambda t: t[keep] if t.dim() else t, batch)
+            parts = (batch, keep_only(slice(middle)), keep_only(slice(middle, None)))
             try:
                 whole, a, b = (float(loss_and_accuracy(problem, model, some)[0]) for some in parts)
             except Exception:  # halves are no batches here; what is wrong with whole ones is said where they are read
@@ -140,6 +144,16 @@ class FirstLosses:
             if seen >= FIRST_SAMPLES:
                 return sum(losses) / len(losses)
             batch = to(next_batch(batches, seed, len(losses)), self._device, self._dtype)
+
+
+def _declared(loss: Any) -> bool | None:
+    """Whether a loss says itself that it is a sum, as torch's do; None for any other."""
+    if isinstance(loss, partial):
+        return loss.keywords["reduction"] == "sum" if "reduction" in loss.keywords else _declared(loss.func)
+    if isinstance(loss, nn.modules.loss._Loss):
+        return loss.reduction == "sum" if type(loss).__module__.startswith("torch.") else None
+    known = getattr(loss, "__module__", "") == "torch.nn.functional" and hasattr(nn.functional, loss.__name__)
+    return False if known else None
 
 
 def validation_scores(problem: Problem, model: nn.Module, batch: Batch) -> Scores:

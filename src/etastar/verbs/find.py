@@ -38,7 +38,7 @@ ETA_STAR, ETA_STAR_END = Precision(), Precision(half_width=0.25, max_runs=24, mi
 """What `thorough` asks of eta* and eta*_end."""
 WITHIN = 0.25
 """Decades: the half-width of the interval `thorough` asks for."""
-USUAL: dict[str, float] = {"sgd": 0.2, "momentum": 0.05, "adam": 0.006}
+USUAL: dict[str, float] = {"sgd": 0.2, "momentum": 0.05, "adam": 0.006, "rmsprop": 0.004}
 """kind of optimizer -> median best rate over small networks at 160 steps and a constant rate: a place to begin."""
 USUAL_STEPS, USUAL_GAMMA = 160, 0.5
 
@@ -241,7 +241,8 @@ def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -
         usual: that median, instead of the one in `USUAL`.
     """
     sgd = "momentum" if facts.momentum else "sgd"
-    kind = "adam" if facts.optimizer in ADAM_LIKE else sgd if facts.optimizer == "SGD" else None
+    kinds = {"SGD": sgd, "RMSprop": "rmsprop", **dict.fromkeys(ADAM_LIKE, "adam")}
+    kind = kinds.get(facts.optimizer)
     known = [facts.lr] if facts.lr else []
     usual = usual or (USUAL[kind] if kind else None)
     if usual:
@@ -267,6 +268,8 @@ def _confirmed(session: Session, short: BestRate, within: float, seed: int) -> B
     """The answer of lanes of the full length, with what the short ones said before; the short answer if they carry none."""
     problem, facts = session.problem, session.facts
     full = session.run(FullLength(facts.criterion, problem.steps, problem.policy, short.lr.require(), within, seed))
+    if full.lr.status in (Status.NO_PROGRESS, Status.DIVERGED_EVERYWHERE):
+        return replace(full, rungs=(*short.rungs, *full.rungs), full_runs=short.full_runs + full.full_runs)
     if not full.lr.ok:
         return replace(short, lr=replace(short.lr, flags=(*short.lr.flags, "time-limit")))
     return replace(full, rungs=(*short.rungs, *full.rungs), full_runs=short.full_runs + full.full_runs)
