@@ -96,6 +96,7 @@ class Connection:
             ray.shutdown()
             raise
         self._opened = True
+        self._end_as_before()
         if wanted == "local":
             self._watch = OrphanWatch(self._ray._private.worker._global_node.get_session_dir_path())
         self._head = _connected_to() if not wanted.startswith("ray://") else None
@@ -140,6 +141,11 @@ class Connection:
         self._silence(False)
         _restore(self._changed)  # Ray takes over breakpoint(), among others
         if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_terminate)
+
+    def _end_as_before(self) -> None:
+        """Keep what this process does when it is asked to end, if it does anything; Ray leaves without a word."""
+        if callable(self._on_terminate) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_terminate)
 
     def _silence(self, silent: bool) -> None:
