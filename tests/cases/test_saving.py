@@ -297,6 +297,27 @@ def test_lanes_of_a_server_wait_in_the_current_folder(postgres_server: Server, n
     assert not list(Path(".etastar").glob("*.jsonl"))
 
 
+def test_a_study_waits_for_its_server_and_holds_each_trial_once(postgres_server: Server) -> None:
+    optuna = pytest.importorskip("optuna")
+    from etastar.records.study import SEARCH, TRIAL, StudyRecord
+
+    rate = {"lr": optuna.distributions.FloatDistribution(1e-4, 1.0, log=True)}
+    trials = [
+        optuna.create_trial(params={"lr": lr}, distributions=rate, value=lr, user_attrs={TRIAL: i})
+        for i, lr in enumerate((0.1, 0.2, 0.3))
+    ]
+    database = postgres_server.new_database()
+    clock = Clock({2: lambda: postgres_server.sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")})
+    record = StudyRecord(postgres_server.url(database), "s", {SEARCH: "a"}, patience=clock.patience())
+    record.add(trials[:1])
+    postgres_server.sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    postgres_server.cut(database)
+    record.add(trials[1:])
+    assert clock.pauses[:2] == [1, 2] and "is away" in clock.said[0]
+    held = optuna.load_study(study_name="s", storage=postgres_server.url(database)).trials
+    assert [t.user_attrs[TRIAL] for t in held] == [0, 1, 2]
+
+
 def test_memory_has_no_file(noisy: Problem) -> None:
     with closing(opened(":memory:", noisy, Clock())) as store:
         store.get_or_train(LoopEngine(), noisy, LANES)

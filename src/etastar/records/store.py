@@ -101,6 +101,8 @@ class RunStore:
         while match is None:
             rows = connection.execute(sa.select(problem_table).where(problem_table.c.fingerprint == fingerprint)).all()
             refuse_spoilt(problem_table, rows, self._where)
+            for r in rows:
+                read_json(r.facts, dict, problem_table, r.id, self._where)
             own = [r for r in rows if ONE_USE not in r.id]
             traces = [(r.id, read_json(r.trace, list, problem_table, r.id, self._where)) for r in own]
             match = next((key for key, stored in traces if reusable and _close(stored, trace)), None)
@@ -153,7 +155,7 @@ class RunStore:
     def _pinned(self, row: Any) -> dict[str, Any]:
         refuse_spoilt(engine_table, [row], self._where)
         facts = read_json(row.facts, dict, engine_table, f"{row.problem_id} {row.device}", self._where)
-        return {"engine": row.engine, "chunk": row.chunk, **facts}
+        return {**facts, "engine": row.engine, "chunk": row.chunk}
 
     def _pin_of(self, problem: Problem, device: str) -> sa.Select[Any]:
         return sa.select(engine_table).where(
