@@ -308,14 +308,14 @@ def test_a_study_waits_for_its_server_and_holds_each_trial_once(postgres_server:
     ]
     database = postgres_server.new_database()
     clock = Clock({2: lambda: postgres_server.sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")})
-    record = StudyRecord(postgres_server.url(database), "s", {SEARCH: "a"}, patience=clock.patience())
-    record.add(trials[:1])
-    postgres_server.sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-    postgres_server.cut(database)
-    record.add(trials[1:])
+    with closing(StudyRecord(postgres_server.url(database), "s", {SEARCH: "a"}, patience=clock.patience())) as record:
+        record.add(trials[:1])
+        postgres_server.sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        postgres_server.cut(database)
+        record.add(trials[1:])
     assert clock.pauses[:2] == [1, 2] and "is away" in clock.said[0]
-    held = optuna.load_study(study_name="s", storage=postgres_server.url(database)).trials
-    assert [t.user_attrs[TRIAL] for t in held] == [0, 1, 2]
+    held = f"SELECT value_json FROM trial_user_attributes WHERE key = '{TRIAL}' ORDER BY trial_id"
+    assert rows(postgres_server.url(database), held) == [("0",), ("1",), ("2",)]
 
 
 def test_memory_has_no_file(noisy: Problem) -> None:

@@ -85,6 +85,7 @@ class StudyRecord:
         self._facts, self._own_name = dict(facts), own_name
         self.url = None if storage in (None, ":memory:") else _url_of(str(storage))
         self._study: Any = None
+        self._storage: Any = None
         self._held: dict[int, Any] = {}
         self._all: list[Any] = []
         check_storage(storage)
@@ -121,9 +122,17 @@ class StudyRecord:
             )
             raise (StoreAway(sentence, why) if _passes(error) else StoreError(sentence)) from error
 
+    def close(self) -> None:
+        """Let go of the file or the server."""
+        storage, self._storage, self._study = self._storage, None, None
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
+
     def _open(self, optuna: ModuleType) -> None:
         """Find or make the study of this search, which agrees with all its trials so far."""
-        storage = _storage(optuna, self.url)
+        self.close()
+        self._storage = storage = _storage(optuna, self.url)
         names = [self._first_name, *(f"{self._first_name}-{i}" for i in range(2, OTHER_NAMES))]
         for name in names[:1] if self._own_name else names:
             study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)

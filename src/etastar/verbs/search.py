@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def search(
         design, prior, names = designs[0]
         record = _record(session, plan, design)
         design.on_finished = record.add
-        with Variants(session, names, make) as variants:
+        with closing(record), Variants(session, names, make) as variants:
             outcome = variants.run(design)
         return answer_of(session, outcome, found, prior, record, plan_facts(plan, design), problem)
 
