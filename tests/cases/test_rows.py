@@ -68,7 +68,8 @@ def refused(ran: Ran, *fragments: str) -> None:
 CHANGES = {
     "a status": ("UPDATE run SET status = 'exploded'", ["status 'exploded'", "'run'", "expected one of", "diverged"]),
     "an until": ("UPDATE run SET until = 'doomsday'", ["until 'doomsday'", "'run'", "expected one of end, success"]),
-    "a trace": ("UPDATE problem SET trace = '[1, 2'", ["'[1, 2'", "'problem'", "a list in JSON"]),
+    "a trace": ("UPDATE problem SET trace = '[1, 2'", ["'[1, 2'", "'problem'", "a list of numbers in JSON"]),
+    "a trace of words": ("UPDATE problem SET trace = '[1, \"a\"]'", ["'problem'", "a list of numbers in JSON"]),
     "facts": ("UPDATE problem SET facts = '[]'", ["'[]'", "'problem'", "an object in JSON"]),
     "an engine's facts": ("UPDATE engine_choice SET facts = '{'", ["'{'", "'engine_choice'", "an object in JSON"]),
 }
@@ -185,5 +186,7 @@ def test_the_same_on_a_server(postgres_server: Server) -> None:
     with closing(open_store(postgres_server.url(database), problem)) as opened:
         opened.get_or_train(LoopEngine(), problem, [lane(STABLE, steps=3)])
         postgres_server.sql("UPDATE problem SET trace = 'nonsense'", database)
-        with pytest.raises(StoreError, match=r"holds 'nonsense' in row .* of table 'problem'; expected a list in JSON"):
+        with pytest.raises(
+            StoreError, match=r"holds 'nonsense' in row .* of table 'problem'; expected a list of numbers in JSON"
+        ):
             opened.register(builder("noisy-quadratic")(), "f" * 32, TRACE, FACTS)

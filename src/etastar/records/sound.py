@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,17 +41,16 @@ def refuse_spoilt(table: sa.Table, rows: Sequence[Sequence[Any]], where: str) ->
 
 
 def read_json(text: str, kind: type, table: sa.Table, row: str, where: str) -> Any:
-    """What a column of JSON holds.
+    """What a column of JSON holds: an object (dict), or a list of numbers.
 
     Raises:
         StoreError: it is no JSON, or not of this kind.
     """
-    try:
+    value: Any = None
+    with suppress(ValueError):
         value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, kind):
-        what = "a list" if kind is list else "an object"
+    if not isinstance(value, kind) or (kind is list and not set(map(type, value)) <= {float, int}):
+        what = "a list of numbers" if kind is list else "an object"
         raise StoreError(
             f"{where} holds {text[:40]!r} in row {row!r} of table {table.name!r}; expected {what} in JSON; {ADVICE}"
         )
