@@ -14,11 +14,34 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cli_harness import run_here
+from cli_harness import HEADER, run_here
 from etastar import EtastarError, Lane, LaneEngine, LoopEngine, Options, Problem, ProblemError, RayEngine, search, surface
 from etastar.errors import UserCodeRaised
 
 pytestmark = pytest.mark.timeout(120)
+
+
+DIES = """
+import os, signal, threading, time
+
+def slow(outputs, targets):
+    time.sleep(0.05)
+    outputs.sum().item()
+    return F.cross_entropy(outputs, targets)
+
+def kill():
+    import ray
+    while not ray.is_initialized():
+        time.sleep(0.05)
+    time.sleep(3)
+    node = ray._private.worker._global_node
+    os.kill(node.all_processes["raylet"][0].process.pid, signal.SIGKILL)
+
+threading.Thread(target=kill, daemon=True).start()
+p = problem(loss=slow, steps=60)
+"""
+"""Its driver's raylet is killed three seconds after the cluster was started."""
+DYING = ("find", "user.py:p", "--on", "ray", "--engine", "loop", "--workers", "1", "--store", "r.db")
 
 
 def lanes() -> list[Lane]:
@@ -99,6 +122,19 @@ def test_a_worker_that_always_dies_is_reported_in_a_sentence(data):
         with pytest.raises(EtastarError, match="the same 1 lanes died 3 times in a row"):
             list(engine.train(linear(data, model=dies), lanes()))
         assert len(list(engine.train(linear(data), lanes()))) == 6, "the cluster is as good as before"
+
+
+@pytest.mark.slow
+def test_a_node_of_our_own_that_dies_is_a_sentence(tmp_path):
+    """Ray itself would end the process, 15 s later and without a word."""
+    (tmp_path / "user.py").write_text(HEADER + DIES)
+    done = subprocess.run(
+        [sys.executable, "-c", "from etastar.cli.main import main; main()", *DYING],
+        cwd=tmp_path, capture_output=True, text=True, timeout=110,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("etastar: this machine's Ray node died")
 
 
 @pytest.mark.slow

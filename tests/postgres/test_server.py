@@ -20,6 +20,7 @@ from cli_harness import Ran, run_here
 from etastar import Lane, LoopEngine, MissingExtra, Outcome, Problem, RunStore, StoreError
 from etastar.problems import builder
 from etastar.records import store as store_module
+from etastar.records.patience import Patience
 from postgres_server import Server
 from store_cases import FACTS, STABLE, TRACE, Counting, Says, lane, open_store, rows, together
 
@@ -214,7 +215,7 @@ def test_a_connection_that_was_cut_between_two_saves_is_made_again(
 
 
 def test_a_server_that_goes_in_mid_run(postgres_server: Server, noisy: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was saved is kept, what was not is counted, and the same command goes on from there."""
+    """What was saved is kept, what was not waits in a file, and the same command goes on from there."""
     monkeypatch.setattr(store_module, "SAVE_EVERY", 0.0)
     database = postgres_server.new_database()
     url, lanes = postgres_server.url(database), [lane(STABLE, seed=s) for s in range(5)]
@@ -225,15 +226,16 @@ def test_a_server_that_goes_in_mid_run(postgres_server: Server, noisy: Problem, 
         postgres_server.cut(database)
 
     with (
-        closing(open_store(url, noisy)) as store,
-        pytest.raises(StoreError, match=r"not currently accepting.*\(3 lanes trained since the last save not saved"),
+        closing(RunStore(url, patience=Patience(at_most=0))) as store,
+        pytest.raises(StoreError, match=r"not currently accepting.*\(3 lanes trained since the last save kept in "),
     ):
+        store.register(noisy, "f" * 32, TRACE, FACTS)
         store.get_or_train(Interrupted(2, leave), noisy, lanes)
     postgres_server.sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
     engine = Counting()
     with closing(open_store(url, noisy)) as store:
         assert [o.lane for o in store.get_or_train(engine, noisy, lanes)] == lanes
-    assert engine.trained == lanes[2:]
+    assert engine.trained == []
 
 
 def test_a_connection_cut_in_the_middle_of_a_save(postgres_server: Server, noisy: Problem) -> None:
@@ -242,7 +244,8 @@ def test_a_connection_cut_in_the_middle_of_a_save(postgres_server: Server, noisy
     url = postgres_server.url(database)
     waiting = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type='Lock' AND datname='{database}'"
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(closing(open_store(url, noisy)))
+        store = stack.enter_context(closing(RunStore(url, patience=Patience(at_most=0))))
+        store.register(noisy, "f" * 32, TRACE, FACTS)
         holder = stack.enter_context(closing(postgres_server.connect(database)))
         holder.execute("BEGIN")
         holder.execute("LOCK TABLE step IN SHARE MODE")
@@ -256,7 +259,7 @@ def test_a_connection_cut_in_the_middle_of_a_save(postgres_server: Server, noisy
         (_, outcome), = LoopEngine().train(noisy, [lane(STABLE)])  # fmt: skip
         thread.start()
         with pytest.raises(
-            StoreError, match=r"(terminating|closed the) connection.*\(1 lane trained since the last save not saved"
+            StoreError, match=r"(terminating|closed the) connection.*\(1 lane trained since the last save kept in "
         ):
             store.get_or_train(Says([outcome]), noisy, [lane(STABLE)])
         thread.join()

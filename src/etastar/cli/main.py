@@ -44,6 +44,7 @@ from etastar.cli.options import (
     options_of,
 )
 from etastar.cli.outputs import check_outputs, deliver, drop_stdout
+from etastar.cli.signals import Ended, ending_as_interrupted
 from etastar.version import __version__
 
 TRACEBACK = "--traceback"
@@ -222,7 +223,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     asked = TRACEBACK in sys.argv[1:]  # wherever it stands: it is added to a command that has just failed
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != TRACEBACK]
-    sys.exit(_run(app, traceback=asked or bool(os.environ.get("ETASTAR_TRACEBACK"))))
+    with ending_as_interrupted() as ended:
+        code = _run(app, ended, traceback=asked or bool(os.environ.get("ETASTAR_TRACEBACK")))
+    sys.exit(code)
 
 
 def _complain(sentence: str) -> None:
@@ -233,14 +236,21 @@ def _complain(sentence: str) -> None:
     print(f"etastar: {plain(redacted_text(sentence))}", file=sys.stderr)
 
 
-def _run(command: Callable[..., Any], *, traceback: bool = False) -> int:
+def _interrupted(ended: Ended) -> int:
+    """Say so; the exit code is the shell's convention, 128 + the signal."""
+    how = f"ended by {ended.by.name}" if ended.by else "interrupted"
+    print(f"\n{how}; what was trained is kept: run the same command again to go on", file=sys.stderr)
+    return 128 + ended.by if ended.by else EXIT_INTERRUPTED
+
+
+def _run(command: Callable[..., Any], ended: Ended, *, traceback: bool = False) -> int:
     from etastar.errors import EtastarError, NoAnswer, UserCodeRaised, as_problem
 
     try:
         code = command(prog_name="etastar", standalone_mode=False) or EXIT_ANSWERED
-        if code == EXIT_INTERRUPTED:  # how typer reports Ctrl-C
-            print("\ninterrupted; what was trained is in the store: run the same command again to go on", file=sys.stderr)
-        return code
+        return _interrupted(ended) if code == EXIT_INTERRUPTED else code  # how typer reports Ctrl-C
+    except KeyboardInterrupt:
+        return _interrupted(ended)
     except NoAnswer as error:
         _complain(str(error))
         return EXIT_NO_ANSWER

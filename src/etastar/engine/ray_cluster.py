@@ -123,7 +123,9 @@ class RayEngine:
                         ray.cancel(ref, force=True)
 
     def _check_alive(self) -> None:
-        """Give up a cluster that is gone; over calls of `train`, as Ray's own minute is."""
+        """Give up a cluster that is gone; over calls of `train`, as Ray's own minute is. At once, if it is our own node."""
+        if not self._connection.node_lives():
+            raise EtastarError("this machine's Ray node died (out of memory?); run the same command again, or drop --on ray")
         if self._connection.answers() and self.slots:
             self._seen_alive = time.monotonic()
         elif time.monotonic() - self._seen_alive > PATIENCE:

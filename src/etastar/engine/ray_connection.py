@@ -73,6 +73,7 @@ class Connection:
         self._ray: Any = ray
         self._opened = False
         self._head: str | None = None
+        self._raylet: tuple[str, int] | None = None
         self._watch: OrphanWatch | None = None
         self._known = (0, 0, 0)
         present, wanted = _connected_to(), address_or_default(address)
@@ -96,9 +97,11 @@ class Connection:
             ray.shutdown()
             raise
         self._opened = True
+        self._end_as_before()
         if wanted == "local":
             self._watch = OrphanWatch(self._ray._private.worker._global_node.get_session_dir_path())
-        self._head = _connected_to() if not wanted.startswith("ray://") else None
+        if not wanted.startswith("ray://"):
+            self._head, self._raylet = _connected_to(), self._own_node()
         self._changed = {name: before.get(name) for name, value in os.environ.items() if before.get(name) != value}
 
     def resources(self) -> tuple[int, int, int]:
@@ -121,13 +124,17 @@ class Connection:
 
     def answers(self) -> bool:
         """Whether the head is there. Ray itself would wait for a minute and then end this process, unsaved lanes and all."""
-        if self._head is None:
-            return True
-        try:
-            socket.create_connection(_host_and_port(self._head), timeout=REACHED_WITHIN).close()
-        except OSError:
-            return False
-        return True
+        return (self._head is None or _listens(_host_and_port(self._head))) and self.node_lives()
+
+    def node_lives(self) -> bool:
+        """Whether this process's own node is there: without it Ray ends this process within seconds, without a word."""
+        return self._raylet is None or _listens(self._raylet)
+
+    def _own_node(self) -> tuple[str, int] | None:
+        """Where the node that this process belongs to listens."""
+        own = self._ray.get_runtime_context().get_node_id()
+        nodes = [node for node in self._ray.nodes() if node["NodeID"] == own]
+        return (nodes[0]["NodeManagerAddress"], nodes[0]["NodeManagerPort"]) if nodes else None
 
     def close(self) -> None:
         """Disconnect, if it was us who connected."""
@@ -140,6 +147,11 @@ class Connection:
         self._silence(False)
         _restore(self._changed)  # Ray takes over breakpoint(), among others
         if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_terminate)
+
+    def _end_as_before(self) -> None:
+        """Keep what this process does when it is asked to end, if it does anything; Ray leaves without a word."""
+        if callable(self._on_terminate) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_terminate)
 
     def _silence(self, silent: bool) -> None:
@@ -155,6 +167,14 @@ def _connected_to() -> str | None:
     if ray is None or not ray.is_initialized():
         return None
     return ray.get_runtime_context().gcs_address
+
+
+def _listens(place: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(place, timeout=REACHED_WITHIN).close()
+    except OSError:
+        return False
+    return True
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from etastar.errors import StoreError
 from etastar.records import postgres
 from etastar.records import sqlite as file
+from etastar.records.patience import StoreAway
 from etastar.records.schema import LATER, SCHEMA_VERSION, metadata, refuse_other_version, store_info
 
 _LOCK = {
@@ -21,6 +22,13 @@ _LOCK = {
     "postgresql": f"SELECT pg_advisory_xact_lock({int.from_bytes(b'etastar')})",
 }
 """What keeps a second process waiting, until the end of the transaction, while the tables are made."""
+
+_HURRY = {"sqlite": "PRAGMA busy_timeout = 2000", "postgresql": "SET LOCAL lock_timeout = '2s'"}
+"""What keeps a process that is ending from waiting for others."""
+_BUSY, _LOCKED = 5, 6
+"""SQLite's codes for a lock that another process holds."""
+_PASSING = ("08", "40", "57P", "55P03", "53300")
+"""Beginnings of PostgreSQL's codes for what passes: a lost connection, a deadlock, a restart, a lock, no connection free."""
 
 
 def check(url: str | os.PathLike[str]) -> None:
@@ -43,6 +51,9 @@ class Database:
 
     Attributes:
         name: the URL as it may be printed, without a password.
+        path: the file; None for a server, or memory.
+        in_memory: whether all of it is gone with this process.
+        hurried: wait for others' locks for seconds only.
 
     Raises:
         StoreError: it cannot be reached, read or written, or holds something else. It is left as it was.
@@ -50,14 +61,16 @@ class Database:
     """
 
     def __init__(self, url: str, *, create: bool = True, look_only: bool = False) -> None:
+        self.hurried, self.path, self.in_memory = False, None, False
         if postgres.is_postgres(url):
             parts = postgres.parse(url)
             self.name = postgres.shown(parts)
             self._engine = postgres.connect(parts)
             self._advice = "check the server, the database and your rights there, or pass another --store"
         else:
-            path = file.path_of(url)
-            create |= path is None
+            self.path = path = file.path_of(url)
+            self.in_memory = path is None
+            create |= self.in_memory
             if path is not None:
                 file.check_file(path, url, create)
                 if not look_only:
@@ -86,13 +99,17 @@ class Database:
         """All or nothing of what is done with the connection.
 
         Raises:
-            StoreError: the database refused, or is gone; nothing of this transaction is stored.
+            StoreAway: it is locked or gone, perhaps for a moment. Whether the transaction is stored, nobody knows.
+            StoreError: the database refused; nothing of this transaction is stored.
         """
         try:
             with self._engine.begin() as connection:
+                if self.hurried:
+                    connection.exec_driver_sql(_HURRY[connection.dialect.name])
                 yield connection
         except DBAPIError as error:
-            raise StoreError(f"the store {self.name} cannot be used: {_reason(error)}; {self._advice}") from error
+            sentence = f"the store {self.name} cannot be used: {_reason(error)}; {self._advice}"
+            raise (StoreAway(sentence, _reason(error)) if passes(error) else StoreError(sentence)) from error
 
 
 def insert_new(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
@@ -146,6 +163,17 @@ def _missing_columns(connection: sa.Connection) -> list[sa.Column[Any]]:
     inspector = sa.inspect(connection)
     there = {t: {c["name"] for c in inspector.get_columns(t)} for t in metadata.tables if inspector.has_table(t)}
     return [c for name, own in there.items() for c in metadata.tables[name].columns if c.name not in own]
+
+
+def passes(error: DBAPIError) -> bool:
+    """Whether what failed may well succeed in a while: a lock that another process holds, a server that is restarted."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in (_BUSY, _LOCKED)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:  # there was no answer at all
+        return error.connection_invalidated or isinstance(error, OperationalError)
+    return state.startswith(_PASSING)
 
 
 def _reason(error: DBAPIError) -> str:

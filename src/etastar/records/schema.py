@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, MetaData, String, Table, Text
+import sqlite3
+from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, Column, ForeignKey, MetaData, Table
+from sqlalchemy.ext.compiler import compiles
+
+from etastar.core.lane import LaneStatus, Until
 from etastar.errors import StoreError
 
 SCHEMA_VERSION = 1
-# seeds have 63 bits: SQLite's INTEGER would hold them, PostgreSQL's would not, so every integer here is a BigInteger
+STRICT = sqlite3.sqlite_version_info >= (3, 37)
+"""Whether this SQLite can keep text out of a column of numbers; stores made before it, or by an older one, are as good."""
+
+
+class _Boolean(sa.Boolean):
+    """True or false, for which a strict table of SQLite has no name."""
+
+
+@compiles(_Boolean, "sqlite")
+def _named_in_sqlite(*_: Any, **__: Any) -> str:
+    return "INTEGER"
+
+
+String = Text = sa.String().with_variant(sa.Text(), "sqlite")
+Float = sa.Float().with_variant(sa.REAL(), "sqlite")
+BigInteger = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""Seeds have 63 bits: SQLite's INTEGER holds them, PostgreSQL's does not."""
+Boolean = _Boolean()
+
+WORDS = {
+    ("run", "status"): frozenset(status.value for status in LaneStatus),
+    ("run", "until"): frozenset(until.value for until in Until),
+}
+"""(table, column) -> the words it may hold."""
 
 metadata = MetaData()
+
+
+def _one_of(table: str, column: str) -> CheckConstraint:
+    words = ", ".join(f"'{word}'" for word in sorted(WORDS[table, column]))
+    return CheckConstraint(f"{column} IN ({words})", name=f"{table}_{column}")
+
+
+def _at_least(low: int, *columns: str) -> list[CheckConstraint]:
+    return [CheckConstraint(f"{column} >= {low}", name=f"{column}_at_least_{low}") for column in columns]
+
 
 store_info = Table(
     "store_info",
     metadata,
     Column("key", String, primary_key=True),
     Column("value", String, nullable=False),
+    sqlite_strict=STRICT,
 )
 
 problem_table = Table(
@@ -27,6 +67,7 @@ problem_table = Table(
     Column("name", String),
     Column("facts", Text, nullable=False, doc="optimizer, defaults, multipliers, shapes, JSON"),
     Column("created", String, nullable=False),
+    sqlite_strict=STRICT,
 )
 
 engine_table = Table(
@@ -38,6 +79,8 @@ engine_table = Table(
     Column("chunk", BigInteger, nullable=False),
     Column("facts", Text, nullable=False, doc="what was tried, how fast it was, what was refused and why, JSON"),
     Column("created", String, nullable=False),
+    *_at_least(0, "chunk"),
+    sqlite_strict=STRICT,
 )
 
 run_table = Table(
@@ -66,6 +109,10 @@ run_table = Table(
     Column("torch_version", String, nullable=False),
     Column("etastar_version", String, nullable=False),
     Column("created", String, nullable=False),
+    _one_of("run", "status"),
+    _one_of("run", "until"),
+    *_at_least(0, "planned_steps", "reached", "steps"),
+    sqlite_strict=STRICT,
 )
 
 epoch_table = Table(
@@ -85,6 +132,8 @@ epoch_table = Table(
     Column("grad_norm_median", Float),
     Column("clipped_fraction", Float),
     Column("non_finite", Boolean, nullable=False),
+    *_at_least(0, "epoch", "step0", "step1"),
+    sqlite_strict=STRICT,
 )
 
 step_table = Table(
@@ -96,6 +145,8 @@ step_table = Table(
     Column("loss", Float),
     Column("accuracy", Float),
     Column("grad_norm", Float),
+    *_at_least(0, "step"),
+    sqlite_strict=STRICT,
 )
 
 LATER = frozenset({engine_table.name})

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import torch
@@ -22,9 +22,15 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.errors import StoreError
 from etastar.records.database import Database, insert_new
+from etastar.records.patience import Patience
+from etastar.records.saving import Saving
 from etastar.records.schema import engine_table, epoch_table, problem_table, run_table, step_table
+from etastar.records.sound import read_json, refuse_spoilt
+from etastar.records.summary import summary
+from etastar.records.unsaved import Parcel
 from etastar.version import __version__
 
+Result = TypeVar("Result")
 DEFAULT_URL = ".etastar/runs.db"
 SAVE_EVERY = 1.0
 """Seconds of training between two transactions: what a killed process can lose."""
@@ -41,6 +47,7 @@ class RunStore:
     Args:
         url: a file path, "sqlite:///path", ":memory:", or "postgresql+psycopg://user@host/database".
         create: make a store where there is none; False: refuse.
+        patience: how long a store is waited for that is locked, or whose server is away, once it was opened.
 
     Attributes:
         url: the URL as it may be printed, without a password.
@@ -51,10 +58,17 @@ class RunStore:
         MissingExtra: the URL names PostgreSQL, and its driver is not installed.
     """
 
-    def __init__(self, url: str | os.PathLike[str] = DEFAULT_URL, *, create: bool = True) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str] = DEFAULT_URL, *, create: bool = True, patience: Patience | None = None
+    ) -> None:
         self._database = Database(str(url), create=create)
         self.url = self._database.name
+        self._where = f"the store {self.url}"
+        self._patience = patience or Patience()
+        self._saving = Saving(self._database, self._patience)
+        self._saving.take_in()
         self._problems: weakref.WeakKeyDictionary[Problem, str] = weakref.WeakKeyDictionary()
+        self._rows: dict[str, dict[str, Any]] = {}
         self.new_gradient_steps = 0
         self.on_outcome: Callable[[Outcome, bool], None] | None = None
         """Called with every outcome delivered and whether it was trained now."""
@@ -77,18 +91,35 @@ class RunStore:
             "facts": json.dumps(dict(facts), default=str),
             "created": _now(),
         }
-        with self._database.transaction() as connection:
-            match = None
-            while match is None:
-                rows = connection.execute(sa.select(problem_table).where(problem_table.c.fingerprint == fingerprint)).all()
-                own = [r for r in rows if ONE_USE not in r.id]
-                match = next((r.id for r in own if reusable and _close(json.loads(r.trace), trace)), None)
-                if match is None:
-                    new = f"{fingerprint}-{len(own) if reusable else ONE_USE + uuid.uuid4().hex[:8]}"
-                    insert = insert_new(connection, problem_table).returning(problem_table.c.id)
-                    match = connection.scalar(insert, row | {"id": new})  # None: another process took this id; look again
+        match = self._patiently(lambda connection: self._match(connection, row, trace, reusable))
         self._problems[problem] = match
+        self._rows[match] = row | {"id": match}
         return match
+
+    def _match(self, connection: sa.Connection, row: Mapping[str, Any], trace: Sequence[float], reusable: bool) -> str:
+        fingerprint, match = row["fingerprint"], None
+        while match is None:
+            rows = connection.execute(sa.select(problem_table).where(problem_table.c.fingerprint == fingerprint)).all()
+            refuse_spoilt(problem_table, rows, self._where)
+            for r in rows:
+                read_json(r.facts, dict, problem_table, r.id, self._where)
+            own = [r for r in rows if ONE_USE not in r.id]
+            traces = [(r.id, read_json(r.trace, list, problem_table, r.id, self._where)) for r in own]
+            match = next((key for key, stored in traces if reusable and _close(stored, trace)), None)
+            if match is None:
+                new = f"{fingerprint}-{len(own) if reusable else ONE_USE + uuid.uuid4().hex[:8]}"
+                insert = insert_new(connection, problem_table).returning(problem_table.c.id)
+                match = connection.scalar(insert, dict(row) | {"id": new})  # None: another process took this id; look again
+        return match
+
+    def _patiently(self, work: Callable[[sa.Connection], Result]) -> Result:
+        """What `work` returns in a transaction of its own; a store that is away is waited for."""
+
+        def once() -> Result:
+            with self._database.transaction() as connection:
+                return work(connection)
+
+        return self._patience.wait_for(once, self._where)
 
     def id_of(self, problem: Problem) -> str:
         """The id under which `problem` was registered."""
@@ -96,9 +127,8 @@ class RunStore:
 
     def pinned_engine(self, problem: Problem, device: str) -> dict[str, Any] | None:
         """What `pin_engine` was told about this problem on this device; None if nothing yet."""
-        with self._database.transaction() as connection:
-            row = connection.execute(self._pin_of(problem, device)).first()
-        return None if row is None else _pinned(row)
+        row = self._patiently(lambda connection: connection.execute(self._pin_of(problem, device)).first())
+        return None if row is None else self._pinned(row)
 
     def pin_engine(self, problem: Problem, device: str, engine: str, chunk: int, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Remember which engine trains this problem's lanes, so that a resumed or repeated run gives the same answer.
@@ -113,11 +143,19 @@ class RunStore:
             "facts": json.dumps(dict(facts)),
             "created": _now(),
         }
-        with self._database.transaction() as connection:
+
+        def pin(connection: sa.Connection) -> Any:
             connection.execute(insert_new(connection, engine_table), row)
             same = sa.and_(*(engine_table.c[name] == row[name] for name in ("problem_id", "device", "engine")))
             connection.execute(sa.update(engine_table).where(same).values(chunk=chunk, facts=row["facts"]))
-            return _pinned(connection.execute(self._pin_of(problem, device)).one())
+            return connection.execute(self._pin_of(problem, device)).one()
+
+        return self._pinned(self._patiently(pin))
+
+    def _pinned(self, row: Any) -> dict[str, Any]:
+        refuse_spoilt(engine_table, [row], self._where)
+        facts = read_json(row.facts, dict, engine_table, f"{row.problem_id} {row.device}", self._where)
+        return {**facts, "engine": row.engine, "chunk": row.chunk}
 
     def _pin_of(self, problem: Problem, device: str) -> sa.Select[Any]:
         return sa.select(engine_table).where(
@@ -144,7 +182,7 @@ class RunStore:
         unsaved: dict[str, Outcome] = {}
         theirs: list[str] = []
         saved_at = time.monotonic()
-        try:
+        with self._saving.rescued(lambda: self._parcels(problem_id, unsaved, engine.name)):
             for index, outcome in engine.train(problem, list(todo.values())) if todo else ():
                 found[todo_keys[index]] = outcome
                 if outcome.status is not LaneStatus.RAISED:  # the code may be mended without looking any different
@@ -152,75 +190,65 @@ class RunStore:
                 self.new_gradient_steps += outcome.steps
                 self._notify(outcome, True)
                 if unsaved and time.monotonic() - saved_at > SAVE_EVERY:
-                    finished, unsaved = unsaved, {}
-                    theirs += self._save(problem_id, finished, engine.name)
+                    theirs += self._save(problem_id, unsaved, engine.name)
                     saved_at = time.monotonic()
-        finally:
-            if unsaved:
-                theirs += self._save(problem_id, unsaved, engine.name)
+            theirs += self._save(problem_id, unsaved, engine.name)
         found |= self._load({key: todo[key] for key in theirs})
         return Runs(found[key] for key in keys)
 
     def summary(self) -> list[dict[str, Any]]:
         """One row per stored problem: name, lanes by status, gradient steps, range of rates, last use."""
-        kept = [status for status in LaneStatus if status is not LaneStatus.RAISED]
-        counts = [sa.func.sum(sa.case((run_table.c.status == s.value, 1), else_=0)).label(s.value) for s in kept]
-        query = (
-            sa.select(
-                problem_table.c.id,
-                problem_table.c.name,
-                problem_table.c.facts,
-                sa.func.count(run_table.c.key).label("lanes"),
-                *counts,
-                sa.cast(sa.func.sum(run_table.c.steps), sa.BigInteger).label("gradient_steps"),
-                sa.func.min(run_table.c.lr).label("lr_low"),
-                sa.func.max(run_table.c.lr).label("lr_high"),
-                sa.func.max(run_table.c.created).label("last"),
-            )
-            .join(run_table, run_table.c.problem_id == problem_table.c.id)
-            .group_by(problem_table.c.id)
-            .order_by(sa.desc("last"))
-        )
         with self._database.transaction() as connection:
-            rows = [dict(row._mapping) for row in connection.execute(query)]
-        for row in rows:
-            row["optimizer"] = json.loads(row.pop("facts")).get("optimizer", "")
-        return rows
+            return summary(connection, self._where)
 
     def _notify(self, outcome: Outcome, new: bool) -> None:
         if self.on_outcome:
             self.on_outcome(outcome, new)
 
     def _load(self, lanes: Mapping[str, Lane]) -> dict[str, Outcome]:
-        outcomes: dict[str, Outcome] = {}
-        keys = list(lanes)
-        with self._database.transaction() as connection:
+        def load(connection: sa.Connection) -> dict[str, Outcome]:
+            outcomes: dict[str, Outcome] = {}
             for start in range(0, len(keys), KEYS_AT_ONCE):
                 some = keys[start : start + KEYS_AT_ONCE]
                 runs = connection.execute(sa.select(run_table).where(run_table.c.key.in_(some))).all()
-                steps = _grouped(connection, step_table, step_table.c.step, some)
-                epochs = _grouped(connection, epoch_table, epoch_table.c.epoch, some)
+                refuse_spoilt(run_table, runs, self._where)
+                steps = self._grouped(connection, step_table, step_table.c.step, some)
+                epochs = self._grouped(connection, epoch_table, epoch_table.c.epoch, some)
                 outcomes |= {r.key: _outcome(r, lanes[r.key], steps.get(r.key, ()), epochs.get(r.key, ())) for r in runs}
-        return outcomes
+            return outcomes
 
-    def _save(self, problem_id: str, outcomes: Mapping[str, Outcome], engine_name: str) -> list[str]:
-        """Store the outcomes in one transaction; returns the keys that were stored before, which stay as they are."""
-        # in one order everywhere: of two writers one waits for the other, never both
-        runs = [_run_row(key, problem_id, outcomes[key], engine_name) for key in sorted(outcomes)]
-        try:
-            with self._database.transaction() as connection:
-                insert = insert_new(connection, run_table).returning(run_table.c.key)
-                new = set(connection.execute(insert, runs).scalars())
-                _add_first(connection, [run for run in runs if run["key"] not in new])
-                epochs = [{"run_key": k, **_nan_to_none(vars(e))} for k in sorted(new) for e in outcomes[k].epochs]
-                steps = [{"run_key": k, **_nan_to_none(vars(s))} for k in sorted(new) for s in outcomes[k].trace]
-                for table, rows in ((epoch_table, epochs), (step_table, steps)):
-                    if rows:
-                        connection.execute(insert_new(connection, table), rows)
-        except StoreError as error:
-            count = f"{len(outcomes)} lanes" if len(outcomes) > 1 else "1 lane"
-            raise StoreError(f"{error} ({count} trained since the last save not saved, earlier ones are)") from error
-        return [key for key in outcomes if key not in new]
+        keys = list(lanes)
+        return self._patiently(load) if keys else {}
+
+    def _grouped(
+        self, connection: sa.Connection, table: sa.Table, order: sa.Column[Any], keys: list[str]
+    ) -> dict[str, list[Any]]:
+        """Rows of `table` by run, in order."""
+        groups: dict[str, list[Any]] = {}
+        rows = connection.execute(sa.select(table).where(table.c.run_key.in_(keys)).order_by(table.c.run_key, order)).all()
+        refuse_spoilt(table, rows, self._where)
+        for row in rows:
+            groups.setdefault(row.run_key, []).append(row)
+        return groups
+
+    def _save(self, problem_id: str, unsaved: dict[str, Outcome], engine_name: str) -> list[str]:
+        """Store the outcomes, and forget them; returns the keys that were stored before, which stay as they are."""
+        parcels = self._parcels(problem_id, unsaved, engine_name)
+        new = self._patience.wait_for(lambda: self._saving.save(parcels), self._where)
+        theirs = [key for key in unsaved if key not in new]
+        unsaved.clear()
+        return theirs
+
+    def _parcels(self, problem_id: str, outcomes: Mapping[str, Outcome], engine_name: str) -> list[Parcel]:
+        return [
+            Parcel(
+                problem=self._rows[problem_id],
+                run=_run_row(key, problem_id, outcome, engine_name),
+                epochs=[{"run_key": key, **_nan_to_none(vars(e))} for e in outcome.epochs],
+                steps=[{"run_key": key, **_nan_to_none(vars(s))} for s in outcome.trace],
+            )
+            for key, outcome in outcomes.items()
+        ]
 
 
 def lane_key(problem_id: str, lane: Lane, engine_name: str) -> str:
@@ -238,20 +266,6 @@ def _lacks_first(problem: Problem, outcome: Outcome) -> bool:
     if problem.loop is not None or outcome.lane.until is not Until.END:
         return False
     return outcome.first_valid_loss is None and outcome.first_train_loss is None
-
-
-def _add_first(connection: sa.Connection, runs: Sequence[Mapping[str, Any]]) -> None:
-    """Complete lanes that were stored without their first losses; the rest of them stays as it is."""
-    columns = ("first_valid_loss", "first_train_loss")
-    rows = [{f"new_{name}": run[name] for name in ("key", *columns)} for run in runs]
-    if not rows:
-        return
-    empty = sa.and_(run_table.c.key == sa.bindparam("new_key"), *(run_table.c[name].is_(None) for name in columns))
-    connection.execute(sa.update(run_table).where(empty).values({n: sa.bindparam(f"new_{n}") for n in columns}), rows)
-
-
-def _pinned(row: Any) -> dict[str, Any]:
-    return {"engine": row.engine, "chunk": row.chunk, **json.loads(row.facts)}
 
 
 def _run_row(key: str, problem_id: str, outcome: Outcome, engine_name: str) -> dict[str, Any]:
@@ -302,14 +316,6 @@ def _outcome(row: Any, lane: Lane, steps: Sequence[Any], epochs: Sequence[Any]) 
         epochs=tuple(_row_of(EpochRow, e, loss_mean=_nan(e.loss_mean), loss_sd=_nan(e.loss_sd)) for e in epochs),
         seconds=row.seconds,
     )
-
-
-def _grouped(connection: sa.Connection, table: sa.Table, order: sa.Column[Any], keys: list[str]) -> dict[str, list[Any]]:
-    """Rows of `table` by run, in order."""
-    groups: dict[str, list[Any]] = {}
-    for row in connection.execute(sa.select(table).where(table.c.run_key.in_(keys)).order_by(table.c.run_key, order)):
-        groups.setdefault(row.run_key, []).append(row)
-    return groups
 
 
 def _row_of(kind: Any, row: Any, **changes: Any) -> Any:

@@ -13,9 +13,11 @@ from types import ModuleType
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from etastar.errors import MissingExtra, ProblemError, StoreError, in_one_line, redacted
+from etastar.records.database import passes
+from etastar.records.patience import Patience, StoreAway
 from etastar.records.sqlite import check_can_be_made, path_of, refuse_other_kinds
 
 TRIAL = "etastar_trial"
@@ -63,16 +65,27 @@ class StudyRecord:
             taken, unless the name is the user's own.
         facts: written into the study's user attributes; `SEARCH` among them.
         own_name: whether the user chose `name`.
+        patience: how long a storage is waited for that is locked or away.
 
     Raises:
         StoreError: the storage cannot be opened; or the study the user named holds other trials.
     """
 
-    def __init__(self, storage: str | None, name: str, facts: Mapping[str, Any], *, own_name: bool = False) -> None:
+    def __init__(
+        self,
+        storage: str | None,
+        name: str,
+        facts: Mapping[str, Any],
+        *,
+        own_name: bool = False,
+        patience: Patience | None = None,
+    ) -> None:
+        self._patience = patience or Patience()
         self.name = self._first_name = name
         self._facts, self._own_name = dict(facts), own_name
         self.url = None if storage in (None, ":memory:") else _url_of(str(storage))
         self._study: Any = None
+        self._storage: Any = None
         self._held: dict[int, Any] = {}
         self._all: list[Any] = []
         check_storage(storage)
@@ -88,25 +101,38 @@ class StudyRecord:
             return
         self._all += trials
         with quiet_optuna() as optuna:
-            try:
-                if self._study is None or not self._agrees(trials):
-                    self._open(optuna)
-                study: Any = self._study
-                for trial in self._all:
-                    if trial.user_attrs[TRIAL] not in self._held:
-                        study.add_trial(trial)
-                        self._held[trial.user_attrs[TRIAL]] = trial
-            except StoreError:
-                raise
-            except Exception as error:  # SQLAlchemy's, the driver's or Optuna's own
-                raise StoreError(
-                    f"the study {self.name!r} cannot be written to {self.where} ({in_one_line(error)}); fix it, or pass "
-                    "another --study-storage"
-                ) from error
+            self._patience.wait_for(lambda: self._add(optuna, trials), f"the study storage {self.where}")
+
+    def _add(self, optuna: ModuleType, trials: Sequence[Any]) -> None:
+        try:
+            if self._study is None or not self._agrees(trials):
+                self._open(optuna)
+            study: Any = self._study
+            for trial in self._all:
+                if trial.user_attrs[TRIAL] not in self._held:
+                    study.add_trial(trial)
+                    self._held[trial.user_attrs[TRIAL]] = trial
+        except StoreError:
+            raise
+        except Exception as error:  # SQLAlchemy's, the driver's or Optuna's own
+            self._study = None  # opened again, it says what it holds: an answer may have been lost on its way
+            why = in_one_line(error)
+            sentence = (
+                f"the study {self.name!r} cannot be written to {self.where} ({why}); fix it, or pass another --study-storage"
+            )
+            raise (StoreAway(sentence, why) if _passes(error) else StoreError(sentence)) from error
+
+    def close(self) -> None:
+        """Let go of the file or the server."""
+        storage, self._storage, self._study = self._storage, None, None
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
 
     def _open(self, optuna: ModuleType) -> None:
         """Find or make the study of this search, which agrees with all its trials so far."""
-        storage = _storage(optuna, self.url)
+        self.close()
+        self._storage = storage = _storage(optuna, self.url)
         names = [self._first_name, *(f"{self._first_name}-{i}" for i in range(2, OTHER_NAMES))]
         for name in names[:1] if self._own_name else names:
             study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
@@ -123,6 +149,13 @@ class StudyRecord:
     def _agrees(self, trials: Sequence[Any]) -> bool:
         """Whether those of `trials` that the study holds are the same there."""
         return all(_same(self._held[n], t) for t in trials if (n := t.user_attrs[TRIAL]) in self._held)
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Whether the database's own error, behind Optuna's, is one of those that pass."""
+    while error is not None and not isinstance(error, DBAPIError):
+        error = error.__cause__ or error.__context__
+    return error is not None and passes(error)
 
 
 def _same(held: Any, trial: Any) -> bool:

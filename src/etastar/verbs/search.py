@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def search(
         sizes = compared(problem, set(changes.batch_sizes), options.device)
         record = _record(session, plan, design)
         design.on_finished = record.add
-        with Variants(session, changes.problem, make, summed=sizes.summed) as variants:
+        with closing(record), Variants(session, changes.problem, make, summed=sizes.summed) as variants:
             outcome, finalists = _run(variants, design, plan)
         facts = {**plan_facts(plan, design), "fresh_seeds": plan.fresh}
         return answer_of(session, outcome, finalists, found, prior, record, facts, sizes)

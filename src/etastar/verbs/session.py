@@ -24,7 +24,7 @@ from etastar.engine.ray_cluster import RayEngine
 from etastar.engine.ray_connection import check_address
 from etastar.engine.validation import cost_of, on_a_part
 from etastar.engine.workers import WorkerEngine, can_fork
-from etastar.errors import ProblemError, redacted
+from etastar.errors import ProblemError, StoreError, redacted
 from etastar.records.database import check
 from etastar.records.fingerprint import fingerprint
 from etastar.records.store import DEFAULT_URL, RunStore
@@ -209,7 +209,7 @@ def choice_for(problem: Problem, facts: Preflight, options: Options, store: RunS
     An engine that was chosen for fewer lanes stays, and is tried with more of them together.
     """
     pinned = store.pinned_engine(problem, options.device) if options.engine == "auto" else None
-    before = None if pinned is None else Choice.from_json(pinned)
+    before = None if pinned is None else _choice_of(pinned, store)
     if before is not None and before.fits(lanes, options.device):
         return before
     try:
@@ -231,7 +231,25 @@ def choice_for(problem: Problem, facts: Preflight, options: Options, store: RunS
         choice = replace(choice, refused=before.refused)
     if options.engine == "auto":
         pinned = store.pin_engine(problem, options.device, choice.engine, choice.chunk, choice.to_json())
-        return Choice.from_json(pinned)  # another process may have been first
+        return _choice_of(pinned, store)  # another process may have been first
+    return choice
+
+
+def _choice_of(pinned: dict[str, Any], store: RunStore) -> Choice:
+    """The choice that the store holds.
+
+    Raises:
+        StoreError: it holds none that etastar ever made.
+    """
+    try:
+        choice = Choice.from_json(pinned)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        choice = None
+    if choice is None or choice.engine not in ENGINES or choice.engine == "auto":
+        raise StoreError(
+            f"the store {store.url} holds no engine of etastar ({pinned['engine']!r}) in table 'engine_choice'; "
+            "restore a copy, or pass another --store"
+        )
     return choice
 
 
