@@ -159,11 +159,16 @@ def callable_or_none(name: str, value: Any) -> Any:
     return value
 
 
-def each_once(name: str, values: Any, expected: str) -> list[Any]:
-    """`values` as a list if it is one whose members differ, or a `ProblemError`."""
+def several(name: str, values: Any, expected: str) -> list[Any]:
+    """`values` as a list if they are several, or a `ProblemError`."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise ProblemError(f"{name} is {shown(values)}; expected {expected}")
-    found = list(values)
+    return list(values)
+
+
+def each_once(name: str, values: Any, expected: str) -> list[Any]:
+    """`values` as a list if it is one whose members differ, or a `ProblemError`."""
+    found = several(name, values, expected)
     for index, value in enumerate(found):
         if value in found[:index]:
             raise ProblemError(f"{name} has {shown(value)} twice; expected each once")
@@ -203,6 +208,9 @@ BATCH_SIZE = Whole(1, 10**9, words="an integer of at least 1, the samples of a b
 ACCUMULATE = Whole(1, 1_000_000, "the batches of an optimizer step")
 CHUNK = Whole(1, 100_000, "the lanes trained together")
 SIZE = Number(0, 1e12, "a number > 0: a law needs sizes", "so set everything else with --set", open_low=True)
+UNITS = Whole(1, 1_000_000, words="a whole number >= 1 and at most 1,000,000")
+NOISE = Number(0, 1e100, "a finite number >= 0")
+LAYERS = Whole(0, 10_000, words="a whole number >= 0 and at most 10,000")
 SAMPLES = Whole(1, 10**9, "the training samples to read")
 SEEDS = Whole(1, 1000, "e.g. 3")
 TRIALS = Whole(1, 100_000, "e.g. 64")

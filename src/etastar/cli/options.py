@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,22 +136,17 @@ def check_outputs(json: str | None, report: Path | None) -> None:
             ) from error
         _check_writable(report / "index.html", f"--report {report}")
     if json not in (None, "-"):
-        _check_writable(Path(arguments.path("--json", json, "answer.json")), f"--json {json}")
+        _check_writable(Path(json), f"--json {json}")
 
 
 def _check_writable(path: Path, option: str) -> None:
     from etastar.errors import ProblemError
 
+    existed = path.exists()
     try:
-        existed = path.exists()
-        with open(path, "a", opener=_without_waiting):
+        with path.open("a"):
             pass
         if not existed:
             path.unlink()
     except OSError as error:
         raise ProblemError(f"{option} cannot be written ({error.strerror}); pass a path you can write to") from error
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe that nobody reads is an error at once."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from etastar.arguments import shown
 from etastar.errors import ProblemError
 from etastar.studies import STUDIES
 from etastar.studies.bench import Bench, OutOfTime
@@ -102,7 +103,7 @@ def study_named(name: str) -> Study:
         ProblemError: there is none.
     """
     if name not in STUDIES:
-        raise ProblemError(f"study is {name!r}; expected one of {', '.join(STUDIES)}: etastar study lists them")
+        raise ProblemError(f"study is {shown(name)}; expected one of {', '.join(STUDIES)}: etastar study lists them")
     return import_module(f"etastar.studies.{name}").STUDY
 
 
