@@ -193,7 +193,7 @@ def _pairs() -> Iterator[Row]:
         yield Row(f"{command} on Ray's CPU", (*base(command), "--on", "ray", "--device", "cuda:0"), ("cuda:0",))
     yield Row("scale an axis twice", (*base("scale"), "--vary", "depth=3"), ("depth is given twice",))
     yield Row("scale what is set", (*base("scale"), "--set", "depth=3"), ("depth",))
-    yield Row("scale nothing", ("scale", "digits-mlp", "--to", "depth=4"), ("depth",))
+    yield Row("scale by nothing", ("scale", "digits-mlp", "--to", "depth=4"), ("depth",))
     yield Row("scale two sizes", ("scale", "digits-mlp", "--to", "depth=4", "--depth", "1,2"), ("got 2 sizes",))
     yield Row("scale a name that is no size", ("scale", "digits-mlp", "--to", "n=9", "--vary", "n=1,2,3"), ("n",))
     yield Row("scale without a target", ("scale", "digits-mlp", "--depth", "1,2,3"), ("--to",))

@@ -24,6 +24,7 @@ WAITING: dict[str, tuple[str, ...]] = {
         "a problem that interrupts",
     ),
     "control characters in sentences": ("an exception with markup", r"a\x1b[2J/", r"'a\x1b[2J.py:p'"),
+    "the store of a study that keeps no lanes": ("study --store", "study a store that is text"),
     "names that are too long, and pipes": (
         "--store 'xxx",
         "--study-storage 'xxx",
