@@ -12,7 +12,7 @@ import pytest
 from bad_inputs import options, problems
 from bad_inputs.row import RIGHT, Row, judge
 
-EVERY = 4
+EVERY = 6
 """By default one in so many rows of the other commands is run, beside all of `find`; the rest are slow."""
 OPTIONS, FILES = options.rows(), problems.rows()
 WAITING: dict[str, tuple[str, ...]] = {
