@@ -129,6 +129,8 @@ def base(command: str, without: str = "") -> tuple[str, ...]:
 def named(option: str, value: str) -> tuple[str, ...]:
     """What a sentence about it may hold: the option's words, or the value as it is shown."""
     plain = option.strip("-")
+    if option == "--values":
+        return ("momentum", "values")
     if option in ("--set", "--to", "--vary"):
         return (option, *re.findall(r"[a-z_]+(?==)", value))
     return tuple(
@@ -191,6 +193,19 @@ def _pairs() -> Iterator[Row]:
         yield Row(f"{command} with an address of nothing", (*base(command), "--ray-address", "host:1"), ("--on ray",))
         yield Row(f"{command} with a port in words", (*base(command), "--on", "ray", "--ray-address", "host:x"), ("host:x",))
         yield Row(f"{command} on Ray's CPU", (*base(command), "--on", "ray", "--device", "cuda:0"), ("cuda:0",))
+    for command in ("find", "search", "surface", "sensitivity", "momentum", "scale"):
+        own = base(command, "--store")
+        for name, given in {
+            "before": ("--json", "a.db", "--store", "a.db"),
+            "behind": ("--store", "sqlite:///./a.db", "--json", "a.db"),
+        }.items():
+            yield Row(f"{command} an answer into the store, {name}", (*own, *given), ("--json a.db is the store",))
+    for command in ("find", "doctor", "probe", "predict", "scale"):
+        options_of_it = base(command)[2:]
+        asked = (command, "--json", "user.py", "user.py:p", *options_of_it)
+        yield Row(
+            f"{command} an answer into the problem", asked, ("--json user.py is the problem",), text("user.py", "p = 1")
+        )
     yield Row("scale an axis twice", (*base("scale"), "--vary", "depth=3"), ("depth is given twice",))
     yield Row("scale what is set", (*base("scale"), "--set", "depth=3"), ("depth",))
     yield Row("scale by nothing", ("scale", "digits-mlp", "--to", "depth=4"), ("depth",))

@@ -25,6 +25,7 @@ from etastar.cli.options import (
     StoreOption,
     ThresholdOption,
     WorkersOption,
+    apart,
     check_outputs,
     number,
     options_of,
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FamilyArgument = Annotated[
-    str, typer.Argument(help="path/to/file.py:name (a function of its sizes that returns a Problem) or a built-in name.")
+    str,
+    typer.Argument(
+        callback=apart, help="path/to/file.py:name (a function of its sizes that returns a Problem) or a built-in name."
+    ),
 ]
 DepthOption = Annotated[str, typer.Option(help="Hidden layers of the members, e.g. 4,8.")]
 WidthOption = Annotated[str, typer.Option(help="Widths of the members, e.g. 128,256.")]
