@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from bad_inputs import options, problems
 from bad_inputs.row import RIGHT, Row, judge
 
 EVERY = 6
-"""By default one in so many rows of the other commands is run, beside all of `find`; the rest are slow."""
+"""By default one in so many rows of the other commands is run, beside all of `find`; the whole table is slow."""
 OPTIONS, FILES = options.rows(), problems.rows()
 WAITING: dict[str, tuple[str, ...]] = {
     "exceptions of the user's code that are not wrapped yet": (
@@ -46,24 +46,46 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
             del sys.modules[name]
 
 
-def parameters() -> Iterator[Any]:
-    for index, row in enumerate([*FILES, *OPTIONS]):
-        often = index < len(FILES) or row.arguments[0] == "find" or index % EVERY == 0
-        yield pytest.param(row, id=row.name, marks=() if often else pytest.mark.slow)
+def waits(row: Row) -> str | None:
+    """Why a row is known to be wrong; None if it is not."""
+    return next((reason for reason, parts in WAITING.items() if any(part in row.name for part in parts)), None)
 
 
-@pytest.mark.parametrize("row", list(parameters()))
+def often() -> list[Row]:
+    """The rows of the default tests."""
+    return [*FILES, *(row for i, row in enumerate(OPTIONS) if row.arguments[0] == "find" or i % EVERY == 0)]
+
+
+@pytest.mark.parametrize("row", often(), ids=lambda row: row.name)
 def test_a_bad_input(row: Row) -> None:
-    waiting = [reason for reason, parts in WAITING.items() if any(part in row.name for part in parts)]
-    if waiting:
-        pytest.skip(waiting[0])
+    if reason := waits(row):
+        pytest.skip(reason)
     assert judge(row) == RIGHT
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_whole_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """At least 99 of 100 rows are right, and none ends in a traceback or hangs."""
+    wrong: list[str] = []
+    kinds: Counter[str] = Counter()
+    for index, row in enumerate(row for row in (*FILES, *OPTIONS) if not waits(row)):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        verdict = judge(row)
+        kinds[verdict.partition(":")[0]] += 1
+        wrong += [f"{row.name}: {verdict}"] if verdict != RIGHT else []
+    with capsys.disabled():
+        print(f"\n{kinds.total()} bad inputs: {dict(kinds)}", *wrong, sep="\n")
+    assert kinds["traceback"] == kinds["hang"] == 0
+    assert kinds[RIGHT] >= 0.99 * kinds.total()
 
 
 def test_the_table_is_large() -> None:
     names = [row.name for row in (*OPTIONS, *FILES)]
     assert len(names) >= 2500
-    assert sum(not p.marks for p in parameters()) >= 500
+    assert len(often()) >= 500
     assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)[:5]
 
 
