@@ -181,7 +181,9 @@ def cores() -> int:
 
 
 MOST_STEPS = 10_000_000
+"""Longer than what anybody trains again and again; the curve of a lane of so many steps still fits in memory."""
 SMALLEST_RATE, LARGEST_RATE = 1e-20, 1e20
+"""Twenty decades to either side leave room for every factor that a search, a schedule or a group applies."""
 STEPS = Whole(1, MOST_STEPS, "the optimizer steps you plan to train")
 SEED = Whole(-(2**63), 2**63 - 1, words="an integer of at most 63 bits, e.g. 0")
 WORKERS = Whole(
@@ -190,15 +192,15 @@ WORKERS = Whole(
     words=f"an integer of at least 1 and at most {4 * cores()}, four processes a core: leave it out, or take fewer",
 )
 WORKERS_ON_RAY = Whole(1, 100_000, words="an integer of at least 1 and at most 100,000")
-DAYS = 366 * 86400.0
-MAX_SECONDS = Number(0, 10 * DAYS, "more than 0 seconds and at most ten years", "or none for no limit", open_low=True)
+YEAR = 366 * 86400.0
+MAX_SECONDS = Number(0, 10 * YEAR, "more than 0 seconds and at most ten years", "leave it out for no limit", open_low=True)
 WITHIN = Number(0, 3, "a number > 0 and at most 3, in decades", "e.g. 0.25", open_low=True)
 HALF_WIDTH = Number(0, 1, "a number between 0 and 1", "e.g. 0.12", open_low=True, open_high=True)
 RATE = Number(SMALLEST_RATE, LARGEST_RATE, "a learning rate > 0, from 1e-20 to 1e+20")
 ACCURACY = Number(0, 1, "a number in (0, 1]", "e.g. 0.5", open_low=True)
 FINITE = Number(-math.inf, math.inf, "a finite number", open_low=True, open_high=True)
 POSITIVE = Number(0, math.inf, "a finite number > 0", open_low=True, open_high=True)
-BUDGET = Number(0, 10 * DAYS, "more than 0 seconds and at most ten years", open_low=True)
+BUDGET = Number(0, 10 * YEAR, "more than 0 seconds and at most ten years", open_low=True)
 RUNS = Whole(1, 100_000, "e.g. 16")
 RUNS_OR_NONE = Whole(0, 100_000, "e.g. 16")
 HORIZON = Whole(1, MOST_STEPS, words=f"optimizer steps >= 1 and at most {MOST_STEPS:,}, e.g. --horizons 100,200,400")
