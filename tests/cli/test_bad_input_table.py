@@ -25,6 +25,7 @@ WAITING: dict[str, tuple[str, ...]] = {
     ),
     "control characters in sentences": ("an exception with markup", r"a\x1b[2J/", r"'a\x1b[2J.py:p'"),
     "the store of a study that keeps no lanes": ("study --store", "study a store that is text"),
+    "the parser shows an unknown command whole": ("command 'xxx",),
     "names that are too long, and pipes": (
         "--store 'xxx",
         "--study-storage 'xxx",
