@@ -159,11 +159,16 @@ def callable_or_none(name: str, value: Any) -> Any:
     return value
 
 
-def each_once(name: str, values: Any, expected: str) -> list[Any]:
-    """`values` as a list if it is one whose members differ, or a `ProblemError`."""
+def several(name: str, values: Any, expected: str) -> list[Any]:
+    """`values` as a list if they are several, or a `ProblemError`."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise ProblemError(f"{name} is {shown(values)}; expected {expected}")
-    found = list(values)
+    return list(values)
+
+
+def each_once(name: str, values: Any, expected: str) -> list[Any]:
+    """`values` as a list if it is one whose members differ, or a `ProblemError`."""
+    found = several(name, values, expected)
     for index, value in enumerate(found):
         if value in found[:index]:
             raise ProblemError(f"{name} has {shown(value)} twice; expected each once")
@@ -176,7 +181,9 @@ def cores() -> int:
 
 
 MOST_STEPS = 10_000_000
+"""Longer than what anybody trains again and again; the curve of a lane of so many steps still fits in memory."""
 SMALLEST_RATE, LARGEST_RATE = 1e-20, 1e20
+"""Twenty decades to either side leave room for every factor that a search, a schedule or a group applies."""
 STEPS = Whole(1, MOST_STEPS, "the optimizer steps you plan to train")
 SEED = Whole(-(2**63), 2**63 - 1, words="an integer of at most 63 bits, e.g. 0")
 WORKERS = Whole(
@@ -185,15 +192,15 @@ WORKERS = Whole(
     words=f"an integer of at least 1 and at most {4 * cores()}, four processes a core: leave it out, or take fewer",
 )
 WORKERS_ON_RAY = Whole(1, 100_000, words="an integer of at least 1 and at most 100,000")
-DAYS = 366 * 86400.0
-MAX_SECONDS = Number(0, 10 * DAYS, "more than 0 seconds and at most ten years", "or none for no limit", open_low=True)
+YEAR = 366 * 86400.0
+MAX_SECONDS = Number(0, 10 * YEAR, "more than 0 seconds and at most ten years", "leave it out for no limit", open_low=True)
 WITHIN = Number(0, 3, "a number > 0 and at most 3, in decades", "e.g. 0.25", open_low=True)
 HALF_WIDTH = Number(0, 1, "a number between 0 and 1", "e.g. 0.12", open_low=True, open_high=True)
 RATE = Number(SMALLEST_RATE, LARGEST_RATE, "a learning rate > 0, from 1e-20 to 1e+20")
 ACCURACY = Number(0, 1, "a number in (0, 1]", "e.g. 0.5", open_low=True)
 FINITE = Number(-math.inf, math.inf, "a finite number", open_low=True, open_high=True)
 POSITIVE = Number(0, math.inf, "a finite number > 0", open_low=True, open_high=True)
-BUDGET = Number(0, 10 * DAYS, "more than 0 seconds and at most ten years", open_low=True)
+BUDGET = Number(0, 10 * YEAR, "more than 0 seconds and at most ten years", open_low=True)
 RUNS = Whole(1, 100_000, "e.g. 16")
 RUNS_OR_NONE = Whole(0, 100_000, "e.g. 16")
 HORIZON = Whole(1, MOST_STEPS, words=f"optimizer steps >= 1 and at most {MOST_STEPS:,}, e.g. --horizons 100,200,400")
@@ -203,6 +210,9 @@ BATCH_SIZE = Whole(1, 10**9, words="an integer of at least 1, the samples of a b
 ACCUMULATE = Whole(1, 1_000_000, "the batches of an optimizer step")
 CHUNK = Whole(1, 100_000, "the lanes trained together")
 SIZE = Number(0, 1e12, "a number > 0: a law needs sizes", "so set everything else with --set", open_low=True)
+UNITS = Whole(1, 1_000_000, words="a whole number >= 1 and at most 1,000,000")
+NOISE = Number(0, 1e100, "a finite number >= 0")
+LAYERS = Whole(0, 10_000, words="a whole number >= 0 and at most 10,000")
 SAMPLES = Whole(1, 10**9, "the training samples to read")
 SEEDS = Whole(1, 1000, "e.g. 3")
 TRIALS = Whole(1, 100_000, "e.g. 64")

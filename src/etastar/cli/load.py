@@ -15,9 +15,10 @@ from typing import Any
 import cloudpickle
 import torch
 
-from etastar.arguments import shown
+from etastar.arguments import MOST_STEPS, shown
 from etastar.core.problem import Problem
 from etastar.errors import ProblemError, UserCodeRaised, as_problem, call
+from etastar.policies.named import policy_over
 from etastar.problems import BUILTINS, builder
 from etastar.problems.optimizers import optimizer_factory, parse_settings
 
@@ -75,6 +76,11 @@ def load_family(
     shown, value = _find(spec)
     if isinstance(value, Problem) or not callable(value):
         raise ProblemError(f"{shown} is one {type(value).__name__}; expected a function of its sizes, e.g. depth and width")
+    if schedule is not None:  # before a member is built: it may turn out that none will be
+        policy_over(schedule, steps or MOST_STEPS)
+    if optimizer is not None:
+        optimizer_factory(optimizer)
+    _check_arguments(shown, value, arguments, some=True)
 
     @functools.wraps(value)
     def make(**sizes: Any) -> Problem:
@@ -124,7 +130,7 @@ def _find(spec: str) -> tuple[str, Any]:
         problems = [n for n, v in vars(module).items() if isinstance(v, Problem)]
         public = problems or [n for n, v in vars(module).items() if _makes_problem(v, module)]
         hint = f"; it has {', '.join(public)}" if public else ""
-        raise ProblemError(f"{file} has no {name!r}{hint}: name a Problem or a function that returns one")
+        raise ProblemError(f"{file} has no {shown(name)}{hint}: name a Problem or a function that returns one")
     return spec, getattr(module, name)
 
 
@@ -177,6 +183,8 @@ def _call(shown: str, value: Any, arguments: dict[str, Any]) -> Problem:
     else:
         _check_arguments(shown, value, arguments)
         problem = call(shown, functools.partial(value, **arguments))
+        if inspect.iscoroutine(problem):
+            problem.close()  # else Python complains that nobody waits for it
         if not isinstance(problem, Problem):
             raise ProblemError(f"{shown} returned {_a(problem)}; expected an etastar.Problem: return one")
     return problem
@@ -186,13 +194,14 @@ def _a(value: Any) -> str:
     return "None" if value is None else f"an object of type {type(value).__name__}"
 
 
-def _check_arguments(shown: str, function: Any, arguments: dict[str, Any]) -> None:
+def _check_arguments(shown: str, function: Any, arguments: dict[str, Any], *, some: bool = False) -> None:
+    """Refuse arguments that the function does not take, and, unless they are only `some`, those that are missing."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
         return
     try:
-        signature.bind(**arguments)
+        (signature.bind_partial if some else signature.bind)(**arguments)
     except TypeError as error:
         takes = ", ".join(signature.parameters) or "no arguments"
         raise ProblemError(f"{shown}: {error}; it takes {takes}: pass them with --set name=value,...") from error

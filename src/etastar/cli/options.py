@@ -9,6 +9,7 @@ import typer
 
 from etastar import arguments
 from etastar.arguments import Number, Whole
+from etastar.errors import ProblemError
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
@@ -36,8 +37,23 @@ def place(name: str, example: str, what: str) -> Any:
     return typer.Option(name, help=what, parser=read, metavar="<path>")
 
 
+def apart(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Refuse --json into the store or into the problem's own file: what is there would be gone."""
+    given = {**context.params, parameter.name: value}
+    json = given.get("json")
+    places = {
+        "the store": str(given.get("store") or "").removeprefix("sqlite:///"),
+        "the problem's own file": str(given.get("problem") or given.get("family") or "").rpartition(":")[0],
+    }
+    for what, place in places.items():
+        if json and place and "\0" not in json + place and Path(json).absolute() == Path(place).absolute():
+            raise ProblemError(f"--json {json} is {what}, which it would replace; pass another file")
+    return value
+
+
 ProblemArgument = Annotated[
-    str, typer.Argument(help="path/to/file.py:name (a Problem or a function returning one) or a built-in name.")
+    str,
+    typer.Argument(callback=apart, help="path/to/file.py:name (a Problem or a function returning one) or a built-in name."),
 ]
 SetOption = Annotated[str, typer.Option("--set", help="Arguments of the problem's function, e.g. depth=8,width=256.")]
 StepsOption = Annotated[int | None, number("--steps", arguments.STEPS, "Optimizer steps you plan to train.")]
@@ -74,11 +90,14 @@ MaxSecondsOption = Annotated[
 ]
 StoreOption = Annotated[
     str,
-    typer.Option(help="Where lanes are kept: a file, sqlite:///path, postgresql+psycopg://user@host/database or :memory:."),
+    typer.Option(
+        callback=apart,
+        help="Where lanes are kept: a file, sqlite:///path, postgresql+psycopg://user@host/database or :memory:.",
+    ),
 ]
 ReportOption = Annotated[Path | None, place("--report", "report", "Write an HTML page and its plots into this folder.")]
 JsonOption = Annotated[
-    str | None, typer.Option("--json", help="Write the answer as JSON to this file; - for standard output.")
+    str | None, typer.Option("--json", callback=apart, help="Write the answer as JSON to this file; - for standard output.")
 ]
 SamplesOption = Annotated[
     int, number("--samples", arguments.SAMPLES, "Training samples to probe with (or all in one epoch).")

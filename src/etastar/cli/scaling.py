@@ -25,6 +25,7 @@ from etastar.cli.options import (
     StoreOption,
     ThresholdOption,
     WorkersOption,
+    apart,
     number,
     options_of,
 )
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FamilyArgument = Annotated[
-    str, typer.Argument(help="path/to/file.py:name (a function of its sizes that returns a Problem) or a built-in name.")
+    str,
+    typer.Argument(
+        callback=apart, help="path/to/file.py:name (a function of its sizes that returns a Problem) or a built-in name."
+    ),
 ]
 DepthOption = Annotated[str, typer.Option(help="Hidden layers of the members, e.g. 4,8.")]
 WidthOption = Annotated[str, typer.Option(help="Widths of the members, e.g. 128,256.")]
@@ -127,7 +131,7 @@ def _axes(depth: str, width: str, vary: list[str]) -> dict[str, list[Any]]:
     for text in vary:
         name, equals, values = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise ProblemError(f"--vary got {text!r}; expected name=values, e.g. --vary batch_size=32,64")
+            raise ProblemError(f"--vary got {arguments.shown(text)}; expected name=values, e.g. --vary batch_size=32,64")
         named.append((name.strip(), values, f"--vary {name.strip()}=32,64"))
     for name, values, example in named:
         if not values.strip():
@@ -147,4 +151,4 @@ def _number(text: str, name: str, example: str) -> int | float:
             return read(text)
         except ValueError:
             continue
-    raise ProblemError(f"{name} got {text.strip()!r}; expected numbers, e.g. {example}") from None
+    raise ProblemError(f"{name} got {arguments.shown(text.strip())}; expected numbers, e.g. {example}") from None

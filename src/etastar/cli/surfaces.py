@@ -197,7 +197,7 @@ def _numbers(text: str, option: str, kind: Callable[[str], Any], example: str) -
         return [kind(part) for part in text.split(",") if part.strip()]
     except ValueError:
         what = "whole numbers" if kind is int else "numbers"
-        raise ProblemError(f"--{option} got {text!r}; expected {what}, e.g. --{option} {example}") from None
+        raise ProblemError(f"--{option} got {arguments.shown(text)}; expected {what}, e.g. --{option} {example}") from None
 
 
 def _rates(text: str) -> tuple[float, float, float]:
@@ -206,5 +206,5 @@ def _rates(text: str) -> tuple[float, float, float]:
     try:
         low, high, step = (float(part) for part in text.split(":"))
     except ValueError:
-        raise ProblemError(f"--rates got {text!r}; expected LOW:HIGH:STEP, e.g. --rates 1e-3:1:0.5") from None
+        raise ProblemError(f"--rates got {arguments.shown(text)}; expected LOW:HIGH:STEP, e.g. --rates 1e-3:1:0.5") from None
     return low, high, step

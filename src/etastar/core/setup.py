@@ -208,6 +208,8 @@ def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, 
                 "the optimizer holds parameters that are not the new model's; build it from the model it is given: "
                 "optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=1e-3)"
             )
+        if unknown := [key for key, x in settings.items() if isinstance(x, float) and x != x and key != "lr"]:
+            raise ProblemError(f"the optimizer's {unknown[0]} is nan; expected a number: set it")
         lr = float(settings["lr"])
         if not lr >= 0:
             raise ProblemError(f"parameter group {index} has lr {lr}; expected a number >= 0")

@@ -140,10 +140,10 @@ class Space:
 
 def _parameter(name: str, table: Any) -> Parameter:
     if not isinstance(table, Mapping):
-        raise ProblemError(f"the space has {name} = {table!r}; expected a table [{name}] with low and high, or choices")
+        raise ProblemError(f"the space has {name} = {shown(table)}; expected a table [{name}] with low and high, or choices")
     unknown = [key for key in table if key not in KEYS]
     if unknown:
-        raise ProblemError(f"[{name}] of the space has {unknown[0]!r}; expected {', '.join(KEYS)}")
+        raise ProblemError(f"[{name}] of the space has {shown(unknown[0])}; expected {', '.join(KEYS)}")
     if "choices" in table:
         if len(table) > 1:
             raise ProblemError(f"[{name}] of the space has choices and a range; expected one of them: drop the other")
@@ -153,12 +153,12 @@ def _parameter(name: str, table: Any) -> Parameter:
 
 def _choices(name: str, choices: Any) -> tuple[Scalar, ...]:
     if not isinstance(choices, (list, tuple)) or not choices:
-        raise ProblemError(f"[{name}] of the space has choices = {choices!r}; expected a list of at least one value")
+        raise ProblemError(f"[{name}] of the space has choices = {shown(choices)}; expected a list of at least one value")
     wrong = [c for c in choices if not isinstance(c, (bool, int, float, str))]
     if wrong:
-        raise ProblemError(f"[{name}] of the space has the choice {wrong[0]!r}; expected numbers, words, true or false")
+        raise ProblemError(f"[{name}] of the space has the choice {shown(wrong[0])}; expected numbers, words, true or false")
     if len(set(map(repr, choices))) < len(choices):
-        raise ProblemError(f"[{name}] of the space has a choice twice in {choices!r}; expected each once")
+        raise ProblemError(f"[{name}] of the space has a choice twice in {shown(choices)}; expected each once")
     if name == "lr":
         for choice in choices:
             _check_number("lr", "choice", choice)
@@ -173,7 +173,7 @@ def _range(name: str, table: Mapping[str, Any]) -> Parameter:
         _check_number(name, end, table[end])
     low, high, log = table["low"], table["high"], table.get("log", name == "lr")
     if not isinstance(log, bool):
-        raise ProblemError(f"[{name}] of the space has log = {log!r}; expected true or false")
+        raise ProblemError(f"[{name}] of the space has log = {shown(log)}; expected true or false")
     if log or name == "lr":
         advice = "raise it" if name == "lr" else "raise it, or say log = false"
         _check_positive(name, "low", low, advice)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import nn
 
+from etastar import arguments
 from etastar.core.problem import Problem
 from etastar.problems.optimizers import optimizer_factory
 
@@ -91,6 +92,8 @@ def _problem(label: str, model: Callable[[], nn.Module], optimizer: str, batch_s
 
 def mlp(depth: int, width: int) -> nn.Sequential:
     """64 -> width x depth -> 10, ReLU between."""
+    arguments.LAYERS("depth", depth)
+    arguments.UNITS("width", width)
     sizes = [PIXELS, *[width] * depth]
     hidden = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*hidden, nn.Linear(sizes[-1], CLASSES))
@@ -107,6 +110,7 @@ def he(model: nn.Module) -> nn.Module:
 
 def cnn(width: int) -> nn.Sequential:
     """Conv-ReLU, conv-ReLU, pool, linear on 8 x 8 images."""
+    arguments.UNITS("width", width)
     return nn.Sequential(
         nn.Unflatten(1, (1, SIDE, SIDE)),
         nn.Conv2d(1, width, 3, padding=1),
@@ -124,6 +128,9 @@ class Transformer(nn.Module):
 
     def __init__(self, depth: int, width: int, heads: int) -> None:
         super().__init__()
+        arguments.LAYERS("depth", depth)
+        for name, size in (("width", width), ("heads", heads)):
+            arguments.UNITS(name, size)
         self.embed = nn.Linear(SIDE, width)
         self.position = nn.Parameter(0.02 * torch.randn(SIDE, width))
         layers = [

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from etastar import arguments
 from etastar.core.problem import Problem
-from etastar.errors import ProblemError
 from etastar.problems.optimizers import optimizer_factory
 
 SLOW_INPUT = 0.01
@@ -49,11 +49,8 @@ class ReLUNetwork:
 
     def __post_init__(self) -> None:
         for name in ("inputs", "depth", "width", "outputs"):
-            size = getattr(self, name)
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ProblemError(f"{name} is {size!r}; expected a whole number >= 1")
-        if not self.readout_gain > 0:
-            raise ProblemError(f"readout_gain is {self.readout_gain!r}; expected a number > 0, 2 for He")
+            arguments.UNITS(name, getattr(self, name))
+        arguments.Number(0, 1e6, "a number > 0", "2 for He", open_low=True)("readout_gain", self.readout_gain)
 
     def __call__(self) -> nn.Sequential:
         """A network with fresh weights."""
@@ -75,8 +72,7 @@ class SlowInput:
     multiplier: float = SLOW_INPUT
 
     def __post_init__(self) -> None:
-        if not self.multiplier >= 0:
-            raise ProblemError(f"input_multiplier is {self.multiplier!r}; expected a number >= 0, e.g. {SLOW_INPUT}")
+        arguments.Number(0, 1e6, "a number >= 0", f"e.g. {SLOW_INPUT}")("input_multiplier", self.multiplier)
 
     def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of `model` with the groups "input" and "rest"."""

@@ -15,6 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from torch import nn
 
+from etastar import arguments
 from etastar.core.lane import Criterion
 from etastar.core.problem import Problem
 
@@ -54,6 +55,14 @@ def quadratic(
         noise: standard deviation of each sample's minimum.
         scale: multiplies the loss.
     """
+    for curvature in arguments.several("curvatures", curvatures, "a list of numbers > 0, e.g. [1.0, 0.5]"):
+        arguments.POSITIVE("a curvature", float(curvature) if isinstance(curvature, np.floating) else curvature)
+    arguments.MOMENTUM("momentum", momentum)
+    arguments.POSITIVE("scale", scale)
+    arguments.NOISE("noise", noise)
+    arguments.RATE("lr", lr)
+    arguments.BATCH_SIZE("batch_size", batch_size)
+    arguments.SEED("seed", seed)
     h = torch.tensor(list(curvatures), dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     z = noise * torch.randn(4096 if noise else batch_size, len(h), generator=generator, dtype=torch.float64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from etastar.errors import ProblemError
+from etastar import arguments
 
 
 class Block(nn.Module):
@@ -52,8 +52,7 @@ class DeepNetwork:
 
     def __post_init__(self) -> None:
         for name in ("inputs", "depth", "width", "outputs"):
-            if not isinstance(size := getattr(self, name), int) or size < 1:
-                raise ProblemError(f"{name} is {size!r}; expected a whole number >= 1")
+            arguments.UNITS(name, getattr(self, name))
 
     def __call__(self) -> nn.Sequential:
         """A network with fresh weights."""

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from etastar import arguments
 from etastar.errors import ProblemError
 from etastar.reports.content import Number, SectionText, Table, bound_sentence
 from etastar.reports.kinds import kind_of
@@ -75,7 +76,7 @@ def report(answer: Answer, directory: str | os.PathLike[str]) -> Path:
     Raises:
         ProblemError: the folder cannot be made or written; or there is no page for this kind of answer.
     """
-    return write_page(page_of(answer), directory)
+    return write_page(page_of(answer), arguments.path("directory", directory, "report"))
 
 
 def page_of(answer: Answer) -> Page:

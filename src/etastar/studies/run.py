@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from etastar import arguments
 from etastar.errors import ProblemError
 from etastar.studies import STUDIES
 from etastar.studies.bench import Bench, OutOfTime
@@ -101,8 +102,10 @@ def study_named(name: str) -> Study:
     Raises:
         ProblemError: there is none.
     """
-    if name not in STUDIES:
-        raise ProblemError(f"study is {name!r}; expected one of {', '.join(STUDIES)}: etastar study lists them")
+    if not isinstance(name, str) or name not in STUDIES:
+        raise ProblemError(
+            f"study is {arguments.shown(name)}; expected one of {', '.join(STUDIES)}: etastar study lists them"
+        )
     return import_module(f"etastar.studies.{name}").STUDY
 
 
@@ -132,6 +135,10 @@ def run_study(
     """
     started = time.monotonic()
     study, options, say = study_named(name), options or Options(), say or (lambda _: None)
+    arguments.path("out", out, name)
+    arguments.instance("options", options, Options, "an etastar.Options, e.g. etastar.Options(workers=2)")
+    if data is not None:
+        arguments.path("data", data, "fashion-mnist")
     if data is not None and not study.uses_data:
         raise ProblemError(f"study {name} draws its own inputs; drop --data")
     setting = Setting(load_data(data), effort, seed)

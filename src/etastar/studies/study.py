@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from etastar.arguments import SEED, word
 from etastar.core.estimate import Estimate
 from etastar.core.randomness import derive_seed
-from etastar.errors import ProblemError
 from etastar.reports.content import SectionText, Table
 from etastar.studies.bench import Bench
 from etastar.studies.claim import Claim, Conclusion
@@ -33,8 +33,8 @@ class Setting:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.effort not in EFFORTS:
-            raise ProblemError(f"effort is {self.effort!r}; expected one of {', '.join(EFFORTS)}")
+        word("effort", self.effort, EFFORTS)
+        SEED("seed", self.seed)
 
     @property
     def full(self) -> bool:

@@ -142,7 +142,7 @@ def probe(
     arguments.SAMPLES("samples", samples)
     arguments.TOLERANCE("tolerance", tolerance)
     if dtype is not None and dtype not in (torch.float32, torch.float64):
-        raise ProblemError(f"dtype is {arguments.shown(dtype)}; expected torch.float32 or torch.float64")
+        raise ProblemError(f"dtype is {dtype!r}; expected torch.float32 or torch.float64")
     place = options.device
     probes = all_probes(tolerance)
     if problem.loop is not None:

@@ -84,7 +84,7 @@ class Options:
             )
         object.__setattr__(self, "device", _device(self.device))
         if self.on == "ray" and ":" in self.device:
-            raise ProblemError(f"device is {self.device!r} but Ray hands out the GPUs of its nodes; use cuda")
+            raise ProblemError(f"device is {arguments.shown(self.device)} but Ray hands out the GPUs of its nodes; use cuda")
 
 
 @dataclass
@@ -300,7 +300,7 @@ def _device(name: Any) -> str:
     if kind == "cuda":
         found = torch.cuda.device_count()
         if found <= int(index or 0):
-            raise ProblemError(f"device is {name!r} but torch sees {found} CUDA devices; use another, or cpu")
+            raise ProblemError(f"device is {arguments.shown(name)} but torch sees {found} CUDA devices; use another, or cpu")
     return name
 
 

@@ -83,19 +83,27 @@ def test_a_killed_worker_is_replaced_and_its_lanes_are_run_again(data, tmp_path)
     assert marker.exists() and len(outcomes) == 3
 
 
+DEATHS = {
+    "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), r"\(SIGKILL: out of memory\?\); try --workers 1"),
+    "crashed": (lambda: os.kill(os.getpid(), signal.SIGSEGV), r"\(SIGSEGV: a crash in native code\); look for it"),
+    "left": (lambda: os._exit(3), r"\(something called exit with code 3\); take that call out"),
+}
+
+
 @pytest.mark.slow
-def test_a_worker_that_always_dies_is_reported_in_a_sentence(data):
+@pytest.mark.parametrize(("die", "how"), DEATHS.values(), ids=DEATHS.keys())
+def test_a_worker_that_always_dies_is_reported_in_a_sentence(data, die, how):
     parent = os.getpid()
 
     def model():
         if os.getpid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
         return nn.Linear(6, 3)
 
     problem = Problem(
         model=model, optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1), loss=F.cross_entropy, train=data, steps=5
     )
-    with WorkerEngine(1) as engine, pytest.raises(EtastarError, match="worker processes died 3 times"):
+    with WorkerEngine(1) as engine, pytest.raises(EtastarError, match=f"worker processes died 3 times in a row {how}"):
         list(engine.train(problem, lanes()[:1]))
 
 

@@ -120,6 +120,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "probe: no problem": (lambda: etastar.probe("quadratic"), "got a str; expected an etastar.Problem"),
     "probe: a tolerance": (lambda: etastar.probe(P, tolerance=0), "tolerance is 0; expected a number between 0 and 1"),
     "probe: a type": (lambda: etastar.probe(P, dtype="float64"), "dtype is 'float64'; expected torch.float32"),
+    "a study of nothing": (lambda: etastar.run_study(["a"], "out"), "study is ['a']; expected one of"),
+    "a study nowhere": (lambda: etastar.run_study("jelassi2023depth", None), "out is None; expected a path"),
+    "a study's options": (
+        lambda: etastar.run_study("jelassi2023depth", "out", options=3),
+        "options is 3; expected an etastar",
+    ),
+    "a study's data": (lambda: etastar.run_study("jelassi2023depth", "out", data=3), "data is 3; expected a path"),
     "doctor": (lambda: doctor("quadratic"), "got a str; expected an etastar.Problem"),
     "a kernel": (lambda: LaneEngine("abc"), "kernel is 'abc'; expected one of mlp, convnet, vmap"),
     "a chunk": (lambda: LaneEngine("mlp", 0), "chunk is 0; expected an integer >= 1"),
