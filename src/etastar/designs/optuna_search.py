@@ -27,7 +27,7 @@ from etastar.designs.optuna_samplers import (
     usual_batch,
 )
 from etastar.designs.search_space import Space
-from etastar.designs.trials import Found, Trial, failed, loss_of, on_edge
+from etastar.designs.trials import Found, Trial, failed, loss_of, on_edge, start_of
 from etastar.policies.named import policy_over, squeezed
 from etastar.policies.policy import Policy
 from etastar.records.study import TRIAL, quiet_optuna
@@ -113,7 +113,7 @@ class OptunaSearch:
     def tell(self, outcomes: Runs) -> None:
         """Outcomes of the last batch: losses, then who is pruned, then the trials that are over."""
         if math.isnan(self._first_loss):
-            self._first_loss = outcomes[0].first_loss
+            self._first_loss = start_of(outcomes[0])
         with _calm(self.seed, len(self._told)) as optuna:
             for i, (_, trial) in enumerate(self._alive):
                 self._note(trial, outcomes[i * self.seeds : (i + 1) * self.seeds])
