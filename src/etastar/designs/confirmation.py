@@ -74,7 +74,7 @@ class Finalist:
 
         >>> low, high = Finalist(Trial(0, {}, 0.1, 0.5), (1.0, 2.0, 3.0)).interval
         >>> round(low, 2), round(high, 2)
-        (0.09, 3.91)
+        (0.08, 3.92)
         """
         n = len(self.losses)
         if not self.confirmed or n < 2:
