@@ -113,7 +113,7 @@ class OptunaSearch:
     def tell(self, outcomes: Runs) -> None:
         """Outcomes of the last batch: losses, then who is pruned, then the trials that are over."""
         if math.isnan(self._first_loss):
-            self._first_loss = start_of(outcomes[0])
+            self._first_loss = next(filter(math.isfinite, map(start_of, outcomes)), math.nan)
         with _calm(self.seed, len(self._told)) as optuna:
             for i, (_, trial) in enumerate(self._alive):
                 self._note(trial, outcomes[i * self.seeds : (i + 1) * self.seeds])
@@ -170,7 +170,7 @@ class OptunaSearch:
     # -- telling -----------------------------------------------------------------------------------------------------
 
     def _note(self, trial: Trial, outcomes: Sequence[Outcome]) -> None:
-        trial.losses = tuple(loss_of(o) for o in outcomes)
+        trial.losses = tuple(loss_of(o, self._first_loss) for o in outcomes)
         trial.loss = statistics.fmean(trial.losses)
         trial.diverged = sum(map(failed, outcomes))
         trial.steps += sum(o.steps for o in outcomes)
@@ -210,7 +210,8 @@ class OptunaSearch:
     def _score(self, trial: Trial) -> float:
         """What the sampler is told: the loss on a scale that is logarithmic almost everywhere; every order is kept."""
         assert trial.loss is not None
-        return math.asinh(trial.loss / (SMALL * (abs(self._first_loss) or 1.0)))
+        unit = abs(self._first_loss) if math.isfinite(self._first_loss) else 0.0
+        return math.asinh(trial.loss / (SMALL * (unit or 1.0)))
 
     def _freeze(self, optuna: Any, trial: Trial) -> Any:
         states = optuna.trial.TrialState

@@ -75,12 +75,15 @@ class Found:
         return min((t for t in self.trials if t.trained), key=lambda t: t.loss or 0.0, default=None)
 
 
-def loss_of(outcome: Outcome) -> float:
+def loss_of(outcome: Outcome, start: float = math.nan) -> float:
     """The objective of one lane: validation loss at the end, or the training loss of its last window without such data.
 
     A failed lane counts as `LOST` times its loss before training, and no lane for more.
+
+    Args:
+        start: the loss before training of another lane, for one that was broken off before it had any.
     """
-    start = start_of(outcome)
+    start = next((x for x in (start_of(outcome), start) if math.isfinite(x)), 1.0)
     worst = start + (LOST - 1) * abs(start)
     return worst if failed(outcome) else min(_end(outcome), worst)
 
