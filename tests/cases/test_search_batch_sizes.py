@@ -48,18 +48,34 @@ def ranked(answer: etastar.SearchAnswer) -> list[dict]:
     return [t.params for t in sorted(answer.trials, key=lambda t: t.loss)]
 
 
-def test_a_summed_loss_ranks_batch_sizes_as_its_mean_does():
+@pytest.mark.parametrize("valid", [None, blobs(300)], ids=["training loss", "validation loss"])
+@pytest.mark.parametrize("space", [SPACE, {"lr": {"choices": [0.003, 0.03, 10.0]}, "batch_size": {"choices": [6, 24]}}])
+def test_a_summed_loss_ranks_batch_sizes_as_its_mean_does(valid, space):
     """Adam's steps are the same for both; as sums the losses of 24 samples are four times those of 6."""
     mean, total = (
-        etastar.search(problem(loss=loss), sampler="grid", trials=4, space=SPACE, options=MEMORY)
+        etastar.search(problem(loss=loss, valid=valid), sampler="grid", trials=6, space=space, options=MEMORY)
         for loss in (F.cross_entropy, totalled)
     )
     assert ranked(total) == ranked(mean)
     assert [t.loss for t in total.trials] == pytest.approx([t.loss for t in mean.trials], rel=1e-3)
+    assert [t.diverged for t in total.trials] == [t.diverged for t in mean.trials]
     assert total.best.params == mean.best.params
     assert total.best.loss == pytest.approx(mean.best.loss, rel=1e-3)
     assert total.lr.value == mean.lr.value
     assert "per sample, because the loss is a sum" in total.objective and "per sample" not in mean.objective
+
+
+def test_a_summed_validation_loss_is_not_cut_off_by_that_of_a_small_training_batch():
+    """300 samples cost a hundred times a batch of 3; trials are told apart where the rate alone is searched, too."""
+    rates = {"lr": {"choices": [0.0001, 0.001, 0.01]}}
+    mean, total = (
+        etastar.search(problem(loss=loss, valid=blobs(300), batch_size=3), space=rates, sampler="grid", options=MEMORY)
+        for loss in (F.cross_entropy, totalled)
+    )
+    assert total.lr.ok and len({t.loss for t in total.trials}) == 3
+    assert [t.loss for t in total.trials] == pytest.approx([3 * t.loss for t in mean.trials], rel=1e-3), (
+        "of a training batch"
+    )
 
 
 def test_the_samples_each_batch_size_sees_are_said():

@@ -112,6 +112,10 @@ FLAGS: dict[str, str] = {
         "Batches could not be cut, so it is not known whether the loss is a mean over samples; if it is not, the losses of "
         "different batch sizes do not compare."
     ),
+    "luckiest-cell": (
+        "Each cell was trained on one seed, and the lowest of many such losses is low by luck, too: its rate may be a "
+        "neighbour's equal and its loss is too good; raise --seeds."
+    ),
     "members-left-out": "Some sizes lie outside the law's conditions or gave no answer; the law rests on the others.",
     "wide-interval": "The interval spans more than a factor of 4; measure what is suggested next, or the target itself.",
     "criterion-too-easy": (

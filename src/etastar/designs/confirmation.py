@@ -74,7 +74,7 @@ class Finalist:
 
         >>> low, high = Finalist(Trial(0, {}, 0.1, 0.5), (1.0, 2.0, 3.0)).interval
         >>> round(low, 2), round(high, 2)
-        (0.09, 3.91)
+        (0.08, 3.92)
         """
         n = len(self.losses)
         if not self.confirmed or n < 2:
@@ -112,7 +112,7 @@ class Confirmation:
 
     def __init__(self, found: Found, lane_of: Callable[[Trial, int], Lane], seeds: int = FRESH, seed: int = 0) -> None:
         self._queue = _different(found)[: FINALISTS * ROUNDS]
-        self._lane_of = lane_of
+        self._lane_of, self._first_loss = lane_of, found.first_loss
         self._seeds = [derive_seed(seed, "fresh", index) for index in range(seeds)]
         self._told: list[Finalist] = []
         self._stopped = False
@@ -133,7 +133,8 @@ class Confirmation:
         n = len(self._seeds)
         for i, trial in enumerate(self._next()):
             own = outcomes[i * n : (i + 1) * n]
-            self._told.append(Finalist(trial, tuple(map(loss_of, own)), sum(map(failed, own)), Runs(own).gradient_steps))
+            losses = tuple(loss_of(o, self._first_loss) for o in own)
+            self._told.append(Finalist(trial, losses, sum(map(failed, own)), Runs(own).gradient_steps))
 
     def stop(self, flag: str) -> None:
         """End now."""

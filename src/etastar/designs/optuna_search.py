@@ -27,7 +27,7 @@ from etastar.designs.optuna_samplers import (
     usual_batch,
 )
 from etastar.designs.search_space import Space
-from etastar.designs.trials import Found, Trial, failed, loss_of, on_edge
+from etastar.designs.trials import Found, Trial, failed, loss_of, on_edge, start_of
 from etastar.policies.named import policy_over, squeezed
 from etastar.policies.policy import Policy
 from etastar.records.study import TRIAL, quiet_optuna
@@ -113,7 +113,7 @@ class OptunaSearch:
     def tell(self, outcomes: Runs) -> None:
         """Outcomes of the last batch: losses, then who is pruned, then the trials that are over."""
         if math.isnan(self._first_loss):
-            self._first_loss = next((o.first_loss for o in outcomes if math.isfinite(o.first_loss)), math.nan)
+            self._first_loss = next(filter(math.isfinite, map(start_of, outcomes)), math.nan)
         with _calm(self.seed, len(self._told)) as optuna:
             for i, (_, trial) in enumerate(self._alive):
                 self._note(trial, outcomes[i * self.seeds : (i + 1) * self.seeds])

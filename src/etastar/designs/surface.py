@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from etastar.core.estimate import Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.surface_cells import Cell, cells_of, default_target, final_loss, final_metric, time_to
+from etastar.designs.surface_cells import LUCKIEST, Cell, cells_of, default_target, final_loss, final_metric, time_to
 from etastar.laws.law import Record, median
 from etastar.policies.policy import Policy
 
@@ -68,6 +68,12 @@ class SurfaceData:
     verdicts: tuple[RowVerdict, ...]
     target: float | None
     stopped: str | None
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Keys of `etastar.FLAGS`: whether the lowest loss is that of the luckiest of many single seeds."""
+        alive = [c for c in self.cells if c.loss is not None]
+        return (LUCKIEST,) if len(alive) > 1 and all(c.n == 1 for c in alive) else ()
 
     def row(self, schedule: str, horizon: int) -> tuple[Cell, ...]:
         """The cells of one row, lowest rate first."""

@@ -12,6 +12,8 @@ from etastar.core.lane import LaneStatus, Outcome
 from etastar.core.wilson import wilson_interval
 from etastar.laws.law import Record, median
 
+LUCKIEST = "luckiest-cell"
+"""The flag of answers whose cells have one seed each."""
 FEWEST_ROWS = 3
 """Recorded steps over which a loss is averaged at least, before it counts as the target reached."""
 
@@ -138,6 +140,15 @@ def _cell(records: Sequence[Record], level: float) -> Cell:
         reliability_high=high,
         level=level,
     )
+
+
+def chosen_among(cell: Cell, cells: int) -> str:
+    """How much of a cell's loss is luck, in words: it is the lowest of so many.
+
+    >>> chosen_among(Cell(0.1, "constant", 10, 3, None, 1, 0.5, 0.4, 0.6, None, 3, 0, 0, 0, 1, 0.5, 1), 7)
+    'median of 3 seeds, the lowest of 7'
+    """
+    return f"median of {cell.n} seeds, the lowest of {cells}" if cell.n > 1 else f"one seed, the luckiest of {cells}"
 
 
 def pareto_front(cells: Sequence[Cell]) -> tuple[Cell, ...]:

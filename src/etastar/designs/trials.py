@@ -10,7 +10,7 @@ from etastar.core.lane import Outcome
 from etastar.designs.search_space import Space
 
 LOST = 2.0
-"""What a failed lane counts as: this many times its first loss; no lane counts for more."""
+"""What a failed lane counts as: this many times its loss before training; no lane counts for more."""
 EDGE = 0.05
 """A rate within this share of the range (in its logarithm) from an end lies on the edge."""
 
@@ -54,7 +54,7 @@ class Found:
     Args:
         trials: all that were told, in the order asked.
         space: as it was at the end.
-        first_loss: of the first lane, before any update.
+        first_loss: of the first lane, before any update; see `start_of`.
         widened: how often the range of rates was made longer.
         stopped: the flag with which it was stopped early, if it was.
         importance: name -> share of the variation among good trials, where there are several parameters.
@@ -73,17 +73,23 @@ class Found:
         return min((t for t in self.trials if t.trained), key=lambda t: t.loss or 0.0, default=None)
 
 
-def loss_of(outcome: Outcome, first: float = math.nan) -> float:
+def loss_of(outcome: Outcome, start: float = math.nan) -> float:
     """The objective of one lane: validation loss at the end, or the training loss of its last window without such data.
 
-    A failed lane counts as `LOST` times its first loss, and no lane for more.
+    A failed lane counts as `LOST` times its loss before training, and no lane for more.
 
     Args:
-        first: of another lane, for one that raised before it had any.
+        start: the loss before training of another lane, for one that was broken off before it had any.
     """
-    start = next((x for x in (outcome.first_loss, first) if math.isfinite(x)), 1.0)
+    start = next((x for x in (start_of(outcome), start) if math.isfinite(x)), 1.0)
     worst = start + (LOST - 1) * abs(start)
     return worst if failed(outcome) else min(_end(outcome), worst)
+
+
+def start_of(outcome: Outcome) -> float:
+    """The loss before any update, on what the objective is measured on; that of one batch for a user's own loop."""
+    known = (outcome.first_valid_loss, outcome.first_train_loss, outcome.first_loss)
+    return next(loss for loss in known if loss is not None)
 
 
 def failed(outcome: Outcome) -> bool:

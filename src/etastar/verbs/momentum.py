@@ -12,7 +12,7 @@ from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
 from etastar.designs.surface import Row, Surface, SurfaceData, lattice_around
-from etastar.designs.surface_cells import Cell
+from etastar.designs.surface_cells import Cell, chosen_among
 from etastar.engine.preflight import Preflight, preflight
 from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import SurfaceLaw
@@ -98,7 +98,8 @@ class MomentumAnswer:
         best = self.best
         if best is None or best.cell is None:
             return f"no answer ({self.lr.status.value}): {self.lr.reason}"
-        text = f"{self.setting} {best.value:g} at lr {self.lr.value:.2g}: {self.loss_name} {best.cell.loss:.3g}"
+        luck = chosen_among(best.cell, sum(c.loss is not None for r in self.rows for c in r.data.cells))
+        text = f"{self.setting} {best.value:g} at lr {self.lr.value:.2g}: {self.loss_name} {best.cell.loss:.3g} ({luck})"
         own = next((r for r in self.rows if r.value == self.yours), None)
         if own is None or own is best or own.cell is None or own.cell.loss is None:
             return text + (", which is yours" if own is best else "")
@@ -194,6 +195,7 @@ def momentum(
             costs.append(session.cost())
             engines.append(session.engine.name)
             flags += (["fallback-loop"] if session.choice.fell_back else []) + ([data.stopped] if data.stopped else [])
+        flags += data.flags
         flags += ["range-extended"] if data.verdicts[0].widened else []
         flags += ["rows-at-the-edge"] if data.verdicts[0].status is Status.EDGE_OF_RANGE else []
         rows.append(_row(setting, value, data))

@@ -10,7 +10,7 @@ from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
 from etastar.designs.surface import Row, RowVerdict, Surface, SurfaceData, lattice
-from etastar.designs.surface_cells import Cell
+from etastar.designs.surface_cells import Cell, chosen_among
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
 from etastar.errors import attributed
@@ -68,7 +68,8 @@ class SensitivityAnswer:
         if not self.lr.ok or best is None:
             return f"no answer ({self.lr.status.value}): {self.lr.reason}"
         metric = "" if best.metric is None else f", accuracy {best.metric:.3g}"
-        text = f"best of the grid is {best.lr:.2g} ({self.loss_name} {best.loss:.3g}{metric})"
+        luck = chosen_among(best, sum(c.loss is not None for c in self.cells))
+        text = f"best of the grid is {best.lr:.2g} ({self.loss_name} {best.loss:.3g}{metric}; {luck})"
         slow = [c.lr for c in self.cells if c.lr < best.lr and c.trained == 0]
         wild = [c.lr for c in self.cells if c.lr > best.lr and c.trained == 0]
         if slow:
@@ -157,7 +158,7 @@ def _answer(session: Session, data: SurfaceData, row: Row, seed: int) -> Sensiti
         loss_name="training loss" if session.problem.valid is None else "validation loss",
         yours=_beside(facts.lr, lr) if facts.lr else None,
         cost=session.cost(),
-        flags=tuple(dict.fromkeys((*stopped, *facts.flags, *session.runs.flags, *fallback))),
+        flags=tuple(dict.fromkeys((*stopped, *data.flags, *facts.flags, *session.runs.flags, *fallback))),
         runs=session.runs,
         facts=facts,
         engine=session.engine.name,

@@ -10,7 +10,7 @@ from etastar.arguments import LARGEST_RATE, SMALLEST_RATE
 from etastar.core.estimate import Estimate, Status
 from etastar.core.problem import Problem
 from etastar.designs.surface import Row, RowVerdict, Surface, SurfaceData, lattice, lattice_around
-from etastar.designs.surface_cells import Cell, pareto_front
+from etastar.designs.surface_cells import Cell, chosen_among, pareto_front
 from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import PLATEAU, SurfaceLaw
@@ -152,6 +152,7 @@ def _answer(session: Session, data: SurfaceData, seed: int) -> SurfaceAnswer:
     found = (
         *([data.stopped] if data.stopped else []),
         *lr.flags,
+        *data.flags,
         *(f for f, on in flags.items() if on),
         *facts.flags,
         *session.runs.flags,
@@ -211,7 +212,8 @@ def default_choice(data: SurfaceData, steps: int) -> tuple[Cell | None, str]:
     chosen = min(near, key=lambda c: (math.inf if c.time is None else c.time, c.loss, c.lr))
     sentence = (
         f"of {len(alive)} cells over {horizon} steps that end with a loss, the {len(reliable)} in which most seeds train "
-        f"({most:.0%}); of those the {len(near)} within 2 % of the smallest loss; of those the first to reach the target"
+        f"({most:.0%}); of those the {len(near)} within 2 % of the smallest loss; of those the first to reach the target. "
+        f"Its loss: {chosen_among(chosen, len(reliable))} or within 2 % of it, which makes it a little too low"
     )
     return chosen, sentence
 

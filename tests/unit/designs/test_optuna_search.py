@@ -189,6 +189,9 @@ def test_the_loss_of_a_lane():
     assert loss_of(replace(outcome, valid_loss=math.inf)) == 4.0
     assert loss_of(replace(outcome, valid_loss=50.0)) == 4.0
     assert loss_of(replace(outcome, first_loss=-2.0, status=LaneStatus.DIVERGED)) == 0.0
+    assert loss_of(replace(outcome, first_valid_loss=0.1)) == 0.2, "measured as the loss at the end is"
+    unborn = replace(outcome, first_loss=math.nan, end_loss=math.nan, valid_loss=None)
+    assert loss_of(unborn, 3.0) == 6.0, "broken off before it had a loss"
 
 
 def test_stopped_early_it_answers_with_the_trials_it_has():
