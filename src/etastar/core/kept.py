@@ -152,7 +152,8 @@ class Kept:
         self.places.append(Place(name, ours, read, write, read(), same))
 
     def _note_tensor(self, value: torch.Tensor, name: str, ours: bool) -> None:
-        if isinstance(value, nn.Parameter) or id(value) in self._own_buffers or value.is_inference():
+        uncounted = nn.parameter.is_lazy(value) or value.is_inference()
+        if uncounted or isinstance(value, nn.Parameter) or id(value) in self._own_buffers:
             return
         copy = value.detach().clone() if ours and value.numel() <= LARGE and value.layout is torch.strided else None
 

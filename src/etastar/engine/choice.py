@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from etastar.core.data import stream, tensors_in
+from etastar.core.data import stream
 from etastar.core.kept import unmoved
-from etastar.core.lane import Criterion, Lane, Outcome, Until
+from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
-from etastar.core.setup import set_up, to
+from etastar.core.setup import default_lr, set_up, to
+from etastar.engine.equality import TRIAL_RATES, TRIAL_STEPS, Equality, small_valid
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.engine import KERNELS, Group, LaneEngine
 from etastar.engine.lanes.rows import layout_of
@@ -25,12 +26,9 @@ from etastar.engine.loop import LoopEngine
 from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
 from etastar.engine.reading import next_batch
 from etastar.engine.sequential import SequentialEngine
-from etastar.errors import ProblemError, in_one_line
+from etastar.errors import ProblemError
 
 ENGINES = ("auto", "loop", "sequential", *KERNELS)
-FLOAT64_TOLERANCE, OWN_TYPE_TOLERANCE = 1e-10, 1e-3
-TRIAL_RATES = (1e-3, 3e-3)
-TRIAL_STEPS = 3
 CHUNKS = {"cpu": (8, 32, 64), "cuda": (64, 256, 512)}
 """Lanes per chunk to try, as long as more are faster."""
 FEWER = 2
@@ -189,30 +187,16 @@ class _Trial:
         self._row_bytes = 0
         self.times: list[tuple[str, float]] = []
         self._criterion, self._device = criterion, device
-        self._problem = problem.but(valid=self._small_valid(problem)) if problem.valid is not None else problem
+        self._problem = problem.but(valid=small_valid(problem)) if problem.valid is not None else problem
         self._bare = self._problem.but(valid=None)
         self._most = min(at_most, self._fit(processes))
-        self._dtype, self._truth = self._reference()
+        self._equality = Equality(self._problem, criterion, device, self._lr, self._eps)
 
     def why_not(self, engine: str) -> str | None:
-        """None if the engine's losses, accuracies and validation equal the loop's; else a reason."""
+        """None if the engine trains as the loop does; else a reason."""
         if engine in KERNELS and self._most < 2:
             return "two lanes do not fit in memory"
-        tolerance = FLOAT64_TOLERANCE if self._dtype is torch.float64 else OWN_TYPE_TOLERANCE
-        try:
-            if engine in KERNELS:
-                lanes = LaneEngine(engine, len(self._truth), self._device, self._dtype)
-                found = lanes.try_train(self._problem, self._lanes())
-            else:
-                found = self._train(SequentialEngine(self._device, self._dtype))
-        except CannotBatch as error:
-            return str(error)
-        except Exception as error:  # the user's code, run in a way it was not written for, may raise anything
-            return f"it fails where the loop does not ({in_one_line(error)})"
-        error = max(_difference(a, b) for a, b in zip(self._truth, found, strict=True))
-        if error > tolerance:
-            return f"its losses differ from the loop's by {error:.1g}, more than rounding explains"
-        return None
+        return self._equality.why_not(engine)
 
     def best_chunk(self, kernel: str) -> Choice:
         """The fastest number of lanes at a time."""
@@ -248,14 +232,14 @@ class _Trial:
             taken = []
             for steps in lengths:
                 started = time.perf_counter()
-                engine.train_lane(self._bare, self._lane(TRIAL_RATES[0], 0, steps)).require()
+                engine.train_lane(self._bare, self._lane(steps)).require()
                 taken.append(time.perf_counter() - started)
             self.times.append((self._single, max(taken[1] - taken[0], 1e-9) / (lengths[1] - lengths[0])))
         return dict(self.times)[self._single]
 
     def _time_lanes(self, kernel: str, size: int) -> float:
         """Seconds of one step of one lane among `size`, at best; all start from one seed's weights, which are made once."""
-        lanes = dict.fromkeys(range(size), self._lane(TRIAL_RATES[0], 0, 10 * TRIAL_STEPS))
+        lanes = dict.fromkeys(range(size), self._lane(10 * TRIAL_STEPS))
         with steady_numerics(), Group(self._bare, lanes, KERNELS[kernel], self._device, None) as group:
             group.step()
             taken = []
@@ -273,29 +257,9 @@ class _Trial:
         if self._device.startswith("cuda"):
             torch.cuda.synchronize(self._device)
 
-    def _reference(self) -> tuple[torch.dtype | None, list[Outcome]]:
-        """The loop's outcomes, in float64 unless the model insists on its own type."""
-        try:
-            return torch.float64, self._train(LoopEngine(self._device, torch.float64))
-        except ProblemError:
-            return None, self._train(LoopEngine(self._device))
-
-    def _train(self, engine: LoopEngine) -> list[Outcome]:
-        return [engine.train_lane(self._problem, lane).require() for lane in self._lanes()]
-
-    def _lanes(self) -> list[Lane]:
-        return [self._lane(lr, seed, TRIAL_STEPS) for seed, lr in enumerate(TRIAL_RATES)]
-
-    def _lane(self, lr: float, index: int, steps: int) -> Lane:
+    def _lane(self, steps: int) -> Lane:
         unreachable = replace(self._criterion, loss=-math.inf)
-        return Lane(lr, derive_seed(0, "trial", index), steps, unreachable, Until.END, self._problem.policy)
-
-    def _small_valid(self, problem: Problem) -> Any:
-        """One batch of the validation data where it is plain tensors: enough to compare eval mode."""
-        assert problem.valid_batches is not None
-        batch = next(iter(problem.valid_batches.epoch(0, 0, shuffle=False)))
-        tensors = tensors_in(batch)
-        return batch if tensors and isinstance(batch, (tuple, list, dict)) and _alike(tensors) else None
+        return Lane(TRIAL_RATES[0], derive_seed(0, "trial", 0), steps, unreachable, Until.END, self._problem.policy)
 
     def _fit(self, processes: int) -> int:
         """Lanes that fit in memory, from one forward pass."""
@@ -304,6 +268,8 @@ class _Trial:
         with steady_numerics():
             batch = next_batch(stream(self._problem.batches, seed), seed, 0)
             setup = set_up(self._problem, seed, device=self._device, example=batch)
+            self._lr = default_lr(setup.optimizer)
+            self._eps = max(torch.finfo(p.dtype).eps for p in setup.model.parameters() if p.requires_grad)
             try:
                 layout = layout_of(setup)
             except CannotBatch:
@@ -315,25 +281,3 @@ class _Trial:
 
 def _kind(device: str) -> str:
     return "cuda" if device.startswith("cuda") else "cpu"
-
-
-def _alike(tensors: Sequence[torch.Tensor]) -> bool:
-    return all(t.dim() > 0 for t in tensors) and len({len(t) for t in tensors}) == 1
-
-
-def _difference(a: Outcome, b: Outcome) -> float:
-    """Largest relative difference of two outcomes of the same lane: losses, accuracies, gradient norms, validation."""
-    pairs = [(x.loss, y.loss) for x, y in zip(a.trace, b.trace, strict=True)]
-    pairs += [(x.accuracy, y.accuracy) for x, y in zip(a.trace, b.trace, strict=True)]
-    pairs += [(x.grad_norm, y.grad_norm) for x, y in zip(a.trace, b.trace, strict=True)]
-    pairs += [(a.valid_loss, b.valid_loss), (a.valid_accuracy, b.valid_accuracy)]
-    worst = 0.0
-    for x, y in pairs:
-        if x is None and y is None:
-            continue
-        if x is None or y is None:
-            return math.inf
-        worst = max(worst, 0.0 if x == y else abs(x - y) / max(abs(x), abs(y)))
-        if worst != worst:
-            return math.inf
-    return worst

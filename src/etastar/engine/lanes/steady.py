@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -14,15 +15,17 @@ from etastar.core.kept import Kept
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.setup import set_up, to
+from etastar.core.setup import call, set_up, to
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.loop import next_batch
 
 LR = 1e-3
+_STEADY: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
+"""Model functions that were seen to be steady, with the losses and metrics they were seen with."""
 
 
 def refuse_changes(problem: Problem, device: str, dtype: torch.dtype | None) -> None:
-    """Take two training steps and see what the second has changed (the first may fill caches).
+    """Take two training steps and see what the second changes (the first may fill caches); once for a model and loss.
 
     A kernel that was traced would be frozen in the state of its first forward pass; one that is vectorised would share
     that state among its lanes. Parameters, and buffers that change in place, are the lanes' own.
@@ -30,6 +33,15 @@ def refuse_changes(problem: Problem, device: str, dtype: torch.dtype | None) -> 
     Raises:
         CannotBatch: an attribute, a variable, a buffer that is replaced, or a random generator has changed.
     """
+    with suppress(TypeError):
+        if _STEADY.get(problem.model) == problem.judges:
+            return
+    _refuse_changes(problem, device, dtype)
+    with suppress(TypeError):  # not every callable can be remembered
+        _STEADY[problem.model] = problem.judges
+
+
+def _refuse_changes(problem: Problem, device: str, dtype: torch.dtype | None) -> None:
     assert problem.batches is not None
     seed = derive_seed(0, "steady")
     with closing(stream(problem.batches, seed)) as batches:
@@ -42,8 +54,8 @@ def refuse_changes(problem: Problem, device: str, dtype: torch.dtype | None) -> 
             seed_everything(derive_seed(seed, "mask", step, 0))
             draws = _drawn()
             setup.optimizer.zero_grad()
-            loss, _ = loss_and_accuracy(problem, setup.model, to(batch, device, dtype))
-            loss.backward()
+            loss, _ = call("the loss", loss_and_accuracy, problem, setup.model, to(batch, device, dtype))
+            call("loss.backward()", loss.backward)
             drawn = draws != _drawn()
             setup.optimizer.step()
     assert kept is not None
@@ -58,5 +70,5 @@ def refuse_changes(problem: Problem, device: str, dtype: torch.dtype | None) -> 
 def _drawn() -> tuple[Any, ...]:
     """The state of the global generators."""
     numpy = sys.modules.get("numpy")
-    state = torch.default_generator.get_state().numpy().tobytes()
-    return state, random.getstate(), repr(numpy.random.get_state(legacy=False)) if numpy else None
+    legacy = numpy.random.get_state(legacy=True) if numpy else ("", b"", 0)
+    return torch.default_generator.get_state().numpy().tobytes(), random.getstate(), bytes(legacy[1]), legacy[2]
