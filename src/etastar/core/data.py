@@ -25,7 +25,7 @@ from torch.utils.data import (
 )
 
 from etastar.core.randomness import derive_seed, generator, seed_everything
-from etastar.errors import ProblemError
+from etastar.errors import EtastarError, ProblemError, in_one_line
 
 Batch = Any
 DEFAULT_BATCH_SIZE = 64
@@ -165,7 +165,7 @@ class LoaderBatches:
             arguments |= {"batch_sampler": loader.batch_sampler}
         else:
             arguments |= {"batch_size": None, "sampler": loader.sampler}
-        with self._seeded_generators(derive_seed(seed, "epoch", epoch)):
+        with self._seeded_generators(derive_seed(seed, "epoch", epoch)), _without_workers(loader):
             yield from DataLoader(loader.dataset, **arguments)
 
     @contextmanager
@@ -181,6 +181,23 @@ class LoaderBatches:
         finally:
             for key, g in generators.items():
                 g.set_state(states[key])
+
+
+@contextmanager
+def _without_workers(loader: DataLoader[Any]) -> Iterator[None]:
+    """Say that a loader's worker processes are not used, where its data cannot be read without them."""
+    try:
+        yield
+    except EtastarError:
+        raise
+    except Exception as error:
+        if loader.num_workers == 0:
+            raise
+        raise ProblemError(
+            f"reading a batch raised {in_one_line(error)}; the loader has num_workers={loader.num_workers}, but its data is "
+            "read in this process, where get_worker_info() is None and worker_init_fn is not called: allow for that, and "
+            "open files where they are read"
+        ) from error
 
 
 def make_batches(data: Any, batch_size: int | None, *, argument: str = "train") -> Batches:
@@ -279,9 +296,13 @@ def _from_loader(loader: DataLoader[Any]) -> Batches:
     if isinstance(dataset, TensorDataset) and collate is default_collate:
         tensors = list(dataset.tensors)
         check_finite(tensors, "train")
-        read: Callable[[Sequence[int] | torch.Tensor], Batch] = lambda index: [t[index] for t in tensors]
+        read = lambda index: [t[index] for t in tensors]
     else:
-        read = lambda index: collate([dataset[int(i)] for i in index])
+
+        def read(index: Sequence[int] | torch.Tensor) -> Batch:
+            with _without_workers(loader):
+                return collate([dataset[int(i)] for i in index])
+
     assert loader.batch_size is not None
     return IndexedBatches(
         read,

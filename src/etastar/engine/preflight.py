@@ -18,7 +18,7 @@ from etastar.core.objective import class_dim, loss_and_accuracy, split, uninform
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
-from etastar.core.setup import Group, Setup, call, check_fresh_storage, default_lr, set_up, to
+from etastar.core.setup import Group, Setup, call, check_fresh_storage, default_lr, in_words, set_up, to
 from etastar.engine.loop import LoopEngine
 from etastar.errors import ProblemError
 
@@ -58,6 +58,10 @@ class Preflight:
     reproducible: bool
     seconds_per_step: float
     flags: tuple[str, ...]
+
+    def said(self, lr: float) -> str:
+        """A rate as sentences name it: the number, or the rates it gives the groups; see `in_words`."""
+        return in_words(lr, self.groups)
 
 
 def preflight(problem: Problem, device: str = "cpu") -> Preflight:

@@ -14,6 +14,7 @@ from etastar.core.problem import Problem
 from etastar.designs.search_space import Space
 from etastar.designs.trials import Found, Trial, on_edge
 from etastar.engine.choice import Choice
+from etastar.engine.preflight import Preflight
 from etastar.records.study import StudyRecord
 from etastar.verbs.find import FindAnswer
 from etastar.verbs.finite import finite
@@ -163,7 +164,7 @@ def answer_of(
         plan=plan,
         objective=_objective(problem, plan),
         measured=found,
-        yours=_judge(session.facts.lr, outcome, lr, found),
+        yours=_judge(session.facts, outcome, lr, found),
         study=record.name,
         storage=record.where,
         cost=_cost(session, found),
@@ -247,21 +248,22 @@ def _flags(session: Session, outcome: Found, found: FindAnswer | None, prior: Pr
     return flags
 
 
-def _judge(lr: float | None, outcome: Found, best: Estimate, found: FindAnswer | None) -> Tried | None:
+def _judge(facts: Preflight, outcome: Found, best: Estimate, found: FindAnswer | None) -> Tried | None:
     """The rate in use: what its own trial says, where it was among them with the user's other settings."""
-    if lr is None:
+    if facts.lr is None:
         return None
+    lr, said = facts.lr, facts.said(facts.lr)
     of_best = lr / best.value if best.value else None
     eta_star = found.eta_star.value if found else None
     of_eta_star = lr / eta_star if eta_star else None
     own = [t for t in outcome.trials if t.state == "complete" and math.isclose(t.lr, lr, rel_tol=2e-3)]
     if of_best is None:
-        return Tried(lr, None, of_eta_star, None, "unknown", f"without an answer your {lr:.3g} cannot be judged")
+        return Tried(lr, None, of_eta_star, None, "unknown", f"without an answer your {said} cannot be judged")
     if not own:
-        return Tried(lr, of_best, of_eta_star, None, "not-tried", f"your {lr:.3g} was not among the trials")
+        return Tried(lr, of_best, of_eta_star, None, "not-tried", f"your {said} was not among the trials")
     trial = own[0]
     near = trial in near_best(outcome)
-    text = f"your {lr:.3g} reaches {trial.loss:.4g}" + (", near the best" if near else f" at {of_best:.2g} of the best rate")
+    text = f"your {said} reaches {trial.loss:.4g}" + (", near the best" if near else f" at {of_best:.2g} of the best rate")
     return Tried(lr, of_best, of_eta_star, trial.loss, "near-best" if near else "worse", text)
 
 
