@@ -109,6 +109,8 @@ def test_find_answers_for_several_optimizers_with_the_rate_of_each():
     assert second / first == pytest.approx(0.02)
     assert [row["lr"] for row in answer.to_json()["yours"]["per_group"]] == pytest.approx([0.1, 0.002])
     assert answer.to_json()["optimizer"] == "SGD + AdamW"
+    assert "your set of rates (group_0 0.1, group_1 0.002)" in answer.summary
+    assert "your set of rates (group_0 0.1, group_1 0.002)" in probe(problem(sgd_and_adam)).summary
 
 
 def test_their_state_comes_back():

@@ -32,16 +32,21 @@ class Group:
     parameters: int
 
 
-def in_words(lr: float, groups: Sequence[Group]) -> str:
+def in_words(lr: float, groups: Sequence[Group], *, each: bool = False) -> str:
     """What a rate is to the user: the number, or that of every group where no group has the optimizer's default.
+
+    Args:
+        each: name every group's in any case (several optimizers).
 
     >>> in_words(0.1, [Group("head", 1.0, 10), Group("body", 0.1, 90)])
     '0.1'
+    >>> in_words(0.1, [Group("sgd", 1.0, 10), Group("adam", 0.1, 90)], each=True)
+    'set of rates (sgd 0.1, adam 0.01)'
     >>> in_words(0.001, [Group("body", 0.02, 90), Group("head", 2.0, 10)])
     'set of rates (body 2e-05, head 0.002)'
     """
     moving = [group for group in groups if group.multiplier > 0]
-    if not moving or any(abs(group.multiplier - 1) < 1e-9 for group in moving):
+    if not moving or (not each and any(abs(group.multiplier - 1) < 1e-9 for group in moving)):
         return f"{lr:.3g}"
     said = [f"{group.name} {lr * group.multiplier:.3g}" for group in moving]
     more = [f"{len(said) - MOST_SAID} more"] if len(said) > MOST_SAID else []

@@ -61,7 +61,7 @@ class Preflight:
 
     def said(self, lr: float) -> str:
         """A rate as sentences name it: the number, or the rates it gives the groups; see `in_words`."""
-        return in_words(lr, self.groups)
+        return in_words(lr, self.groups, each=" + " in self.optimizer)
 
 
 def preflight(problem: Problem, device: str = "cpu") -> Preflight:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from etastar.core.numerics import steady_numerics
-from etastar.core.optimizers import optimizer_name
+from etastar.core.optimizers import SeveralOptimizers, optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import groups_of, in_words
@@ -196,7 +196,7 @@ def _read_all(point: Point, probes: tuple[Probe, ...]) -> tuple[Reading, ...]:
 
 
 def _judge(point: Point, readings: dict[str, Reading]) -> YourRate:
-    lr, said = point.lr, in_words(point.lr, groups_of(point.optimizer))
+    lr, said = point.lr, in_words(point.lr, groups_of(point.optimizer), each=isinstance(point.optimizer, SeveralOptimizers))
     edge = readings[Sharpness.name].rate or readings[PreconditionedSharpness.name].rate
     eta_c = readings[CriticalRate.name]
     ratios = {"the edge": edge, "eta_c": eta_c.value}
