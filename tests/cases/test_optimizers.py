@@ -157,7 +157,10 @@ def test_modes_reach_those_that_have_them():
             lambda m: [torch.optim.SGD(m[0].parameters(), lr=0.1), torch.optim.LBFGS(m[2].parameters())],
             "one a LBFGS, which evaluates the loss itself",
         ),
-        (lambda m: [torch.optim.SGD(m[0].parameters(), lr=0.1), m], "as a scheduler|list of SGD, Sequential|a Sequential"),
+        (
+            lambda m: [torch.optim.SGD(m[0].parameters(), lr=0.1), m],
+            "returned a Sequential as a scheduler; expected a torch LRScheduler",
+        ),
         (lambda m: [], "returned a list; expected a torch.optim.Optimizer, a list of them"),
         (lambda m: [torch.optim.SGD(net()[0].parameters(), lr=0.1), *sgd_and_adam(m)[1:]], "not the new model's"),
     ],
