@@ -120,6 +120,9 @@ POLICIES: dict[str, Policy] = {
     "constant": Constant(),
     **{name: policy_over(name, 25) for name in SCHEDULES},
     "torch": torch_schedule(lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 5, 0.5), 25),
+    "torch, with a floor": torch_schedule(
+        lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 25, eta_min=1e-3), 25
+    ),
     "schedule": Halving(),
     "reactive": BackOff(),
 }

@@ -377,6 +377,10 @@ def test_epochs_of_unknown_length_are_a_sentence():
         preflight(problem(factory, train=DataLoader(Endless(), batch_size=16), batch_size=None))
     known = problem(factory, train=DataLoader(TensorDataset(X, Y), batch_size=32), batch_size=None, steps=7)
     assert known.policy.factors == pytest.approx([1, 1, 1, 0.9, 0.9, 0.9, 0.81])
+    assert known.but(accumulate=2).policy.factors == pytest.approx([1, 1, 0.9, 0.81, 0.81, 0.9**3, 0.9**4])
+    tensors = problem(factory, batch_size=32, steps=7)
+    assert tensors.policy.factors == known.policy.factors
+    assert tensors.but(batch_size=48).policy.factors == pytest.approx([1, 1, 0.9, 0.9, 0.81, 0.81, 0.9**3])
 
 
 def test_a_scheduler_that_is_too_short_says_so_with_its_own_words():

@@ -298,6 +298,13 @@ def test_copies_have_the_digest_of_the_original():
     assert digest({3, "a", (1, 2)}) == digest({(1, 2), 3, "a"})
 
 
+def test_an_attribute_is_not_taken_for_a_global_of_its_name():
+    source = "def made(x): return x.weight"
+    assert digest(exec_made(source, weight=1)) == digest(exec_made(source, weight=2))
+    inner = "def made(x): return lambda: weight + x"
+    assert digest(exec_made(inner, weight=1)) != digest(exec_made(inner, weight=2))
+
+
 def test_what_holds_itself_is_described():
     def ring(value):
         first, second = types.SimpleNamespace(value=value), types.SimpleNamespace()

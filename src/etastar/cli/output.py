@@ -192,7 +192,7 @@ def _find_table(answer: FindAnswer) -> Table:
             low, high = answer.best.plateau
             table.add_row("plateau", f"{low:.3g} .. {high:.3g}", "", "expected within 0.05 nats or 1 % of the best loss")
     if answer.yours:
-        table.add_row("yours", f"{answer.yours.lr:.3g}", "", answer.yours.verdict)
+        table.add_row("yours", answer.facts.said(answer.yours.lr), "", answer.yours.verdict)
     groups = answer.lr_per_group
     if len(groups) > 1:
         for name, lr in groups:

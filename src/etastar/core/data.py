@@ -28,7 +28,7 @@ from torch.utils.data import (
 from etastar.core.kept import generators_in
 from etastar.core.not_data import no_data
 from etastar.core.randomness import derive_seed, generator, reseeded, seed_everything
-from etastar.errors import ProblemError, call
+from etastar.errors import ProblemError, UserCodeRaised, call
 
 Batch = Any
 DEFAULT_BATCH_SIZE = 64
@@ -204,7 +204,7 @@ class LoaderBatches:
             arguments |= {"batch_sampler": loader.batch_sampler}
         else:
             arguments |= {"batch_size": None, "sampler": loader.sampler}
-        with self._seeded_generators(derive_seed(seed, "epoch", epoch)):
+        with self._seeded_generators(derive_seed(seed, "epoch", epoch)), _without_workers(loader):
             batches = call("iterating the DataLoader", iter, DataLoader(loader.dataset, **arguments))
             end, empty = object(), True
             while (batch := call(self._what, next, batches, end)) is not end:
@@ -248,6 +248,20 @@ class LoaderBatches:
         with reseeded(list({id(g): g for g in found}.values()), seed):
             seed_everything(seed)
             yield
+
+
+@contextmanager
+def _without_workers(loader: DataLoader[Any]) -> Iterator[None]:
+    """Say that a loader's worker processes are not used, where its data cannot be read without them."""
+    try:
+        yield
+    except UserCodeRaised as error:
+        if loader.num_workers == 0:
+            raise
+        raise UserCodeRaised(
+            f"{error}; the loader has num_workers={loader.num_workers}, but its data is read in this process, where "
+            "get_worker_info() is None and worker_init_fn is not called: allow for that, and open files where they are read"
+        ) from (error.__cause__ or error)
 
 
 def make_batches(data: Any, batch_size: int | None, *, argument: str = "train", drop_last: bool = True) -> Batches:
@@ -351,7 +365,11 @@ def _from_loader(loader: DataLoader[Any], what: str) -> Batches:
         tensors = list(dataset.tensors)
         read: Callable[[Sequence[int] | torch.Tensor], Batch] = lambda index: [t[index] for t in tensors]
     else:
-        read = lambda index: collate([dataset[int(i)] for i in index])
+
+        def read(index: Sequence[int] | torch.Tensor) -> Batch:
+            with _without_workers(loader):
+                return call(what, lambda: collate([dataset[int(i)] for i in index]))
+
     assert loader.batch_size is not None
     return IndexedBatches(
         read,

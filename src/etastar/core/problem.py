@@ -171,7 +171,8 @@ class Problem:
         Raises:
             ProblemError: it cannot be followed.
         """
-        read_from = (self.schedule, self.model, self.optimizer, self.steps, self.accumulate, self.train)
+        own = (self.schedule, self.model, self.optimizer, self.steps)
+        read_from = (*own, self.train, self.batch_size, self.accumulate)  # the last three: how long an epoch is
         if self._followed is None or any(a is not b for a, b in zip(self._followed[0], read_from, strict=True)):
             object.__setattr__(self, "_followed", (read_from, schedule_of(self)))
         assert self._followed is not None

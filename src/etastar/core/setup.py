@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,10 @@ from etastar.arguments import LARGEST_RATE, SMALLEST_RATE
 from etastar.core.data import Batch, map_tensors, stream
 from etastar.core.modes import start_training
 from etastar.core.objective import split
-from etastar.core.optimizers import Made, detach_scheduler, made_from
+from etastar.core.optimizers import Made, detach_scheduler, made_from, optimizer_name
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import ProblemError, call
+from etastar.policies.torch_schedule import group_names
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
@@ -26,6 +27,10 @@ MAXIMISES = (
 )
 
 
+MOST_SAID = 6
+"""Groups whose rates a sentence names."""
+
+
 @dataclass(frozen=True)
 class Group:
     """One parameter group: its name, its rate as a multiple of the optimizer's default rate (0 = frozen), its size."""
@@ -33,6 +38,27 @@ class Group:
     name: str
     multiplier: float
     parameters: int
+
+
+def in_words(lr: float, groups: Sequence[Group], *, each: bool = False) -> str:
+    """What a rate is to the user: the number, or that of every group where no group has the optimizer's default.
+
+    Args:
+        each: name every group's in any case (several optimizers).
+
+    >>> in_words(0.1, [Group("head", 1.0, 10), Group("body", 0.1, 90)])
+    '0.1'
+    >>> in_words(0.1, [Group("sgd", 1.0, 10), Group("adam", 0.1, 90)], each=True)
+    'set of rates (sgd 0.1, adam 0.01)'
+    >>> in_words(0.001, [Group("body", 0.02, 90), Group("head", 2.0, 10)])
+    'set of rates (body 2e-05, head 0.002)'
+    """
+    moving = [group for group in groups if group.multiplier > 0]
+    if not moving or (not each and any(abs(group.multiplier - 1) < 1e-9 for group in moving)):
+        return f"{lr:.3g}"
+    said = [f"{group.name} {lr * group.multiplier:.3g}" for group in moving]
+    more = [f"{len(said) - MOST_SAID} more"] if len(said) > MOST_SAID else []
+    return f"set of rates ({', '.join(said[:MOST_SAID] + more)})"
 
 
 @dataclass(frozen=True)
@@ -66,7 +92,7 @@ class Setup:
         if name in ("lr", "params", "maximize") or any(name not in group for group in groups):
             known = sorted(set(groups[0]) - {"params", "lr", "name", "maximize"})
             raise ProblemError(
-                f"{type(self.optimizer).__name__} has no setting {name!r} to change; it has {', '.join(known)}"
+                f"{optimizer_name(self.optimizer)} has no setting {name!r} to change; it has {', '.join(known)}"
             )
         own = [group[name] for group in groups]
         if any(isinstance(x, bool) or not isinstance(x, (int, float)) for x in (*own, value)):
@@ -200,7 +226,6 @@ def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, 
     if any(settings.get("maximize") for settings in optimizer.param_groups):
         raise ProblemError(MAXIMISES)
     own = {id(p) for p in model.parameters()}
-    groups: list[Group] = []
     trainable = 0
     for index, settings in enumerate(optimizer.param_groups):
         if any(id(p) not in own for p in settings["params"]):
@@ -213,14 +238,19 @@ def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, 
         lr = float(settings["lr"])
         if not lr >= 0:
             raise ProblemError(f"parameter group {index} has lr {lr}; expected a number >= 0")
-        size = sum(p.numel() for p in settings["params"])
         trainable += sum(p.numel() for p in settings["params"] if p.requires_grad and lr > 0)
-        groups.append(Group(str(settings.get("name", f"group_{index}")), lr / float(default), size))
     if trainable == 0:
         raise ProblemError(
             "the optimizer has no trainable parameter (all frozen: requires_grad=False or lr=0); unfreeze at least one"
         )
-    return tuple(groups)
+    return groups_of(optimizer)
+
+
+def groups_of(optimizer: torch.optim.Optimizer) -> tuple[Group, ...]:
+    """The parameter groups of an optimizer at its rates."""
+    default = default_lr(optimizer)
+    rows = zip(group_names(optimizer), optimizer.param_groups, strict=True)
+    return tuple(Group(n, float(g["lr"]) / default, sum(p.numel() for p in g["params"])) for n, g in rows)
 
 
 def default_lr(optimizer: torch.optim.Optimizer) -> float:

@@ -24,7 +24,7 @@ from etastar.core.objective import known_accuracy, loss_and_accuracy, split, unc
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, isolated_randomness
-from etastar.core.setup import Group, Setup, check_fresh_storage, default_lr, set_up, to
+from etastar.core.setup import Group, Setup, check_fresh_storage, default_lr, in_words, set_up, to
 from etastar.core.uninformed import uninformed_loss
 from etastar.engine.loop import LoopEngine
 from etastar.engine.user_loop import follow
@@ -74,6 +74,10 @@ class Preflight:
     seconds_per_step: float
     flags: tuple[str, ...]
     squeezes: bool = True
+
+    def said(self, lr: float) -> str:
+        """A rate as sentences name it: the number, or the rates it gives the groups; see `in_words`."""
+        return in_words(lr, self.groups, each=" + " in self.optimizer)
 
 
 def preflight(problem: Problem, device: str = "cpu") -> Preflight:

@@ -37,6 +37,8 @@ NOT_CODE = re.compile(
     "non_callable_proto_members)__|_abc_impl|_is_(runtime_)?protocol"
 )
 """What stands in a class and is no code of the user's."""
+READS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+"""Instructions that read a global."""
 MODULES = 6
 """Modules within packages that are followed."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -158,10 +160,10 @@ class _Description:
 
     def _named(self, function: types.FunctionType) -> list[tuple[str, str]]:
         """What a function reads from its module, and from modules of the user's that it names."""
-        names, imports = _names(function.__code__)
-        package = function.__globals__.get("__package__")
-        known = [(name, function.__globals__[name]) for name in names if name in function.__globals__]
-        for name in imports:
+        code, scope = function.__code__, function.__globals__
+        names, package = _names(code), scope.get("__package__")
+        known = [(name, scope[name]) for name in _names(code, *READS) if name in scope]
+        for name in _names(code, "IMPORT_NAME"):
             known += [(name, sys.modules[full]) for full in (name, f"{package}.{name}") if full in sys.modules]
         return [pair for name, value in known for pair in self._read(name, value, names)]
 
@@ -285,14 +287,11 @@ def _plain(value: Any, depth: int = 3) -> bool:
     return type(value) in PLAIN or (depth > 0 and type(value) in (list, tuple) and all(_plain(v, depth - 1) for v in value))
 
 
-def _names(code: types.CodeType) -> tuple[list[str], list[str]]:
-    """Names that code reads, and modules that it imports; of functions inside it, too."""
-    names, imports = list(code.co_names), [i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"]
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            inner = _names(constant)
-            names, imports = names + inner[0], imports + inner[1]
-    return sorted(set(names)), sorted(set(imports))
+def _names(code: types.CodeType, *kinds: str) -> list[str]:
+    """Names in instructions of these kinds, those of functions inside it, too; all names where no kind is given."""
+    names = [i.argval for i in dis.get_instructions(code) if i.opname in kinds] if kinds else list(code.co_names)
+    inner = [name for c in code.co_consts if isinstance(c, types.CodeType) for name in _names(c, *kinds)]
+    return sorted({*names, *inner})
 
 
 def _filled(cell: types.CellType) -> bool:

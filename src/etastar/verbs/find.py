@@ -109,7 +109,9 @@ class FindAnswer:
         parts = []
         if self.lr.ok:
             interval = f"[{self.lr.low:.2g}, {self.lr.high:.2g}]"
-            parts.append(f"use {self.lr.value:.2g} {interval} ({self.schedule}, {self.steps} steps)")
+            own = self.facts.said(self.lr.require())
+            rates = f" = {own}" if "(" in own else ""
+            parts.append(f"use {self.lr.value:.2g} {interval}{rates} ({self.schedule}, {self.steps} steps)")
         else:
             parts.append(f"no answer ({self.lr.status.value}): {self.lr.reason}")
         eta_star = self.eta_star
@@ -133,13 +135,13 @@ class FindAnswer:
                 "schedule": self.schedule,
                 "steps": self.steps,
                 "lr": self.lr.to_json(),
-                "lr_per_group": [{"group": name, "lr": lr} for name, lr in self.lr_per_group],
+                "lr_per_group": self._per_group(self.lr.require()) if self.lr.ok else [],
                 "plateau": dict(zip(("low", "high"), self.best.plateau, strict=True)) if self.best.plateau else None,
                 "best": self.best.to_json(),
                 "eta_star": self.eta_star.to_json(),
                 **self._band_json(),
                 "eta_star_end": self.eta_star_end.to_json(),
-                "yours": vars(self.yours) if self.yours else None,
+                "yours": {**vars(self.yours), "per_group": self._per_group(self.yours.lr)} if self.yours else None,
                 "optimizer": self.facts.optimizer,
                 "cost": self.cost,
                 "flags": list(self.flags),
@@ -150,6 +152,9 @@ class FindAnswer:
                 "environment": self.environment,
             }
         )
+
+    def _per_group(self, lr: float) -> list[dict[str, Any]]:
+        return [{"group": group.name, "lr": lr * group.multiplier} for group in self.facts.groups]
 
     def _band_json(self) -> dict[str, Any]:
         band, criterion = self.band, self.facts.criterion
@@ -313,7 +318,7 @@ def _answer(
         lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in facts.groups) if lr.ok else (),
         band=band,
         end=end,
-        yours=judge(facts.lr, best, band, end) if facts.lr else None,
+        yours=judge(facts.lr, best, band, end, facts.said(facts.lr)) if facts.lr else None,
         cost={**session.cost(), "full_run_seconds": facts.seconds_per_step * problem.steps},
         flags=tuple(dict.fromkeys((*of_band, *lr.flags, *facts.flags, *session.runs.flags, *fallback))),
         runs=session.runs,

@@ -12,6 +12,7 @@ import torch
 from etastar import arguments
 from etastar.core.estimate import FLAGS, Estimate, Status
 from etastar.core.numerics import steady_numerics
+from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.engine.preflight import input_flags
@@ -190,7 +191,7 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
         widths=None if isinstance(chain, str) else chain.widths,
         yours=point.lr,
         loss=loss,
-        optimizer=type(point.optimizer).__name__,
+        optimizer=optimizer_name(point.optimizer),
         samples=point.samples,
         parameters=sum(p.numel() for p in point.parameters),
         seed=seed,

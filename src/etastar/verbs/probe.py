@@ -10,8 +10,10 @@ import torch
 
 from etastar import arguments
 from etastar.core.numerics import steady_numerics
+from etastar.core.optimizers import SeveralOptimizers, optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
+from etastar.core.setup import groups_of, in_words
 from etastar.errors import ProblemError, attributed
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.convention import convention
@@ -156,9 +158,9 @@ def probe(
     return ProbeAnswer(
         problem=problem.title,
         readings=readings,
-        yours=_judge(point.lr, {r.name: r for r in readings}),
+        yours=_judge(point, {r.name: r for r in readings}),
         loss=loss,
-        optimizer=type(point.optimizer).__name__,
+        optimizer=optimizer_name(point.optimizer),
         samples=point.samples,
         parameters=sum(p.numel() for p in point.parameters),
         seed=seed,
@@ -193,13 +195,14 @@ def _read_all(point: Point, probes: tuple[Probe, ...]) -> tuple[Reading, ...]:
     return tuple(readings)
 
 
-def _judge(lr: float, readings: dict[str, Reading]) -> YourRate:
+def _judge(point: Point, readings: dict[str, Reading]) -> YourRate:
+    lr, said = point.lr, in_words(point.lr, groups_of(point.optimizer), each=isinstance(point.optimizer, SeveralOptimizers))
     edge = readings[Sharpness.name].rate or readings[PreconditionedSharpness.name].rate
     eta_c = readings[CriticalRate.name]
     ratios = {"the edge": edge, "eta_c": eta_c.value}
     known = [f"{lr / rate:.2g} of {name} ({rate:.3g})" for name, rate in ratios.items() if rate]
     if not known:
-        return YourRate(lr, None, None, "unknown", f"your {lr:.3g} cannot be judged: neither an edge nor eta_c was found")
+        return YourRate(lr, None, None, "unknown", f"your {said} cannot be judged: neither an edge nor eta_c was found")
     if eta_c.value and lr > eta_c.value:
         verdict, text = "above-eta_c", "the first step on these samples raises the loss"
     elif edge and lr > edge:
@@ -207,7 +210,7 @@ def _judge(lr: float, readings: dict[str, Reading]) -> YourRate:
     else:
         verdict, text = "below-the-edge" if edge else "below-eta_c", "the first step is safe; later ones may not be"
     of = lambda rate: lr / rate if rate else None
-    return YourRate(lr, of(edge), of(eta_c.value), verdict, f"your {lr:.3g} is {' and '.join(known)}: {text}")
+    return YourRate(lr, of(edge), of(eta_c.value), verdict, f"your {said} is {' and '.join(known)}: {text}")
 
 
 def _of_loop(problem: Problem, probes: tuple[Probe, ...], seed: int, device: str) -> ProbeAnswer:

@@ -149,7 +149,7 @@ def answer_of(
         plan=plan,
         objective=_objective(problem, plan, sizes),
         measured=found,
-        yours=judge(session.facts.lr, outcome, finalists, lr, found.eta_star.value if found else None),
+        yours=judge(session.facts, outcome, finalists, lr, found.eta_star.value if found else None),
         study=record.name,
         storage=record.where,
         cost=_cost(session, found),

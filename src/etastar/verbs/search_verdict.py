@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from etastar.core.estimate import Estimate, Status
 from etastar.designs.confirmation import Finalist
 from etastar.designs.trials import Found, Trial
+from etastar.engine.preflight import Preflight
 
 NEAR = 0.02
 """A trial is near the best if its loss is within this share of the way from the first loss to the best: 0.04 nats or so for
@@ -118,23 +119,22 @@ def near_best(found: Found, finalists: Sequence[Finalist]) -> list[Trial]:
 
 
 def judge(
-    lr: float | None, found: Found, finalists: Sequence[Finalist], best: Estimate, eta_star: float | None
+    facts: Preflight, found: Found, finalists: Sequence[Finalist], best: Estimate, eta_star: float | None
 ) -> Tried | None:
     """The rate in use: what its own trial says, where it was among them with the user's other settings."""
-    if lr is None:
+    if facts.lr is None:
         return None
+    lr, said = facts.lr, facts.said(facts.lr)
     of_best = lr / best.value if best.value else None
     of_eta_star = lr / eta_star if eta_star else None
     own = [t for t in found.trials if t.state == "complete" and math.isclose(t.lr, lr, rel_tol=2e-3)]
     if of_best is None:
-        return Tried(lr, None, of_eta_star, None, "unknown", f"without an answer your {lr:.3g} cannot be judged")
+        return Tried(lr, None, of_eta_star, None, "unknown", f"without an answer your {said} cannot be judged")
     if not own:
-        return Tried(lr, of_best, of_eta_star, None, "not-tried", f"your {lr:.3g} was not among the trials")
+        return Tried(lr, of_best, of_eta_star, None, "not-tried", f"your {said} was not among the trials")
     trial = own[0]
     again = next((f for f in finalists if f.number == trial.number), None)
     loss, where = (trial.loss, "in its trial") if again is None else (again.loss, "on the fresh seeds")
     near = trial in near_best(found, finalists)
-    text = f"your {lr:.3g} reaches {loss:.4g} {where}" + (
-        ", near the best" if near else f" at {of_best:.2g} of the best rate"
-    )
+    text = f"your {said} reaches {loss:.4g} {where}" + (", near the best" if near else f" at {of_best:.2g} of the best rate")
     return Tried(lr, of_best, of_eta_star, loss, "near-best" if near else "worse", text)

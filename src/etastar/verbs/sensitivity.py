@@ -156,7 +156,7 @@ def _answer(session: Session, data: SurfaceData, row: Row, seed: int) -> Sensiti
         cells=data.cells,
         data=data,
         loss_name="training loss" if session.problem.valid is None else "validation loss",
-        yours=_beside(facts.lr, lr) if facts.lr else None,
+        yours=_beside(facts.lr, facts.said(facts.lr), lr) if facts.lr else None,
         cost=session.cost(),
         flags=tuple(dict.fromkeys((*stopped, *data.flags, *facts.flags, *session.runs.flags, *fallback))),
         runs=session.runs,
@@ -180,9 +180,9 @@ def best_of_the_grid(cells: tuple[Cell, ...], verdict: RowVerdict) -> Estimate:
     return Estimate(cells[at].lr, cells[at - 1].lr, cells[at + 1].lr, n=n, method=method, cost=n * cells[at].horizon)
 
 
-def _beside(lr: float, best: Estimate) -> Yours:
+def _beside(lr: float, said: str, best: Estimate) -> Yours:
     if best.value is None or best.low is None or best.high is None:
-        return Yours(lr, "unknown", f"your {lr:.3g} cannot be judged without a best rate")
+        return Yours(lr, "unknown", f"your {said} cannot be judged without a best rate")
     verdict = "too-high" if lr > best.high else "low" if lr < best.low else "plausible"
     ratio = lr / best.value
-    return Yours(lr, verdict, f"your {lr:.3g} is {ratio:.2g} of it: {verdict.replace('-', ' ')}", of_best=ratio)
+    return Yours(lr, verdict, f"your {said} is {ratio:.2g} of it: {verdict.replace('-', ' ')}", of_best=ratio)

@@ -169,7 +169,7 @@ def _answer(session: Session, data: SurfaceData, seed: int) -> SurfaceAnswer:
         front=pareto_front(data.cells),
         law=law,
         loss_name="training loss" if problem.valid is None else "validation loss",
-        yours=_judge(facts.lr, problem, best, law) if facts.lr else None,
+        yours=_judge(facts.lr, facts.said(facts.lr), problem, best, law) if facts.lr else None,
         cost=session.cost(),
         flags=tuple(dict.fromkeys(found)),
         runs=session.runs,
@@ -249,18 +249,18 @@ def _no_rate(data: SurfaceData) -> Estimate:
     return Estimate.none(verdict.status, verdict.reason, n=len(data.records))
 
 
-def _judge(lr: float, problem: Problem, best: Sequence[BestRate], law: SurfaceLaw) -> Yours:
+def _judge(lr: float, said: str, problem: Problem, best: Sequence[BestRate], law: SurfaceLaw) -> Yours:
     """The rate in use against the best one for the problem's own schedule over its planned steps."""
     own = problem.schedule_name
     row = next((b for b in best if b.schedule == own and b.horizon == problem.steps), None)
     where = f"{own} over {problem.steps} steps"
     if row is None or not row.lr.ok or row.plateau is None:
         why = "was not measured" if row is None else "has no best rate"
-        return Yours(lr, "unknown", f"your {lr:.3g} cannot be judged: {where} {why}")
+        return Yours(lr, "unknown", f"your {said} cannot be judged: {where} {why}")
     ratio, expected = lr / row.lr.require(), law.predict(lr, own, problem.steps)
     beside = f"{ratio:.2g} of the best rate for {where} ({row.lr.value:.2g})"
     if expected.ok and row.loss.ok:
         beside += f"; expect a loss of {expected.value:.2g} against {row.loss.value:.2g}"
     low, high = min(row.lr.low or lr, row.plateau[0]), max(row.lr.high or lr, row.plateau[1])
     verdict = "too-high" if lr > high else "low" if lr < low else "plausible"
-    return Yours(lr, verdict, f"your {lr:.3g} is {beside}: {verdict.replace('-', ' ')}", of_best=ratio)
+    return Yours(lr, verdict, f"your {said} is {beside}: {verdict.replace('-', ' ')}", of_best=ratio)
