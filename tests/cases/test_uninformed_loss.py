@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
+from benchmarks.losses import overlaps, rows
 from torch import nn
 
 import etastar
@@ -117,3 +118,12 @@ def test_an_untrained_network_is_not(kind, batch_size):
     plain = lambda: nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, outputs))
     found = preflight(problem(loss, model=plain, train=(INPUTS, targets), batch_size=batch_size))
     assert "criterion-too-easy" not in found.flags
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "optimizer"), [("sum", "sgd"), ("weighted", "adam"), ("margin", "adam")])
+def test_eta_star_is_where_an_ordinary_loop_stops_to_train(name, optimizer):
+    """Rows of `make bench BENCH=losses`: the loop's threshold comes from a constant that gradient descent found."""
+    (row,) = rows({"seed": 0, "loop_seeds": 4, "max_runs": 48, "only": [[name, optimizer]]})
+    assert row["uninformed"] == pytest.approx(row["by_hand"], rel=0.02)
+    assert overlaps(row)

@@ -363,7 +363,7 @@ def _from_loader(loader: DataLoader[Any], what: str) -> Batches:
     dataset, collate, tensors = loader.dataset, loader.collate_fn, None
     if isinstance(dataset, TensorDataset) and collate is default_collate:
         tensors = list(dataset.tensors)
-        read: Callable[[Sequence[int] | torch.Tensor], Batch] = lambda index: [t[index] for t in tensors]
+        read = lambda index: [t[index] for t in tensors]
     else:
 
         def read(index: Sequence[int] | torch.Tensor) -> Batch:

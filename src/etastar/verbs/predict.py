@@ -17,30 +17,17 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.engine.preflight import input_flags
 from etastar.errors import attributed
-from etastar.laws.kaiming import kaiming_sharpness
 from etastar.probes.convention import convention
 from etastar.probes.curvature import Refusal
-from etastar.probes.edge import ADAM_FAMILY
 from etastar.probes.point import Point
 from etastar.probes.start import starting_point
+from etastar.verbs.expected_rate import expected_eta_star
 from etastar.verbs.probe import OWN_LOOP, SAMPLES
 from etastar.verbs.relu_chain import ReluChain, relu_chain
 from etastar.verbs.rungs import NAMES, SAFE_START, Rung, all_rungs, refused, scaled
 from etastar.verbs.session import Options, asked
 from etastar.verbs.threshold import Threshold, descending, threshold
 from etastar.version import __version__
-
-HE_CHAIN: dict[tuple[str, bool], tuple[float, float, float]] = {
-    ("sgd", True): (1.45, 1.05, 1.85),
-    ("momentum", True): (1.0, 0.6, 1.4),
-    ("sgd", False): (0.9, 0.5, 1.35),
-    ("momentum", False): (0.65, 0.25, 1.1),
-}
-"""(optimizer, whether the loss saturates) -> log10(eta* x lambda1 of He's network of the same widths), middle and range;
-divided by sqrt(width / 64) where it does."""
-CRITICAL: dict[str, tuple[float, float, float]] = {"sgd": (-0.5, -1.8, 0.8), "adam": (0.75, 0.2, 1.4)}
-"""log10(eta* / eta_c): middle, least, most of the networks measured (benchmarks/records/*_predict)."""
-LEVEL = 0.8
 
 
 @dataclass(frozen=True)
@@ -185,7 +172,7 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
         problem=problem.title,
         lr=lr,
         start=start,
-        eta_star=expected_eta_star(point, chain, rungs),
+        eta_star=expected_eta_star(point, chain, rungs, safest(rungs)[0].value),
         rungs=rungs,
         threshold=check,
         widths=None if isinstance(chain, str) else chain.widths,
@@ -221,42 +208,6 @@ def _settled(point: Point, check: Threshold | None, lr: Estimate, start: str) ->
     value, halvings = descending(point, lr.value)
     text = f"halved {halvings} x until {check.steps} steps of gradient descent descend"
     return replace(lr, value=value, low=min(lr.low, value), method=f"{lr.method}; {text}"), f"{start}, {text}"
-
-
-def expected_eta_star(point: Point, chain: ReluChain | str, rungs: tuple[Rung, ...]) -> Estimate:
-    """Where eta* is expected: a multiple of 1 / lambda1 of He's network of these widths, else of eta_c.
-
-    lambda1 grows with the width n; eta* falls as 1 / n under squared error, as n^(-1/2) where large logits flatten the loss.
-
-    Source: Haas et al. 2025 (arXiv 2505.22491) for the exponents; the multiples are measured.
-    """
-    kind = _kind(point)
-    if kind in ("sgd", "momentum") and not isinstance(chain, str) and chain.he_curvature > 0:
-        he = kaiming_sharpness(chain.widths, "mse_half", second_moment=chain.second_moment).require()
-        wider = math.sqrt(chain.width / 64) if chain.saturates else 1.0
-        middle, low, high = (wider * 10**x / (he * chain.he_curvature) for x in HE_CHAIN[kind, chain.saturates])
-        method = "multiple of 1 / lambda1 of He's network of these widths"
-    else:
-        critical = next(rung.lr for rung in rungs if rung.name == "eta_c")
-        shifts = CRITICAL.get("sgd" if kind == "momentum" else kind)
-        if shifts is None or not critical.value:
-            why = critical.reason or f"how eta* of {type(point.optimizer).__name__} relates to eta_c has not been measured"
-            return Estimate.none(Status.NOT_MEASURED, f"{why}; etastar find measures it")
-        middle, low, high = (critical.value * 10**x for x in shifts)
-        safe = safest(rungs)[0].value
-        if kind != "adam" and safe:
-            low, high = max(low, safe), max(high, 2 * safe)
-            middle = middle if middle > low else math.sqrt(low * high)
-        method = "multiple of eta_c"
-    return Estimate(middle, low, high, LEVEL, n=point.samples, method=f"{method}, as on networks measured before")
-
-
-def _kind(point: Point) -> str:
-    if isinstance(point.optimizer, ADAM_FAMILY):
-        return "adam"
-    if type(point.optimizer) is torch.optim.SGD:
-        return "momentum" if any(g.get("momentum") for g in point.optimizer.param_groups) else "sgd"
-    return ""
 
 
 def _to_check(point: Point, rungs: tuple[Rung, ...]) -> Rung | None:

@@ -48,6 +48,7 @@ class ReluChain:
         inputs: [N, n_0], flattened.
         curvature: kappa, of the user's own loss at the network's first outputs.
         saturates: whether large outputs flatten the loss, as they do cross-entropy.
+        targets: root mean square of the outputs at which the loss is lowest, one Newton step away; exact for squared error.
         he_curvature: kappa at outputs as large as He's network would have, Gaussian of variance 2 q.
     """
 
@@ -57,6 +58,7 @@ class ReluChain:
     curvature: float
     he_curvature: float
     saturates: bool
+    targets: float = 0.0
 
     @property
     def width(self) -> float:
@@ -103,7 +105,9 @@ def relu_chain(point: Point) -> ReluChain:
     at_he = size * torch.randn(outputs.shape, generator=generator(0, "outputs"), dtype=torch.float64).to(outputs)
     he, huge = output_curvature(point, at_he), output_curvature(point, 1e3 * at_he)
     layers = tuple(_scale(point, linear) for linear in linears)
-    return ReluChain(widths, layers, inputs, output_curvature(point, outputs), he, saturates=huge <= 0.5 * he)
+    saturates = huge <= 0.5 * he
+    wanted = 0.0 if saturates else _wanted_outputs(point, outputs)
+    return ReluChain(widths, layers, inputs, output_curvature(point, outputs), he, saturates, wanted)
 
 
 def output_curvature(point: Point, outputs: torch.Tensor) -> float:
@@ -112,7 +116,20 @@ def output_curvature(point: Point, outputs: torch.Tensor) -> float:
     Raises:
         Refusal: the loss couples samples' outputs, has no second derivative, or there are too many outputs.
     """
-    n, count = outputs.shape
+    _, blocks = _second_order(point, outputs)
+    return float(len(outputs) * torch.linalg.eigvalsh(blocks)[:, -1].mean())
+
+
+def _wanted_outputs(point: Point, outputs: torch.Tensor) -> float:
+    """Root mean square of z - H^-1 g, g and H the loss's derivatives by a sample's outputs z."""
+    slope, blocks = _second_order(point, outputs)
+    step = torch.linalg.pinv(blocks, hermitian=True) @ slope.unsqueeze(2)
+    return float((outputs[: len(blocks)].double() - step.squeeze(2)).square().mean().sqrt())
+
+
+def _second_order(point: Point, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """First [n, C] and second [n, C, C] derivatives of the loss by the outputs of the first samples, float64."""
+    count = outputs.shape[1]
     assert point.loss is not None
     if count > MOST_OUTPUTS:
         raise Refusal(f"{count} outputs are more than the {MOST_OUTPUTS} whose curvature is computed here")
@@ -125,7 +142,7 @@ def output_curvature(point: Point, outputs: torch.Tensor) -> float:
             raise Refusal("the loss has no curvature in the outputs: no closed form")
         columns = [torch.autograd.grad(slope[:, c].sum(), leaf, retain_graph=True)[0][:kept] for c in range(count)]
     blocks = torch.stack(columns, dim=2).double()
-    return float(n * torch.linalg.eigvalsh((blocks + blocks.mT) / 2)[:, -1].mean())
+    return slope[:kept].detach().double(), (blocks + blocks.mT) / 2
 
 
 def _linears(point: Point) -> list[nn.Linear]:
