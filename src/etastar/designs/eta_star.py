@@ -259,9 +259,13 @@ class EtaStar:
     def _start_flank(self, band: list[RateCount]) -> None:
         """Posterior of the edge above the band; lanes below the band's middle belong to its lower flank."""
         bottom, top = math.log10(band[0].lr), math.log10(band[-1].lr)
-        self._flank_low = max((bottom + top) / 2, top - 1.0) if len(band) > 1 else top - 0.25
         self._flank_high = top + 1.5
-        self._flank = Flank(self._flank_low, self._flank_high)
+        self._fit_from(max((bottom + top) / 2, top - 1.0) if len(band) > 1 else top - 0.25)
+
+    def _fit_from(self, low: float) -> None:
+        """A posterior of the edge above `low`, of all lanes so far."""
+        self._flank_low, self._fitted = low, 0
+        self._flank = Flank(low, self._flank_high)
         self._update_flank()
 
     def _update_flank(self) -> None:
@@ -271,8 +275,17 @@ class EtaStar:
                 self._flank.update(outcome.lane.log_lr, outcome.trained)
         self._fitted = len(self._outcomes)
         _, _, high = self._mu_interval()
-        if self._refine_runs >= self.precision.min_runs and high < self._flank_low + 0.1:
+        if self._refine_runs >= self.precision.min_runs and high < self._flank_low + 0.1 and not self._fit_from_below():
             self._give_up(Status.NEVER_SUCCEEDS, count_by_rate(self._outcomes))
+
+    def _fit_from_below(self) -> bool:
+        """The top of the scan's band was luck: the edge lies below, where lanes did train. False if they did nowhere."""
+        rates = count_by_rate(self._outcomes)
+        lower = [math.log10(r.lr) for r in rates if r.trained > r.runs / 2 and math.log10(r.lr) < self._flank_low]
+        if not lower:
+            return False
+        self._fit_from(lower[-1] - SCAN_STEP / 2)
+        return True
 
     def _mu_interval(self) -> tuple[float, float, float]:
         """Interval and median of the edge; at least the bracket where successes and failures do not overlap."""

@@ -72,6 +72,22 @@ def test_the_lower_flank_is_not_mistaken_for_the_upper_one():
     assert band.lower_edge == pytest.approx(1e-4)
 
 
+def test_an_edge_below_a_lucky_top_of_the_scan_is_found():
+    """Two lanes of the scan train by luck above the edge, and no fresh seed does: the edge lies below them."""
+    told = []
+
+    def outcome(x, rng):
+        told.append(x)
+        lucky = len(told) <= 13 and -0.45 < x < 0.6
+        if lucky or -0.95 < x <= -0.45:
+            return LaneStatus.TRAINED, 0.5
+        return (LaneStatus.DIVERGED if x > -0.45 else LaneStatus.SLOW), 1.0 + rng.random()
+
+    band, _ = band_of(outcome, precision=Precision(scan_seeds=1))
+    assert band.eta_star.low <= 10**-0.45 <= band.eta_star.high
+    assert band.eta_star.high < 1.0
+
+
 def test_a_narrow_band_between_two_scan_rates_is_found_by_looking_closer():
     def narrow(x, rng):
         status = LaneStatus.SLOW if x < -1.42 else LaneStatus.DIVERGED if x > -1.08 else LaneStatus.TRAINED
