@@ -125,10 +125,13 @@ def test_one_that_needs_none_gets_none():
         calls.append(1)
         return F.cross_entropy(outputs, targets)
 
-    LoopEngine().train_lane(problem(Optional, loss=loss), LANE)
+    own = problem(Optional, loss=loss)
+    LoopEngine().train_lane(own, LANE)
+    calls.clear()  # the first lane also asks the loss what counts as right
+    LoopEngine().train_lane(own, LANE)
     assert len(calls) == 30
 
 
 def test_one_that_fails_either_way_says_its_own_sentence():
     with pytest.raises(ProblemError, match="the moon is in the wrong house"):
-        LoopEngine().train_lane(problem(Broken), LANE)
+        LoopEngine().train_lane(problem(Broken), LANE).require()

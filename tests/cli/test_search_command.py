@@ -233,7 +233,7 @@ SPACES = {
     "a schedule from a range": ("[schedule]\nlow = 0\nhigh = 1", ["[schedule]", "list of names"]),
     "a batch size of none": ("[batch_size]\nchoices = [8, 0]", ["batch_size is 0", "at least 1"]),
     "a batch size too large": ("[batch_size]\nlow = 8\nhigh = 4096", ["batch_size is 4096", "<= 8"]),
-    "an argument of the wrong kind": ('[scale]\nchoices = ["big"]', ["quadratic raised"]),
+    "an argument of the wrong kind": ('[scale]\nchoices = ["big"]', ["scale is 'big'"]),
 }
 
 

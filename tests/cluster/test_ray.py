@@ -222,7 +222,7 @@ def test_something_else_listens_there(tmp_path, monkeypatch):
 
 
 OPTIONS = {
-    "an unknown place": (["--on", "mars"], ["place to train is 'mars'", "here, ray"]),
+    "an unknown place": (["--on", "mars"], ["on is 'mars'", "here, ray"]),
     "an address for nothing": (["--ray-address", "host:6379"], ["'host:6379'", "add --on ray or drop it"]),
 }
 

@@ -11,10 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+from etastar.core.randomness import isolated_randomness
+
+if TYPE_CHECKING:
+    from etastar.core.problem import Problem
 
 from etastar.core.randomness import is_generator, set_state, state_of
 
@@ -263,6 +268,13 @@ def generators_in(*roots: Any) -> list[Any]:
     1
     """
     return _Generators(roots).found
+
+
+@contextmanager
+def undisturbed(problem: Problem) -> Iterator[None]:
+    """Whatever is drawn or trained inside, the caller's random state and losses are bit-identical afterwards."""
+    with isolated_randomness(), unmoved(*problem.judges):
+        yield
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import nn
 
 from etastar.core.accuracy import AccuracyRule, accuracy_rule
 from etastar.core.data import Batch, map_tensors
+from etastar.core.kept import unmoved
 from etastar.core.randomness import isolated_randomness
 from etastar.errors import ProblemError
 
@@ -33,13 +34,13 @@ def loss_and_accuracy(problem: Problem, model: nn.Module, batch: Batch) -> tuple
     metric = _user_metric(problem, model, batch)  # first: it may not disturb what the loss saves for its backward pass
     if problem.loss_fn is not None:
         loss = problem.loss_fn(model, batch)
-        _check_scalar(loss)
+        check_scalar(loss)
         return loss, metric
     inputs, targets = split(batch)
     outputs = model(inputs)
     assert problem.loss is not None
     loss = problem.loss(outputs, targets)
-    _check_scalar(loss)
+    check_scalar(loss)
     if problem.metric_fn is not None:
         return loss, metric
     rule = known_accuracy(problem, outputs, targets)
@@ -58,7 +59,8 @@ def known_accuracy(problem: Problem, outputs: Any, *targets: Any) -> AccuracyRul
     """The problem's rule, asked of its loss once, with the `targets` of some batches; None where it has none."""
     if ACCURACY not in problem.asked:
         plain = problem.loss is not None and all(isinstance(x, torch.Tensor) for x in (outputs, *targets))
-        problem.asked[ACCURACY] = accuracy_rule(problem.loss, outputs, targets) if plain else None
+        with unmoved(problem.loss):
+            problem.asked[ACCURACY] = accuracy_rule(problem.loss, outputs, targets) if plain else None
     return problem.asked[ACCURACY]
 
 
@@ -93,7 +95,8 @@ def unchanged_buffers(model: nn.Module) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-def _check_scalar(loss: Any) -> None:
+def check_scalar(loss: Any) -> None:
+    """Raise `ProblemError` if a loss is no real scalar."""
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.is_complex():
         if not isinstance(loss, torch.Tensor):
             raise ProblemError(

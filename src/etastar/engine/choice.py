@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from etastar.core.data import stream
-from etastar.core.kept import unmoved
+from etastar.core.kept import undisturbed
 from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed, isolated_randomness
+from etastar.core.randomness import derive_seed
 from etastar.core.setup import default_lr, set_up, to
 from etastar.engine.equality import TRIAL_RATES, TRIAL_STEPS, Equality, small_valid
 from etastar.engine.lanes.cannot import CannotBatch
@@ -144,7 +144,7 @@ def choose(
             )
             raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
         return Choice("loop")
-    with isolated_randomness(), unmoved(*problem.judges):
+    with undisturbed(problem):
         trial = _Trial(problem, criterion, device, at_most, processes, loop_seconds)
         return replace(_tried(trial, engine, loop_seconds), at_most=at_most)
 

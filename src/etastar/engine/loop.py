@@ -13,13 +13,13 @@ from etastar.core.closures import needs_closure
 from etastar.core.data import Batch, is_finite, stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.gradients import clip, gradient_values
-from etastar.core.kept import unmoved
+from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.modes import evaluating
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
+from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import Setup, check_fresh_storage, set_up, to
 from etastar.engine.reading import next_batch
 from etastar.engine.recorder import Recorder
@@ -60,7 +60,7 @@ class LoopEngine:
 
     def train_lane(self, problem: Problem, lane: Lane) -> Outcome:
         """Train one lane; nothing of the caller's is changed by it."""
-        with isolated_randomness(), steady_numerics(), unmoved(*problem.judges):
+        with undisturbed(problem), steady_numerics():
             if problem.loop is not None:
                 return follow(problem, lane)[0]
             if self._checked is not problem:

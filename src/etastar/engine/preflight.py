@@ -15,15 +15,15 @@ from torch.utils.data import TensorDataset
 from etastar.core.accuracy import class_dims, declared_ignored, spare_loss
 from etastar.core.data import Batch, is_tensor_tree, stream
 from etastar.core.finite_loss import check_batch, check_data
-from etastar.core.kept import Kept, unmoved
+from etastar.core.kept import Kept, undisturbed, unmoved
 from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.modes import stays_in_eval
 from etastar.core.not_data import types_explained
 from etastar.core.numerics import steady_numerics
-from etastar.core.objective import known_accuracy, loss_and_accuracy, split, unchanged_buffers
+from etastar.core.objective import check_scalar, known_accuracy, loss_and_accuracy, split, unchanged_buffers
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed, isolated_randomness
+from etastar.core.randomness import derive_seed
 from etastar.core.setup import Group, Setup, check_fresh_storage, default_lr, in_words, set_up, to
 from etastar.core.uninformed import uninformed_loss
 from etastar.engine.loop import LoopEngine
@@ -86,7 +86,7 @@ def preflight(problem: Problem, device: str = "cpu") -> Preflight:
     Raises:
         ProblemError: with the sentence that says what to change.
     """
-    with isolated_randomness(), unmoved(*problem.judges):
+    with undisturbed(problem):
         return _of_loop(problem) if problem.loop is not None else _of_parts(problem, device)
 
 
@@ -110,6 +110,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
             with unmoved(*problem.judges):
                 data = _look_at_data(problem, setup.model, device)
                 known_accuracy(problem, data.outputs, *data.targets)
+            with unmoved(*problem.judges):
                 loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
             remembers = _remembers(problem, setup.model, batch)
         first_loss = float(loss.detach())
@@ -240,11 +241,16 @@ def _look_at_data(problem: Problem, model: torch.nn.Module, device: str) -> _Dat
 
 def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) -> tuple[Any, float]:
     if problem.loss_fn is not None:
-        return None, float(call("the loss", problem.loss_fn, model, batch))
+        return None, _number(call("the loss", problem.loss_fn, model, batch))
     inputs, targets = split(batch)
     assert problem.loss is not None
     outputs = call("the model", model, inputs)
-    return outputs, float(call("the loss", problem.loss, outputs, targets))
+    return outputs, _number(call("the loss", problem.loss, outputs, targets))
+
+
+def _number(loss: Any) -> float:
+    check_scalar(loss)
+    return float(loss)
 
 
 def _uninformed(problem: Problem, outputs: Any, targets: tuple[torch.Tensor, ...]) -> float | None:

@@ -18,11 +18,12 @@ import torch
 from torch import nn
 
 from etastar.core.data import Batch, map_tensors, samples_in, stream
+from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
+from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import set_up, to
 from etastar.engine.reading import next_batch
 from etastar.errors import ProblemError, call
@@ -74,7 +75,7 @@ class FirstLosses:
         self._turn_to(problem)
         key = (lane.seed, 0 if problem.valid_batches is None else samples_for(problem, lane))
         if key not in self._known:
-            with isolated_randomness(), steady_numerics():
+            with undisturbed(problem), steady_numerics():
                 self._known[key] = self._measure(problem, lane)
         return self._known[key]
 
@@ -86,7 +87,7 @@ class FirstLosses:
         if self._summed is None:
             self._summed = _declared(problem.loss)
         if self._summed is None:
-            with isolated_randomness(), steady_numerics(), torch.no_grad():
+            with undisturbed(problem), steady_numerics(), torch.no_grad():
                 self._summed = self._adds_up(problem, derive_seed(0, "reduction"))
         return self._summed
 

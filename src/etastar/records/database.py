@@ -15,7 +15,7 @@ from etastar.errors import StoreError
 from etastar.records import postgres
 from etastar.records import sqlite as file
 from etastar.records.patience import StoreAway
-from etastar.records.schema import LATER, SCHEMA_VERSION, metadata, refuse_other_version, store_info
+from etastar.records.schema import LATER, LATER_COLUMNS, SCHEMA_VERSION, metadata, refuse_other_version, store_info
 
 _LOCK = {
     "sqlite": "BEGIN IMMEDIATE",
@@ -159,10 +159,10 @@ def _missing(connection: sa.Connection, name: str) -> list[str]:
 
 
 def _missing_columns(connection: sa.Connection) -> list[sa.Column[Any]]:
-    """Columns that tables made by an older version lack; only such as may be empty are ever added to the schema."""
+    """Columns that tables made by an older version lack."""
     inspector = sa.inspect(connection)
     there = {t: {c["name"] for c in inspector.get_columns(t)} for t in metadata.tables if inspector.has_table(t)}
-    return [c for name, own in there.items() for c in metadata.tables[name].columns if c.name not in own]
+    return [c for c in LATER_COLUMNS if c.table.name in there and c.name not in there[c.table.name]]
 
 
 def passes(error: DBAPIError) -> bool:

@@ -151,6 +151,8 @@ step_table = Table(
 
 LATER = frozenset({engine_table.name})
 """Tables that the first stores did not have; they are added. The others, once missing, were lost."""
+LATER_COLUMNS = (run_table.c.first_valid_loss, run_table.c.first_train_loss)
+"""Columns that the first stores did not have; they are added, empty."""
 
 
 def refuse_other_version(name: str, found: str, advice: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from etastar.core.data import Batch, stream
+from etastar.core.kept import undisturbed
 from etastar.core.lane import Outcome
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed, isolated_randomness
+from etastar.core.randomness import derive_seed
 from etastar.core.setup import set_up, to
 from etastar.errors import ProblemError, call
 from etastar.probes.convention import reduction
@@ -38,7 +39,7 @@ def kind_of(problem: Problem, device: str) -> str:
     more than its samples.
     """
     assert problem.batches is not None
-    with isolated_randomness(), steady_numerics():
+    with undisturbed(problem), steady_numerics():
         seed = derive_seed(problem.seed, "reduction")
         batch = _samples(problem, seed)
         setup = set_up(problem, seed, device=device, example=batch)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from etastar import arguments
 from etastar.core.estimate import Estimate, Status
+from etastar.core.kept import undisturbed
 from etastar.core.lane import LaneStatus, Runs, Until
 from etastar.core.problem import Problem
-from etastar.core.randomness import isolated_randomness
 from etastar.designs.eta_star import SCAN_REACH, EtaStar, Precision
 from etastar.designs.success_band import SuccessBand
 from etastar.engine.choice import Choice
@@ -136,7 +136,7 @@ def centre(problem: Problem, facts: Preflight, device: str) -> tuple[float, tupl
     """
     kind = "adam" if facts.optimizer in ADAM_LIKE else "sgd" if facts.optimizer == "SGD" else None
     if kind and problem.loop is None and problem.policy == Constant():
-        with isolated_randomness():
+        with undisturbed(problem):
             reading = CriticalRate()(starting_point(problem, problem.seed, samples=PROBE_SAMPLES, device=device))
         if reading.value:
             shift, reach = CENTRES[kind]

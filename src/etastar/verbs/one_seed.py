@@ -13,10 +13,11 @@ from dataclasses import replace
 import torch
 
 from etastar.core.data import stream
+from etastar.core.kept import undisturbed
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed, isolated_randomness
+from etastar.core.randomness import derive_seed
 from etastar.core.setup import set_up, to
 from etastar.designs.best_rate import BestRate
 from etastar.designs.climb import MOVED
@@ -31,7 +32,7 @@ def searches_in_a_step(problem: Problem, device: str) -> bool:
     """Whether a step of the optimizer is a search: LBFGS, a line search, and what else evaluates the loss many times."""
     if problem.batches is None:
         return False
-    with isolated_randomness(), steady_numerics():
+    with undisturbed(problem), steady_numerics():
         seed = derive_seed(problem.seed, "evaluations")
         batch = call("reading a training batch", next, stream(problem.batches, seed))
         setup = set_up(problem, seed, device=device, example=batch)

@@ -11,10 +11,10 @@ import torch
 
 from etastar import arguments
 from etastar.core.estimate import FLAGS, Estimate, Status
+from etastar.core.kept import undisturbed
 from etastar.core.numerics import steady_numerics
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
-from etastar.core.randomness import isolated_randomness
 from etastar.engine.preflight import input_flags
 from etastar.errors import attributed
 from etastar.probes.convention import convention
@@ -157,7 +157,7 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
         return _of_loop(problem, seed, place)
     if place.startswith("cuda"):
         torch.cuda.init()  # before random state is saved, so that CUDA's is, too
-    with isolated_randomness(), steady_numerics():
+    with undisturbed(problem), steady_numerics():
         point = starting_point(problem, seed, samples=samples, device=place)
         loss = convention(point)
         try:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from etastar import arguments
+from etastar.core.kept import undisturbed
 from etastar.core.numerics import steady_numerics
 from etastar.core.optimizers import SeveralOptimizers, optimizer_name
 from etastar.core.problem import Problem
-from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import groups_of, in_words
 from etastar.errors import ProblemError, attributed
 from etastar.probes.adam_one_shot import AdamOneShot
@@ -151,7 +151,7 @@ def probe(
         return _of_loop(problem, probes, seed, place)
     if place.startswith("cuda"):
         torch.cuda.init()  # before random state is saved, so that CUDA's is, too
-    with isolated_randomness(), steady_numerics():
+    with undisturbed(problem), steady_numerics():
         point = starting_point(problem, seed, samples=samples, device=place, dtype=dtype)
         loss = convention(point)
     readings = _read_all(point, probes)

@@ -137,6 +137,8 @@ def answer_of(
     of_lr = tuple(f for f in flags if f in ("edge-of-range", "range-widened", "unconfirmed"))
     lr = estimate(outcome, finalists, session.runs.gradient_steps, of_lr)
     groups = session.facts.groups
+    yours, said = session.facts.lr, session.facts.said(session.facts.lr) if session.facts.lr else ""
+    measured = found.eta_star.value if found else None
     return SearchAnswer(
         problem=problem.title,
         lr=lr,
@@ -149,7 +151,7 @@ def answer_of(
         plan=plan,
         objective=_objective(problem, plan, sizes),
         measured=found,
-        yours=judge(session.facts, outcome, finalists, lr, found.eta_star.value if found else None),
+        yours=judge(yours, said, outcome, finalists, lr, measured),
         study=record.name,
         storage=record.where,
         cost=_cost(session, found),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from etastar.core.estimate import Estimate, Status
 from etastar.designs.confirmation import Finalist
 from etastar.designs.trials import Found, Trial
-from etastar.engine.preflight import Preflight
 
 NEAR = 0.02
 """A trial is near the best if its loss is within this share of the way from the first loss to the best: 0.04 nats or so for
@@ -119,12 +118,11 @@ def near_best(found: Found, finalists: Sequence[Finalist]) -> list[Trial]:
 
 
 def judge(
-    facts: Preflight, found: Found, finalists: Sequence[Finalist], best: Estimate, eta_star: float | None
+    lr: float | None, said: str, found: Found, finalists: Sequence[Finalist], best: Estimate, eta_star: float | None
 ) -> Tried | None:
-    """The rate in use: what its own trial says, where it was among them with the user's other settings."""
-    if facts.lr is None:
+    """The rate in use, `said` in words: what its own trial says, where it was among them with the user's other settings."""
+    if lr is None:
         return None
-    lr, said = facts.lr, facts.said(facts.lr)
     of_best = lr / best.value if best.value else None
     of_eta_star = lr / eta_star if eta_star else None
     own = [t for t in found.trials if t.state == "complete" and math.isclose(t.lr, lr, rel_tol=2e-3)]

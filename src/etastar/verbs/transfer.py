@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from etastar.core.estimate import Estimate, Status
+from etastar.core.kept import undisturbed
 from etastar.core.optimizers import alone, made_from
 from etastar.core.problem import Problem
-from etastar.core.randomness import isolated_randomness, seed_everything
+from etastar.core.randomness import seed_everything
 from etastar.core.setup import default_lr
 from etastar.errors import ProblemError
 from etastar.laws.mup import mup_init_, mup_rules
@@ -75,7 +76,7 @@ def in_mup(problem: Problem, base: Problem) -> Problem:
     """
     if problem.model is None or problem.optimizer is None or base.model is None:
         raise ProblemError("a training loop of your own cannot be put into muP; make a Problem of model, optimizer and data")
-    with isolated_randomness():
+    with undisturbed(problem):
         seed_everything(0)  # the weights do not matter, but are part of the problem's fingerprint
         smaller = base.model()
     return problem.but(model=MupModel(problem.model, smaller), optimizer=MupOptimizer(problem.optimizer, smaller))
@@ -88,7 +89,7 @@ def check_transfer(problems: Sequence[tuple[float, Problem]]) -> None:
     base, *_, widest = (problem for _, problem in sorted(problems, key=lambda pair: pair[0]))
     own = in_mup(widest, base)
     assert own.model is not None and own.optimizer is not None
-    with isolated_randomness():
+    with undisturbed(own):
         own.optimizer(own.model())
 
 
@@ -201,7 +202,7 @@ def compare(
 
 def _in_use(problem: Problem) -> float:
     assert problem.model is not None and problem.optimizer is not None
-    with isolated_randomness():
+    with undisturbed(problem):
         return default_lr(made_from(problem.optimizer(problem.model())).optimizer)
 
 

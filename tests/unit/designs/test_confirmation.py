@@ -101,7 +101,7 @@ def test_where_every_finalist_fails_the_next_best_are_tried_and_then_there_is_no
     lr = estimate(LUCKY, finalists, cost=1)
     assert lr.status is Status.DIVERGED_EVERYWHERE
     assert "each of the 5 best of 5 trials failed on some fresh seed (5 of 15 lanes)" in lr.reason
-    assert judge(0.1, LUCKY, finalists, lr, None).verdict == "unknown"
+    assert judge(0.1, "0.1", LUCKY, finalists, lr, None).verdict == "unknown"
 
 
 def test_the_same_setting_twice_is_one_finalist():
@@ -123,9 +123,9 @@ def test_stopped_before_it_began_the_luckiest_stands_and_is_called_that():
 def test_the_rate_in_use_is_quoted_on_fresh_seeds_where_it_was_a_finalist():
     _, finalists = confirm(LUCKY, lambda lr, i: WORTH[lr][i])
     lr = estimate(LUCKY, finalists, cost=1)
-    yours = judge(0.1, LUCKY, finalists, lr, None)
+    yours = judge(0.1, "0.1", LUCKY, finalists, lr, None)
     assert (yours.loss, yours.verdict) == (pytest.approx(0.8), "worse") and "on the fresh seeds" in yours.sentence
-    other = judge(0.4, LUCKY, finalists, lr, None)
+    other = judge(0.4, "0.4", LUCKY, finalists, lr, None)
     assert (other.loss, other.verdict) == (0.7, "worse") and "in its trial" in other.sentence
 
 

@@ -171,4 +171,4 @@ def test_lanes_that_cannot_be_vectorised_are_flagged_and_the_doctor_says_why():
 
     findings = {f.topic: f for f in doctor(problem).findings}
     assert findings["engine"].level == "note" and "one lane after the other" in findings["engine"].sentence
-    assert "Dropout" in findings["not mlp"].sentence and "randomness" in findings["not vmap"].sentence
+    assert "Dropout" in findings["not mlp"].sentence and "random numbers" in findings["not vmap"].sentence

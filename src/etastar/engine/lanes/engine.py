@@ -10,11 +10,10 @@ import torch
 from etastar import arguments
 from etastar.core.data import Batch
 from etastar.core.finite_loss import check_batch
-from etastar.core.kept import unmoved
+from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
-from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup, check_fresh_storage, set_up, to
 from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.convnet import ConvNetKernel
@@ -92,7 +91,7 @@ class LaneEngine:
             yield index, firsts.of(problem, lane).beside(self._loop.train_lane(problem, lane))
 
     def _train_chunk(self, problem: Problem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
-        with isolated_randomness(), steady_numerics(), unmoved(*problem.judges):
+        with undisturbed(problem), steady_numerics():
             known = self._checked is problem
             if not known:
                 check_fresh_storage(problem)
