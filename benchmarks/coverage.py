@@ -13,8 +13,8 @@ import numpy as np
 from scipy.special import expit
 
 from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs
-from etastar.designs.eta_star import EtaStar, Precision
-from etastar.designs.success_band import SuccessBand
+from etastar.designs.eta_star.eta_star import EtaStar, Precision
+from etastar.designs.eta_star.success_band import SuccessBand
 
 Truth = Callable[[float], float]
 SLOPE = 2 * np.log(9)

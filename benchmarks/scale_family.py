@@ -26,7 +26,7 @@ from etastar.probes.start import starting_point
 from etastar.problems.digits import load
 from etastar.problems.idx import load_idx_images
 from etastar.problems.mlp import mlp_problem
-from etastar.verbs.member_rate import PRECISION
+from etastar.verbs.scale.member_rate import PRECISION
 
 Shape = tuple[int, int]
 """(hidden layers, width)."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.bakeoff.tasks import OPTIMIZERS, SCHEDULES, SLOW, TASKS, make_problem
 from etastar.core.lane import Lane, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.table import Table
+from etastar.designs.fixed_lanes import FixedLanes
 from etastar.engine.preflight import Preflight
 from etastar.policies.named import policy_over
 from etastar.verbs.session import Options, open_session
@@ -63,7 +63,7 @@ def train(task: str, optimizer: str, schedule: str) -> tuple[str, Runs]:
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = Options(store=FOLDER / f"{task}-{optimizer}-{schedule}.db", workers=1, device="cpu")
     with open_session(problem, options, design) as session:
-        runs = session.run(Table(lanes))
+        runs = session.run(FixedLanes(lanes))
     return f"{task}/{optimizer}/{schedule}", runs
 
 

@@ -17,7 +17,7 @@ from benchmarks.bakeoff.tasks import Case, cases, make_problem
 from benchmarks.bakeoff.work import arguments, in_processes
 from etastar.core.lane import Lane, Outcome, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.table import Table
+from etastar.designs.fixed_lanes import FixedLanes
 from etastar.engine.preflight import Preflight
 from etastar.verbs.session import Options, open_session
 
@@ -54,7 +54,7 @@ def short_grids(unit: tuple[str, str, int]) -> list[dict[str, Any]]:
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = Options(store=FOLDER / f"grid-{task}-{optimizer}.db", workers=1, device="cpu")
     with open_session(problem, options, design) as session:
-        runs = session.run(Table(lanes))
+        runs = session.run(FixedLanes(lanes))
     rows = []
     for i, (epochs, seed) in enumerate(plan):
         own = list(runs[i * len(RATES) : (i + 1) * len(RATES)])

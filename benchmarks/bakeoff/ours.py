@@ -18,10 +18,10 @@ from benchmarks.bakeoff.curves import FOLDER, combinations
 from benchmarks.bakeoff.tasks import DEFAULT_LR, HORIZONS, TASKS, Case, make_problem
 from benchmarks.bakeoff.truth import finished, truth
 from etastar.core.randomness import derive_seed
-from etastar.designs.best_lr import BestLR
+from etastar.designs.best_rate.best_lr import BestLR
 from etastar.engine.preflight import Preflight
 from etastar.policies.named import policy_over
-from etastar.verbs.find import USUAL, start_rate
+from etastar.verbs.find.find import USUAL, start_rate
 from etastar.verbs.session import Options, Session, open_session
 
 BUDGETS = (0.6, 1.0, 2.0, 3.2)

@@ -12,26 +12,20 @@ if TYPE_CHECKING:
     from etastar.core.estimate import FLAGS, Estimate, Status
     from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until
     from etastar.core.problem import Problem
-    from etastar.designs.eta_star import EtaStar, Precision
-    from etastar.designs.optuna_search import OptunaSearch
-    from etastar.designs.search_space import Space
-    from etastar.designs.success_band import SuccessBand
-    from etastar.designs.surface import Surface
+    from etastar.designs.eta_star.eta_star import EtaStar, Precision
+    from etastar.designs.eta_star.success_band import SuccessBand
+    from etastar.designs.search.optuna_search import OptunaSearch
+    from etastar.designs.search.search_space import Space
+    from etastar.designs.surface.surface import Surface
     from etastar.engine.lanes.engine import LaneEngine
     from etastar.engine.loop import LoopEngine
-    from etastar.engine.ray_cluster import RayEngine
+    from etastar.engine.ray.cluster import RayEngine
     from etastar.engine.sequential import SequentialEngine
     from etastar.engine.workers import WorkerEngine
     from etastar.errors import EtastarError, MissingExtra, NoAnswer, ProblemError, StoreError
-    from etastar.laws.bounds import depth_width_bounds
-    from etastar.laws.kaiming import kaiming_lr, kaiming_sharpness
-    from etastar.laws.kernel import kernel_sharpness
     from etastar.laws.law import Law, Record
-    from etastar.laws.mup import depth_mup, mup_groups, mup_init_, mup_multipliers, mup_rules
-    from etastar.laws.path_sum import path_sum_lr_factor
-    from etastar.laws.power_law import PowerLaw
-    from etastar.laws.rescale import rescale_init, rescale_lr
-    from etastar.laws.scaling import ScalingLaw
+    from etastar.laws.scaling.power_law import PowerLaw
+    from etastar.laws.scaling.scaling_law import ScalingLaw
     from etastar.laws.surface import SurfaceLaw
     from etastar.policies.policy import Constant, Observation, Policy
     from etastar.policies.schedule import Schedule
@@ -39,23 +33,29 @@ if TYPE_CHECKING:
     from etastar.probes.point import Point
     from etastar.probes.reading import Probe, Reading
     from etastar.probes.sharpness import Sharpness
-    from etastar.records.store import RunStore
     from etastar.reports.page import report
+    from etastar.store.run_store import RunStore
     from etastar.studies.run import StudyAnswer, run_study
-    from etastar.verbs.eta_star import EtaStarAnswer, eta_star
-    from etastar.verbs.find import FindAnswer, find
-    from etastar.verbs.momentum import MomentumAnswer, momentum
-    from etastar.verbs.optuna_space import OptunaSpace, optuna_space
-    from etastar.verbs.predict import PredictAnswer, predict
+    from etastar.theory.bounds import depth_width_bounds
+    from etastar.theory.kaiming import kaiming_lr, kaiming_sharpness
+    from etastar.theory.kernel import kernel_sharpness
+    from etastar.theory.mup import depth_mup, mup_groups, mup_init_, mup_multipliers, mup_rules
+    from etastar.theory.path_sum import path_sum_lr_factor
+    from etastar.theory.rescale import rescale_init, rescale_lr
+    from etastar.verbs.find.eta_star import EtaStarAnswer, eta_star
+    from etastar.verbs.find.find import FindAnswer, find
+    from etastar.verbs.predict.predict import PredictAnswer, predict
     from etastar.verbs.probe import ProbeAnswer, probe
-    from etastar.verbs.scale import scale
-    from etastar.verbs.scale_answer import ScaleAnswer
-    from etastar.verbs.search import search
-    from etastar.verbs.search_answer import SearchAnswer
-    from etastar.verbs.sensitivity import SensitivityAnswer, sensitivity
+    from etastar.verbs.scale.scale import scale
+    from etastar.verbs.scale.scale_answer import ScaleAnswer
+    from etastar.verbs.search.optuna_space import OptunaSpace, optuna_space
+    from etastar.verbs.search.search import search
+    from etastar.verbs.search.search_answer import SearchAnswer
     from etastar.verbs.session import Options
-    from etastar.verbs.surface import surface
-    from etastar.verbs.surface_answer import SurfaceAnswer
+    from etastar.verbs.surface.momentum import MomentumAnswer, momentum
+    from etastar.verbs.surface.sensitivity import SensitivityAnswer, sensitivity
+    from etastar.verbs.surface.surface import surface
+    from etastar.verbs.surface.surface_answer import SurfaceAnswer
 
 _HOME = {
     "Constant": "policies.policy",
@@ -63,80 +63,80 @@ _HOME = {
     "CriticalRate": "probes.critical_rate",
     "Design": "core.design",
     "Estimate": "core.estimate",
-    "EtaStar": "designs.eta_star",
-    "EtaStarAnswer": "verbs.eta_star",
+    "EtaStar": "designs.eta_star.eta_star",
+    "EtaStarAnswer": "verbs.find.eta_star",
     "EtastarError": "errors",
     "FLAGS": "core.estimate",
-    "FindAnswer": "verbs.find",
+    "FindAnswer": "verbs.find.find",
     "Lane": "core.lane",
     "LaneEngine": "engine.lanes.engine",
     "LaneStatus": "core.lane",
     "Law": "laws.law",
     "LoopEngine": "engine.loop",
     "MissingExtra": "errors",
-    "MomentumAnswer": "verbs.momentum",
+    "MomentumAnswer": "verbs.surface.momentum",
     "NoAnswer": "errors",
     "Observation": "policies.policy",
     "Options": "verbs.session",
-    "OptunaSearch": "designs.optuna_search",
-    "OptunaSpace": "verbs.optuna_space",
+    "OptunaSearch": "designs.search.optuna_search",
+    "OptunaSpace": "verbs.search.optuna_space",
     "Outcome": "core.lane",
     "Point": "probes.point",
     "Policy": "policies.policy",
-    "PowerLaw": "laws.power_law",
-    "Precision": "designs.eta_star",
-    "PredictAnswer": "verbs.predict",
+    "PowerLaw": "laws.scaling.power_law",
+    "Precision": "designs.eta_star.eta_star",
+    "PredictAnswer": "verbs.predict.predict",
     "Probe": "probes.reading",
     "ProbeAnswer": "verbs.probe",
     "Problem": "core.problem",
     "ProblemError": "errors",
-    "RayEngine": "engine.ray_cluster",
+    "RayEngine": "engine.ray.cluster",
     "Reading": "probes.reading",
     "Record": "laws.law",
-    "RunStore": "records.store",
+    "RunStore": "store.run_store",
     "Runs": "core.lane",
-    "ScaleAnswer": "verbs.scale_answer",
-    "ScalingLaw": "laws.scaling",
+    "ScaleAnswer": "verbs.scale.scale_answer",
+    "ScalingLaw": "laws.scaling.scaling_law",
     "Schedule": "policies.schedule",
-    "SearchAnswer": "verbs.search_answer",
-    "SensitivityAnswer": "verbs.sensitivity",
+    "SearchAnswer": "verbs.search.search_answer",
+    "SensitivityAnswer": "verbs.surface.sensitivity",
     "SequentialEngine": "engine.sequential",
     "Sharpness": "probes.sharpness",
-    "Space": "designs.search_space",
+    "Space": "designs.search.search_space",
     "Status": "core.estimate",
     "StoreError": "errors",
     "StudyAnswer": "studies.run",
-    "SuccessBand": "designs.success_band",
-    "Surface": "designs.surface",
-    "SurfaceAnswer": "verbs.surface_answer",
+    "SuccessBand": "designs.eta_star.success_band",
+    "Surface": "designs.surface.surface",
+    "SurfaceAnswer": "verbs.surface.surface_answer",
     "SurfaceLaw": "laws.surface",
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
-    "depth_mup": "laws.mup",
-    "depth_width_bounds": "laws.bounds",
-    "eta_star": "verbs.eta_star",
-    "find": "verbs.find",
-    "kaiming_lr": "laws.kaiming",
-    "kaiming_sharpness": "laws.kaiming",
-    "kernel_sharpness": "laws.kernel",
-    "momentum": "verbs.momentum",
-    "mup_groups": "laws.mup",
-    "mup_init_": "laws.mup",
-    "mup_multipliers": "laws.mup",
-    "mup_rules": "laws.mup",
-    "optuna_space": "verbs.optuna_space",
-    "path_sum_lr_factor": "laws.path_sum",
-    "predict": "verbs.predict",
+    "depth_mup": "theory.mup",
+    "depth_width_bounds": "theory.bounds",
+    "eta_star": "verbs.find.eta_star",
+    "find": "verbs.find.find",
+    "kaiming_lr": "theory.kaiming",
+    "kaiming_sharpness": "theory.kaiming",
+    "kernel_sharpness": "theory.kernel",
+    "momentum": "verbs.surface.momentum",
+    "mup_groups": "theory.mup",
+    "mup_init_": "theory.mup",
+    "mup_multipliers": "theory.mup",
+    "mup_rules": "theory.mup",
+    "optuna_space": "verbs.search.optuna_space",
+    "path_sum_lr_factor": "theory.path_sum",
+    "predict": "verbs.predict.predict",
     "probe": "verbs.probe",
     "report": "reports.page",
-    "rescale_init": "laws.rescale",
-    "rescale_lr": "laws.rescale",
+    "rescale_init": "theory.rescale",
+    "rescale_lr": "theory.rescale",
     "run": "core.design",
     "run_study": "studies.run",
-    "scale": "verbs.scale",
-    "search": "verbs.search",
-    "sensitivity": "verbs.sensitivity",
-    "surface": "verbs.surface",
+    "scale": "verbs.scale.scale",
+    "search": "verbs.search.search",
+    "sensitivity": "verbs.surface.sensitivity",
+    "surface": "verbs.surface.surface",
 }
 
 __all__ = [

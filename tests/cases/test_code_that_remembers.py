@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar import Criterion, Lane, LaneEngine, LoopEngine, Problem, Until
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.kept import Kept
 from etastar.engine.choice import choose
-from etastar.engine.lanes.cannot import CannotBatch
 
 X = torch.randn(128, 8, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long() + 2 * (X[:, 1] > 0).long()

@@ -20,9 +20,9 @@ from processes import stored_lanes, wait_for_none
 NEVER_SAVED_BEFORE_THE_END = """
 import time
 import etastar
-import etastar.records.store
+import etastar.store.run_store
 
-etastar.records.store.SAVE_EVERY = 1e9
+etastar.store.run_store.SAVE_EVERY = 1e9
 
 
 def train(lr, seed, report):

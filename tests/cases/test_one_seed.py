@@ -12,8 +12,8 @@ from torch.nn import functional as F
 import etastar
 from etastar import Constant, Criterion, LaneStatus, Outcome, Runs
 from etastar.core.estimate import FLAGS
-from etastar.designs.best_lr import BestLR, Rung
-from etastar.verbs.one_seed import searches_in_a_step
+from etastar.designs.best_rate.best_lr import BestLR, Rung
+from etastar.verbs.find.one_seed import searches_in_a_step
 
 MEMORY = etastar.Options(store=":memory:", workers=1)
 

@@ -11,17 +11,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar import Options, Problem, ProblemError, find, probe
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.lane import Lane, Until
 from etastar.core.optimizers import SeveralOptimizers, made_from
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.setup import Group, in_words, set_up
 from etastar.engine.choice import choose
-from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import preflight
-from etastar.verbs.momentum import with_optimizer_setting
+from etastar.verbs.surface.momentum import with_optimizer_setting
 
 DRAW = torch.Generator().manual_seed(8)
 X = torch.randn(128, 6, generator=DRAW)

@@ -19,7 +19,7 @@ from etastar.core.design import run
 from etastar.engine.sequential import SequentialEngine
 from etastar.engine.workers import WorkerEngine
 from etastar.errors import UserCodeRaised
-from etastar.records.store import RunStore
+from etastar.store.run_store import RunStore
 
 LIMIT, CURVATURE = 3.0, 1.0
 RATES = (0.1, 1.0, 1.9, 2.2, 3.0)

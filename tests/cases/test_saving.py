@@ -17,8 +17,8 @@ from sqlalchemy.event import listen
 from cli_harness import run_here
 from etastar import Lane, LoopEngine, Outcome, Problem, RunStore, StoreError
 from etastar.problems import builder
-from etastar.records import store as store_module
-from etastar.records.patience import Patience, StoreAway
+from etastar.store import run_store as store_module
+from etastar.store.patience import Patience, StoreAway
 from postgres_server import Server
 from store_cases import FACTS, STABLE, TRACE, Counting, lane, rows, same
 
@@ -299,7 +299,7 @@ def test_lanes_of_a_server_wait_in_the_current_folder(postgres_server: Server, n
 
 def test_a_study_waits_for_its_server_and_holds_each_trial_once(postgres_server: Server) -> None:
     optuna = pytest.importorskip("optuna")
-    from etastar.records.study import SEARCH, TRIAL, StudyRecord
+    from etastar.store.optuna_study import SEARCH, TRIAL, StudyRecord
 
     rate = {"lr": optuna.distributions.FloatDistribution(1e-4, 1.0, log=True)}
     trials = [

@@ -18,7 +18,7 @@ from etastar.core.setup import set_up
 from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import preflight
-from etastar.verbs.momentum import with_optimizer_setting
+from etastar.verbs.surface.momentum import with_optimizer_setting
 
 STEPS = 24
 DRAW = torch.Generator().manual_seed(3)

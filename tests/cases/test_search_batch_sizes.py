@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import etastar
 from etastar import ProblemError
-from etastar.verbs.batch_sizes import kind_of
+from etastar.verbs.search.batch_sizes import kind_of
 
 MEMORY = etastar.Options(store=":memory:", workers=1)
 SPACE = {"lr": {"choices": [0.003, 0.03]}, "batch_size": {"choices": [6, 24]}}

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import etastar
-from etastar.designs.optuna_samplers import SAMPLERS
+from etastar.designs.search.optuna_samplers import SAMPLERS
 
 MEMORY = etastar.Options(store=":memory:", workers=1)
 PLATEAU = {"lr": {"low": 0.1, "high": 0.4}}

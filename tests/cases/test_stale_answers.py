@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from etastar import Observation, Options, Problem, find
 from etastar.engine.preflight import preflight
-from etastar.records.description import digest
-from etastar.records.fingerprint import fingerprint
+from etastar.store.description import digest
+from etastar.store.fingerprint import fingerprint
 
 X = torch.linspace(-2, 2, 240).reshape(60, 4)
 Y = torch.arange(60) % 3
@@ -377,7 +377,7 @@ def test_the_code_of_a_policy_of_ones_own_is_seen():
 STABLE = """
 import torch, numpy as np, functools, logging, threading, re, pathlib
 from torch import nn
-from etastar.records.description import digest
+from etastar.store.description import digest
 log, lock = logging.getLogger("mine"), threading.Lock()
 NAMES, ACT = {"b", "a", "c", ("x", 1)}, {"f": torch.relu, "g": lambda x: x if "a" in {"a", "b", "zz"} else -x}
 class Base(nn.Module):

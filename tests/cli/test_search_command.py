@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from cli_harness import Cli, Ran
-from etastar.designs.optuna_samplers import SAMPLERS
+from etastar.designs.search.optuna_samplers import SAMPLERS
 from etastar.problems.quadratic import best_lr
 
 Script = Callable[..., Path]

@@ -168,7 +168,7 @@ def test_a_search_over_batch_sizes_and_a_surface_find_on_ray_what_they_find_here
 
 
 def test_ray_is_imported_only_when_asked_for():
-    code = "import sys, etastar.cli.main, etastar.verbs.find; print('ray' in sys.modules)"
+    code = "import sys, etastar.cli.main, etastar.verbs.find.find; print('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 

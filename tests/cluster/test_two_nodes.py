@@ -19,7 +19,7 @@ import pytest
 from cli_harness import run_here
 from etastar import Options, Precision, Problem, find
 from etastar.problems import builder
-from etastar.verbs.eta_star import eta_star
+from etastar.verbs.find.eta_star import eta_star
 from kill_harness import interruptible
 from processes import processes, stored_lanes, wait_for_none
 

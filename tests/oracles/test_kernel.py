@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from etastar import kaiming_lr, kaiming_sharpness, kernel_sharpness
-from etastar.laws.bounds import depth_width_bounds
-from etastar.laws.kaiming import width_spread
-from etastar.laws.kernel import he_layers, relu_kernel
-from etastar.laws.loss_curvature import bce_curvature, cross_entropy_curvature, loss_curvature
 from etastar.probes.sharpness import GaussNewtonSharpness
+from etastar.theory.bounds import depth_width_bounds
+from etastar.theory.kaiming import width_spread
+from etastar.theory.kernel import he_layers, relu_kernel
+from etastar.theory.loss_curvature import bce_curvature, cross_entropy_curvature, loss_curvature
 from relu_networks import LOSSES, digits, measured_sharpness, point, relu_network, widths_of
 
 X = digits(256)[0]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar import ProblemError, depth_mup, mup_groups, mup_init_, mup_multipliers, mup_rules
-from etastar.laws.mup import EXPONENTS, FORMS, Role, mup_rule
+from etastar.theory.mup import EXPONENTS, FORMS, Role, mup_rule
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": lambda groups, lr: torch.optim.Adam(groups, lr=lr, eps=1e-60)}
 X, Y = torch.randn(64, 8, generator=torch.Generator().manual_seed(0)).double(), torch.arange(64) % 3

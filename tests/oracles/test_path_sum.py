@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from etastar import ProblemError, path_sum_lr_factor
-from etastar.laws.path_sum import in_degree_gains, path_lengths
+from etastar.theory.path_sum import in_degree_gains, path_lengths
 
 CHAIN = [(0, 1), (1, 2), (2, 3)]
 DIAMOND = [(0, 1), (0, 2), (1, 3), (2, 3)]

@@ -19,8 +19,8 @@ import pytest
 from cli_harness import Ran, run_here
 from etastar import Lane, LoopEngine, MissingExtra, Outcome, Problem, RunStore, StoreError
 from etastar.problems import builder
-from etastar.records import store as store_module
-from etastar.records.patience import Patience
+from etastar.store import run_store as store_module
+from etastar.store.patience import Patience
 from postgres_server import Server
 from store_cases import FACTS, STABLE, TRACE, Counting, Says, lane, open_store, rows, together
 

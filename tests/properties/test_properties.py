@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from etastar import Criterion, Lane, LaneStatus, Until
 from etastar.core.data import make_batches, map_tensors, stream
 from etastar.core.lane import quantise
-from etastar.designs.climb import Climb
+from etastar.designs.best_rate.climb import Climb
 from etastar.engine.recorder import Recorder
 from etastar.problems.optimizers import parse_settings
 

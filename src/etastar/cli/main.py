@@ -97,7 +97,7 @@ def find(
 ) -> None:
     """Find the best rate for the optimizer, schedule and horizon; judge the one in use; measure eta*."""
     from etastar.cli.output import Console
-    from etastar.verbs.find import find as find_lr
+    from etastar.verbs.find.find import find as find_lr
 
     check_outputs(json, report)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
@@ -180,7 +180,7 @@ def predict(
     """Predict where to start and where eta* lies, from widths to forward passes; nothing is trained."""
     from etastar.cli.output import Console
     from etastar.cli.predicted import show_predict
-    from etastar.verbs.predict import predict as climb
+    from etastar.verbs.predict.predict import predict as climb
 
     check_outputs(json, report)
     console = Console(quiet=quiet, json_on_stdout=json == "-")
@@ -206,7 +206,7 @@ def problems(json: JsonOption = None) -> None:
 def runs(store: StoreOption = DEFAULT_STORE, json: JsonOption = None) -> None:
     """Show what the store holds."""
     from etastar.cli.output import Console
-    from etastar.records.store import RunStore
+    from etastar.store.run_store import RunStore
 
     check_outputs(json)
     with closing(RunStore(store, create=False)) as opened:

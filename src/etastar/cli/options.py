@@ -118,7 +118,7 @@ def options_of(
     ray_address: str | None = None,
 ) -> Options:
     """How the verb runs, with a store that can be used: what is wrong with it is said before the problem's data is read."""
-    from etastar.records.database import check
+    from etastar.store.database import check
     from etastar.verbs.session import Options
 
     options = Options(

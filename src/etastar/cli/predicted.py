@@ -9,8 +9,8 @@ from etastar.core.estimate import FLAGS
 
 if TYPE_CHECKING:
     from etastar.cli.output import Console
-    from etastar.verbs.predict import PredictAnswer
-    from etastar.verbs.rungs import Rung
+    from etastar.verbs.predict.predict import PredictAnswer
+    from etastar.verbs.predict.predictions import Prediction
 
 
 def show_predict(console: Console, answer: PredictAnswer) -> None:
@@ -43,7 +43,7 @@ def show_predict(console: Console, answer: PredictAnswer) -> None:
         )
 
 
-def _interval(rung: Rung) -> str:
+def _interval(rung: Prediction) -> str:
     low, value, high = rung.lr.low, rung.lr.value, rung.lr.high
     if low is None or high is None or value is None or (high - low) < 1e-3 * value:
         return ""

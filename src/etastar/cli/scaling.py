@@ -92,8 +92,8 @@ def scale(
     from etastar.cli.output import Console
     from etastar.cli.tables import tables_of
     from etastar.problems.optimizers import parse_settings
-    from etastar.verbs.member_rate import PRECISION
-    from etastar.verbs.scale import scale as measure_and_predict
+    from etastar.verbs.scale.member_rate import PRECISION
+    from etastar.verbs.scale.scale import scale as measure_and_predict
 
     check_outputs(json, report)
     axes = _axes(depth, width, vary or [])

@@ -81,9 +81,9 @@ def search(
     from etastar.cli.load import load_maker
     from etastar.cli.output import Console
     from etastar.cli.search_output import show_search
-    from etastar.records.study import check_storage
-    from etastar.verbs.search import search as search_space
-    from etastar.verbs.search import storage_of
+    from etastar.store.optuna_study import check_storage
+    from etastar.verbs.search.search import search as search_space
+    from etastar.verbs.search.search import storage_of
 
     check_outputs(json, report)
     console = Console(quiet=quiet, json_on_stdout=json == "-")

@@ -66,7 +66,7 @@ def study(
         raise ProblemError(f"--out is missing; expected a folder for page and record, e.g. --out {name}")
     if out is not None:
         check_folder(out, "--out")
-    from etastar.records.database import check
+    from etastar.store.database import check
     from etastar.studies.run import run_study
     from etastar.verbs.session import Options
 

@@ -78,7 +78,7 @@ def surface(
     """Time, accuracy and reliability over learning rate x schedule x horizon."""
 
     def ask(console: Console) -> Any:
-        from etastar.verbs.surface import surface as measure
+        from etastar.verbs.surface.surface import surface as measure
 
         options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         return measure(
@@ -119,7 +119,7 @@ def sensitivity(
     """What does the learning rate do? The classic grid 1e-6, 1e-5 ... 1, all else as the problem has it."""
 
     def ask(console: Console) -> Any:
-        from etastar.verbs.sensitivity import sensitivity as measure
+        from etastar.verbs.surface.sensitivity import sensitivity as measure
 
         options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         chosen = load(problem, settings, steps, schedule, optimizer, threshold)
@@ -152,7 +152,7 @@ def momentum(
     """The best rate and the loss at several momenta (beta1 for Adam and its kin)."""
 
     def ask(console: Console) -> Any:
-        from etastar.verbs.momentum import momentum as measure
+        from etastar.verbs.surface.momentum import momentum as measure
 
         options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         chosen = load(problem, settings, steps, schedule, optimizer, threshold)

@@ -8,11 +8,11 @@ from rich.table import Table
 
 from etastar.cli.plain import new_table
 from etastar.core.estimate import Estimate
-from etastar.designs.surface_cells import Cell
-from etastar.verbs.momentum import MomentumAnswer
-from etastar.verbs.scale_answer import ScaleAnswer
-from etastar.verbs.sensitivity import SensitivityAnswer
-from etastar.verbs.surface_answer import SurfaceAnswer
+from etastar.designs.surface.surface_cells import Cell
+from etastar.verbs.scale.scale_answer import ScaleAnswer
+from etastar.verbs.surface.momentum import MomentumAnswer
+from etastar.verbs.surface.sensitivity import SensitivityAnswer
+from etastar.verbs.surface.surface_answer import SurfaceAnswer
 
 NONE = "-"
 

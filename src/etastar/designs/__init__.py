@@ -1,1 +1,5 @@
-"""Experiments that ask for lanes and answer; none of them sees a model."""
+"""Experiments that ask for lanes and answer; none of them sees a model.
+
+`eta_star/` (the largest rate that trains), `best_rate/` (the rate that ends lowest), `surface/` (rate x schedule x
+horizon), `search/` (trials over many settings), `fixed_lanes` (lanes given beforehand).
+"""

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Criterion, Lane, Until
@@ -19,8 +20,7 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import default_lr, set_up, to
 from etastar.engine.equality import TRIAL_RATES, TRIAL_STEPS, Equality, small_valid
-from etastar.engine.lanes.cannot import CannotBatch
-from etastar.engine.lanes.engine import KERNELS, Group, LaneEngine
+from etastar.engine.lanes.engine import KERNELS, LaneEngine, LaneTraining
 from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine
 from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
@@ -240,7 +240,7 @@ class _Trial:
     def _time_lanes(self, kernel: str, size: int) -> float:
         """Seconds of one step of one lane among `size`, at best; all start from one seed's weights, which are made once."""
         lanes = dict.fromkeys(range(size), self._lane(10 * TRIAL_STEPS))
-        with steady_numerics(), Group(self._bare, lanes, KERNELS[kernel], self._device, None) as group:
+        with steady_numerics(), LaneTraining(self._bare, lanes, KERNELS[kernel], self._device, None) as group:
             group.step()
             taken = []
             for _ in range(TRIAL_STEPS):

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import tensors_in
 from etastar.core.lane import Criterion, Lane, Outcome, StepRow, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
-from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.lanes.engine import KERNELS, LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.sequential import SequentialEngine

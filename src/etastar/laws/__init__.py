@@ -1,1 +1,5 @@
-"""What is fitted to records and predicts: every law refuses outside the data it has seen."""
+"""What is fitted to measurements and predicts: every law refuses outside the data it has seen.
+
+`law` (the contract), `scaling/` (eta* or the best rate against sizes), `surface` (loss over rate, schedule and
+horizon), with `schedule_fit` and `gaussian_process` as its parts.
+"""

@@ -8,13 +8,13 @@ from itertools import pairwise
 import altair as alt
 
 from etastar.core.lane import Criterion, LaneStatus, Runs
-from etastar.designs.success_band import SuccessBand
+from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.reports.best_chart import best_chart
 from etastar.reports.chart_parts import ENDINGS, HALO_THEN_INK, INK, WIDTH, around, framed, rate_axis, rate_tooltip, rows_of
 from etastar.reports.loss_rows import CAP, LossRows, loss_rows
 from etastar.reports.rate_text import LABEL_EXPRESSION
 from etastar.reports.share_chart import marks_of, share_chart
-from etastar.verbs.find import FindAnswer
+from etastar.verbs.find.find import FindAnswer
 
 FLANK = (0.04, 0.96)
 """The close-up shows the rates where the fitted share is between these fractions of its own fall."""

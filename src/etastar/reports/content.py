@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etastar.core.estimate import Estimate
-from etastar.designs.success_band import SuccessBand
+from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.reports.chart_parts import INK
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
-from etastar.verbs.find import FindAnswer, flag_sentences
+from etastar.verbs.find.find import FindAnswer, flag_sentences
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from etastar import arguments
 from etastar.errors import ProblemError
 from etastar.reports.content import Number, SectionText, Table, bound_sentence
 from etastar.reports.kinds import kind_of
-from etastar.verbs.find import FindAnswer, flag_sentences
-from etastar.verbs.momentum import MomentumAnswer
-from etastar.verbs.predict import PredictAnswer
-from etastar.verbs.scale_answer import ScaleAnswer
-from etastar.verbs.search_answer import SearchAnswer
-from etastar.verbs.sensitivity import SensitivityAnswer
-from etastar.verbs.surface_answer import SurfaceAnswer
+from etastar.verbs.find.find import FindAnswer, flag_sentences
+from etastar.verbs.predict.predict import PredictAnswer
+from etastar.verbs.scale.scale_answer import ScaleAnswer
+from etastar.verbs.search.search_answer import SearchAnswer
+from etastar.verbs.surface.momentum import MomentumAnswer
+from etastar.verbs.surface.sensitivity import SensitivityAnswer
+from etastar.verbs.surface.surface_answer import SurfaceAnswer
 from etastar.version import __version__
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.split(".")[:2])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from etastar.designs.surface_cells import Cell
+from etastar.designs.surface.surface_cells import Cell
 from etastar.laws.law import Record
 from etastar.laws.surface import Prediction
 from etastar.reports.chart_parts import AXIS, ENDINGS, INK, WIDTH, around, in_style, rate_axis, rate_tooltip, rows_of

@@ -10,8 +10,8 @@ from etastar.reports.chart_parts import INK, WIDTH, in_style
 from etastar.reports.content import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
-from etastar.verbs.predict import PredictAnswer
-from etastar.verbs.rungs import Rung
+from etastar.verbs.predict.predict import PredictAnswer
+from etastar.verbs.predict.predictions import Prediction
 
 COLOURS = {"safe start": RECOMMENDED, "one step": "#52606d", "contrast": "#9aa5b1", "eta*, expected": ETA_STAR, "yours": INK}
 ROLE_NAMES = {"safe-start": "safe start", "one-step-limit": "one step", "contrast": "contrast"}
@@ -84,7 +84,7 @@ def predict_tables(answer: PredictAnswer) -> list[Table]:
     return [Table("Every rung", head, tuple(map(_row, answer.rungs))), Table("How it was measured", (), measured)]
 
 
-def _row(rung: Rung) -> tuple[str, ...]:
+def _row(rung: Prediction) -> tuple[str, ...]:
     e = rung.lr
     if e.value is None or e.low is None or e.high is None:
         return rung.name, "-", "-", e.reason, rung.validity

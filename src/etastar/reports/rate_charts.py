@@ -16,8 +16,8 @@ from etastar.reports.panels import (
     series_of,
     time_chart,
 )
-from etastar.verbs.momentum import MomentumAnswer
-from etastar.verbs.sensitivity import SensitivityAnswer
+from etastar.verbs.surface.momentum import MomentumAnswer
+from etastar.verbs.surface.sensitivity import SensitivityAnswer
 
 WIDE = WIDTH - 40
 

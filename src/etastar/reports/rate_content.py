@@ -6,8 +6,8 @@ from etastar.reports.content import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import RECOMMENDED
 from etastar.reports.surface_content import interval, levelled, measurement_rows, three_answers, yours_number
-from etastar.verbs.momentum import MomentumAnswer
-from etastar.verbs.sensitivity import SensitivityAnswer
+from etastar.verbs.surface.momentum import MomentumAnswer
+from etastar.verbs.surface.sensitivity import SensitivityAnswer
 
 OTHERS = ("diverged", "raised", "dead", "slow")
 """How lanes end that do not train."""

@@ -11,8 +11,8 @@ import numpy as np
 from etastar.reports.chart_parts import FAINT, INK, WIDTH, framed, in_style, rows_of
 from etastar.reports.rate_text import LABEL_EXPRESSION
 from etastar.reports.share_chart import RECOMMENDED
-from etastar.verbs.scale_answer import MeasuredMember, ScaleAnswer
-from etastar.verbs.transfer import PARAMETRISATIONS, Transfer
+from etastar.verbs.scale.scale_answer import MeasuredMember, ScaleAnswer
+from etastar.verbs.scale.transfer import PARAMETRISATIONS, Transfer
 
 SERIES = ("#0b62b0", "#c8372d", "#2a9d6f", "#e3a008", "#7a4fb5", "#8a94a0")
 LINE_POINTS = 40

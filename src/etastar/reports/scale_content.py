@@ -6,8 +6,8 @@ from etastar.reports.content import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.reports.surface_content import interval, levelled
-from etastar.verbs.family import size_text
-from etastar.verbs.scale_answer import ScaleAnswer
+from etastar.verbs.scale.family import size_text
+from etastar.verbs.scale.scale_answer import ScaleAnswer
 
 
 def scale_numbers(answer: ScaleAnswer) -> list[Number]:

@@ -8,14 +8,14 @@ from typing import Any
 
 import altair as alt
 
-from etastar.designs.search_space import Parameter
+from etastar.designs.search.search_space import Parameter
 from etastar.reports.chart_parts import HALO_THEN_INK, INK, WIDTH, around, framed, in_style, rate_axis, rows_of
 from etastar.reports.loss_rows import MAX_ROWS, evenly
 from etastar.reports.panels import round_values
 from etastar.reports.rate_text import LABEL_EXPRESSION, rate_text
 from etastar.reports.search_marks import FLOOR, JITTER, RUG, Heights, loss_title, trial_marks, trial_rows
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED, Mark
-from etastar.verbs.search_answer import SearchAnswer
+from etastar.verbs.search.search_answer import SearchAnswer
 
 LABELS = (0.17, 0.08)
 """Heights of the lowest label above the highest loss, and of each next one above it, in shares of the range of losses."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from etastar.designs.confirmation import Finalist
-from etastar.designs.search_space import Parameter
-from etastar.designs.trials import Trial
+from etastar.designs.search.confirmation import Finalist
+from etastar.designs.search.search_space import Parameter
+from etastar.designs.search.trials import Trial
 from etastar.reports.chart_parts import INK
 from etastar.reports.content import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.search_marks import ending
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.reports.surface_content import interval, levelled
-from etastar.verbs.search_answer import SearchAnswer, again_text, tally, written
+from etastar.verbs.search.search_answer import SearchAnswer, again_text, tally, written
 
 BEST = 10
 """Trials in the table."""

@@ -10,13 +10,13 @@ from typing import Any
 import altair as alt
 
 from etastar.core.lane import LaneStatus
-from etastar.designs.search_space import Parameter
-from etastar.designs.trials import Trial
+from etastar.designs.search.search_space import Parameter
+from etastar.designs.search.trials import Trial
 from etastar.reports.chart_parts import ENDINGS, rate_tooltip, rows_of
 from etastar.reports.panels import round_values
 from etastar.reports.rate_text import LABEL_EXPRESSION
 from etastar.reports.share_chart import RECOMMENDED
-from etastar.verbs.search_answer import SearchAnswer
+from etastar.verbs.search.search_answer import SearchAnswer
 
 ENDED, PRUNED, FAILED = "ran to its end", "pruned", "diverged"
 COLOURS = {ENDED: ENDINGS[LaneStatus.TRAINED], PRUNED: ENDINGS[LaneStatus.DEAD], FAILED: ENDINGS[LaneStatus.DIVERGED]}

@@ -22,7 +22,7 @@ from etastar.reports.panels import (
     time_chart,
 )
 from etastar.reports.rate_text import LABEL_EXPRESSION
-from etastar.verbs.surface_answer import SurfaceAnswer
+from etastar.verbs.surface.surface_answer import SurfaceAnswer
 
 LAW_ROWS = 2500
 """Rows spent on curves of the law: Altair refuses more than 5000 in all."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from etastar.core.estimate import Estimate
-from etastar.designs.surface_cells import Cell
+from etastar.designs.surface.surface_cells import Cell
 from etastar.reports.chart_parts import INK
 from etastar.reports.content import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
-from etastar.verbs.surface_answer import SurfaceAnswer
+from etastar.verbs.surface.surface_answer import SurfaceAnswer
 
 TIME = "#c2570c"
 

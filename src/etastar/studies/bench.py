@@ -15,12 +15,12 @@ import torch
 from etastar.core.estimate import Estimate, Status
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
-from etastar.designs.eta_star import Precision
-from etastar.designs.full_length import FullLength
+from etastar.designs.best_rate.full_length import FullLength
+from etastar.designs.eta_star.eta_star import Precision
 from etastar.engine.preflight import Preflight
 from etastar.probes.reading import Probe
 from etastar.probes.start import starting_point
-from etastar.verbs.eta_star import start_design
+from etastar.verbs.find.eta_star import start_design
 from etastar.verbs.session import Options, Session, open_session
 
 Row = dict[str, Any]

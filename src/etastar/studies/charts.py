@@ -19,7 +19,7 @@ LEAST_SPAN = 0.7
 
 
 @dataclass(frozen=True)
-class Mark:
+class DataPoint:
     """One member in a chart.
 
     Args:
@@ -61,7 +61,7 @@ class LogLog:
     title: str
     x: str
     y: str
-    marks: Sequence[Mark]
+    marks: Sequence[DataPoint]
     lines: Sequence[Line] = ()
     connect: bool = True
 
@@ -109,7 +109,7 @@ def _panel(panel: LogLog, names: list[str], width: int, height: int, *, legend: 
     return alt.LayerChart(layer=layers).properties(width=width, height=height, title=heading)
 
 
-def _row(m: Mark) -> dict[str, Any]:
+def _row(m: DataPoint) -> dict[str, Any]:
     return {"x": m.x, "y": m.y, "low": m.low, "high": m.high, "series": m.series, "name": m.name}
 
 

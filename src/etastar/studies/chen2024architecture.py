@@ -18,18 +18,18 @@ import torch.nn.functional as F
 from etastar.core.estimate import Estimate
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness, seed_everything
-from etastar.designs.eta_star import Precision
-from etastar.laws.path_sum import path_lengths, path_sum_lr_factor
-from etastar.laws.power_law import PowerLaw
+from etastar.designs.eta_star.eta_star import Precision
+from etastar.laws.scaling.power_law import PowerLaw
 from etastar.problems.branched import BranchedNetwork
 from etastar.problems.optimizers import optimizer_factory
 from etastar.reports.content import SectionText, Table
 from etastar.studies.bench import Bench
-from etastar.studies.charts import Line, LogLog, Mark, loglog_chart
+from etastar.studies.charts import DataPoint, Line, LogLog, loglog_chart
 from etastar.studies.claim import Claim, Inside, Near
 from etastar.studies.fits import exponent, mean_and_interval, plain_law, rank_correlation, rows_with
 from etastar.studies.record import Row
 from etastar.studies.study import Findings, Measurement, Setting, Study
+from etastar.theory.path_sum import path_lengths, path_sum_lr_factor
 
 WIDTH, STEPS, BATCH, NETWORKS = 64, 150, 64, 32
 PRECISION = Precision(half_width=0.15, max_runs=24, min_runs=12, batch=12, scan_seeds=1)
@@ -180,7 +180,7 @@ def conclude(rows: Sequence[Row], setting: Setting) -> Findings:
     return Findings(conclusions, tuple(numbers), (_table(rows),), SECTIONS, _charts(known))
 
 
-def points(rows: Sequence[Row], loss: str, what: str) -> list[Mark]:
+def points(rows: Sequence[Row], loss: str, what: str) -> list[DataPoint]:
     """(rule, rate) of the graphs that have one."""
     found = []
     for r in rows_with(rows, loss=loss):
@@ -191,11 +191,11 @@ def points(rows: Sequence[Row], loss: str, what: str) -> list[Mark]:
             value, low, high = (best["value"], best["low"], best["high"]) if bracketed else (None, None, None)
         if value is not None:
             kind = "chains" if r["graph"].startswith("chain") else "branched"
-            found.append(Mark(r["rule"], value, kind, r["graph"], low, high))
+            found.append(DataPoint(r["rule"], value, kind, r["graph"], low, high))
     return found
 
 
-def _law(own: Sequence[Mark]) -> PowerLaw | None:
+def _law(own: Sequence[DataPoint]) -> PowerLaw | None:
     return plain_law({"rule": [p.x for p in own]}, [p.y for p in own])
 
 
@@ -210,7 +210,7 @@ def _table(rows: Sequence[Row]) -> Table:
     return Table("Graphs", ("", "rule", "eta*, 90 %", "best rate", "E z^2 last / first", "paths by length"), tuple(cells))
 
 
-def _charts(known: dict[tuple[str, str], list[Mark]]) -> dict[str, object]:
+def _charts(known: dict[tuple[str, str], list[DataPoint]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, wanted in (("rule", "eta*"), ("best", "best rate")):
         panels = [_panel(loss, what, own) for (loss, what), own in known.items() if what == wanted and len(own) > 1]
@@ -220,7 +220,7 @@ def _charts(known: dict[tuple[str, str], list[Mark]]) -> dict[str, object]:
     return found
 
 
-def _panel(loss: str, what: str, marks: list[Mark]) -> LogLog:
+def _panel(loss: str, what: str, marks: list[DataPoint]) -> LogLog:
     constant = 10 ** (sum(math.log10(m.y / m.x) for m in marks) / len(marks))
     ends = (min(m.x for m in marks), max(m.x for m in marks))
     line = Line(f"{constant:.3g} x the rule", tuple((x, constant * x) for x in ends), dashed=True)

@@ -12,13 +12,13 @@ from functools import partial
 import torch.nn.functional as F
 
 from etastar.core.problem import Problem
-from etastar.designs.eta_star import Precision
-from etastar.laws.power_law import PowerLaw
+from etastar.designs.eta_star.eta_star import Precision
+from etastar.laws.scaling.power_law import PowerLaw
 from etastar.problems.optimizers import optimizer_factory
 from etastar.problems.residual import DeepNetwork
 from etastar.reports.content import SectionText, Table
 from etastar.studies.bench import Bench
-from etastar.studies.charts import LogLog, Mark, loglog_chart
+from etastar.studies.charts import DataPoint, LogLog, loglog_chart
 from etastar.studies.claim import Claim, Inside, Near
 from etastar.studies.fits import SIZES, difference, exponent, law_of, measured, plain_law, rows_with
 from etastar.studies.record import Row
@@ -161,7 +161,7 @@ def _charts(rows: Sequence[Row]) -> dict[str, object]:
         panels = []
         for title, get in (("best rate", lambda r: r["best"]), ("eta*", _as_best)):
             marks = [
-                Mark(r["depth"], e["value"], r["kind"], f"{r['kind']}, {r['depth']} hidden layers", e["low"], e["high"])
+                DataPoint(r["depth"], e["value"], r["kind"], f"{r['kind']}, {r['depth']} hidden layers", e["low"], e["high"])
                 for r in rows_with(rows, optimizer=optimizer)
                 if (e := get(r))["value"] is not None
             ]

@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
 from etastar.errors import ProblemError
-from etastar.laws.power_law import PowerLaw
+from etastar.laws.scaling.power_law import PowerLaw
 from etastar.studies.bench import seeds_of
 from etastar.studies.record import Row
 

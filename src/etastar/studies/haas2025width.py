@@ -13,11 +13,11 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from etastar.designs.eta_star import Precision
+from etastar.designs.eta_star.eta_star import Precision
 from etastar.problems.mlp import mlp_problem
 from etastar.reports.content import SectionText, Table
 from etastar.studies.bench import Bench
-from etastar.studies.charts import LogLog, Mark, loglog_chart
+from etastar.studies.charts import DataPoint, LogLog, loglog_chart
 from etastar.studies.claim import Claim, Inside, Near
 from etastar.studies.fits import SIZES, difference, exponent, law_of, measured, rows_with
 from etastar.studies.record import Row
@@ -108,7 +108,7 @@ def _eta(row: Row | None) -> str:
 
 def _charts(rows: Sequence[Row]) -> dict[str, object]:
     marks = [
-        Mark(r["width"], r["eta_star"], r["loss"], f"{r['loss']}, width {r['width']}", r["low"], r["high"])
+        DataPoint(r["width"], r["eta_star"], r["loss"], f"{r['loss']}, width {r['width']}", r["low"], r["high"])
         for r in measured(rows)
     ]
     if len(marks) < 2:

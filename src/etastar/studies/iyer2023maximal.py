@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from etastar.designs.eta_star import Precision
+from etastar.designs.eta_star.eta_star import Precision
 from etastar.probes.sharpness import PreconditionedSharpness, Sharpness
 from etastar.problems.mlp import SLOW_INPUT, mlp_problem
 from etastar.studies.bench import Bench

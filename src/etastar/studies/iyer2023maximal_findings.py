@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from etastar.core.estimate import Estimate, Status
-from etastar.laws.power_law import PowerLaw
+from etastar.laws.scaling.power_law import PowerLaw
 from etastar.problems.mlp import SLOW_INPUT
 from etastar.reports.content import SectionText, Table
-from etastar.studies.charts import Line, LogLog, Mark, loglog_chart
+from etastar.studies.charts import DataPoint, Line, LogLog, loglog_chart
 from etastar.studies.claim import Claim
 from etastar.studies.fits import (
     SIZES,
@@ -212,7 +212,7 @@ def _charts(slow: Arm, full: Arm, pairs: Pairs) -> dict[str, object]:
     found: dict[str, object] = {"law": loglog_chart(panels, "eta* against depth x width, threshold 0.5", note)}
     if len(pairs) > 1:
         marks = [
-            Mark(x, row["eta_star"], f"{row['depth']} hidden layers", f"{row['depth']} x {row['width']}", row["low"],
+            DataPoint(x, row["eta_star"], f"{row['depth']} hidden layers", f"{row['depth']} x {row['width']}", row["low"],
                  row["high"], not in_region(row))
             for row, x in pairs
         ]  # fmt: skip
@@ -227,7 +227,7 @@ def _charts(slow: Arm, full: Arm, pairs: Pairs) -> dict[str, object]:
 
 def _against_size(own: Arm, title: str) -> LogLog:
     marks = [
-        Mark(r["depth"] * r["width"], r["eta_star"], f"{r['depth']} hidden layers", f"{r['depth']} x {r['width']}",
+        DataPoint(r["depth"] * r["width"], r["eta_star"], f"{r['depth']} hidden layers", f"{r['depth']} x {r['width']}",
              r["low"], r["high"], not in_region(r))
         for r in sorted(own.rows, key=lambda r: (r["depth"], r["width"]))
     ]  # fmt: skip

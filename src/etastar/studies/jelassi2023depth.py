@@ -17,7 +17,7 @@ from etastar.core.estimate import Estimate
 from etastar.core.randomness import generator
 from etastar.reports.content import SectionText, Table
 from etastar.studies.bench import Bench
-from etastar.studies.charts import Line, LogLog, Mark, loglog_chart
+from etastar.studies.charts import DataPoint, Line, LogLog, loglog_chart
 from etastar.studies.claim import Claim, Inside
 from etastar.studies.fits import exponent_of_means, ratio_of_spreads, rows_with, too_few
 from etastar.studies.record import Row
@@ -188,7 +188,7 @@ def _charts(depths: Sequence[Row], widths: Sequence[Row]) -> dict[str, object]:
         if len(rows) < 2:
             continue
         marks = [
-            Mark(r[name], r["mean"] / r["eta"] ** 2, "mean over networks", f"{r['depth']} x {r['width']}") for r in rows
+            DataPoint(r[name], r["mean"] / r["eta"] ** 2, "mean over networks", f"{r['depth']} x {r['width']}") for r in rows
         ]
         power = 3 if name == "depth" else 0
         ends = (marks[0].x, marks[-1].x)

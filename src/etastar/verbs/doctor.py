@@ -8,13 +8,13 @@ from typing import Any
 from etastar.core.data import LoaderBatches
 from etastar.core.estimate import FLAGS
 from etastar.core.problem import Problem
-from etastar.designs.eta_star import EtaStar
-from etastar.designs.full_length import FullLength
+from etastar.designs.best_rate.full_length import FullLength
+from etastar.designs.eta_star.eta_star import EtaStar
 from etastar.engine.choice import Choice, choose
 from etastar.engine.preflight import Preflight, preflight, start_steps
 from etastar.errors import attributed
-from etastar.verbs.eta_star import planned_lanes
-from etastar.verbs.find import EFFORTS, ETA_STAR, ETA_STAR_END
+from etastar.verbs.find.eta_star import planned_lanes
+from etastar.verbs.find.find import EFFORTS, ETA_STAR, ETA_STAR_END
 from etastar.verbs.session import Options, asked
 from etastar.version import __version__
 

@@ -20,14 +20,14 @@ from etastar.engine.choice import ENGINES, Choice, choose
 from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import Preflight, preflight
-from etastar.engine.ray_cluster import RayEngine
-from etastar.engine.ray_connection import check_address
+from etastar.engine.ray.cluster import RayEngine
+from etastar.engine.ray.connection import check_address
 from etastar.engine.validation import cost_of, on_a_part
 from etastar.engine.workers import WorkerEngine, can_fork
 from etastar.errors import ProblemError, StoreError, redacted
-from etastar.records.database import check
-from etastar.records.fingerprint import fingerprint
-from etastar.records.store import DEFAULT_URL, RunStore
+from etastar.store.database import check
+from etastar.store.fingerprint import fingerprint
+from etastar.store.run_store import DEFAULT_URL, RunStore
 from etastar.version import __version__
 
 Answer = TypeVar("Answer")

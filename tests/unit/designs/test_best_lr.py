@@ -8,8 +8,8 @@ import pytest
 
 from etastar import Criterion, Options, RunStore, Status, run
 from etastar.core.lane import Lane, LaneStatus, Outcome, Runs
-from etastar.designs.best_lr import BestLR, Rung, rungs_for
-from etastar.designs.full_length import FullLength
+from etastar.designs.best_rate.best_lr import BestLR, Rung, rungs_for
+from etastar.designs.best_rate.full_length import FullLength
 from etastar.policies.named import policy_over
 from etastar.problems.quadratic import best_lr, quadratic
 

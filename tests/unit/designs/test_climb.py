@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from etastar.designs.climb import FAILED, Climb
+from etastar.designs.best_rate.climb import FAILED, Climb
 
 
 def climbed(spacing, lanes, scores):

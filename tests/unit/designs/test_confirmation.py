@@ -10,10 +10,10 @@ import pytest
 from etastar import Criterion, Lane, LaneStatus, Outcome, Runs, Schedule, Space, Until
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
-from etastar.designs.confirmation import FINALISTS, FRESH, Confirmation, Finalist
-from etastar.designs.optuna_search import OptunaSearch
-from etastar.designs.trials import Found, Trial
-from etastar.verbs.search_verdict import best_of, estimate, judge, near_best
+from etastar.designs.search.confirmation import FINALISTS, FRESH, Confirmation, Finalist
+from etastar.designs.search.optuna_search import OptunaSearch
+from etastar.designs.search.trials import Found, Trial
+from etastar.verbs.search.search_verdict import best_of, estimate, judge, near_best
 
 FIRST = 2.0
 SPACE = Space.of({"lr": {"low": 1e-3, "high": 10.0}})

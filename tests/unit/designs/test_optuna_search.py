@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from etastar import Constant, Criterion, Lane, LaneStatus, OptunaSearch, Outcome, Runs, Schedule, Space, Until
-from etastar.designs.optuna_samplers import SAMPLERS
-from etastar.designs.trials import loss_of
+from etastar.designs.search.optuna_samplers import SAMPLERS
+from etastar.designs.search.trials import loss_of
 from etastar.problems.quadratic import best_lr, loss_curve
 
 H = (1.0, 0.5)

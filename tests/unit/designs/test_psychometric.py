@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from etastar.designs.psychometric import LAPSE_PRIOR, LAPSES, WIDTH_MEDIAN, WIDTH_SD, WIDTHS, Flank
+from etastar.designs.eta_star.psychometric import LAPSE_PRIOR, LAPSES, WIDTH_MEDIAN, WIDTH_SD, WIDTHS, Flank
 
 TRIALS = [(-1.4, True), (-1.1, True), (-1.0, False), (-0.9, True), (-0.8, False), (-0.4, False)]
 

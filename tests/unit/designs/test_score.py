@@ -8,8 +8,8 @@ import pytest
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Lane, LaneStatus, Outcome
-from etastar.designs.best_rate import BestRate, RungResult, Scale, first_of, no_progress
-from etastar.designs.climb import FAILED
+from etastar.designs.best_rate.best_rate import BestRate, RungResult, Scale, first_of, no_progress
+from etastar.designs.best_rate.climb import FAILED
 
 
 def ended(loss, first=2.0, status=LaneStatus.TRAINED, lr=0.1, **fields):

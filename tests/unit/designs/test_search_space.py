@@ -7,8 +7,8 @@ import math
 import pytest
 
 from etastar import ProblemError, Space
-from etastar.designs.optuna_samplers import grid, rungs
-from etastar.designs.search_space import Parameter
+from etastar.designs.search.optuna_samplers import grid, rungs
+from etastar.designs.search.search_space import Parameter
 
 SPACE = """
 [lr]

@@ -8,8 +8,8 @@ import pytest
 
 from etastar import Constant, Criterion, LaneStatus, Outcome, Runs, Status, Surface
 from etastar.core.lane import Lane, StepRow
-from etastar.designs.surface import Row, SurfaceData, lattice, lattice_around
-from etastar.designs.surface_cells import cells_of, default_target, pareto_front, time_to
+from etastar.designs.surface.surface import Row, SurfaceData, lattice, lattice_around
+from etastar.designs.surface.surface_cells import cells_of, default_target, pareto_front, time_to
 from etastar.laws.law import Record
 from etastar.problems.quadratic import loss_curve
 

@@ -25,9 +25,9 @@ from etastar import (
     Until,
     WorkerEngine,
 )
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.numerics import steady_numerics
-from etastar.engine.lanes.cannot import CannotBatch
-from etastar.engine.lanes.engine import Group, chunks
+from etastar.engine.lanes.engine import LaneTraining, chunks
 from etastar.engine.lanes.rows import Rows
 from etastar.problems.digits import digits_cnn, digits_mlp, digits_transformer
 from etastar.problems.quadratic import quadratic
@@ -274,7 +274,7 @@ def test_the_callers_random_state_threads_and_denormals_are_as_before(small):
 def test_a_group_of_lanes_closes_its_streams(data):
     problem = small_with(Jittered(data), batch_size=16)
     lanes = {i: Lane(0.01, i, 5) for i in range(2)}
-    with steady_numerics(), Group(problem, lanes, LaneEngine("mlp").kernel_factory, "cpu", None) as group:
+    with steady_numerics(), LaneTraining(problem, lanes, LaneEngine("mlp").kernel_factory, "cpu", None) as group:
         group.step()
         streams = list(group._feed._source._streams.values())
     assert len(streams) == 2 and all(s.gi_frame is None for s in streams)

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from etastar.engine import ray_orphans
-from etastar.engine.ray_orphans import OrphanWatch, end_writers, writers
+from etastar.engine.ray import orphans as ray_orphans
+from etastar.engine.ray.orphans import OrphanWatch, end_writers, writers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 
@@ -45,7 +45,7 @@ def test_only_rays_writers_are_ended(four, monkeypatch):
 
 def test_the_watch_acts_when_its_process_ends_and_not_before(four):
     folder, (writer, *others) = four
-    code = f"from etastar.engine.ray_orphans import OrphanWatch; watch = OrphanWatch({str(folder)!r}); input()"
+    code = f"from etastar.engine.ray.orphans import OrphanWatch; watch = OrphanWatch({str(folder)!r}); input()"
     driver = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     with pytest.raises(subprocess.TimeoutExpired):
         writer.wait(2)

@@ -14,10 +14,10 @@ from torch.nn.utils import parametrizations, parametrize
 from torch.utils.checkpoint import checkpoint
 
 from etastar import Criterion, Lane, LaneEngine, LoopEngine, Outcome, Problem, Until
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
 from etastar.engine.choice import Choice, choose
-from etastar.engine.lanes.cannot import CannotBatch
 
 UNREACHABLE = Criterion(loss=-math.inf)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from etastar import ProblemError, kaiming_lr, kaiming_sharpness, kernel_sharpness
-from etastar.laws.bounds import depth_width_bounds
+from etastar.theory.bounds import depth_width_bounds
 
 WIDTHS = [64, 256, 256, 10]
 

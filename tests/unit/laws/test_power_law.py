@@ -9,7 +9,7 @@ import pytest
 
 from etastar import Law, PowerLaw, ProblemError, Status
 from etastar.core.wilson import wilson_interval
-from etastar.laws.conditions import Within
+from etastar.laws.scaling.conditions import Within
 
 DEPTH = np.array([4, 4, 4, 8, 8, 8, 16, 16])
 WIDTH = np.array([64, 128, 256, 128, 256, 512, 256, 512])

@@ -9,10 +9,10 @@ import pytest
 
 from etastar import Law, ProblemError, ScalingLaw, Status
 from etastar.core.wilson import wilson_interval
-from etastar.laws.candidates import candidates
-from etastar.laws.fitted import fit_form
-from etastar.laws.next_member import suggestions
-from etastar.laws.scaling import DRIFT
+from etastar.laws.scaling.candidates import candidates
+from etastar.laws.scaling.fitted import fit_form
+from etastar.laws.scaling.next_member import suggestions
+from etastar.laws.scaling.scaling_law import DRIFT
 
 FOUR = [{"depth": d, "width": w} for d in (4, 8) for w in (128, 256)]
 SIX = [{"depth": d, "width": w} for d, w in ((4, 64), (4, 128), (4, 256), (6, 96), (8, 128), (8, 256))]

@@ -11,9 +11,9 @@ from torch import nn
 
 import etastar
 from etastar.core.estimate import FLAGS
-from etastar.designs.confirmation import Finalist
-from etastar.designs.search_space import Space
-from etastar.designs.trials import Trial
+from etastar.designs.search.confirmation import Finalist
+from etastar.designs.search.search_space import Space
+from etastar.designs.search.trials import Trial
 from etastar.problems import builder
 from etastar.reports.kinds import kind_of
 from etastar.reports.page import render

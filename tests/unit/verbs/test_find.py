@@ -10,11 +10,11 @@ from benchmarks.coverage import TRUTHS, measure
 
 import etastar
 from etastar import Estimate, NoAnswer, Options, ProblemError, Status
-from etastar.designs.best_rate import BestRate, RungResult
+from etastar.designs.best_rate.best_rate import BestRate, RungResult
 from etastar.engine.preflight import preflight
 from etastar.problems import builder
-from etastar.verbs.eta_star import CENTRES, centre
-from etastar.verbs.find import EFFORTS, USUAL, _capped, start_rate
+from etastar.verbs.find.eta_star import CENTRES, centre
+from etastar.verbs.find.find import EFFORTS, USUAL, _capped, start_rate
 
 
 @pytest.fixture(scope="module")

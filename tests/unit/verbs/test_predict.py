@@ -16,7 +16,7 @@ from etastar import Options, Precision, Problem, ProblemError, Status
 from etastar.problems import builder
 from etastar.problems.digits import cnn, digits_mlp, he, mlp
 from etastar.problems.optimizers import optimizer_factory
-from etastar.verbs.rungs import NAMES
+from etastar.verbs.predict.predictions import NAMES
 
 X = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(64) % 4

@@ -14,8 +14,8 @@ from etastar import Estimate, Lane, LoopEngine, MissingExtra, NoAnswer, Options,
 from etastar.core.randomness import derive_seed
 from etastar.engine.preflight import preflight
 from etastar.policies.named import policy_over
-from etastar.verbs.optuna_space import OptunaSpace
-from etastar.verbs.prior import Prior, measured, prior_of
+from etastar.verbs.search.optuna_space import OptunaSpace
+from etastar.verbs.search.prior import Prior, measured, prior_of
 
 MEMORY = Options(store=":memory:", workers=1)
 SPACE = {

@@ -9,10 +9,10 @@ from torch import nn
 
 import etastar
 from etastar import ProblemError, Record
-from etastar.designs.surface import SurfaceData
-from etastar.designs.surface_cells import cells_of
+from etastar.designs.surface.surface import SurfaceData
+from etastar.designs.surface.surface_cells import cells_of
 from etastar.problems.variants import with_optimizer_setting
-from etastar.verbs.surface import default_choice
+from etastar.verbs.surface.surface import default_choice
 
 
 def data(rows) -> SurfaceData:
@@ -43,7 +43,7 @@ def test_a_variant_changes_one_setting_in_every_group_and_travels(small):
 
 
 def test_a_variant_is_another_problem_for_the_store(small):
-    from etastar.records.fingerprint import fingerprint
+    from etastar.store.fingerprint import fingerprint
 
     variants = [small, with_optimizer_setting(small, momentum=0.5), with_optimizer_setting(small, momentum=0.9)]
     assert len({fingerprint(p, {}, "0") for p in variants}) == 3

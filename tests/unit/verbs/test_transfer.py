@@ -11,7 +11,7 @@ from etastar import Problem, ProblemError
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import set_up
 from etastar.probes.coordinates import coordinate_check
-from etastar.verbs.transfer import in_mup
+from etastar.verbs.scale.transfer import in_mup
 
 X = torch.randn(256, 8, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] * X[:, 1] > 0).long()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from etastar import arguments
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import Batch
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
@@ -15,13 +16,12 @@ from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.setup import Setup, check_fresh_storage, set_up, to
-from etastar.engine.lanes.cannot import CannotBatch
-from etastar.engine.lanes.convnet import ConvNetKernel
 from etastar.engine.lanes.feed import Feed
-from etastar.engine.lanes.functional import FunctionalKernel
-from etastar.engine.lanes.kernel import Kernel, KernelFactory, Scores
+from etastar.engine.lanes.kernels.convnet import ConvNetKernel
+from etastar.engine.lanes.kernels.functional import FunctionalKernel
+from etastar.engine.lanes.kernels.kernel import Kernel, KernelFactory, Scores
+from etastar.engine.lanes.kernels.mlp import MLPKernel
 from etastar.engine.lanes.lane_settings import apart, vary
-from etastar.engine.lanes.mlp import MLPKernel
 from etastar.engine.lanes.rates import Rates
 from etastar.engine.lanes.rows import Rows, layout_of
 from etastar.engine.lanes.steady import refuse_changes
@@ -96,7 +96,7 @@ class LaneEngine:
             if not known:
                 check_fresh_storage(problem)
             summed = self._loop.first_losses.summed(problem)
-            with Group(problem, lanes, self.kernel_factory, self.device, self.dtype, summed=summed) as group:
+            with LaneTraining(problem, lanes, self.kernel_factory, self.device, self.dtype, summed=summed) as group:
                 if not known:
                     refuse_changes(problem, self.device, self.dtype)
                     self._checked = problem
@@ -106,7 +106,7 @@ class LaneEngine:
                         yield from done
 
 
-class Group:
+class LaneTraining:
     """Lanes that train together, from their first step until all are decided."""
 
     def __init__(
@@ -234,7 +234,7 @@ class Group:
             found |= {row: (loss[row], share[row]) for row in rows}
         return found
 
-    def __enter__(self) -> Group:
+    def __enter__(self) -> LaneTraining:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -10,7 +10,7 @@ import torch
 from etastar.core.lane import Lane
 from etastar.core.setup import Setup
 from etastar.engine.lanes.rows import Layout
-from etastar.engine.lanes.rule import PER_LANE
+from etastar.engine.lanes.rules.rule import PER_LANE
 
 Settings = tuple[tuple[str, Any], ...]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import map_tensors
 from etastar.core.lane import Lane
-from etastar.engine.lanes.cannot import CannotBatch
 from etastar.policies.policy import Constant, Observation, Policy
 
 

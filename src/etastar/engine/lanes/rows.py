@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.setup import Setup
-from etastar.engine.lanes.cannot import CannotBatch
-from etastar.engine.lanes.rule import Rule
-from etastar.engine.lanes.rules import rule_for
+from etastar.engine.lanes.rules.rule import UpdateRule
+from etastar.engine.lanes.rules.rules import rule_for
 
 ALIGN = 64
 """Rows are padded to a multiple of this many numbers: what a lane computes then never depends on how many lanes there are
@@ -29,7 +29,7 @@ class ParameterGroup:
 
     start: int
     stop: int
-    rule: Rule
+    rule: UpdateRule
     multiplier: float
     lr_dtype: torch.dtype | None = None
 

@@ -10,13 +10,13 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.kept import Kept
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import call, set_up, to
-from etastar.engine.lanes.cannot import CannotBatch
 from etastar.engine.loop import next_batch
 
 LR = 1e-3

@@ -1,0 +1,180 @@
+"""The best rate from lanes of the full length: no extrapolation, several seeds, until the interval is as narrow as asked."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from scipy.stats import t as student
+
+from etastar.core.estimate import Estimate, Status
+from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
+from etastar.core.randomness import derive_seed
+from etastar.designs.best_rate.best_rate import BestRate, Scale, no_progress, plateau_bar, rung_result, trained_near
+from etastar.designs.best_rate.climb import FAILED, Climb
+from etastar.policies.policy import Constant, Policy
+
+SPACING = 0.25
+SEEDS, MOST_SEEDS = 3, 5
+MOST_RATES = 8
+MODEL_PAD = 0.06
+"""Decades added on both sides: a parabola through three rates is not the curve."""
+
+
+@dataclass
+class FullLength:
+    """Climb with lanes of the full length, quarter-decade steps, all rates on the same seeds. A `Design`.
+
+    Each seed has a vertex of its own; the interval is mean -+ t s / sqrt(seeds), the value the vertex of the mean scores.
+
+    Args:
+        criterion: when a lane counts as having started to train.
+        steps: the horizon T.
+        policy: the schedule over T.
+        start: where to begin, e.g. what short lanes recommend.
+        within: half-width of the 90 % interval asked for, in decades.
+        seed: of the lanes.
+    """
+
+    criterion: Criterion
+    steps: int
+    policy: Policy = field(default_factory=Constant)
+    start: float = 1e-2
+    within: float = 0.25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._centre = math.log10(self.start)
+        self._wanted = [(k, seed) for seed in range(SEEDS) for k in (-1, 0, 1)]
+        self._outcomes: dict[tuple[int, int], Outcome] = {}
+        self._seeds = SEEDS
+        self._flags: list[str] = []
+        self._stopped = False
+
+    # -- Design ------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def planned_lanes() -> int:
+        """Lanes at most."""
+        return SEEDS * MOST_RATES + (MOST_SEEDS - SEEDS) * 3
+
+    @staticmethod
+    def usual_lanes() -> int:
+        """Lanes where the start was good and the seeds agree."""
+        return SEEDS * 4
+
+    def ask(self) -> Sequence[Lane]:
+        """Three rates on three seeds; missing neighbours of the best; more seeds while the interval is too wide."""
+        if self._stopped:
+            return []
+        seeds = [derive_seed(self.seed, "full", index) for index in range(MOST_SEEDS)]
+        lane = lambda k, seed: Lane(
+            quantise(10 ** self._x(k)), seeds[seed], self.steps, self.criterion, Until.END, self.policy
+        )
+        return [lane(k, seed) for k, seed in self._wanted]
+
+    def tell(self, outcomes: Runs) -> None:
+        """Outcomes of the last batch."""
+        self._outcomes.update(zip(self._wanted, outcomes, strict=True))
+        self._wanted = self._next()
+
+    def stop(self, flag: str) -> None:
+        """End now, with what is known."""
+        if self._wanted and not self._stopped:
+            self._flags.append(flag)
+        self._stopped = True
+
+    def answer(self) -> BestRate:
+        """The best rate, as far as the outcomes carry it."""
+        outcomes = list(self._outcomes.values())
+        spent = sum(o.steps for o in outcomes)
+        held_out = any(o.valid_loss is not None for o in outcomes)
+        climb = self._climb(range(self._seeds))
+        scored_on = "validation loss" if held_out else "training loss"
+        if not climb.progressed:
+            untrained = Status.TOO_FEW_POINTS, "no lane of the full length was trained"
+            none = Estimate.none(*(no_progress(outcomes) if outcomes else untrained), cost=spent, n=len(outcomes))
+            rungs = (rung_result(self.steps, climb, outcomes),) if climb.scores else ()
+            return BestRate(none, None, (0, len(outcomes)), rungs, scored_on, spent / self.steps)
+        bar = plateau_bar(outcomes)
+        plateau = None
+        if bar is not None and climb.bracketed:
+            left, right = climb.plateau(bar)
+            plateau = 10 ** min(left, climb.vertex()), 10 ** max(right, climb.vertex())
+        return BestRate(
+            lr=self._estimate(climb, spent, held_out),
+            plateau=plateau,
+            reliability=trained_near(outcomes, climb.vertex(), SPACING),
+            rungs=(rung_result(self.steps, climb, outcomes),),
+            scored_on=scored_on,
+            full_runs=spent / self.steps,
+        )
+
+    # -- what next ---------------------------------------------------------------------------------------------------
+
+    def _next(self) -> list[tuple[int, int]]:
+        climb = self._climb(range(self._seeds))
+        if further := climb.ask():
+            return [(self._k(x), seed) for x in further for seed in range(self._seeds)]
+        if not climb.progressed or not climb.bracketed:
+            return []
+        low, high = self._interval(climb)
+        if (high - low) / 2 <= self.within or self._seeds >= MOST_SEEDS:
+            return []
+        self._seeds += 1
+        return [(k, self._seeds - 1) for k in sorted({k for k, _ in self._outcomes})]
+
+    # -- the answer --------------------------------------------------------------------------------------------------
+
+    def _estimate(self, climb: Climb, spent: int, held_out: bool) -> Estimate:
+        low, high = self._interval(climb)
+        flags = list(self._flags)
+        if not climb.bracketed:
+            flags.append("not-bracketed")
+            low, high = (low, high + 1) if climb.open_side > 0 else (low - 1, high)
+        elif (high - low) / 2 > self.within:
+            flags.append("max-runs")
+        if not held_out:
+            flags.append("scored-on-training-loss")
+        return Estimate(
+            value=10 ** climb.vertex(),
+            low=10**low,
+            high=10**high,
+            n=len(self._outcomes),
+            method=f"{len(climb.scores)} rates x {self._seeds} seeds over all {self.steps} steps",
+            cost=spent,
+            flags=tuple(flags),
+        )
+
+    def _interval(self, climb: Climb) -> tuple[float, float]:
+        """log10 of its ends: mean -+ t s / sqrt(n) over the seeds' own vertices, and the value itself.
+
+        A neighbour that failed says where a cliff is, not how the loss bends: there the interval reaches half way to it.
+        """
+        vertices = [own.vertex() for own in (self._climb([seed]) for seed in range(self._seeds)) if own.learned]
+        value = climb.vertex()
+        if len(vertices) < 2:
+            return value - SPACING, value + SPACING
+        reach = float(student.ppf(0.95, len(vertices) - 1)) * statistics.stdev(vertices) / math.sqrt(len(vertices))
+        middle, scores, half = statistics.fmean(vertices), climb.scores, SPACING / 2
+        beside = [x for x, z in scores.items() if z >= FAILED and abs(x - climb.best) < 1.5 * SPACING]
+        cliffs = [climb.best + math.copysign(half, x - climb.best) for x in beside]
+        low, high = min(middle - reach, value, *cliffs), max(middle + reach, value, *cliffs)
+        return low - MODEL_PAD, high + MODEL_PAD
+
+    def _climb(self, seeds: Sequence[int]) -> Climb:
+        """Mean scores over `seeds`, at the rates that ran on all of them."""
+        climb, scale = Climb(self._centre, SPACING, MOST_RATES), Scale.of(self._outcomes.values())
+        for k in sorted({k for k, _ in self._outcomes}):
+            own = [self._outcomes[k, seed] for seed in seeds if (k, seed) in self._outcomes]
+            if len(own) == len(seeds):
+                climb.tell(self._x(k), statistics.fmean(map(scale.score, own)))
+        return climb
+
+    def _x(self, k: int) -> float:
+        return self._centre + k * SPACING
+
+    def _k(self, x: float) -> int:
+        return round((x - self._centre) / SPACING)

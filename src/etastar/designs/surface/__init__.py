@@ -1,0 +1,4 @@
+"""Loss over rate, schedule and horizon.
+
+`surface` (the design), `surface_cells` (what one cell's lanes say).
+"""

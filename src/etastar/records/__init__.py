@@ -1,1 +1,0 @@
-"""The store: no lane is trained twice."""

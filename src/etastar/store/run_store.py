@@ -1,0 +1,339 @@
+"""The store: lanes are trained once, whoever asks for them; what it is kept in is the business of `records.database`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import torch
+
+from etastar.core.design import Engine
+from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, Runs, StepRow, Until
+from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed
+from etastar.errors import StoreError
+from etastar.store.database import Database, insert_new
+from etastar.store.patience import Patience
+from etastar.store.saving import Saving
+from etastar.store.schema import engine_table, epoch_table, problem_table, run_table, step_table
+from etastar.store.sound import read_json, refuse_spoilt
+from etastar.store.summary import summary
+from etastar.store.unsaved import Parcel
+from etastar.version import __version__
+
+Result = TypeVar("Result")
+DEFAULT_URL = ".etastar/runs.db"
+SAVE_EVERY = 1.0
+"""Seconds of training between two transactions: what a killed process can lose."""
+TRACE_TOLERANCE = 1e-6
+KEYS_AT_ONCE = 500
+"""Lanes looked up by one statement; databases limit its parameters (SQLite once to 999)."""
+ONE_USE = "once-"
+"""Marks the id of a problem that is not reproducible, whose lanes nobody may reuse."""
+
+
+class RunStore:
+    """Remembers lanes under (problem, rate, policy, seed, steps, stopping rule, engine).
+
+    Args:
+        url: a file path, "sqlite:///path", ":memory:", or "postgresql+psycopg://user@host/database".
+        create: make a store where there is none; False: refuse.
+        patience: how long a store is waited for that is locked, or whose server is away, once it was opened.
+
+    Attributes:
+        url: the URL as it may be printed, without a password.
+
+    Raises:
+        StoreError: the URL is of another kind; the file is not writable, corrupt, not ours or from a newer version; the
+            server cannot be reached. What is there is not touched then.
+        MissingExtra: the URL names PostgreSQL, and its driver is not installed.
+    """
+
+    def __init__(
+        self, url: str | os.PathLike[str] = DEFAULT_URL, *, create: bool = True, patience: Patience | None = None
+    ) -> None:
+        self._database = Database(str(url), create=create)
+        self.url = self._database.name
+        self._where = f"the store {self.url}"
+        self._patience = patience or Patience()
+        self._saving = Saving(self._database, self._patience)
+        self._saving.take_in()
+        self._problems: weakref.WeakKeyDictionary[Problem, str] = weakref.WeakKeyDictionary()
+        self._rows: dict[str, dict[str, Any]] = {}
+        self.new_gradient_steps = 0
+        self.on_outcome: Callable[[Outcome, bool], None] | None = None
+        """Called with every outcome delivered and whether it was trained now."""
+
+    def close(self) -> None:
+        """Let go of the file or the server."""
+        self._database.close()
+
+    def register(
+        self, problem: Problem, fingerprint: str, trace: Sequence[float], facts: Mapping[str, Any], *, reusable: bool = True
+    ) -> str:
+        """Say which stored problem `problem` is: same fingerprint and same trace. Returns its id.
+
+        A problem that is not `reusable` (it gives other losses each time) gets an id of its own.
+        """
+        row = {
+            "fingerprint": fingerprint,
+            "trace": json.dumps(list(trace)),
+            "name": problem.title,
+            "facts": json.dumps(dict(facts), default=str),
+            "created": _now(),
+        }
+        match = self._patiently(lambda connection: self._match(connection, row, trace, reusable))
+        self._problems[problem] = match
+        self._rows[match] = row | {"id": match}
+        return match
+
+    def _match(self, connection: sa.Connection, row: Mapping[str, Any], trace: Sequence[float], reusable: bool) -> str:
+        fingerprint, match = row["fingerprint"], None
+        while match is None:
+            rows = connection.execute(sa.select(problem_table).where(problem_table.c.fingerprint == fingerprint)).all()
+            refuse_spoilt(problem_table, rows, self._where)
+            for r in rows:
+                read_json(r.facts, dict, problem_table, r.id, self._where)
+            own = [r for r in rows if ONE_USE not in r.id]
+            traces = [(r.id, read_json(r.trace, list, problem_table, r.id, self._where)) for r in own]
+            match = next((key for key, stored in traces if reusable and _close(stored, trace)), None)
+            if match is None:
+                new = f"{fingerprint}-{len(own) if reusable else ONE_USE + uuid.uuid4().hex[:8]}"
+                insert = insert_new(connection, problem_table).returning(problem_table.c.id)
+                match = connection.scalar(insert, dict(row) | {"id": new})  # None: another process took this id; look again
+        return match
+
+    def _patiently(self, work: Callable[[sa.Connection], Result]) -> Result:
+        """What `work` returns in a transaction of its own; a store that is away is waited for."""
+
+        def once() -> Result:
+            with self._database.transaction() as connection:
+                return work(connection)
+
+        return self._patience.wait_for(once, self._where)
+
+    def id_of(self, problem: Problem) -> str:
+        """The id under which `problem` was registered."""
+        return self._problems[problem]
+
+    def pinned_engine(self, problem: Problem, device: str) -> dict[str, Any] | None:
+        """What `pin_engine` was told about this problem on this device; None if nothing yet."""
+        row = self._patiently(lambda connection: connection.execute(self._pin_of(problem, device)).first())
+        return None if row is None else self._pinned(row)
+
+    def pin_engine(self, problem: Problem, device: str, engine: str, chunk: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Remember which engine trains this problem's lanes, so that a resumed or repeated run gives the same answer.
+
+        Returns what is pinned now: another engine that another process pinned first stays; the same one takes the new facts.
+        """
+        row = {
+            "problem_id": self._problems[problem],
+            "device": device,
+            "engine": engine,
+            "chunk": chunk,
+            "facts": json.dumps(dict(facts)),
+            "created": _now(),
+        }
+
+        def pin(connection: sa.Connection) -> Any:
+            connection.execute(insert_new(connection, engine_table), row)
+            same = sa.and_(*(engine_table.c[name] == row[name] for name in ("problem_id", "device", "engine")))
+            connection.execute(sa.update(engine_table).where(same).values(chunk=chunk, facts=row["facts"]))
+            return connection.execute(self._pin_of(problem, device)).one()
+
+        return self._pinned(self._patiently(pin))
+
+    def _pinned(self, row: Any) -> dict[str, Any]:
+        refuse_spoilt(engine_table, [row], self._where)
+        facts = read_json(row.facts, dict, engine_table, f"{row.problem_id} {row.device}", self._where)
+        return {**facts, "engine": row.engine, "chunk": row.chunk}
+
+    def _pin_of(self, problem: Problem, device: str) -> sa.Select[Any]:
+        return sa.select(engine_table).where(
+            engine_table.c.problem_id == self._problems[problem], engine_table.c.device == device
+        )
+
+    def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
+        """Outcomes in the order of `lanes`; only lanes not yet stored are trained, each once, and saved as they finish (not
+        those in which the user's code raised).
+
+        A lane that another process stored while this one was training it is answered from the store: two processes that
+        measure the same at once see the same outcomes.
+        """
+        problem_id = self._problems.get(problem)
+        if problem_id is None:
+            raise StoreError("this problem is not registered with the store; call store.register(problem, ...) first")
+        keys = [lane_key(problem_id, lane, engine.name) for lane in lanes]
+        found = self._load(dict(zip(keys, lanes, strict=True)))
+        found = {key: outcome for key, outcome in found.items() if not _lacks_first(problem, outcome)}
+        for outcome in found.values():
+            self._notify(outcome, False)
+        todo = {key: lane for key, lane in zip(keys, lanes, strict=True) if key not in found}
+        todo_keys = list(todo)
+        unsaved: dict[str, Outcome] = {}
+        theirs: list[str] = []
+        saved_at = time.monotonic()
+        with self._saving.rescued(lambda: self._parcels(problem_id, unsaved, engine.name)):
+            for index, outcome in engine.train(problem, list(todo.values())) if todo else ():
+                found[todo_keys[index]] = outcome
+                if outcome.status is not LaneStatus.RAISED:  # the code may be mended without looking any different
+                    unsaved[todo_keys[index]] = outcome
+                self.new_gradient_steps += outcome.steps
+                self._notify(outcome, True)
+                if unsaved and time.monotonic() - saved_at > SAVE_EVERY:
+                    theirs += self._save(problem_id, unsaved, engine.name)
+                    saved_at = time.monotonic()
+            theirs += self._save(problem_id, unsaved, engine.name)
+        found |= self._load({key: todo[key] for key in theirs})
+        return Runs(found[key] for key in keys)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """One row per stored problem: name, lanes by status, gradient steps, range of rates, last use."""
+        with self._database.transaction() as connection:
+            return summary(connection, self._where)
+
+    def _notify(self, outcome: Outcome, new: bool) -> None:
+        if self.on_outcome:
+            self.on_outcome(outcome, new)
+
+    def _load(self, lanes: Mapping[str, Lane]) -> dict[str, Outcome]:
+        def load(connection: sa.Connection) -> dict[str, Outcome]:
+            outcomes: dict[str, Outcome] = {}
+            for start in range(0, len(keys), KEYS_AT_ONCE):
+                some = keys[start : start + KEYS_AT_ONCE]
+                runs = connection.execute(sa.select(run_table).where(run_table.c.key.in_(some))).all()
+                refuse_spoilt(run_table, runs, self._where)
+                steps = self._grouped(connection, step_table, step_table.c.step, some)
+                epochs = self._grouped(connection, epoch_table, epoch_table.c.epoch, some)
+                outcomes |= {r.key: _outcome(r, lanes[r.key], steps.get(r.key, ()), epochs.get(r.key, ())) for r in runs}
+            return outcomes
+
+        keys = list(lanes)
+        return self._patiently(load) if keys else {}
+
+    def _grouped(
+        self, connection: sa.Connection, table: sa.Table, order: sa.Column[Any], keys: list[str]
+    ) -> dict[str, list[Any]]:
+        """Rows of `table` by run, in order."""
+        groups: dict[str, list[Any]] = {}
+        rows = connection.execute(sa.select(table).where(table.c.run_key.in_(keys)).order_by(table.c.run_key, order)).all()
+        refuse_spoilt(table, rows, self._where)
+        for row in rows:
+            groups.setdefault(row.run_key, []).append(row)
+        return groups
+
+    def _save(self, problem_id: str, unsaved: dict[str, Outcome], engine_name: str) -> list[str]:
+        """Store the outcomes, and forget them; returns the keys that were stored before, which stay as they are."""
+        parcels = self._parcels(problem_id, unsaved, engine_name)
+        new = self._patience.wait_for(lambda: self._saving.save(parcels), self._where)
+        theirs = [key for key in unsaved if key not in new]
+        unsaved.clear()
+        return theirs
+
+    def _parcels(self, problem_id: str, outcomes: Mapping[str, Outcome], engine_name: str) -> list[Parcel]:
+        return [
+            Parcel(
+                problem=self._rows[problem_id],
+                run=_run_row(key, problem_id, outcome, engine_name),
+                epochs=[{"run_key": key, **_nan_to_none(vars(e))} for e in outcome.epochs],
+                steps=[{"run_key": key, **_nan_to_none(vars(s))} for s in outcome.trace],
+            )
+            for key, outcome in outcomes.items()
+        ]
+
+
+def lane_key(problem_id: str, lane: Lane, engine_name: str) -> str:
+    """The key under which a lane is stored: everything that decides its outcome."""
+    parts: tuple[Any, ...] = (
+        lane.lr, lane.seed, lane.steps, lane.until.value, lane.criterion, lane.policy, engine_name,
+    )  # fmt: skip
+    if lane.settings:  # so that lanes without any keep the keys they had before there were settings
+        parts += (lane.settings,)
+    return f"{problem_id[:12]}-{derive_seed(problem_id, repr(parts)):016x}"
+
+
+def _lacks_first(problem: Problem, outcome: Outcome) -> bool:
+    """Whether a stored lane has nothing its end can be compared with: it was stored before that was measured."""
+    if problem.loop is not None or outcome.lane.until is not Until.END:
+        return False
+    return outcome.first_valid_loss is None and outcome.first_train_loss is None
+
+
+def _run_row(key: str, problem_id: str, outcome: Outcome, engine_name: str) -> dict[str, Any]:
+    lane = outcome.lane
+    return _nan_to_none(
+        {
+            "key": key,
+            "problem_id": problem_id,
+            "lr": lane.lr,
+            "seed": lane.seed,
+            "planned_steps": lane.steps,
+            "until": lane.until.value,
+            "criterion": json.dumps(asdict(lane.criterion)),
+            "policy": "; ".join([repr(lane.policy), *(f"{name}={value!r}" for name, value in lane.settings)]),
+            "status": outcome.status.value,
+            "reached": outcome.reached,
+            "steps": outcome.steps,
+            "first_loss": outcome.first_loss,
+            "first_valid_loss": outcome.first_valid_loss,
+            "first_train_loss": outcome.first_train_loss,
+            "end_loss": outcome.end_loss,
+            "end_accuracy": outcome.end_accuracy,
+            "valid_loss": outcome.valid_loss,
+            "valid_accuracy": outcome.valid_accuracy,
+            "seconds": outcome.seconds,
+            "engine": engine_name,
+            "torch_version": torch.__version__,
+            "etastar_version": __version__,
+            "created": _now(),
+        }
+    )
+
+
+def _outcome(row: Any, lane: Lane, steps: Sequence[Any], epochs: Sequence[Any]) -> Outcome:
+    return Outcome(
+        lane=lane,
+        status=LaneStatus(row.status),
+        reached=row.reached,
+        steps=row.steps,
+        first_loss=_nan(row.first_loss),
+        end_loss=_nan(row.end_loss),
+        end_accuracy=row.end_accuracy,
+        valid_loss=row.valid_loss,
+        valid_accuracy=row.valid_accuracy,
+        first_valid_loss=row.first_valid_loss,
+        first_train_loss=row.first_train_loss,
+        trace=tuple(_row_of(StepRow, s, loss=_nan(s.loss)) for s in steps),
+        epochs=tuple(_row_of(EpochRow, e, loss_mean=_nan(e.loss_mean), loss_sd=_nan(e.loss_sd)) for e in epochs),
+        seconds=row.seconds,
+    )
+
+
+def _row_of(kind: Any, row: Any, **changes: Any) -> Any:
+    return kind(**{**{f.name: getattr(row, f.name) for f in fields(kind)}, **changes})
+
+
+def _nan_to_none(row: Mapping[str, Any]) -> dict[str, Any]:
+    """SQLite stores NaN as NULL and PostgreSQL as NaN; NULL in both."""
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+
+
+def _nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _close(a: Sequence[float], b: Sequence[float]) -> bool:
+    return len(a) == len(b) and all(math.isclose(x, y, rel_tol=TRACE_TOLERANCE) for x, y in zip(a, b, strict=True))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

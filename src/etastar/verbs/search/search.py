@@ -1,0 +1,235 @@
+"""`search`: several hyper-parameters at once, by an Optuna sampler, trained as lanes and seeded by the measured interval."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from etastar import arguments
+from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed
+from etastar.designs.search.confirmation import FINALISTS, FRESH, Confirmation, Finalist
+from etastar.designs.search.optuna_samplers import PRUNERS, SAMPLERS
+from etastar.designs.search.optuna_search import OptunaSearch
+from etastar.designs.search.search_space import Space
+from etastar.designs.search.trials import Found
+from etastar.engine.preflight import Preflight
+from etastar.errors import attributed
+from etastar.store.optuna_study import SEARCH, OptunaRecord, check_storage, import_optuna
+from etastar.store.postgres import is_postgres
+from etastar.store.sqlite import path_of
+from etastar.verbs.find.find import FindAnswer, find
+from etastar.verbs.search.batch_sizes import compared
+from etastar.verbs.search.prior import Prior, first_points, prior_of
+from etastar.verbs.search.search_answer import SearchAnswer, answer_of
+from etastar.verbs.search.search_verdict import refusal
+from etastar.verbs.search.variants import Make, Roles, Variants, real, roles
+from etastar.verbs.session import Options, Session, asked, open_session
+from etastar.version import __version__
+
+STUDY_FILE = "optuna.db"
+"""Beside the store."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search was asked for, checked.
+
+    Args:
+        sampler, pruner: names.
+        trials, seeds: how many trials, and lanes for each.
+        batch: trials asked together; None: the sampler's usual.
+        seed: of lanes and sampler.
+        study, storage: name and storage of the Optuna study; None: chosen here.
+    """
+
+    sampler: str
+    pruner: str
+    trials: int
+    seeds: int
+    batch: int | None
+    seed: int
+    study: str | None
+    storage: str | None
+
+    @property
+    def fresh(self) -> int:
+        """Fresh seeds of a finalist: as many as a trial has, and enough for an interval."""
+        return max(self.seeds, FRESH)
+
+
+@attributed
+def search(
+    problem: Problem,
+    *,
+    sampler: str = "tpe",
+    trials: int = 64,
+    space: Space | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    pruner: str = "none",
+    seeds: int = 1,
+    batch: int | None = None,
+    measure: bool = True,
+    make: Make | None = None,
+    seed: int | None = None,
+    study: str | None = None,
+    study_storage: str | None = None,
+    options: Options | None = None,
+) -> SearchAnswer:
+    """Search hyper-parameters; the objective is the validation loss at the end of the schedule, the mean over `seeds`.
+
+    The best few trials are trained again on fresh seeds; the answer, and its loss, are the best of those.
+
+    Args:
+        problem: what is trained; its steps are those of every trial.
+        sampler: "grid", "random", "genetic", "tpe", "cmaes" or "gp".
+        trials: how many settings to try (a grid may be a little smaller).
+        space: a TOML file, or name -> {"low", "high"[, "log"]} or {"choices"}: "lr", "schedule", "batch_size", settings of
+            the optimizer, arguments of `make`. Without "lr" the rate is searched around the measured interval.
+        pruner: "none", "median" or "hyperband": trials first train on the whole schedule squeezed into fewer steps.
+        seeds: lanes per trial; the same seeds for every trial.
+        batch: trials asked and trained together.
+        measure: whether to measure the best rate first (a glance) where the space has no "lr".
+        make: builds the problem from arguments, for those the space names.
+        seed: of the search; default the problem's.
+        study: name of the Optuna study; default one made of the problem and the search.
+        study_storage: file or URL of the study; default optuna.db beside the store, nothing for a store in memory.
+        options: store, workers, device, limits, progress.
+
+    Returns:
+        A `SearchAnswer`. It may carry no value; `answer.lr.require()` raises `NoAnswer` then.
+
+    Raises:
+        ProblemError: the problem, the space or an option cannot be used.
+        StoreError: the store or the study cannot be used.
+        MissingExtra: Optuna is not installed.
+    """
+    seed, options = asked(problem, seed, options)
+    arguments.yes_or_no("measure", measure)
+    arguments.callable_or_none("make", make)
+    plan = Plan(sampler, pruner, trials, seeds, batch, seed, study, study_storage)
+    _check(plan)
+    import_optuna()
+    check_storage(storage_of(study_storage, options.store))
+    wanted = None if space is None else _space(space)
+    found = None
+    if measure and (wanted is None or "lr" not in wanted):
+        found = find(problem, effort="glance", seed=seed, options=options)
+    designs: list[tuple[OptunaSearch, Prior | None, Roles]] = []
+
+    def prepare(facts: Preflight) -> tuple[int, int]:
+        designs.append(_design(problem, facts, plan, wanted, found, make))
+        design = designs[0][0]
+        again = Confirmation.planned_lanes(design.trials, plan.fresh)
+        return design.trials * seeds + again, design.planned_steps() + again * problem.steps
+
+    note = (
+        f"; the best {FINALISTS} trials, the next best where those fail, are trained again on {plan.fresh} fresh seeds: "
+        f"{min(FINALISTS, trials) * plan.fresh} of the lanes, {Confirmation.planned_lanes(trials, plan.fresh)} at most"
+    )
+    with open_session(problem, options, prepare, usual=1.0, note=note) as session:
+        design, prior, changes = designs[0]
+        sizes = compared(problem, set(changes.batch_sizes), options.device)
+        record = _record(session, plan, design)
+        design.on_finished = record.add
+        with closing(record), Variants(session, changes.problem, make, summed=sizes.summed) as variants:
+            outcome, finalists = _run(variants, design, plan)
+        facts = {**plan_facts(plan, design), "fresh_seeds": plan.fresh}
+        return answer_of(session, outcome, finalists, found, prior, record, facts, sizes)
+
+
+def _run(variants: Variants, design: OptunaSearch, plan: Plan) -> tuple[Found, tuple[Finalist, ...]]:
+    """The search, then its best trials on fresh seeds; of the time, the search leaves those their share of the steps."""
+    steps = design.planned_steps()
+    again = FINALISTS * plan.fresh * design.steps
+    found = variants.run(design, share=steps / (steps + again))
+    if refusal(found) is not None:
+        return found, ()
+    return found, variants.run(Confirmation(found, design.lane_of, plan.fresh, plan.seed))
+
+
+def plan_facts(plan: Plan, design: OptunaSearch) -> dict[str, Any]:
+    """What decides a search, the number of trials apart (it can be raised later) unless they are a grid."""
+    return {
+        "sampler": plan.sampler,
+        "pruner": plan.pruner,
+        "seeds": plan.seeds,
+        "batch": design.batch,
+        "steps": design.steps,
+        "seed": plan.seed,
+        "trials": design.trials,
+    }
+
+
+def _check(plan: Plan) -> None:
+    arguments.word("sampler", plan.sampler, SAMPLERS)
+    arguments.word("pruner", plan.pruner, PRUNERS)
+    arguments.TRIALS("trials", plan.trials)
+    arguments.SEEDS("seeds", plan.seeds)
+    if plan.batch is not None:
+        arguments.BATCH("batch", plan.batch)
+    if plan.study is not None:
+        arguments.name("the study's name", plan.study, "--study digits")
+    if plan.storage is not None:
+        arguments.path("study_storage", plan.storage, "optuna.db")
+
+
+def _space(given: Space | Mapping[str, Any] | str | os.PathLike[str]) -> Space:
+    if isinstance(given, Space):
+        return given
+    return Space.read(given) if isinstance(given, (str, os.PathLike)) else Space.of(given)
+
+
+def _design(
+    problem: Problem, facts: Preflight, plan: Plan, asked: Space | None, found: FindAnswer | None, make: Make | None
+) -> tuple[OptunaSearch, Prior | None, Roles]:
+    """(the design, the prior of the rate where the space has none, what each of its parameters changes)."""
+    prior = None
+    space = real(asked, facts) if asked else Space(())
+    if "lr" not in space:
+        prior = prior_of(found, facts.lr)
+        space = space.but(prior.parameter)
+    takes = list(inspect.signature(make).parameters) if make else []
+    changes = roles(space, facts, problem, make, takes)
+    schedule = problem.schedule if isinstance(problem.schedule, str) else None
+    yours = (facts.lr,) if facts.lr else ()
+    points = first_points(prior.first if prior else yours, space, facts, problem.batch_size, schedule)
+    design = OptunaSearch(
+        space,
+        facts.criterion,
+        problem.steps,
+        problem.policy,
+        sampler=plan.sampler,
+        pruner=plan.pruner,
+        trials=plan.trials,
+        batch=plan.batch,
+        seeds=plan.seeds,
+        seed=plan.seed,
+        enqueued=points[: plan.trials],
+        widen=prior is not None,
+    )
+    return design, prior, changes
+
+
+def storage_of(given: str | None, store: str | os.PathLike[str]) -> str | None:
+    """Where the study is kept: the place given, else beside the store if that is a file; None: nowhere."""
+    path = None if is_postgres(str(store)) else path_of(str(store))
+    return str(path.parent / STUDY_FILE) if given is None and path is not None else given
+
+
+def _record(session: Session, plan: Plan, design: OptunaSearch) -> OptunaRecord:
+    """The study's place. Its name holds what decides the trials: the same search finds it again, another one does not."""
+    storage = storage_of(plan.storage, session.options.store)
+    facts = plan_facts(plan, design)
+    trials = facts.pop("trials")
+    if plan.sampler == "grid":
+        facts["grid"] = trials
+    parts = [session.store.id_of(session.problem), repr(session.problem.policy), session.engine.name, repr(design.space)]
+    digest = f"{derive_seed(*parts, repr(sorted(facts.items()))):016x}"[:8]
+    name = plan.study or f"{Path(session.problem.title).name}-{plan.sampler}-{digest}"
+    about = {SEARCH: digest, "etastar": __version__, "problem": session.problem.title, **facts}
+    return OptunaRecord(storage, name, about, own_name=plan.study is not None)

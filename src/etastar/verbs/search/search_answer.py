@@ -1,0 +1,244 @@
+"""What a search found: the best trial and its loss on fresh seeds, the rates near it, every trial, the study, the cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from etastar.core.estimate import Estimate, Status
+from etastar.core.lane import Runs
+from etastar.core.problem import Problem
+from etastar.designs.search.confirmation import Finalist
+from etastar.designs.search.search_space import Space
+from etastar.designs.search.trials import Found, Trial, on_edge
+from etastar.engine.choice import Choice
+from etastar.store.optuna_study import OptunaRecord
+from etastar.verbs.find.find import FindAnswer
+from etastar.verbs.finite import finite
+from etastar.verbs.search.batch_sizes import BatchSizes
+from etastar.verbs.search.prior import Prior
+from etastar.verbs.search.search_verdict import Tried, best_of, estimate, judge, refusal
+from etastar.verbs.session import Session, environment
+from etastar.version import __version__
+
+
+@dataclass(frozen=True)
+class SearchAnswer:
+    """What `search` found; `to_json()` is the same in the contract's form.
+
+    Args:
+        problem: its name.
+        lr: the best rate, and the span of rates of near-best trials (not a confidence interval).
+        lr_per_group: (group, rate) at the best rate.
+        best: the trial of the lowest loss on fresh seeds, and that loss; None if none trained, or each failed there.
+        finalists: every trial that was trained again, the best first.
+        trials: every trial told.
+        space: as searched, widened where it was.
+        importance: name -> share of the variation among good trials; None with one parameter or few trials.
+        plan: sampler, pruner, seeds, batch, steps, seed, trials.
+        objective: what the loss of a trial is, in words.
+        measured: the glance before the search; None if there was none.
+        yours: the rate in use, judged; None if unknown.
+        study, storage: name of the Optuna study and its URL without passwords; storage is None if it was not kept.
+        cost: gradient_steps, new_gradient_steps, validation_steps, full_runs, seconds; measure_steps of them before the
+            search.
+        flags: keys of `etastar.FLAGS`.
+        runs: every lane's outcome, the glance's apart.
+        optimizer, engine, choice, environment: with what it was searched.
+    """
+
+    problem: str
+    lr: Estimate
+    lr_per_group: tuple[tuple[str, float], ...]
+    best: Finalist | None
+    finalists: tuple[Finalist, ...]
+    trials: tuple[Trial, ...]
+    space: Space
+    importance: dict[str, float] | None
+    plan: Mapping[str, Any]
+    objective: str
+    measured: FindAnswer | None
+    yours: Tried | None
+    study: str
+    storage: str | None
+    cost: dict[str, float]
+    flags: tuple[str, ...]
+    runs: Runs
+    optimizer: str
+    engine: str
+    choice: Choice
+    environment: dict[str, Any]
+
+    @property
+    def eta_star(self) -> Estimate:
+        """eta* as the glance before the search measured it."""
+        reason = "eta* is measured before a search whose space has no [lr]"
+        return self.measured.eta_star if self.measured else Estimate.none(Status.NOT_MEASURED, reason)
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line."""
+        if self.best is None or self.lr.value is None:
+            return f"no answer ({self.lr.status.value}): {self.lr.reason}"
+        others = ", ".join(f"{k} = {written(v)}" for k, v in self.best.params.items() if k != "lr")
+        text = f"best of {len(self.trials)} trials: lr = {self.best.lr:.3g}" + (f", {others}" if others else "")
+        text += f" ({loss_text(self.best)}); rates {self.lr.low:.3g} .. {self.lr.high:.3g} come near it"
+        return text + (f"; {self.yours.sentence}" if self.yours else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON contract, with NaN and infinities as null."""
+        return finite(
+            {
+                "etastar": __version__,
+                "command": "search",
+                "problem": self.problem,
+                "summary": self.summary,
+                "lr": self.lr.to_json(),
+                "lr_per_group": [{"group": name, "lr": lr} for name, lr in self.lr_per_group],
+                "plateau": {"low": self.lr.low, "high": self.lr.high} if self.lr.ok else None,
+                "eta_star": self.eta_star.to_json(),
+                "yours": vars(self.yours) if self.yours else None,
+                "best": self.best.to_json() if self.best else None,
+                "finalists": [finalist.to_json() for finalist in self.finalists],
+                "trials": [_row(trial) for trial in self.trials],
+                "objective": self.objective,
+                "plan": dict(self.plan),
+                "space": [p.to_json() for p in self.space],
+                "importance": self.importance,
+                "study": {"name": self.study, "storage": self.storage},
+                "optimizer": self.optimizer,
+                "cost": self.cost,
+                "flags": list(self.flags),
+                "raised": self.runs.raised_json(),
+                "engine": self.engine,
+                "engine_choice": self.choice.to_json(),
+                "seed": self.plan["seed"],
+                "environment": self.environment,
+            }
+        )
+
+
+def answer_of(
+    session: Session,
+    outcome: Found,
+    finalists: tuple[Finalist, ...],
+    found: FindAnswer | None,
+    prior: Prior | None,
+    record: OptunaRecord,
+    plan: Mapping[str, Any],
+    sizes: BatchSizes,
+) -> SearchAnswer:
+    """The answer of a finished search."""
+    problem = session.problem
+    best = best_of(outcome, finalists)
+    flags = [*_flags(session, outcome, best, found, prior), *sizes.flags]
+    of_lr = tuple(f for f in flags if f in ("edge-of-range", "range-widened", "unconfirmed"))
+    lr = estimate(outcome, finalists, session.runs.gradient_steps, of_lr)
+    groups = session.facts.groups
+    yours, said = session.facts.lr, session.facts.said(session.facts.lr) if session.facts.lr else ""
+    measured = found.eta_star.value if found else None
+    return SearchAnswer(
+        problem=problem.title,
+        lr=lr,
+        lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in groups) if lr.ok else (),
+        best=best,
+        finalists=finalists,
+        trials=outcome.trials,
+        space=outcome.space,
+        importance=outcome.importance,
+        plan=plan,
+        objective=_objective(problem, plan, sizes),
+        measured=found,
+        yours=judge(yours, said, outcome, finalists, lr, measured),
+        study=record.name,
+        storage=record.where,
+        cost=_cost(session, found),
+        flags=tuple(dict.fromkeys((*flags, *lr.flags))),
+        runs=session.runs,
+        optimizer=session.facts.optimizer,
+        engine=session.engine.name,
+        choice=session.choice,
+        environment=environment(),
+    )
+
+
+def loss_text(best: Finalist) -> str:
+    """The loss of the best on fresh seeds beside its own, which luck has made too low."""
+    own = f"{best.trial.loss:.4g}"
+    if not best.confirmed:
+        return f"loss {own} in its trial, not confirmed on fresh seeds"
+    return f"loss {again_text(best)} on {len(best.losses)} fresh seeds, {own} in its trial"
+
+
+def again_text(finalist: Finalist | None) -> str:
+    """What fresh seeds made of a trial, for a table."""
+    if finalist is None:
+        return ""
+    if finalist.failed:
+        return f"{finalist.failed} of {len(finalist.losses)} lanes failed"
+    between = "" if finalist.interval is None else f" [{finalist.interval[0]:.3g}, {finalist.interval[1]:.3g}]"
+    return f"{finalist.loss:.4g}{between}"
+
+
+def tally(trials: Sequence[Trial]) -> str:
+    """How many ran to their end, were pruned, had a lane that diverged (those are among the others, too)."""
+    ended, pruned = (sum(t.state == state for t in trials) for state in ("complete", "pruned"))
+    return f"{ended} to their end, {pruned} pruned, {sum(t.diverged > 0 for t in trials)} with a diverged lane"
+
+
+def written(value: Any) -> str:
+    """A parameter's value for a reader."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _flags(
+    session: Session, outcome: Found, best: Finalist | None, found: FindAnswer | None, prior: Prior | None
+) -> list[str]:
+    flags = [*session.facts.flags, *session.runs.flags]
+    if not session.facts.squeezes and any(len(trial.rungs) > 1 or trial.state == "pruned" for trial in outcome.trials):
+        flags.append("schedule-not-squeezed")
+    if found is not None:
+        flags += [flag for flag in found.eta_star.flags if flag == "wide-transition"]
+    if prior is not None:
+        flags += prior.flags
+    if outcome.widened:
+        flags.append("range-widened")
+    if best is not None and on_edge(outcome.space, best.lr):
+        flags.append("edge-of-range")
+    if best is not None and not best.confirmed and refusal(outcome) is None:
+        flags.append("unconfirmed")
+    if outcome.stopped:
+        flags.append("search-stopped")
+    if session.choice.fell_back:
+        flags.append("fallback-loop")
+    return flags
+
+
+def _objective(problem: Problem, plan: Mapping[str, Any], sizes: BatchSizes) -> str:
+    what = "validation loss" if problem.valid is not None else "mean training loss of the last 10 steps"
+    over = f", mean over {plan['seeds']} seeds" if plan["seeds"] > 1 else ""
+    lost = "; a diverged lane counts as twice its first loss"
+    return f"{what} after {plan['steps']} steps{over}{lost}{sizes.sentence(plan['steps'])}"
+
+
+def _cost(session: Session, found: FindAnswer | None) -> dict[str, float]:
+    """Search and glance together; every rung a trial was trained on counts."""
+    own, before = session.cost(), found.cost if found else {}
+    total = {key: value + before.get(key, 0) for key, value in own.items() if key != "seconds"}
+    seconds = time.monotonic() - session.started + before.get("seconds", 0.0)
+    return {**total, "seconds": seconds, "measure_steps": before.get("gradient_steps", 0)}
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "params": trial.params,
+        "lr": trial.lr,
+        "loss": trial.loss,
+        "losses": list(trial.losses),
+        "diverged": trial.diverged,
+        "state": trial.state,
+        "steps": trial.steps,
+    }

@@ -1,0 +1,1 @@
+"""The response over rates: `surface`, `sensitivity` (the classic grid), `momentum`; `surface_answer`."""

@@ -1,0 +1,261 @@
+"""`momentum`: the best rate and the loss at several momenta (beta1 for Adam and its kin)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from etastar import arguments
+from etastar.core.estimate import Estimate, Status
+from etastar.core.lane import Runs
+from etastar.core.problem import Problem
+from etastar.designs.surface.surface import Row, Surface, SurfaceData, lattice_around
+from etastar.designs.surface.surface_cells import Cell, chosen_among
+from etastar.engine.preflight import Preflight, preflight
+from etastar.errors import ProblemError, attributed
+from etastar.laws.surface import SurfaceLaw
+from etastar.problems.variants import with_optimizer_setting
+from etastar.verbs.finite import finite
+from etastar.verbs.session import Options, asked, environment, open_session
+from etastar.verbs.surface.surface import best_rate
+from etastar.verbs.surface.surface_answer import BestOfRow
+from etastar.version import __version__
+
+VALUES = (0.0, 0.5, 0.9, 0.99)
+DURATION_LEFT = 1e-3
+"""Seconds a variant gets at least: so that those after the time limit say that they were not measured."""
+
+
+@dataclass(frozen=True)
+class MomentumRow:
+    """One momentum.
+
+    Args:
+        value: the momentum, or beta1.
+        best: its best rate, the plateau, and the loss there.
+        effective_lr: best rate / (1 - momentum), the length of a step along a constant gradient; None for beta1, whose
+            average is not a sum, or without a best rate.
+        data: every record.
+    """
+
+    value: float
+    best: BestOfRow
+    effective_lr: float | None
+    data: SurfaceData
+
+    @property
+    def cell(self) -> Cell | None:
+        """The best cell measured."""
+        return self.best.cell
+
+
+@dataclass(frozen=True)
+class MomentumAnswer:
+    """The effect of momentum; `to_json()` is the same in the contract's form.
+
+    Args:
+        problem: its name.
+        setting: "momentum" or "beta1".
+        yours: the problem's own value.
+        rows: one per value, smallest first.
+        lr: the best rate of the best value.
+        schedule, steps: of every lane.
+        loss_name: "validation loss" or "training loss".
+        cost, flags, runs, facts, engine, seed, environment: as in `FindAnswer`.
+    """
+
+    problem: str
+    setting: str
+    yours: float
+    rows: tuple[MomentumRow, ...]
+    schedule: str
+    steps: int
+    loss_name: str
+    cost: dict[str, float]
+    flags: tuple[str, ...]
+    runs: Runs
+    facts: Preflight
+    engine: str
+    seed: int
+    environment: dict[str, Any]
+
+    @property
+    def best(self) -> MomentumRow | None:
+        """Of the rows with a best rate: the most reliable, of those the one with the smallest loss."""
+        known = [(r, r.cell) for r in self.rows if r.best.lr.ok and r.cell is not None and r.cell.loss is not None]
+        return min(known, key=lambda pair: (-pair[1].reliability, pair[1].loss))[0] if known else None
+
+    @property
+    def lr(self) -> Estimate:
+        """The best rate at the best momentum."""
+        return self.rows[0].best.lr if self.best is None else self.best.best.lr
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line."""
+        best = self.best
+        if best is None or best.cell is None:
+            return f"no answer ({self.lr.status.value}): {self.lr.reason}"
+        luck = chosen_among(best.cell, sum(c.loss is not None for r in self.rows for c in r.data.cells))
+        text = f"{self.setting} {best.value:g} at lr {self.lr.value:.2g}: {self.loss_name} {best.cell.loss:.3g} ({luck})"
+        own = next((r for r in self.rows if r.value == self.yours), None)
+        if own is None or own is best or own.cell is None or own.cell.loss is None:
+            return text + (", which is yours" if own is best else "")
+        rate = f" at lr {own.best.lr.value:.2g}" if own.best.lr.ok else ""
+        spread = best.cell.loss_high
+        close = " (within the spread of the seeds)" if spread is not None and own.cell.loss <= spread else ""
+        return f"{text}; your {own.value:g}{rate}: {own.cell.loss:.3g}{close}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON contract; the schema is cli/momentum.schema.json."""
+        return finite(
+            {
+                "etastar": __version__,
+                "command": "momentum",
+                "problem": self.problem,
+                "summary": self.summary,
+                "setting": self.setting,
+                "yours": self.yours,
+                "schedule": self.schedule,
+                "steps": self.steps,
+                "lr": self.lr.to_json(),
+                "best": None if self.best is None else self.best.value,
+                "loss": self.loss_name,
+                "rows": [
+                    {
+                        "value": r.value,
+                        "lr": r.best.lr.to_json(),
+                        "effective_lr": r.effective_lr,
+                        "plateau": None
+                        if r.best.plateau is None
+                        else dict(zip(("low", "high"), r.best.plateau, strict=True)),
+                        "best_cell": None if r.cell is None else vars(r.cell),
+                        "cells": [vars(c) for c in r.data.cells],
+                    }
+                    for r in self.rows
+                ],
+                "optimizer": self.facts.optimizer,
+                "cost": self.cost,
+                "flags": list(self.flags),
+                "raised": self.runs.raised_json(),
+                "engine": self.engine,
+                "seed": self.seed,
+                "environment": self.environment,
+            }
+        )
+
+
+@attributed
+def momentum(
+    problem: Problem,
+    *,
+    values: Sequence[float] | None = None,
+    seeds: int = 3,
+    seed: int | None = None,
+    options: Options | None = None,
+) -> MomentumAnswer:
+    """Find the best rate at each momentum, everything else as the problem has it.
+
+    Args:
+        problem: what is trained, with an optimizer that has a `momentum`, or `betas` as Adam has them.
+        values: default 0, 0.5, 0.9, 0.99 and the problem's own.
+        seeds: trainings per rate, the same seeds everywhere.
+        seed: of the measurement; default the problem's.
+        options: store, workers, device, limits, progress.
+
+    Raises:
+        ProblemError: the optimizer has no momentum; the problem, an argument or an option cannot be used.
+        StoreError: the store cannot be used.
+    """
+    seed, options = asked(problem, seed, options)
+    arguments.SEEDS("seeds", seeds)
+    with_optimizer_setting(problem, momentum=0.0)  # refuses a user's own loop
+    facts = preflight(problem, options.device)
+    setting, own = _setting(facts)
+    chosen = _values(VALUES if values is None else values, setting, None if values is not None else own)
+    started, rows, runs, costs, engines = time.monotonic(), [], Runs(), [], []
+    flags: list[str] = []
+    for index, value in enumerate(chosen):
+        variant = _variant(problem, facts, setting, value)
+        heading = f"{setting} {value:g} ({index + 1} of {len(chosen)})"
+        left = _for_one(options, started, heading, len(chosen))
+        around = (facts.lr or 1e-2) * ((1 - value) / (1 - own) if setting == "momentum" else 1.0)
+        row = Row(problem.schedule_name, problem.steps, problem.policy)
+        design: list[Surface] = []
+
+        def plan(found: Preflight, design=design, around=around, row=row) -> tuple[int, int]:
+            design.append(Surface(found.criterion, [row], lattice_around(around), seeds=seeds, seed=seed))
+            return design[0].planned()
+
+        with open_session(variant, left, plan) as session:
+            data = session.run(design[0])
+            runs = runs + session.runs
+            costs.append(session.cost())
+            engines.append(session.engine.name)
+            flags += (["fallback-loop"] if session.choice.fell_back else []) + ([data.stopped] if data.stopped else [])
+        flags += data.flags
+        flags += ["range-extended"] if data.verdicts[0].widened else []
+        flags += ["rows-at-the-edge"] if data.verdicts[0].status is Status.EDGE_OF_RANGE else []
+        rows.append(_row(setting, value, data))
+    return MomentumAnswer(
+        problem=problem.title,
+        setting=setting,
+        yours=own,
+        rows=tuple(rows),
+        schedule=problem.schedule_name,
+        steps=problem.steps,
+        loss_name="training loss" if problem.valid is None else "validation loss",
+        cost={key: sum(c[key] for c in costs) for key in costs[0]},
+        flags=tuple(dict.fromkeys((*flags, *facts.flags, *runs.flags))),
+        runs=runs,
+        facts=facts,
+        engine=", ".join(dict.fromkeys(engines)),
+        seed=seed,
+        environment=environment(),
+    )
+
+
+def _setting(facts: Preflight) -> tuple[str, float]:
+    """What this optimizer calls momentum, and its value today."""
+    if isinstance(facts.defaults.get("momentum"), (int, float)):
+        return "momentum", float(facts.defaults["momentum"])
+    betas = facts.defaults.get("betas")
+    if isinstance(betas, (tuple, list)) and len(betas) == 2:
+        return "beta1", float(betas[0])
+    raise ProblemError(
+        f"{facts.optimizer} has neither momentum nor betas; expected SGD, RMSprop, or Adam and its kin: choose another with "
+        "--optimizer"
+    )
+
+
+def _values(values: Sequence[float], setting: str, own: float | None) -> list[float]:
+    for value in arguments.each_once("values", values, "a list of numbers in [0, 1), e.g. 0, 0.9"):
+        arguments.MOMENTUM(f"a {setting}", value)
+    if not values:
+        raise ProblemError(f"no {setting} was given; expected numbers in [0, 1), e.g. --values 0,0.9")
+    return sorted({*map(float, values), *([] if own is None else [own])})
+
+
+def _variant(problem: Problem, facts: Preflight, setting: str, value: float) -> Problem:
+    if setting == "momentum":
+        return with_optimizer_setting(problem, momentum=value)
+    return with_optimizer_setting(problem, betas=(value, *facts.defaults["betas"][1:]))
+
+
+def _for_one(options: Options, started: float, heading: str, variants: int) -> Options:
+    """The options of one variant: its plan is announced under its name, and it gets what is left of the time."""
+    on_plan = options.on_plan
+    limit = options.max_seconds
+    return replace(
+        options,
+        on_plan=on_plan and (lambda sentence, lanes: on_plan(f"{heading}: {sentence}", lanes * variants)),
+        max_seconds=limit and max(limit - (time.monotonic() - started), DURATION_LEFT),
+    )
+
+
+def _row(setting: str, value: float, data: SurfaceData) -> MomentumRow:
+    best = best_rate(data, SurfaceLaw.fit(data.records), data.verdicts[0])
+    effective = best.lr.value / (1 - value) if setting == "momentum" and best.lr.value is not None else None
+    return MomentumRow(value, best, effective, data)
