@@ -95,6 +95,7 @@ class Halving:
     """A schedule: the rate halves every `every` steps."""
 
     every: int = 7
+    reads = ()
 
     def init(self, lr):
         return lr
@@ -107,11 +108,13 @@ class Halving:
 class BackOff:
     """A reactive rule: the rate halves whenever the loss has risen above its last value, and recovers by a fifth."""
 
+    reads = ("loss",)
+
     def init(self, lr):
         return {"lr": lr, "scale": torch.ones_like(torch.as_tensor(lr)), "last": torch.full_like(torch.as_tensor(lr), inf)}
 
     def step(self, observation, state):
-        loss = state["last"] if observation.loss is None else torch.as_tensor(observation.loss, dtype=torch.float64)
+        loss = torch.as_tensor(observation["loss"], dtype=torch.float64)
         scale = torch.where(loss > state["last"], 0.5 * state["scale"], (1.2 * state["scale"]).clamp(max=1.0))
         return state["lr"] * scale, {"lr": state["lr"], "scale": scale, "last": loss}
 
@@ -164,13 +167,13 @@ LAWS: dict[str, type[Law]] = {"surface": SurfaceLaw}
 """name -> law. Each must answer with an `Estimate`, and refuse without data."""
 
 PUBLIC_NAMES = [
-    "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
-    "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "Law", "LoopEngine", "MissingExtra",
-    "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "Point",
+    "Clipped", "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
+    "Every", "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "Law", "LoopEngine", "MissingExtra",
+    "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "PerGroup", "Point",
     "Policy", "PowerLaw", "Precision", "PredictAnswer", "Probe", "ProbeAnswer", "Problem", "ProblemError",
     "RayEngine", "Reading", "Record", "RunStore", "Runs", "ScaleAnswer", "ScalingLaw", "Schedule", "SearchAnswer",
     "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "StudyAnswer",
-    "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw", "Until", "WorkerEngine", "__version__", "depth_mup",
+    "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw", "Then", "Times", "Until", "WorkerEngine", "__version__", "depth_mup",
     "depth_width_bounds", "eta_star", "find", "kaiming_lr", "kaiming_sharpness", "kernel_sharpness", "momentum",
     "mup_groups", "mup_init_", "mup_multipliers", "mup_rules", "optuna_space", "path_sum_lr_factor", "predict",
     "probe", "report", "rescale_init", "rescale_lr", "run", "run_study", "scale", "search", "sensitivity",

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from etastar.laws.scaling.power_law import PowerLaw
     from etastar.laws.scaling.scaling_law import ScalingLaw
     from etastar.laws.surface import SurfaceLaw
-    from etastar.policies.policy import Constant, Observation, Policy
+    from etastar.policies.compose import Clipped, PerGroup, Then, Times
+    from etastar.policies.policy import Constant, Every, Observation, Policy
     from etastar.policies.schedule import Schedule
     from etastar.probes.critical_rate import CriticalRate
     from etastar.probes.point import Point
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from etastar.verbs.surface.surface_answer import SurfaceAnswer
 
 _HOME = {
+    "Clipped": "policies.compose",
     "Constant": "policies.policy",
     "Criterion": "core.lane",
     "CriticalRate": "probes.critical_rate",
@@ -66,6 +68,7 @@ _HOME = {
     "EtaStar": "designs.eta_star.eta_star",
     "EtaStarAnswer": "verbs.find.eta_star",
     "EtastarError": "errors",
+    "Every": "policies.policy",
     "FLAGS": "core.estimate",
     "FindAnswer": "verbs.find.find",
     "Lane": "core.lane",
@@ -81,6 +84,7 @@ _HOME = {
     "OptunaSearch": "designs.search.optuna_search",
     "OptunaSpace": "verbs.search.optuna_space",
     "Outcome": "core.lane",
+    "PerGroup": "policies.compose",
     "Point": "probes.point",
     "Policy": "policies.policy",
     "PowerLaw": "laws.scaling.power_law",
@@ -110,6 +114,8 @@ _HOME = {
     "Surface": "designs.surface.surface",
     "SurfaceAnswer": "verbs.surface.surface_answer",
     "SurfaceLaw": "laws.surface",
+    "Then": "policies.compose",
+    "Times": "policies.compose",
     "Until": "core.lane",
     "WorkerEngine": "engine.workers",
     "depth_mup": "theory.mup",
@@ -141,6 +147,7 @@ _HOME = {
 
 __all__ = [
     "FLAGS",
+    "Clipped",
     "Constant",
     "Criterion",
     "CriticalRate",
@@ -149,6 +156,7 @@ __all__ = [
     "EtaStar",
     "EtaStarAnswer",
     "EtastarError",
+    "Every",
     "FindAnswer",
     "Lane",
     "LaneEngine",
@@ -163,6 +171,7 @@ __all__ = [
     "OptunaSearch",
     "OptunaSpace",
     "Outcome",
+    "PerGroup",
     "Point",
     "Policy",
     "PowerLaw",
@@ -192,6 +201,8 @@ __all__ = [
     "Surface",
     "SurfaceAnswer",
     "SurfaceLaw",
+    "Then",
+    "Times",
     "Until",
     "WorkerEngine",
     "__version__",

@@ -85,6 +85,8 @@ def test_a_policy_is_asked_once_a_step() -> None:
     class Halving:
         """Half the rate after every report: the state counts how often it was asked."""
 
+        reads = ()
+
         def init(self, lr):
             return lr
 

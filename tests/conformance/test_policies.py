@@ -12,8 +12,8 @@ from etastar import Observation, Policy
 def test_the_reactive_rule_reacts():
     policy = POLICIES["reactive"]
     state, seen = policy.init(torch.tensor([0.1, 0.1], dtype=torch.float64)), []
-    for step, loss in enumerate([None, (1.0, 1.0), (2.0, 0.5), (1.0, 0.4)]):
-        rate, state = policy.step(Observation(step, None if loss is None else torch.tensor(loss)), state)
+    for step, loss in enumerate([(1.0, 1.0), (1.0, 1.0), (2.0, 0.5), (1.0, 0.4)]):
+        rate, state = policy.step(Observation(step, {"loss": torch.tensor(loss)}), state)
         seen.append(rate.tolist())
     assert seen == [[0.1, 0.1], [0.1, 0.1], [0.05, 0.1], [0.06, 0.1]]
 
@@ -28,7 +28,7 @@ def test_policies_are_pure_hashable_and_work_on_vectors_of_lanes(name):
     singles = [policy.init(lr) for lr in rates]
     for step in range(20):
         loss = torch.tensor(1.0 + 0.3 * (-1) ** step, dtype=torch.float64)
-        observation = Observation(step, None if step == 0 else loss)
+        observation = Observation(step, {"loss": loss})
         out, vector = policy.step(observation, vector)
         again, _ = policy.step(observation, singles[0])
         ones = [policy.step(observation, state) for state in singles]

@@ -32,6 +32,17 @@ def clip(parameters: list[torch.Tensor], max_norm: float) -> torch.Tensor:
     return norm
 
 
+def flat_gradient(parameters: Iterable[torch.Tensor]) -> torch.Tensor:
+    """All gradients as one vector; a parameter without one counts as zeros, a sparse one is made dense."""
+    zeros = lambda p: torch.zeros_like(p) if p.grad is None else p.grad
+    return torch.cat([zeros(p).to_dense().reshape(-1) for p in parameters])
+
+
+def flat_parameters(parameters: Iterable[torch.Tensor]) -> torch.Tensor:
+    """All parameters as one vector."""
+    return torch.cat([p.detach().reshape(-1) for p in parameters])
+
+
 def _values(p: torch.Tensor) -> torch.Tensor:
     assert p.grad is not None
     if not p.grad.is_sparse:

@@ -14,7 +14,7 @@ from etastar import arguments
 from etastar.core.data import Batch, Batches, make_batches
 from etastar.core.schedule_of import Followed, schedule_of
 from etastar.errors import ProblemError
-from etastar.policies.policy import Constant, Policy
+from etastar.policies.policy import Policy, is_steady
 
 VALID_BATCH = 256
 """Samples per batch of validation data that is no DataLoader."""
@@ -195,7 +195,7 @@ class Problem:
             return "own"
         if isinstance(self.schedule, str):
             return self.schedule
-        return "constant" if self.policy == Constant() else "own"
+        return "constant" if is_steady(self.policy) else "own"
 
     @property
     def judges(self) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from etastar.core.objective import split
 from etastar.core.optimizers import Made, detach_scheduler, made_from, optimizer_name
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import ProblemError, call
+from etastar.policies.compose import OTHERS
 from etastar.policies.torch_schedule import group_names
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Group:
     name: str
     multiplier: float
     parameters: int
+    label: str = OTHERS
+    """What a policy that gives groups rates of their own calls it; see `named_groups.split`."""
 
 
 def in_words(lr: float, groups: Sequence[Group], *, each: bool = False) -> str:
@@ -73,6 +76,20 @@ class Setup:
         """Set the rate of every group to `lr` x its multiplier."""
         for group, settings in zip(self.groups, self.optimizer.param_groups, strict=True):
             _set_rate(settings, lr * group.multiplier)
+
+    def set_rates(self, rates: float | Mapping[str, float]) -> float:
+        """Set the rate of every group to that of its label x its multiplier; returns the first group's, before that."""
+        if not isinstance(rates, Mapping):
+            self.set_lr(rates)
+            return rates
+        own = [rates.get(group.label, rates[OTHERS]) for group in self.groups]
+        for lr, group, settings in zip(own, self.groups, self.optimizer.param_groups, strict=True):
+            _set_rate(settings, lr * group.multiplier)
+        return own[0]
+
+    def parameters(self) -> list[torch.Tensor]:
+        """The parameters that the optimizer moves, in the order of its groups."""
+        return [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
 
     def change(self, changes: Iterable[tuple[str, Any]]) -> None:
         """Give the optimizer other settings; call before its first step. See `changed`."""

@@ -16,6 +16,7 @@ from etastar.core.gradients import clip, gradient_values
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.modes import evaluating
+from etastar.core.named_groups import split
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
@@ -23,10 +24,11 @@ from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import Setup, check_fresh_storage, set_up, to
 from etastar.engine.reading import next_batch
 from etastar.engine.recorder import Recorder
+from etastar.engine.steering import Steering
 from etastar.engine.user_loop import follow
 from etastar.engine.validation import FirstLosses, mean_scores, validation_scores
 from etastar.errors import ProblemError, UserCodeRaised, call
-from etastar.policies.policy import Observation
+from etastar.policies.compose import groups_named
 
 
 class LoopEngine:
@@ -81,28 +83,25 @@ class LoopEngine:
         first = next_batch(batches, lane.seed, 0)
         setup = self._set_up(problem, lane.seed, first)
         closures = needs_closure(setup.optimizer, lambda: nullcontext(self._set_up(problem, lane.seed, first).optimizer))
+        setup = split(setup, groups_named(lane.policy))
         setup.change(lane.settings)
         per_epoch = problem.batches.per_epoch
         recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
-        state, seen = lane.policy.init(torch.tensor(lane.lr, dtype=torch.float64)), None
+        steering = Steering(lane, setup, closures=closures)
         while not recorder.done:
             step = recorder.step
-            rate, state = lane.policy.step(Observation(step, seen), state)
-            lr = float(rate)
-            setup.set_lr(lr)
             micro = []
             for part in range(problem.accumulate):
                 batch = first if step == part == 0 else next_batch(batches, lane.seed, step, part)
                 micro.append(to(batch, self.device, self.dtype))
             looks = recorder.wants_grad_norm()
             try:
-                taken = _step(problem, setup, micro, lane.seed, step, looks, closures=closures)
+                taken = _step(problem, setup, micro, lane.seed, step, looks, steering, closures=closures)
             except UserCodeRaised as error:
                 recorder.raised(error)
                 break
             loss, accuracy, norm, clipped, alive = taken
-            recorder.report(loss, accuracy, norm, lr, clipped, alive)
-            seen = torch.tensor(loss, dtype=torch.float64)
+            recorder.report(loss, accuracy, norm, steering.lr, clipped, alive)
             if recorder.non_finite:
                 for batch in micro:
                     check_batch(problem, batch, f"a training batch (step {step})", self.device, self.dtype)
@@ -124,12 +123,21 @@ class LoopEngine:
 
 
 def _step(
-    problem: Problem, setup: Setup, micro: list[Batch], seed: int, step: int, looks: bool, *, closures: bool
+    problem: Problem,
+    setup: Setup,
+    micro: list[Batch],
+    seed: int,
+    step: int,
+    looks: bool,
+    steering: Steering,
+    *,
+    closures: bool,
 ) -> tuple[float, float | None, float | None, bool | None, int | None]:
     """One optimizer step over the micro-batches; the loss and accuracy are those before the update.
 
-    Where it `looks`, the gradient's norm is measured, and the gradients that are not exactly zero are counted. With
-    `closures` the optimizer computes the loss itself, once or more often; the first is reported.
+    Where it `looks`, the gradient's norm is measured, and the gradients that are not exactly zero are counted. The policy is
+    asked for the step's rate once there is a gradient, before it is clipped. With `closures` the optimizer computes the loss
+    itself, once or more often; the first is reported, and the policy is asked before.
     """
     losses: list[float] = []
     first: list[tuple[float, float | None]] = []
@@ -151,6 +159,8 @@ def _step(
             if accuracy is not None:
                 right.append(float(accuracy))
         first.append((float(total), sum(right) / len(right) if len(right) == len(micro) else None))
+        if not closures:
+            steering.ask(step, *first[-1])
         values = gradient_values(_parameters(setup)) if looks else []
         if looks:
             alive.append(sum(int(g.count_nonzero()) for g in values))
@@ -162,6 +172,7 @@ def _step(
 
     try:
         if closures:
+            steering.ask_before(step)
             call("optimizer.step(closure)", setup.optimizer.step, closure)
         else:
             closure()
@@ -171,7 +182,7 @@ def _step(
         if finite:
             raise
         return math.nan, None, None, None, None  # what is raised after NaN belongs to the divergence
-    loss, accuracy = first[0]
+    loss, accuracy = steering.seen = first[0]
     clipped = None if problem.clip_grad_norm is None else norms[0] > problem.clip_grad_norm
     return loss, accuracy, norms[0] if norms else None, clipped, alive[0] if alive else None
 

@@ -29,7 +29,7 @@ from etastar.core.uninformed import uninformed_loss
 from etastar.engine.loop import LoopEngine
 from etastar.engine.user_loop import follow
 from etastar.errors import ProblemError, call
-from etastar.policies.policy import Constant
+from etastar.policies.policy import is_steady
 
 TRACE_LR = 1e-3
 LABEL_BATCHES = 50
@@ -185,7 +185,7 @@ def _of_loop(problem: Problem) -> Preflight:
         reproducible=reproducible,
         seconds_per_step=seconds_per_step(problem, criterion, "cpu"),
         flags=() if reproducible else ("not-reproducible",),
-        squeezes=asked or (problem.schedule is not None and problem.policy == Constant()),
+        squeezes=asked or (problem.schedule is not None and is_steady(problem.policy)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,9 +12,12 @@ from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.engine.recorder import Recorder
+from etastar.engine.signals import Signals, checked_rates, keys_of
 from etastar.errors import ProblemError, UserCodeRaised, call
 from etastar.policies.policy import Observation
 
+REPORTED = ("loss", "smoothed_loss", "accuracy", "grad_norm")
+"""Signals that a loop's reports hold; a policy sees those of the step before."""
 SEEDS = 2**32
 """Seeds given to a loop lie below this: those of numpy, Lightning and Transformers take no more bits."""
 
@@ -28,10 +32,18 @@ class LaneReport:
     def __init__(self, lane: Lane) -> None:
         self.asked = False
         self._lane, self._recorder = lane, Recorder(lane)
+        self._keys = keys_of(lane.policy)
+        if unknown := [name for name, _ in self._keys if name not in REPORTED]:
+            raise ProblemError(
+                f"{lane.policy!r} reads {unknown[0]}, which a training loop of your own does not report; expected a policy "
+                f"that reads {', '.join(REPORTED)}"
+            )
+        nothing = lambda: torch.tensor([])
+        self._signals = Signals(self._keys, nothing, nothing)
         self._state = lane.policy.init(torch.tensor(lane.lr, dtype=torch.float64))
         self._rate, self._reads_rate = lane.lr, False
         self._valid: tuple[float | None, float | None] = (None, None)
-        self._advance(None)
+        self._advance(None, None, None)
 
     @property
     def steps(self) -> int:
@@ -48,10 +60,10 @@ class LaneReport:
     def __call__(self, loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: Any = None) -> bool:
         """See `Report`."""
         used = self._rate if lr is None and self._reads_rate else _optional(lr)
-        seen = _number(loss)
-        go_on = self._recorder.report(seen, _share(accuracy), _optional(grad_norm), used)
+        seen, share, norm = _number(loss), _share(accuracy), _optional(grad_norm)
+        go_on = self._recorder.report(seen, share, norm, used)
         if go_on:
-            self._advance(seen)
+            self._advance(seen, share, norm)
         return go_on
 
     def valid(self, loss: Any, accuracy: Any = None) -> None:
@@ -76,10 +88,16 @@ class LaneReport:
             return self._recorder.outcome()
         return self._recorder.outcome(valid_loss=self._valid[0], valid_accuracy=self._valid[1])
 
-    def _advance(self, loss: float | None) -> None:
-        seen = None if loss is None else torch.tensor(loss, dtype=torch.float64)
-        rate, self._state = self._lane.policy.step(Observation(self._recorder.step, seen), self._state)
-        self._rate = float(rate)
+    def _advance(self, loss: float | None, accuracy: float | None, grad_norm: float | None) -> None:
+        """The rate of the next step, from what was reported of the last."""
+        number = lambda x: torch.tensor(math.nan if x is None else x, dtype=torch.float64)
+        step, policy = self._recorder.step, self._lane.policy
+        known = self._signals.look(step, None if loss is None else number(loss), number(accuracy), number(grad_norm))
+        seen = {name: known[name, every] for name, every in self._keys}
+        rate, self._state = policy.step(Observation(step, seen), self._state)
+        if isinstance(rate, Mapping):
+            raise ProblemError(f"{policy!r} gives groups rates of their own; a training loop of your own takes one rate")
+        self._rate = float(checked_rates(policy, rate, seen.values(), None))
 
 
 def follow(problem: Problem, lane: Lane) -> tuple[Outcome, bool]:

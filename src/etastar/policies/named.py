@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from typing import Any, cast
 
 from etastar.arguments import shown
 from etastar.errors import ProblemError
+from etastar.policies.compose import Then, squeezed
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
 from etastar.policies.torch_schedule import MakeOptimizer, SchedulerFactory, torch_schedule
@@ -38,7 +40,7 @@ def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Po
     if given is None:
         return Constant()
     if isinstance(given, str):
-        return squeezed(_named(given), steps)
+        return squeezed(parsed(given), steps)
     if isinstance(given, Policy):
         own = getattr(given, "steps", None)
         if isinstance(own, int) and own > steps:
@@ -46,6 +48,11 @@ def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Po
                 f"the schedule spans {own} steps but only {steps} are planned; shorten it, e.g. with schedule.over({steps})"
             )
         return given if isinstance(own, int) else squeezed(given, steps)
+    if hasattr(given, "init") and hasattr(given, "step") and not isinstance(given, type):
+        raise ProblemError(
+            f"the policy {given!r} does not say what it reads; expected an attribute `reads`: () for a schedule, or names "
+            "of signals, e.g. ('loss',)"
+        )
     if callable(given):
         return torch_schedule(cast(SchedulerFactory, given), steps, make)
     names = ", ".join(SCHEDULES)
@@ -54,15 +61,41 @@ def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Po
     )
 
 
-def squeezed(policy: Policy, steps: int) -> Policy:
-    """`policy` over `steps` steps where it has a horizon (`over`); else the policy itself."""
-    over = getattr(policy, "over", None)
-    return over(steps) if over else policy
+def parsed(text: str) -> Policy:
+    """The policy that a text means: a name, or several, one after the other, `NAME@WHEN>NAME`.
+
+    WHEN is a share of all steps (0.75) or a step (300); the next policy starts there and has the rest of the steps.
+
+    >>> policy = parsed("constant@0.75>linear")
+    >>> policy.at, policy.first, policy.rest.curve
+    (0.75, Constant(), 'linear')
+    """
+    *earlier, last = text.split(">")
+    changes: list[tuple[Policy, float | int]] = []
+    for part in earlier:
+        name, at, when = part.rpartition("@")
+        if not at:
+            raise ProblemError(f"schedule is {text!r}; expected NAME@WHEN before each '>', e.g. constant@0.75>linear")
+        changes.append((_named(name), _when(when, text)))
+    whens = [when for _, when in changes]
+    if len({type(when) for when in whens}) > 1 or any(b <= a for a, b in itertools.pairwise(whens)):
+        raise ProblemError(
+            f"schedule is {text!r}; expected rising shares, or rising steps, e.g. constant@0.5>cosine@0.8>linear"
+        )
+    policies = [policy for policy, _ in changes] + [_named(last)]
+    policy = policies[0]
+    for i, (when, rest) in enumerate(zip(whens, policies[1:], strict=True)):
+        # within the steps until the next change, a share of all steps is a larger one
+        whole = whens[i + 1] if i + 1 < len(whens) and isinstance(when, float) else 1
+        policy = Then(policy, when / whole if isinstance(when, float) else when, rest)
+    return policy
 
 
-def has_horizon(policy: Policy) -> bool:
-    """Whether `squeezed` gives the whole of `policy`'s shape: it says so with `over`, or is constant."""
-    return isinstance(policy, Constant) or hasattr(policy, "over")
+def _when(text: str, whole: str) -> float | int:
+    try:
+        return int(text) if text.strip().isdigit() else float(text)
+    except ValueError:
+        raise ProblemError(f"schedule is {whole!r}: {text!r} is no share and no step; expected e.g. 0.75 or 300") from None
 
 
 def _named(text: str) -> Policy:

@@ -9,7 +9,7 @@ from typing import Any
 
 from etastar.arguments import shown, word
 from etastar.errors import ProblemError
-from etastar.policies.policy import Observation
+from etastar.policies.policy import Every, Observation
 
 CURVES: dict[str, Callable[[float], float]] = {
     "linear": lambda left: left,
@@ -81,10 +81,19 @@ class Schedule:
         left = max(self.steps - step, 0) / decay
         return self.floor + (1 - self.floor) * CURVES[self.curve](left)
 
+    @property
+    def reads(self) -> tuple[str | Every, ...]:
+        """Nothing: it is a function of the step."""
+        return ()
+
+    def rate(self, t: int, lr: Any) -> Any:
+        """factor(t) x lr."""
+        return lr * self.factor(t)
+
     def init(self, lr: Any) -> Any:
         """The peak rate is the state."""
         return lr
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """factor(step) x peak."""
-        return state * self.factor(observation.step), state
+        return self.rate(observation.step, state), state

@@ -12,7 +12,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from etastar.errors import ProblemError, in_one_line
-from etastar.policies.policy import Observation
+from etastar.policies.policy import Every, Observation
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
 MakeOptimizer = Callable[[float], torch.optim.Optimizer]
@@ -70,14 +70,23 @@ class TorchSchedule:
         """Share of the optimizer's rate at `step`."""
         return self.factors[min(step, self.steps - 1)]
 
+    @property
+    def reads(self) -> tuple[str | Every, ...]:
+        """Nothing: it is a function of the step."""
+        return ()
+
+    def rate(self, t: int, lr: Any) -> Any:
+        """factor(t) x lr + offset(t)."""
+        rate = lr * self.factor(t)
+        return rate + self.offsets[min(t, self.steps - 1)] if self.offsets else rate
+
     def init(self, lr: Any) -> Any:
         """The lane's rate is the state."""
         return lr
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """factor(step) x rate + offset(step)."""
-        rate = state * self.factor(observation.step)
-        return (rate + self.offsets[min(observation.step, self.steps - 1)] if self.offsets else rate), state
+        return self.rate(observation.step, state), state
 
 
 def torch_schedule(factory: SchedulerFactory, steps: int, make: MakeOptimizer | None = None) -> TorchSchedule:

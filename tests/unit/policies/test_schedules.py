@@ -9,7 +9,8 @@ import torch
 from torch.optim import lr_scheduler
 
 from etastar import Constant, Observation, Problem, ProblemError
-from etastar.policies.named import SCHEDULES, has_horizon, policy_over, squeezed
+from etastar.policies.compose import has_horizon, squeezed
+from etastar.policies.named import SCHEDULES, policy_over
 from etastar.policies.schedule import Schedule
 from etastar.policies.torch_schedule import TorchSchedule, torch_schedule
 

@@ -17,7 +17,7 @@ from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_rate import BestRate, Scale, no_progress, plateau_bar, rung_result, trained_near
 from etastar.designs.best_rate.climb import PROGRESS, Climb
-from etastar.policies.named import has_horizon, squeezed
+from etastar.policies.compose import has_horizon, squeezed
 from etastar.policies.policy import Constant, Policy
 
 GAMMA = 0.35

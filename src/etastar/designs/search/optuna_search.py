@@ -28,7 +28,8 @@ from etastar.designs.search.optuna_samplers import (
 )
 from etastar.designs.search.search_space import Space
 from etastar.designs.search.trials import Found, Trial, failed, loss_of, on_edge, start_of
-from etastar.policies.named import policy_over, squeezed
+from etastar.policies.compose import squeezed
+from etastar.policies.named import policy_over
 from etastar.policies.policy import Policy
 from etastar.store.optuna_study import TRIAL, quiet_optuna
 

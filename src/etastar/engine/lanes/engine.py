@@ -13,6 +13,7 @@ from etastar.core.data import Batch
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
+from etastar.core.named_groups import split
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.setup import Setup, check_fresh_storage, set_up, to
@@ -29,8 +30,10 @@ from etastar.engine.lanes.watch import Watch
 from etastar.engine.loop import LoopEngine
 from etastar.engine.reading import next_batch
 from etastar.engine.recorder import History
+from etastar.engine.signals import Signals
 from etastar.engine.validation import mean_scores, samples_for
 from etastar.errors import may_be_a_lanes
+from etastar.policies.compose import groups_named
 
 KERNELS: dict[str, KernelFactory] = {"mlp": MLPKernel, "convnet": ConvNetKernel, "vmap": FunctionalKernel}
 """The most special first."""
@@ -128,6 +131,7 @@ class LaneTraining:
         self._feed = Feed(problem.batches, [lane.seed for lane in own], device, dtype)
         try:
             setups = self._set_up(own)
+            setups = {seed: split(setup, groups_named(own[0].policy)) for seed, setup in setups.items()}
             first = next(iter(setups.values()))
             layout = layout_of(first)
             vary(layout, first, own)
@@ -136,10 +140,11 @@ class LaneTraining:
         except BaseException:
             self._feed.close()
             raise
-        self._rates = Rates(own)
+        self._rates = Rates(own, [group.label for group in first.groups])
+        rows, used = self._rows, layout.used
+        self._signals = Signals(self._rates.keys, lambda: rows.grad[:, :used], lambda: rows.params[:, :used])
         per_epoch = problem.batches.per_epoch
         self._watch = Watch(own, per_epoch // problem.accumulate or None if per_epoch else None)
-        self._loss: torch.Tensor | None = None
         self._lanes = len(own)
 
     def _set_up(self, lanes: Sequence[Lane]) -> dict[int, Setup]:
@@ -156,28 +161,27 @@ class LaneTraining:
     def step(self) -> list[tuple[int, Outcome]]:
         """One optimizer step of all lanes; returns those it decided."""
         step = self._watch.step
-        rates = self._rates.step(step, self._loss)
-        (loss, share), norms, clipped = self._gradient(step)
+        (loss, share), norms, clipped, rates = self._gradient(step)
         alive = self._rows.alive() if self._watch.wants_grad_norm() else None
-        self._watch.add(loss, share, norms, rates, clipped, alive)
+        self._watch.add(loss, share, norms, rates if rates.dim() == 1 else rates[:, 0], clipped, alive)
         with torch.no_grad():
             self._rows.step(rates)
-        self._loss = loss.detach().to(device="cpu", dtype=torch.float64) if self._rates.read_losses else None
         return self._look() if self._watch.due() else []
 
-    def _gradient(self, step: int) -> tuple[Scores, torch.Tensor | None, torch.Tensor | None]:
-        """Loss and accuracy, gradient norms where they are wanted, and which lanes were clipped."""
+    def _gradient(self, step: int) -> tuple[Scores, torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
+        """Loss and accuracy, gradient norms where they are wanted, which lanes were clipped, and every lane's rate."""
         problem, rows = self._problem, self._rows
         scores = self._kernel.gradient(rows, self._feed.next(step))
         if problem.accumulate > 1:
             scores = self._accumulate(step, scores)
         norms = clipped = None
-        if problem.clip_grad_norm is not None or self._watch.wants_grad_norm():
+        if problem.clip_grad_norm is not None or self._watch.wants_grad_norm() or self._signals.reads("grad_norm"):
             norms = rows.grad_norms()
+        rates = self._rates.step(step, self._signals.look(step, *scores, norms))
         if problem.clip_grad_norm is not None and norms is not None:
             rows.clip(norms, problem.clip_grad_norm)
             clipped = norms > problem.clip_grad_norm
-        return scores, norms, clipped
+        return scores, norms, clipped, rates
 
     def _accumulate(self, step: int, first: Scores) -> Scores:
         """Means over the batches of one optimizer step."""
@@ -214,10 +218,9 @@ class LaneTraining:
     def _keep(self, rows: list[int]) -> None:
         index = torch.tensor(rows)
         self._rows.keep(index)
-        self._rates.keep(index)
+        self._rates.take(index)
+        self._signals.take(index)
         self._feed.keep(rows)
-        if self._loss is not None:
-            self._loss = self._loss[index]
         self._index = [self._index[row] for row in rows]
         self._watch.keep(index.numpy())
 
@@ -249,7 +252,8 @@ def chunks(lanes: Sequence[Lane], size: int) -> list[list[int]]:
     """
     alike: dict[object, list[int]] = {}
     for index, lane in enumerate(lanes):
-        together = (lane.criterion, min(lane.criterion.window, lane.steps), apart(lane.settings))
+        cut = groups_named(lane.policy)
+        together = (lane.criterion, min(lane.criterion.window, lane.steps), apart(lane.settings), cut)
         alike.setdefault(together, []).append(index)
     return [own[first :: -(-len(own) // size)] for own in alike.values() for first in range(-(-len(own) // size))]
 

@@ -2,66 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import map_tensors
 from etastar.core.lane import Lane
-from etastar.policies.policy import Constant, Observation, Policy
+from etastar.engine.signals import Key, checked_rates, keys_of
+from etastar.policies.compose import OTHERS
+from etastar.policies.policy import Observation, Policy, is_steady
 
 
 class Rates:
     """Steps every lane's policy; lanes with the same policy are stepped together.
 
-    Rates, losses and states are float64 vectors on the CPU, whatever the lanes train in: a rate rounded to float32 alone
+    Rates, signals and states are float64 vectors on the CPU, whatever the lanes train in: a rate rounded to float32 alone
     moves a float64 training by 1e-9 to 1e-2.
+
+    Args:
+        labels: what policies call the optimizer's groups, in their order.
     """
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane], labels: Sequence[str] = (OTHERS,)) -> None:
         members: dict[Policy, list[int]] = {}
         for row, lane in enumerate(lanes):
             members.setdefault(lane.policy, []).append(row)
-        self._lanes = len(lanes)
+        self._lanes, self._labels = len(lanes), tuple(labels)
+        self._apart = any(label != OTHERS for label in labels)
         self._groups: list[tuple[Policy, torch.Tensor, Any]] = []
         for policy, rows in members.items():
             lr = torch.tensor([lanes[row].lr for row in rows], dtype=torch.float64)
             self._groups.append((policy, torch.tensor(rows), policy.init(lr)))
         self._constant: torch.Tensor | None = None
-        self.read_losses = any(not isinstance(policy, Constant) for policy in members)
-        """Whether a policy may read losses: on a GPU, that waits for every step."""
+        self._steady = all(map(is_steady, members))
+        self.keys: tuple[Key, ...] = tuple(dict.fromkeys(key for policy in members for key in keys_of(policy)))
+        """What the policies read; nothing is waited for on a GPU where they read nothing."""
 
-    def step(self, step: int, loss: torch.Tensor | None) -> torch.Tensor:
-        """The rate of every lane for this step, float64 [K]; `loss` is that of the step before."""
+    def step(self, step: int, known: Mapping[Key, torch.Tensor]) -> torch.Tensor:
+        """The rate of every lane for this step, float64 [K]; [K, groups] where groups have rates of their own.
+
+        Args:
+            known: every signal of `keys`, [K].
+        """
         if self._constant is not None:
             return self._constant
-        rates = torch.empty(self._lanes, dtype=torch.float64)
+        rates = torch.empty((self._lanes, len(self._labels)) if self._apart else (self._lanes,), dtype=torch.float64)
         groups = []
         for policy, rows, state in self._groups:
-            own = None if loss is None else loss[rows]
-            lr, state = policy.step(Observation(step, own), state)
-            lr = torch.as_tensor(lr, dtype=torch.float64)
-            if lr.dim() > 0 and lr.shape != rows.shape:
-                raise CannotBatch(f"{policy!r} gave {tuple(lr.shape)} rates for {len(rows)} lanes")
-            rates[rows] = lr
+            seen = {name: known[name, every][rows] for name, every in keys_of(policy)}
+            lr, state = policy.step(Observation(step, seen), state)
+            checked = lambda own, policy=policy, rows=rows, seen=seen: checked_rates(policy, own, seen.values(), len(rows))
+            if isinstance(lr, Mapping):
+                for column, label in enumerate(self._labels):
+                    rates[rows, column] = checked(lr.get(label, lr[OTHERS]))
+            elif self._apart:
+                rates[rows] = checked(lr).expand(len(rows)).unsqueeze(-1)
+            else:
+                rates[rows] = checked(lr)
             groups.append((policy, rows, state))
         self._groups = groups
-        self._constant = None if self.read_losses else rates
+        self._constant = rates if self._steady else None
         return rates
 
-    def keep(self, index: torch.Tensor) -> None:
-        """Drop all lanes but these."""
-        position = torch.full((self._lanes,), -1)
-        position[index] = torch.arange(len(index))
+    def take(self, index: torch.Tensor) -> None:
+        """Only these lanes, in this order; a lane may be named twice."""
         groups = []
         for policy, rows, state in self._groups:
-            kept = position[rows] >= 0
-            if not kept.any():
+            place = torch.full((self._lanes,), -1)
+            place[rows] = torch.arange(len(rows))
+            own = place[index]
+            kept, size = own[own >= 0], len(rows)
+            if not len(kept):
                 continue
-            size = len(rows)
             only = lambda t, kept=kept, size=size: t[kept] if t.dim() and len(t) == size else t
-            groups.append((policy, position[rows[kept]], map_tensors(only, state)))
+            groups.append((policy, (own >= 0).nonzero().flatten(), map_tensors(only, state)))
         self._groups, self._lanes = groups, len(index)
         self._constant = None

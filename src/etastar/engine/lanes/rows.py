@@ -209,17 +209,17 @@ class Rows:
         """One optimizer step of every lane at its own rate.
 
         Args:
-            lr: float64 [K], on the CPU.
+            lr: float64 [K], or [K, groups], on the CPU.
         """
         if lr is not self._lr:
             self._lr, self._steady = lr, {}
         for index, (group, slots) in enumerate(zip(self.layout.groups, self.state, strict=True)):
-            columns = slice(group.start, group.stop)
+            columns, own = slice(group.start, group.stop), lr if lr.dim() == 1 else lr[:, index]
             if self.t == 0:
-                group.rule.start(slots, group.lr(lr))
+                group.rule.start(slots, group.lr(own))
             coefficients = self._steady.get(index)
             if coefficients is None:
-                coefficients = self._columns(group.rule.coefficients(self.t + 1, group.lr(lr)))
+                coefficients = self._columns(group.rule.coefficients(self.t + 1, group.lr(own)))
                 if group.rule.steady:
                     self._steady[index] = coefficients
             group.rule.update(self.params[:, columns], self.grad[:, columns], slots, coefficients)

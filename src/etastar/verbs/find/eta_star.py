@@ -14,7 +14,7 @@ from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, start_steps
 from etastar.errors import attributed
-from etastar.policies.policy import Constant
+from etastar.policies.policy import is_steady
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.start import starting_point
 from etastar.verbs.session import Options, Session, asked, open_session
@@ -135,7 +135,7 @@ def centre(problem: Problem, facts: Preflight, device: str) -> tuple[float, tupl
     multiple of it (`CENTRES`). Without it: three decades on either side of the rate in use.
     """
     kind = "adam" if facts.optimizer in ADAM_LIKE else "sgd" if facts.optimizer == "SGD" else None
-    if kind and problem.loop is None and problem.policy == Constant():
+    if kind and problem.loop is None and is_steady(problem.policy):
         with undisturbed(problem):
             reading = CriticalRate()(starting_point(problem, problem.seed, samples=PROBE_SAMPLES, device=device))
         if reading.value:

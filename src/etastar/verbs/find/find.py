@@ -22,9 +22,8 @@ from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
 from etastar.errors import attributed
-from etastar.policies.policy import Constant, Policy
-from etastar.policies.schedule import Schedule
-from etastar.policies.torch_schedule import TorchSchedule
+from etastar.policies.compose import groups_named, squeezed
+from etastar.policies.policy import Policy, is_steady, rates_over
 from etastar.verbs.find.eta_star import (
     ADAM_LIKE,
     bracket,
@@ -49,6 +48,8 @@ WITHIN = 0.25
 USUAL: dict[str, float] = {"sgd": 0.2, "momentum": 0.05, "adam": 0.006, "rmsprop": 0.004}
 """kind of optimizer -> median best rate over small networks at 160 steps and a constant rate: a place to begin."""
 USUAL_STEPS, USUAL_GAMMA = 160, 0.5
+ENOUGH_STEPS = 1000
+"""Steps over which a schedule's mean is taken at most: it has the same shape over fewer."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -
     known = [facts.lr] if facts.lr else []
     usual = usual or (USUAL[kind] if kind else None)
     if usual:
-        known.append(usual / _mean_factor(problem.policy) * (USUAL_STEPS / problem.steps) ** USUAL_GAMMA)
+        known.append(usual / _mean_factor(problem.policy, problem.steps) * (USUAL_STEPS / problem.steps) ** USUAL_GAMMA)
     return statistics.geometric_mean(known) if known else USUAL["adam"]
 
 
@@ -270,11 +271,12 @@ def flag_sentences(flags: tuple[str, ...], runs: Runs | None = None) -> list[tup
     return [(flag, FLAGS[flag] + said(flag)) for flag in flags]
 
 
-def _mean_factor(policy: Policy) -> float:
-    """Mean share of the peak rate over the horizon; 1 for what has none."""
-    if not isinstance(policy, (Schedule, TorchSchedule)) or not policy.steps:
+def _mean_factor(policy: Policy, steps: int) -> float:
+    """Mean share of the peak rate over the horizon; 1 for what reacts, or gives groups rates of their own."""
+    if policy.reads or groups_named(policy):
         return 1.0
-    return max(statistics.fmean(policy.factor(t) for t in range(policy.steps)), 0.05)
+    few = min(steps, ENOUGH_STEPS)
+    return max(statistics.fmean(rates_over(squeezed(policy, few), 1.0, few)), 0.05)
 
 
 def _confirmed(session: Session, short: BestRate, within: float, seed: int) -> BestRate:
@@ -291,7 +293,7 @@ def _confirmed(session: Session, short: BestRate, within: float, seed: int) -> B
 def _capped(best: BestRate, problem: Problem, end: SuccessBand | None) -> BestRate:
     """No more than half of what still trains at the end, where the rate is constant and was read off shorter lanes."""
     measured = any(rung.steps == problem.steps for rung in best.rungs)
-    if measured or problem.policy != Constant() or end is None or not end.eta_star.ok or not best.lr.ok:
+    if measured or not is_steady(problem.policy) or end is None or not end.eta_star.ok or not best.lr.ok:
         return best
     cap = end.eta_star.require() / 2
     if best.lr.require() <= cap:

@@ -14,7 +14,8 @@ from etastar.designs.surface.surface_cells import Cell, chosen_among, pareto_fro
 from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import PLATEAU, SurfaceLaw
-from etastar.policies.named import has_horizon, policy_over, squeezed
+from etastar.policies.compose import has_horizon, squeezed
+from etastar.policies.named import policy_over
 from etastar.verbs.find.judge import Yours
 from etastar.verbs.session import Options, Session, asked, environment, open_session
 from etastar.verbs.surface.surface_answer import BestOfRow, SurfaceAnswer

@@ -1,0 +1,51 @@
+"""Asks a lane's policy for its rate, between the backward pass and the update, and sets it."""
+
+from __future__ import annotations
+
+import torch
+
+from etastar.core.gradients import flat_gradient, flat_parameters
+from etastar.core.lane import Lane
+from etastar.core.setup import Setup
+from etastar.engine.signals import Signals, check_before_gradient, checked_rates, keys_of
+from etastar.policies.compose import each
+from etastar.policies.policy import Observation
+
+
+class Steering:
+    """The policy of one lane with its state.
+
+    Args:
+        closures: whether the optimizer's step evaluates the loss itself: the policy is asked before it, of the step before.
+
+    Attributes:
+        seen: loss and accuracy of the last step.
+        lr: the rate in use, before the groups' own multiples; of the first group, where groups have rates of their own.
+
+    Raises:
+        ProblemError: the policy reads what this training cannot show.
+    """
+
+    def __init__(self, lane: Lane, setup: Setup, *, closures: bool) -> None:
+        self._policy, self._setup = lane.policy, setup
+        self._keys = keys_of(lane.policy)
+        if closures:
+            check_before_gradient(lane.policy)
+        moved = setup.parameters
+        self._signals = Signals(self._keys, lambda: flat_gradient(moved()), lambda: flat_parameters(moved()))
+        self._state = lane.policy.init(torch.tensor(lane.lr, dtype=torch.float64))
+        self.lr = lane.lr
+        self.seen: tuple[float | None, float | None] = (None, None)
+
+    def ask_before(self, step: int) -> None:
+        """The same before there is a loss, from that of the step before."""
+        self.ask(step, *self.seen)
+
+    def ask(self, step: int, loss: float | None, accuracy: float | None) -> None:
+        """Set the rate of optimizer step `step`; loss and accuracy are its own, or those of the step before."""
+        number = lambda x: None if x is None else torch.tensor(x, dtype=torch.float64)
+        known = self._signals.look(step, number(loss), number(accuracy)) if self._keys else {}
+        seen = {name: known[name, every] for name, every in self._keys}
+        rate, self._state = self._policy.step(Observation(step, seen), self._state)
+        rates = each(lambda own: float(checked_rates(self._policy, own, seen.values(), None)), rate)
+        self.lr = self._setup.set_rates(rates)
