@@ -185,6 +185,15 @@ def test_the_report_is_written_even_if_the_json_is_not() -> None:
     assert "--json a.json cannot be written (Is a directory)" in ran.sentence
 
 
+@pytest.mark.parametrize("json_to", ["new/page/a.json", "new/page/../a.json"])
+def test_a_json_in_a_folder_that_is_made_for_the_report(json_to: str) -> None:
+    """`make demo` on a fresh machine."""
+    Path("user.py").write_text(HEADER + "p = flat(label='x')\n")
+    ran = run_here("find", "user.py:p", *QUICK, "--json", json_to, "--report", "new/page")
+    assert json.loads(Path(json_to).read_text())["command"] == "find"
+    assert ran.code != 2 and Path("new/page/index.html").exists()
+
+
 @pytest.mark.parametrize("json_to", ["a.json", "-"])
 def test_standard_output_that_is_full(json_to: str) -> None:
     with Path("/dev/full").open("w") as full:

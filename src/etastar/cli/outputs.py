@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ def check_outputs(json: str | None, report: Path | None = None) -> None:
     if not json:
         raise ProblemError("--json is empty; expected a file, e.g. --json answer.json, or - for standard output")
     try:
-        _check_file(Path(json))
+        if report is None or not _made_with(report, Path(json)):
+            _check_file(Path(json))
     except (OSError, ValueError) as error:
         raise ProblemError(f"--json {json} cannot be written ({_why(error)}); pass a path you can write to") from error
 
@@ -85,8 +87,14 @@ def deliver(
 
             console.say(f"report: {write_report(answer, report)}")
 
+    def answer_file() -> None:
+        if json and report is not None and _made_with(report, Path(json)):
+            with suppress(OSError):  # the page says what is wrong with its folder
+                report.mkdir(parents=True, exist_ok=True)
+        write_json(json, content())
+
     failures: list[EtastarError] = []
-    for step in (show, lambda: write_json(json, content()), page):
+    for step in (show, answer_file, page):
         try:
             step()
         except BrokenPipeError:
@@ -118,6 +126,11 @@ def drop_stdout() -> None:
     """What is still to be written there goes nowhere, instead of failing once more when the interpreter ends."""
     if sys.stdout is sys.__stdout__:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _made_with(report: Path, path: Path) -> bool:
+    """Whether a file's folder is not there yet and will be made for the report."""
+    return not path.parent.exists() and Path(os.path.abspath(report)).is_relative_to(os.path.abspath(path.parent))
 
 
 def _check_file(path: Path) -> None:
