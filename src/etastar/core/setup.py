@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from etastar.arguments import LARGEST_RATE, SMALLEST_RATE
-from etastar.core.data import Batch, map_tensors, stream
+from etastar.core.batch import Batch, map_tensors
+from etastar.core.data import stream
 from etastar.core.modes import start_training
 from etastar.core.objective import split
 from etastar.core.optimizers import Made, detach_scheduler, made_from, optimizer_name

@@ -13,7 +13,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 from etastar.core.accuracy import class_dims, declared_ignored, spare_loss
-from etastar.core.data import Batch, is_tensor_tree, stream
+from etastar.core.batch import Batch, is_tensor_tree
+from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch, check_data
 from etastar.core.kept import Kept, undisturbed, unmoved
 from etastar.core.lane import Criterion, Lane, Until

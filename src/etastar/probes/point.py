@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from etastar.core.data import Batch, tensors_in
+from etastar.core.batch import Batch, tensors_in
 from etastar.core.kept import unmoved
 from etastar.core.objective import split
 from etastar.core.randomness import derive_seed, seed_everything

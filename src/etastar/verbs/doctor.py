@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from etastar.core.data import LoaderBatches
 from etastar.core.estimate import FLAGS
+from etastar.core.loaders import LoaderBatches
 from etastar.core.problem import Problem
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.eta_star.eta_star import EtaStar

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from etastar.core.batch import map_tensors
 from etastar.core.cannot_batch import CannotBatch
-from etastar.core.data import map_tensors
 from etastar.core.lane import Lane
 from etastar.policies.policy import Constant, Observation, Policy
 
