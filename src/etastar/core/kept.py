@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import sys
-import sysconfig
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from etastar.core.randomness import isolated_randomness
+from etastar.core.randomness import is_generator, isolated_randomness, set_state, state_of
+from etastar.users_code import file_of, is_users, names_in
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
-
-from etastar.core.randomness import is_generator, set_state, state_of
 
 LONG = 1000
 """What is longer is data: it is not looked into."""
@@ -32,9 +29,6 @@ LARGE = 2**24
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 CLOCKS = ("time", "datetime")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-_STRANGERS = (
-    "site-packages", "dist-packages", str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<frozen",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -197,7 +191,7 @@ class Kept:
 
     def _enter_class(self, value: type) -> Iterator[tuple[Any, str, bool]]:
         for kind in value.__mro__:
-            if not _is_the_users(getattr(sys.modules.get(kind.__module__), "__file__", kind.__module__)):
+            if not is_users(file_of(kind)):
                 continue
             for key, item in list(vars(kind).items()):
                 item = getattr(item, "__func__", getattr(item, "fget", item))
@@ -207,7 +201,7 @@ class Kept:
                     yield item, f"{kind.__name__}.{key}", False
 
     def _enter_function(self, value: types.FunctionType) -> Iterator[tuple[Any, str, bool]]:
-        if not _is_the_users(value.__code__.co_filename):
+        if not is_users(value.__code__.co_filename):
             return
         if vars(value):
             yield vars(value), value.__name__, False
@@ -219,7 +213,7 @@ class Kept:
                 held = lambda cell=cell: _contents(cell)
                 self._note(key, False, held, lambda _: None, _same)
                 yield held(), key, False
-        names = set(_names(value.__code__))
+        names = set(names_in(value.__code__))
         for key in names & value.__globals__.keys():
             yield from self._enter_global(value.__globals__, key, names)
 
@@ -229,7 +223,7 @@ class Kept:
         if module in CLOCKS:
             self.reads_clock = True
         elif isinstance(value, types.ModuleType):
-            if _is_the_users(getattr(value, "__file__", None)):
+            if is_users(getattr(value, "__file__", None)):
                 for name in names & vars(value).keys():
                     yield from self._enter_global(vars(value), name, names)
         else:
@@ -295,18 +289,6 @@ def _is_open(value: Any) -> bool:
         return True
     root = type(value).__module__.partition(".")[0]
     return root not in sys.stdlib_module_names and root not in ("torch", "numpy") and hasattr(value, "__dict__")
-
-
-def _is_the_users(file: str | None) -> bool:
-    return file is not None and not any(part in file for part in _STRANGERS) and file != "builtins"
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    """Global and attribute names that a function, and those defined in it, use."""
-    yield from code.co_names
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _names(inner)
 
 
 def _contents(cell: types.CellType) -> Any:
