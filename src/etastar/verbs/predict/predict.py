@@ -15,7 +15,7 @@ from etastar.core.kept import undisturbed
 from etastar.core.numerics import steady_numerics
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
-from etastar.engine.preflight import input_flags
+from etastar.engine.first_batches import input_flags
 from etastar.errors import attributed
 from etastar.probes.convention import convention
 from etastar.probes.curvature import Refusal
