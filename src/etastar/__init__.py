@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from etastar.theory.path_sum import path_sum_lr_factor
     from etastar.theory.rescale import rescale_init, rescale_lr
     from etastar.verbs.find.eta_star import EtaStarAnswer, eta_star
-    from etastar.verbs.find.find import FindAnswer, find
+    from etastar.verbs.find.find import find
+    from etastar.verbs.find.find_answer import FindAnswer
     from etastar.verbs.predict.predict import PredictAnswer, predict
     from etastar.verbs.probe import ProbeAnswer, probe
     from etastar.verbs.scale.scale import scale
@@ -67,7 +68,7 @@ _HOME = {
     "EtaStarAnswer": "verbs.find.eta_star",
     "EtastarError": "errors",
     "FLAGS": "core.estimate",
-    "FindAnswer": "verbs.find.find",
+    "FindAnswer": "verbs.find.find_answer",
     "Lane": "core.lane",
     "LaneEngine": "engine.lanes.engine",
     "LaneStatus": "core.lane",
