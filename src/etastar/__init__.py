@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from etastar.verbs.find.eta_star import EtaStarAnswer, eta_star
     from etastar.verbs.find.find import find
     from etastar.verbs.find.find_answer import FindAnswer
+    from etastar.verbs.options import Options
     from etastar.verbs.predict.predict import PredictAnswer, predict
     from etastar.verbs.probe import ProbeAnswer, probe
     from etastar.verbs.scale.scale import scale
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from etastar.verbs.search.optuna_space import OptunaSpace, optuna_space
     from etastar.verbs.search.search import search
     from etastar.verbs.search.search_answer import SearchAnswer
-    from etastar.verbs.session import Options
     from etastar.verbs.surface.momentum import MomentumAnswer, momentum
     from etastar.verbs.surface.sensitivity import SensitivityAnswer, sensitivity
     from etastar.verbs.surface.surface import surface
@@ -78,7 +78,7 @@ _HOME = {
     "MomentumAnswer": "verbs.surface.momentum",
     "NoAnswer": "errors",
     "Observation": "policies.policy",
-    "Options": "verbs.session",
+    "Options": "verbs.options",
     "OptunaSearch": "designs.search.optuna_search",
     "OptunaSpace": "verbs.search.optuna_space",
     "Outcome": "core.lane",

@@ -15,7 +15,7 @@ from etastar.engine.preflight import Preflight, preflight, start_steps
 from etastar.errors import attributed
 from etastar.verbs.find.eta_star import planned_lanes
 from etastar.verbs.find.find import EFFORTS, ETA_STAR, ETA_STAR_END
-from etastar.verbs.session import Options, asked
+from etastar.verbs.options import Options, asked
 from etastar.version import __version__
 
 

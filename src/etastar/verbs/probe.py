@@ -25,7 +25,7 @@ from etastar.probes.reading import Probe, Reading
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness, Sharpness
 from etastar.probes.start import starting_point
 from etastar.probes.update_ratios import UpdateRatios
-from etastar.verbs.session import Options, asked
+from etastar.verbs.options import Options, asked
 from etastar.version import __version__
 
 SAMPLES = 512

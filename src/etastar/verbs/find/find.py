@@ -33,7 +33,8 @@ from etastar.verbs.find.eta_star import (
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.judge import judge
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
-from etastar.verbs.session import USUAL_SHARE, Options, Session, asked, environment, open_session
+from etastar.verbs.options import Options, asked
+from etastar.verbs.session import USUAL_SHARE, Session, environment, open_session
 
 EFFORTS: dict[str, float] = {"glance": 0.6, "quick": 3.2, "thorough": 3.2}
 """effort -> full runs that the search with short lanes may cost."""
