@@ -11,6 +11,7 @@ import torch
 from etastar.core.batch import Batch
 from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch, check_data
+from etastar.core.groups import Group, default_lr, in_words
 from etastar.core.kept import Kept, undisturbed, unmoved
 from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.modes import stays_in_eval
@@ -20,7 +21,7 @@ from etastar.core.objective import known_accuracy, loss_and_accuracy
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
-from etastar.core.setup import Group, Setup, check_fresh_storage, default_lr, in_words, set_up, to
+from etastar.core.setup import Setup, check_fresh_storage, set_up, to
 from etastar.engine.first_batches import check_labels, input_flags, is_too_easy, look_at_batches, uninformed_on
 from etastar.engine.loop import LoopEngine
 from etastar.engine.user_loop import follow

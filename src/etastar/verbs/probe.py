@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from etastar import arguments
+from etastar.core.groups import groups_of, in_words
 from etastar.core.kept import undisturbed
 from etastar.core.numerics import steady_numerics
 from etastar.core.optimizers import SeveralOptimizers, optimizer_name
 from etastar.core.problem import Problem
-from etastar.core.setup import groups_of, in_words
 from etastar.errors import ProblemError, attributed
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.convention import convention
