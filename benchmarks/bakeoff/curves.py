@@ -17,7 +17,8 @@ from etastar.core.randomness import derive_seed
 from etastar.designs.fixed_lanes import FixedLanes
 from etastar.engine.preflight import Preflight
 from etastar.policies.named import policy_over
-from etastar.verbs.session import Options, open_session
+from etastar.verbs.options import Options
+from etastar.verbs.session import open_session
 
 FOLDER = Path(os.environ.get("ETASTAR_BAKEOFF", ".etastar/bakeoff"))
 RATES = {"momentum": (-3.5, 0.5), "adam": (-4.5, -0.5), "adamw": (-4.5, -0.5)}

@@ -19,7 +19,8 @@ from etastar.core.lane import Lane, Outcome, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.fixed_lanes import FixedLanes
 from etastar.engine.preflight import Preflight
-from etastar.verbs.session import Options, open_session
+from etastar.verbs.options import Options
+from etastar.verbs.session import open_session
 
 SEEDS = 3
 RATES = [quantise(10 ** (-4.9 + 0.5 * i)) for i in range(13)]

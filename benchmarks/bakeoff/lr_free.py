@@ -25,7 +25,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmarks.bakeoff.rows import FOLDER, TRAINED, Rows, key
 from benchmarks.bakeoff.tasks import HORIZONS, SCHEDULES, TASKS, make_problem
 from benchmarks.bakeoff.work import arguments, in_processes, reason
-from etastar.core.data import Batch, samples_in, stream
+from etastar.core.batch import Batch, samples_in
+from etastar.core.data import stream
 from etastar.core.lane import Lane
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy

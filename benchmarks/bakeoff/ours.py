@@ -22,7 +22,8 @@ from etastar.designs.best_rate.best_lr import BestLR
 from etastar.engine.preflight import Preflight
 from etastar.policies.named import policy_over
 from etastar.verbs.find.find import USUAL, start_rate
-from etastar.verbs.session import Options, Session, open_session
+from etastar.verbs.options import Options
+from etastar.verbs.session import Session, open_session
 
 BUDGETS = (0.6, 1.0, 2.0, 3.2)
 SEEDS = {160: 5, 640: 3}

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from etastar.theory.path_sum import path_sum_lr_factor
     from etastar.theory.rescale import rescale_init, rescale_lr
     from etastar.verbs.find.eta_star import EtaStarAnswer, eta_star
-    from etastar.verbs.find.find import FindAnswer, find
+    from etastar.verbs.find.find import find
+    from etastar.verbs.find.find_answer import FindAnswer
+    from etastar.verbs.options import Options
     from etastar.verbs.predict.predict import PredictAnswer, predict
     from etastar.verbs.probe import ProbeAnswer, probe
     from etastar.verbs.scale.scale import scale
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     from etastar.verbs.search.optuna_space import OptunaSpace, optuna_space
     from etastar.verbs.search.search import search
     from etastar.verbs.search.search_answer import SearchAnswer
-    from etastar.verbs.session import Options
     from etastar.verbs.surface.momentum import MomentumAnswer, momentum
     from etastar.verbs.surface.sensitivity import SensitivityAnswer, sensitivity
     from etastar.verbs.surface.surface import surface
@@ -70,7 +71,7 @@ _HOME = {
     "EtastarError": "errors",
     "Every": "policies.policy",
     "FLAGS": "core.estimate",
-    "FindAnswer": "verbs.find.find",
+    "FindAnswer": "verbs.find.find_answer",
     "Lane": "core.lane",
     "LaneEngine": "engine.lanes.engine",
     "LaneStatus": "core.lane",
@@ -80,7 +81,7 @@ _HOME = {
     "MomentumAnswer": "verbs.surface.momentum",
     "NoAnswer": "errors",
     "Observation": "policies.policy",
-    "Options": "verbs.session",
+    "Options": "verbs.options",
     "OptunaSearch": "designs.search.optuna_search",
     "OptunaSpace": "verbs.search.optuna_space",
     "Outcome": "core.lane",

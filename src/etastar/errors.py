@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import re
-import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from etastar.users_code import is_ours, is_users
 
 if TYPE_CHECKING:
     from etastar.core.estimate import Estimate
@@ -85,10 +86,8 @@ class EarlierTraceback(Exception):
 
 # -- whose fault an exception is ---------------------------------------------------------------------------------------
 
-_OURS = str(Path(__file__).parent) + os.sep
-_STDLIB = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
-_LIBRARIES = ("site-packages", "dist-packages", "<frozen", "<eval_with_key", "<__array_function__", ".pyx", ".pxd")
-"""Files with one of these in their path are nobody's own: installed, compiled or made by torch.fx."""
+_MADE = ("<eval_with_key", "<__array_function__", ".pyx", ".pxd")
+"""Files with one of these in their path nobody wrote so: compiled, or made by torch.fx or numpy."""
 _LACK_OF_MEMORY = ("out of memory", "can't allocate memory", "cuda error")
 """What torch says then; after any other error of the CUDA driver nothing runs on the device any more, either."""
 _PLACE = re.compile(r'File "(.+?)", line (\d+)')
@@ -162,7 +161,7 @@ def users_place(error: BaseException) -> str | None:
     """`file, line n` of the last frame that is the user's own; None if there is none below etastar's last frame."""
     place = None
     for file, line in _frames(error.__traceback__):
-        if file.startswith(_OURS):
+        if is_ours(file):
             place = None
         elif _is_users(file):
             place = _named(file, line)
@@ -199,7 +198,7 @@ def _frames(trace: TracebackType | None) -> Iterator[tuple[str, int]]:
 
 
 def _is_users(file: str) -> bool:
-    return not file.startswith((_OURS, *_STDLIB)) and not any(part in file for part in _LIBRARIES)
+    return is_users(file) and not any(part in file for part in _MADE)
 
 
 def _named(file: str, line: int) -> str:

@@ -13,10 +13,11 @@ from torch import nn
 from etastar import Options, Problem, ProblemError, find, probe
 from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
+from etastar.core.groups import Group, in_words
 from etastar.core.lane import Lane, Until
 from etastar.core.optimizers import SeveralOptimizers, made_from
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
-from etastar.core.setup import Group, in_words, set_up
+from etastar.core.setup import set_up
 from etastar.engine.choice import choose
 from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine

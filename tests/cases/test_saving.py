@@ -299,7 +299,7 @@ def test_lanes_of_a_server_wait_in_the_current_folder(postgres_server: Server, n
 
 def test_a_study_waits_for_its_server_and_holds_each_trial_once(postgres_server: Server) -> None:
     optuna = pytest.importorskip("optuna")
-    from etastar.store.optuna_study import SEARCH, TRIAL, StudyRecord
+    from etastar.store.optuna_study import SEARCH, TRIAL, OptunaRecord
 
     rate = {"lr": optuna.distributions.FloatDistribution(1e-4, 1.0, log=True)}
     trials = [
@@ -308,7 +308,7 @@ def test_a_study_waits_for_its_server_and_holds_each_trial_once(postgres_server:
     ]
     database = postgres_server.new_database()
     clock = Clock({2: lambda: postgres_server.sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")})
-    with closing(StudyRecord(postgres_server.url(database), "s", {SEARCH: "a"}, patience=clock.patience())) as record:
+    with closing(OptunaRecord(postgres_server.url(database), "s", {SEARCH: "a"}, patience=clock.patience())) as record:
         record.add(trials[:1])
         postgres_server.sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
         postgres_server.cut(database)

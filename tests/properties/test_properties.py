@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etastar import Criterion, Lane, LaneStatus, Until
-from etastar.core.data import make_batches, map_tensors, stream
+from etastar.core.batch import map_tensors
+from etastar.core.data import stream
+from etastar.core.data_forms import make_batches
 from etastar.core.lane import quantise
 from etastar.designs.best_rate.climb import Climb
 from etastar.engine.recorder import Recorder

@@ -13,7 +13,7 @@ from etastar.errors import ProblemError
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
-    from etastar.verbs.session import Options
+    from etastar.verbs.options import Options
 
 EXIT_ANSWERED, EXIT_NO_ANSWER, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
 DEFAULT_STORE = ".etastar/runs.db"
@@ -119,7 +119,7 @@ def options_of(
 ) -> Options:
     """How the verb runs, with a store that can be used: what is wrong with it is said before the problem's data is read."""
     from etastar.store.database import check
-    from etastar.verbs.session import Options
+    from etastar.verbs.options import Options
 
     options = Options(
         store=store,

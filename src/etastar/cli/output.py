@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from etastar.core.estimate import Estimate
     from etastar.core.lane import Outcome
     from etastar.verbs.doctor import Diagnosis
-    from etastar.verbs.find.find import FindAnswer
+    from etastar.verbs.find.find_answer import FindAnswer
     from etastar.verbs.probe import ProbeAnswer
 
 
@@ -61,7 +61,7 @@ class Console:
 
     def show_find(self, answer: FindAnswer) -> None:
         """The verdict in one line, then a short table."""
-        from etastar.verbs.find.find import flag_sentences
+        from etastar.reports.flags import flag_sentences
 
         self._out.say(f"{answer.problem}: {answer.summary}")
         if answer.lr.ok or answer.eta_star.ok:
@@ -72,7 +72,7 @@ class Console:
 
     def show_answer(self, answer: Any, tables: Sequence[Table]) -> None:
         """The verdict in one line, its tables, the flags, the cost."""
-        from etastar.verbs.find.find import flag_sentences
+        from etastar.reports.flags import flag_sentences
 
         self._out.say(f"{answer.problem}: {answer.summary}")
         if answer.runs:

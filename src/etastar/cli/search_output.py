@@ -5,7 +5,7 @@ from __future__ import annotations
 from etastar.cli.output import Console, cost_line
 from etastar.cli.plain import new_table
 from etastar.designs.search.trials import Trial
-from etastar.verbs.find.find import flag_sentences
+from etastar.reports.flags import flag_sentences
 from etastar.verbs.search.search_answer import SearchAnswer, again_text, tally, written
 
 BEST = 6

@@ -68,7 +68,7 @@ def study(
         check_folder(out, "--out")
     from etastar.store.database import check
     from etastar.studies.run import run_study
-    from etastar.verbs.session import Options
+    from etastar.verbs.options import Options
 
     check(store)
     options = Options(store=store, workers=workers, device=device, max_seconds=max_seconds)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from etastar.core.data import Batch, Batches, IndexedBatches, check_finite, is_finite, tensors_in
+from etastar.core.batch import Batch, is_finite, tensors_in
+from etastar.core.data import Batches, IndexedBatches
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import Setup, set_up, to
-from etastar.errors import UserCodeRaised, call
+from etastar.errors import ProblemError, UserCodeRaised, call
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
@@ -88,3 +89,14 @@ def _loss_and_gradients(problem: Problem, setup: Setup, batch: Batch, training: 
     parameters = [p for p in setup.model.parameters() if p.requires_grad]
     gradients = torch.autograd.grad(loss.reshape(()), parameters, allow_unused=True)
     return [loss.detach(), *(g for g in gradients if g is not None)]
+
+
+def check_finite(batch: Batch, where: str) -> None:
+    """Raise `ProblemError` if a floating-point tensor in `batch` holds NaN or inf."""
+    for tensor in tensors_in(batch):
+        if not is_finite(tensor):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise ProblemError(
+                f"{where} holds NaN or infinite numbers ({bad} in a tensor of shape {tuple(tensor.shape)}); "
+                "expected finite data: clean or impute it first"
+            )

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import sys
-import sysconfig
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from etastar.core.randomness import isolated_randomness
+from etastar.core.place import PLAIN, Place, equal, position, same, same_contents
+from etastar.core.randomness import is_generator, isolated_randomness, set_state, state_of
+from etastar.users_code import file_of, is_users, names_in
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
-
-from etastar.core.randomness import is_generator, set_state, state_of
 
 LONG = 1000
 """What is longer is data: it is not looked into."""
@@ -29,54 +26,8 @@ MOST = 20_000
 """Things looked at: beyond that the walk ends."""
 LARGE = 2**24
 """Numbers of the largest tensor of which a copy is kept."""
-PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 CLOCKS = ("time", "datetime")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-_STRANGERS = (
-    "site-packages", "dist-packages", str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<frozen",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Place:
-    """One place that can change.
-
-    Args:
-        name: where it is, for a sentence.
-        ours: whether it is part of an object (a module, an instance): its contents can be put back. Else it is a global
-            variable, a variable of an enclosing function or an attribute of a class, which anyone may use.
-        read: what it holds now.
-        write: makes it hold that again.
-        before: what it held when it was found.
-        same: whether two contents are the same.
-    """
-
-    name: str
-    ours: bool
-    read: Callable[[], Any]
-    write: Callable[[Any], None]
-    before: Any
-    same: Callable[[Any, Any], bool]
-
-    @property
-    def changed(self) -> bool:
-        """Whether it holds something else now."""
-        return not self.same(self.before, self.read())
-
-    @property
-    def grown(self) -> bool:
-        """Whether it is a collection that something was added to: a log or a cache, as a rule."""
-        before, now = self.before, self.read()
-        return isinstance(before, (list, dict, set)) and len(now) > len(before)
-
-    @property
-    def in_words(self) -> str:
-        """Its name, with the keys that differ."""
-        before, now = self.before, self.read()
-        if not isinstance(before, dict):
-            return self.name
-        keys = [str(k) for k in {**before, **now} if k not in before or k not in now or not _same(before[k], now[k])]
-        return f"{self.name}.{keys[0]}" if keys else self.name
 
 
 class Kept:
@@ -135,7 +86,7 @@ class Kept:
         if isinstance(value, torch.Tensor):
             self._note_tensor(value, name, ours)
         elif is_generator(value):
-            self._note(name, True, lambda: state_of(value), lambda state: set_state(value, state), _equal)
+            self._note(name, True, lambda: state_of(value), lambda state: set_state(value, state), equal)
         elif isinstance(value, (list, deque, set, dict)):
             yield from self._enter_container(value, name, ours)
         elif isinstance(value, (tuple, frozenset)):
@@ -151,7 +102,7 @@ class Kept:
         elif _is_open(value):
             yield from self._enter_object(value, name)
         elif hasattr(value, "__next__"):
-            self._note(name, False, lambda: _position(value), lambda _: None, _equal)
+            self._note(name, False, lambda: position(value), lambda _: None, equal)
 
     def _note(self, name: str, ours: bool, read: Callable[[], Any], write: Callable[[Any], None], same: Any) -> None:
         self.places.append(Place(name, ours, read, write, read(), same))
@@ -167,7 +118,7 @@ class Kept:
                 with torch.no_grad():
                     value.copy_(copy)
 
-        self._note(name, ours and copy is not None, lambda: value._version, write, _equal)
+        self._note(name, ours and copy is not None, lambda: value._version, write, equal)
 
     def _enter_container(self, value: Any, name: str, ours: bool) -> Iterator[tuple[Any, str, bool]]:
         copy = next(kind for kind in (list, deque, set, dict) if isinstance(value, kind))
@@ -176,7 +127,7 @@ class Kept:
             value.clear()
             value.extend(before) if isinstance(value, (list, deque)) else value.update(before)
 
-        self._note(name, ours, lambda: copy(value), write, _same_contents)
+        self._note(name, ours, lambda: copy(value), write, same_contents)
         if len(value) <= LONG:
             items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
             yield from ((item, name if key is None else f"{name}.{key}", ours) for key, item in list(items))
@@ -190,14 +141,14 @@ class Kept:
             own.clear()
             own.update(before)
 
-        self._note(kind, True, lambda: dict(own), write, _same_contents)
+        self._note(kind, True, lambda: dict(own), write, same_contents)
         items = [(key, item) for key, item in own.items() if key not in _OF_EVERY_MODULE or item]
         yield from ((item, kind if key in _OF_EVERY_MODULE else f"{kind}.{key}", True) for key, item in items)
         yield type(value), kind, False
 
     def _enter_class(self, value: type) -> Iterator[tuple[Any, str, bool]]:
         for kind in value.__mro__:
-            if not _is_the_users(getattr(sys.modules.get(kind.__module__), "__file__", kind.__module__)):
+            if not is_users(file_of(kind)):
                 continue
             for key, item in list(vars(kind).items()):
                 item = getattr(item, "__func__", getattr(item, "fget", item))
@@ -207,7 +158,7 @@ class Kept:
                     yield item, f"{kind.__name__}.{key}", False
 
     def _enter_function(self, value: types.FunctionType) -> Iterator[tuple[Any, str, bool]]:
-        if not _is_the_users(value.__code__.co_filename):
+        if not is_users(value.__code__.co_filename):
             return
         if vars(value):
             yield vars(value), value.__name__, False
@@ -217,9 +168,9 @@ class Kept:
             if id(cell) not in self._seen:
                 self._seen[id(cell)] = cell
                 held = lambda cell=cell: _contents(cell)
-                self._note(key, False, held, lambda _: None, _same)
+                self._note(key, False, held, lambda _: None, same)
                 yield held(), key, False
-        names = set(_names(value.__code__))
+        names = set(names_in(value.__code__))
         for key in names & value.__globals__.keys():
             yield from self._enter_global(value.__globals__, key, names)
 
@@ -229,7 +180,7 @@ class Kept:
         if module in CLOCKS:
             self.reads_clock = True
         elif isinstance(value, types.ModuleType):
-            if _is_the_users(getattr(value, "__file__", None)):
+            if is_users(getattr(value, "__file__", None)):
                 for name in names & vars(value).keys():
                     yield from self._enter_global(vars(value), name, names)
         else:
@@ -237,7 +188,7 @@ class Kept:
             yield value, key, False
 
     def _note_name(self, scope: Any, key: str, owner: str, write: Callable[[Any], None] = lambda _: None) -> None:
-        self._note(f"{owner}.{key}" if owner else key, False, lambda: scope.get(key), write, _same)
+        self._note(f"{owner}.{key}" if owner else key, False, lambda: scope.get(key), write, same)
 
 
 class _Generators(Kept):
@@ -297,48 +248,8 @@ def _is_open(value: Any) -> bool:
     return root not in sys.stdlib_module_names and root not in ("torch", "numpy") and hasattr(value, "__dict__")
 
 
-def _is_the_users(file: str | None) -> bool:
-    return file is not None and not any(part in file for part in _STRANGERS) and file != "builtins"
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    """Global and attribute names that a function, and those defined in it, use."""
-    yield from code.co_names
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _names(inner)
-
-
 def _contents(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:  # not yet assigned
         return None
-
-
-def _position(iterator: Any) -> Any:
-    """Where an iterator stands, as far as it says: a generator's next instruction, or `count(3)`."""
-    frame = getattr(iterator, "gi_frame", None)
-    return repr(iterator) if frame is None else (frame.f_lasti, {k: repr(v) for k, v in frame.f_locals.items()})
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether a name holds the same thing: the same object, or an equal plain value.
-
-    A tensor with a graph is this step's result, and cannot carry anything into the next (its graph is gone by then).
-    """
-    if a is b or (isinstance(b, torch.Tensor) and b.grad_fn is not None):
-        return True
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(_same, a, b))
-    return type(a) is type(b) and isinstance(a, PLAIN) and bool(a == b or (a != a and b != b))
-
-
-def _same_contents(a: Any, b: Any) -> bool:
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
-    return bool(a == b) if isinstance(a, set) else len(a) == len(b) and all(map(_same, a, b))
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return repr(a) == repr(b) if isinstance(a, (dict, tuple)) else a == b

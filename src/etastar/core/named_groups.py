@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from etastar.core.groups import Group
 from etastar.core.optimizers import SeveralOptimizers, optimizer_name
-from etastar.core.setup import Group, Setup
+from etastar.core.setup import Setup
 from etastar.errors import ProblemError
 from etastar.policies.compose import OTHERS
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from etastar.core.accuracy import AccuracyRule, accuracy_rule
-from etastar.core.data import Batch, map_tensors
+from etastar.core.batch import Batch, map_tensors
 from etastar.core.kept import unmoved
 from etastar.core.randomness import isolated_randomness
 from etastar.errors import ProblemError

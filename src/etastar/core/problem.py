@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from etastar import arguments
-from etastar.core.data import Batch, Batches, make_batches
+from etastar.core.batch import Batch
+from etastar.core.data import Batches
+from etastar.core.data_forms import make_batches
 from etastar.core.schedule_of import Followed, schedule_of
 from etastar.errors import ProblemError
 from etastar.policies.policy import Policy, is_steady

@@ -13,12 +13,13 @@ import torch
 
 from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
+from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
-from etastar.core.setup import default_lr, set_up, to
+from etastar.core.setup import set_up, to
 from etastar.engine.equality import TRIAL_RATES, TRIAL_STEPS, Equality, small_valid
 from etastar.engine.lanes.engine import KERNELS, LaneEngine, LaneTraining
 from etastar.engine.lanes.rows import layout_of

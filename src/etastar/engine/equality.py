@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from etastar.core.batch import tensors_in
 from etastar.core.cannot_batch import CannotBatch
-from etastar.core.data import tensors_in
 from etastar.core.lane import Criterion, Lane, Outcome, StepRow, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed

@@ -9,8 +9,9 @@ from contextlib import closing, nullcontext
 import torch
 
 from etastar import arguments
+from etastar.core.batch import Batch, is_finite
 from etastar.core.closures import needs_closure
-from etastar.core.data import Batch, is_finite, stream
+from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.gradients import clip, gradient_values
 from etastar.core.kept import undisturbed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from etastar.core.data import Batch
+from etastar.core.batch import Batch
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.setup import Setup, to

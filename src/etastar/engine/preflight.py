@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
-from statistics import fmean, stdev
 from typing import Any
 
 import torch
-from torch.utils.data import TensorDataset
 
-from etastar.core.accuracy import class_dims, declared_ignored, spare_loss
-from etastar.core.data import Batch, is_tensor_tree, stream
+from etastar.core.batch import Batch
+from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch, check_data
+from etastar.core.groups import Group, default_lr, in_words
 from etastar.core.kept import Kept, undisturbed, unmoved
 from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.modes import stays_in_eval
 from etastar.core.not_data import types_explained
 from etastar.core.numerics import steady_numerics
-from etastar.core.objective import check_scalar, known_accuracy, loss_and_accuracy, split, unchanged_buffers
+from etastar.core.objective import known_accuracy, loss_and_accuracy
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
-from etastar.core.setup import Group, Setup, check_fresh_storage, default_lr, in_words, set_up, to
-from etastar.core.uninformed import uninformed_loss
+from etastar.core.setup import Setup, check_fresh_storage, set_up, to
+from etastar.engine.first_batches import check_labels, input_flags, is_too_easy, look_at_batches, uninformed_on
 from etastar.engine.loop import LoopEngine
 from etastar.engine.user_loop import follow
 from etastar.errors import ProblemError, call
 from etastar.policies.policy import is_steady
 
 TRACE_LR = 1e-3
-LABEL_BATCHES = 50
-START_BATCHES = 8
-NOISE = 3.0
-"""Standard errors, over batches, that a bound must lie above the untrained model's loss to count as met without training.
-With 13 losses and initialisations, batches of 2 to 128, none did: the uninformed loss was 0.5 - 1.2 times that loss."""
 START_STEPS = 200
 
 
@@ -106,9 +98,9 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
         with types_explained(setup.model, batch):
             check_data(problem, setup, device)
             check_batch(problem, sample, "a training batch", device)
-            _check_labels(problem, setup.model, batch)
+            check_labels(problem, setup.model, batch)
             with unmoved(*problem.judges):
-                data = _look_at_data(problem, setup.model, device)
+                data = look_at_batches(problem, setup.model, device)
                 known_accuracy(problem, data.outputs, *data.targets)
             with unmoved(*problem.judges):
                 loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
@@ -122,7 +114,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
                 "classes, or binary cross-entropy do); pass metric_fn(model, batch) -> accuracy, or use loss_threshold"
             )
         with unmoved(*problem.judges):
-            uninformed = _uninformed(problem, data.outputs, data.targets)
+            uninformed = uninformed_on(problem, data.outputs, data.targets)
     criterion = _criterion(problem, uninformed, first_loss)
     bare = problem if problem.valid is None else problem.but(valid=None)
     dtype, trace = _first_trace(problem, criterion, device)
@@ -133,7 +125,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     flags += schedule_flags(problem, setup)
     if stays_in_eval(setup.model):
         flags.append("parts-in-eval")
-    if _is_too_easy(problem, criterion, data):
+    if is_too_easy(problem, criterion, data):
         flags.append("criterion-too-easy")
     if not _same(trace[: len(again)], again):
         flags.append("not-reproducible")
@@ -199,109 +191,6 @@ def _criterion(problem: Problem, uninformed: float | None, first_loss: float | N
     return Criterion(accuracy=problem.accuracy_threshold, loss=problem.loss_threshold, uninformed=uninformed)
 
 
-@dataclass(frozen=True)
-class _Data:
-    """What the first training batches hold, for an untrained model.
-
-    Args:
-        outputs: of the model on the first one; None under `loss_fn`, which hides them.
-        targets: of all of them, where they are tensors.
-        start_losses: of the model, on some.
-    """
-
-    outputs: Any
-    targets: tuple[torch.Tensor, ...]
-    start_losses: tuple[float, ...]
-
-
-def _look_at_data(problem: Problem, model: torch.nn.Module, device: str) -> _Data:
-    """One pass over the first training batches; only their targets are kept."""
-    assert problem.batches is not None
-    spare = problem.but(loss=spare_loss(problem.loss), loss_fn=spare_loss(problem.loss_fn))
-    outputs: list[Any] = []
-    targets: list[Any] = []
-    losses: list[float] = []
-    epoch = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
-    with torch.no_grad(), unchanged_buffers(model):
-        for _ in range(START_BATCHES if problem.loss is None else LABEL_BATCHES):
-            some = call("reading a training batch", next, epoch, None)
-            if some is None:
-                break
-            batch = to(some, device)
-            if problem.loss is not None:
-                targets.append(split(batch)[1])
-            if len(losses) < START_BATCHES:
-                out, loss = _outputs_and_loss(spare, model, batch)
-                losses.append(loss)
-                outputs.append(out if not outputs else None)
-    tensors = tuple(t for t in targets if isinstance(t, torch.Tensor) and t.dim() > 0)
-    finite = tuple(loss for loss in losses if math.isfinite(loss))
-    return _Data(outputs[0] if outputs else None, tensors if len(tensors) == len(targets) else (), finite)
-
-
-def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) -> tuple[Any, float]:
-    if problem.loss_fn is not None:
-        return None, _number(call("the loss", problem.loss_fn, model, batch))
-    inputs, targets = split(batch)
-    assert problem.loss is not None
-    outputs = call("the model", model, inputs)
-    return outputs, _number(call("the loss", problem.loss, outputs, targets))
-
-
-def _number(loss: Any) -> float:
-    check_scalar(loss)
-    return float(loss)
-
-
-def _uninformed(problem: Problem, outputs: Any, targets: tuple[torch.Tensor, ...]) -> float | None:
-    """The uninformed loss of training batches; None where there are no outputs that could be replaced."""
-    if problem.loss is None or not targets or not isinstance(outputs, torch.Tensor):
-        return None
-    return uninformed_loss(problem.loss, outputs.detach(), targets)
-
-
-def _is_too_easy(problem: Problem, criterion: Criterion, data: _Data) -> bool:
-    """Whether the bound lies clearly above where networks start: they meet it untrained."""
-    if criterion.accuracy is not None or len(data.start_losses) < 2:
-        return False
-    start = fmean(data.start_losses)
-    least = start + NOISE * stdev(data.start_losses) / math.sqrt(len(data.start_losses))
-    if criterion.bound(start) <= least or criterion.uninformed is None or criterion.loss is not None:
-        return criterion.bound(start) > least
-    same = _uninformed(problem, data.outputs, data.targets[: len(data.start_losses)])  # a few batches may be easier than all
-    return same is not None and criterion.fraction * same > least
-
-
-def _check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None:
-    """Under cross-entropy, integer labels must name a class the model has an output for."""
-    if not _is_cross_entropy(problem.loss) or problem.batches is None:
-        return
-    inputs, targets = split(batch)
-    outputs = call("the model", model, inputs)
-    if not isinstance(outputs, torch.Tensor) or not isinstance(targets, torch.Tensor):
-        return
-    dims = class_dims(outputs, targets)
-    if not dims:
-        return
-    classes = outputs.shape[dims[0]]
-    ignored = declared_ignored(problem.loss)
-    in_memory = isinstance(problem.train, TensorDataset) or is_tensor_tree(problem.train)
-    for some in islice(problem.batches.epoch(0, 0, shuffle=False), None if in_memory else LABEL_BATCHES):
-        labels = split(some)[1]
-        wrong = labels[((labels >= classes) | (labels < 0)) & (labels != ignored)]
-        if wrong.numel():
-            raise ProblemError(
-                f"a label is {int(wrong[0])} but the model has {classes} outputs; expected labels 0..{classes - 1}: "
-                "fix the labels or the output layer"
-            )
-
-
-def _is_cross_entropy(loss: Any) -> bool:
-    loss = loss.func if isinstance(loss, partial) else loss
-    kinds = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
-    return loss in (torch.nn.functional.cross_entropy, torch.nn.functional.nll_loss) or isinstance(loss, kinds)
-
-
 def _trace(problem: Problem, criterion: Criterion, device: str, dtype: torch.dtype | None = None) -> tuple[float, ...]:
     """Losses of the first two steps of a fixed lane, then its loss on the validation data, where there are any."""
     lane = Lane(TRACE_LR, derive_seed(0, "trace"), 2, criterion, Until.END)
@@ -343,18 +232,3 @@ def schedule_flags(problem: Problem, setup: Setup) -> list[str]:
         return ["schedule-from-optimizer"]
     left = any("initial_lr" in group for group in setup.optimizer.param_groups)
     return ["schedule-unknown"] if left and problem.schedule is None else []
-
-
-def input_flags(batch: Batch) -> list[str]:
-    """Whether the inputs of a batch are far from centred or far from unit scale."""
-    inputs = batch[0] if isinstance(batch, (tuple, list)) else None
-    if not isinstance(inputs, torch.Tensor) or not inputs.is_floating_point() or inputs.numel() < 2:
-        return []
-    known = inputs[torch.isfinite(inputs)].double()
-    mean, square = float(known.mean()), float(known.square().mean())
-    flags = []
-    if square > 0 and mean**2 > 0.25 * square:
-        flags.append("inputs-not-centred")
-    if not 0.05 <= square <= 20:
-        flags.append("inputs-badly-scaled")
-    return flags

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from etastar.core.data import Batch
+from etastar.core.batch import Batch
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import call
 

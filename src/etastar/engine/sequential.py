@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from etastar.core.data import Batch
+from etastar.core.batch import Batch
 from etastar.core.problem import Problem
 from etastar.core.setup import Setup
 from etastar.engine.loop import LoopEngine

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from etastar.core.data import Batch, map_tensors, samples_in, stream
+from etastar.core.batch import Batch, map_tensors, samples_in
+from etastar.core.data import stream
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics

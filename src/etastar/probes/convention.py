@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from etastar.core.data import Batch
+from etastar.core.batch import Batch
 from etastar.core.objective import split
 from etastar.probes.point import Point
 from etastar.probes.samples import chunks, cut, length

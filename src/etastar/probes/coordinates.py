@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from etastar.core.data import Batch, stream
+from etastar.core.batch import Batch
+from etastar.core.data import stream
 from etastar.core.kept import unmoved
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy

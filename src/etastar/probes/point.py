@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from etastar.core.data import Batch, tensors_in
+from etastar.core.batch import Batch, tensors_in
+from etastar.core.groups import MAXIMISES
 from etastar.core.kept import unmoved
 from etastar.core.objective import split
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.setup import MAXIMISES
 from etastar.errors import ProblemError, as_problem, call
 from etastar.probes.curvature import Curvature, Refusal, flat, gauss_newton, hessian
 

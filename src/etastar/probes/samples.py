@@ -7,7 +7,8 @@ from contextlib import closing
 
 import torch
 
-from etastar.core.data import Batch, Batches, map_tensors, tensors_in
+from etastar.core.batch import Batch, map_tensors, tensors_in
+from etastar.core.data import Batches
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import ProblemError, call
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from etastar.core.data import check_finite
-from etastar.core.finite_loss import check_data
+from etastar.core.finite_loss import check_data, check_finite
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import check_fresh_storage, set_up, to

@@ -9,7 +9,7 @@ import altair as alt
 from etastar.reports.chart_parts import AXIS, HALO_THEN_INK, INK, around, framed, rate_axis, rate_tooltip, rows_of
 from etastar.reports.rate_text import LABEL_EXPRESSION, rate_text
 from etastar.reports.share_chart import RECOMMENDED
-from etastar.verbs.find.find import FindAnswer
+from etastar.verbs.find.find_answer import FindAnswer
 
 SHADES = ("#b6c6d6", "#6f93b8", "#0b62b0")
 """Short lanes pale, long ones strong."""

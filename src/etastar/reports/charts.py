@@ -14,7 +14,7 @@ from etastar.reports.chart_parts import ENDINGS, HALO_THEN_INK, INK, WIDTH, arou
 from etastar.reports.loss_rows import CAP, LossRows, loss_rows
 from etastar.reports.rate_text import LABEL_EXPRESSION
 from etastar.reports.share_chart import marks_of, share_chart
-from etastar.verbs.find.find import FindAnswer
+from etastar.verbs.find.find_answer import FindAnswer
 
 FLANK = (0.04, 0.96)
 """The close-up shows the rates where the fitted share is between these fractions of its own fall."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from etastar.core.estimate import Estimate
 from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.reports.chart_parts import INK
+from etastar.reports.flags import flag_sentences
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
-from etastar.verbs.find.find import FindAnswer, flag_sentences
+from etastar.verbs.find.find_answer import FindAnswer
 
 
 @dataclass(frozen=True)

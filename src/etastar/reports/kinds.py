@@ -26,7 +26,7 @@ from etastar.reports.search_charts import search_charts
 from etastar.reports.search_content import search_numbers, search_sections, search_tables
 from etastar.reports.surface_charts import surface_charts
 from etastar.reports.surface_content import surface_numbers, surface_sections, surface_tables
-from etastar.verbs.find.find import FindAnswer
+from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.predict.predict import PredictAnswer
 from etastar.verbs.scale.scale_answer import ScaleAnswer
 from etastar.verbs.search.search_answer import SearchAnswer

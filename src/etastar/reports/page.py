@@ -18,8 +18,9 @@ from markupsafe import Markup
 from etastar import arguments
 from etastar.errors import ProblemError
 from etastar.reports.content import Number, SectionText, Table, bound_sentence
+from etastar.reports.flags import flag_sentences
 from etastar.reports.kinds import kind_of
-from etastar.verbs.find.find import FindAnswer, flag_sentences
+from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.predict.predict import PredictAnswer
 from etastar.verbs.scale.scale_answer import ScaleAnswer
 from etastar.verbs.search.search_answer import SearchAnswer

@@ -14,7 +14,7 @@ from etastar.core.wilson import wilson_interval
 from etastar.designs.eta_star.success_band import RateCount, SuccessBand
 from etastar.reports.chart_parts import AXIS, ENDINGS, HALO_THEN_INK, INK, framed, rate_axis, rate_tooltip, rows_of
 from etastar.reports.rate_text import rate_text
-from etastar.verbs.find.find import FindAnswer
+from etastar.verbs.find.find_answer import FindAnswer
 
 ETA_STAR, RECOMMENDED = "#0b62b0", "#7b3fa0"
 LOWEST_LABEL, LABEL_STEP = 1.18, 0.1

@@ -6,7 +6,6 @@ installed library is its name and version, and whatever of the user's it holds.
 
 from __future__ import annotations
 
-import dis
 import enum
 import functools
 import hashlib
@@ -25,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from etastar.store.contents import array_numbers, file_state, numbers
 from etastar.store.origin import installed, installed_class, version_of
+from etastar.users_code import names_in
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 DEEP = 60
@@ -161,9 +161,9 @@ class _Description:
     def _named(self, function: types.FunctionType) -> list[tuple[str, str]]:
         """What a function reads from its module, and from modules of the user's that it names."""
         code, scope = function.__code__, function.__globals__
-        names, package = _names(code), scope.get("__package__")
-        known = [(name, scope[name]) for name in _names(code, *READS) if name in scope]
-        for name in _names(code, "IMPORT_NAME"):
+        names, package = names_in(code), scope.get("__package__")
+        known = [(name, scope[name]) for name in names_in(code, *READS) if name in scope]
+        for name in names_in(code, "IMPORT_NAME"):
             known += [(name, sys.modules[full]) for full in (name, f"{package}.{name}") if full in sys.modules]
         return [pair for name, value in known for pair in self._read(name, value, names)]
 
@@ -285,13 +285,6 @@ def _state(value: Any) -> Any:
 def _plain(value: Any, depth: int = 3) -> bool:
     """Whether it is numbers and text, in lists and tuples: a long list of them is described at once."""
     return type(value) in PLAIN or (depth > 0 and type(value) in (list, tuple) and all(_plain(v, depth - 1) for v in value))
-
-
-def _names(code: types.CodeType, *kinds: str) -> list[str]:
-    """Names in instructions of these kinds, those of functions inside it, too; all names where no kind is given."""
-    names = [i.argval for i in dis.get_instructions(code) if i.opname in kinds] if kinds else list(code.co_names)
-    inner = [name for c in code.co_consts if isinstance(c, types.CodeType) for name in _names(c, *kinds)]
-    return sorted({*names, *inner})
 
 
 def _filled(cell: types.CellType) -> bool:

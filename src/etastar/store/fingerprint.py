@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from etastar.core.data import is_tensor_tree
+from etastar.core.batch import is_tensor_tree
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness, seed_everything
 from etastar.errors import call

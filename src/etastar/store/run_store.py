@@ -1,4 +1,4 @@
-"""The store: lanes are trained once, whoever asks for them; what it is kept in is the business of `records.database`."""
+"""The store: lanes are trained once, whoever asks for them; what it is kept in is the business of `database`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-import torch
 
 from etastar.core.design import Engine
-from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, Runs, StepRow, Until
+from etastar.core.lane import Lane, LaneStatus, Outcome, Runs, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.errors import StoreError
 from etastar.store.database import Database, insert_new
 from etastar.store.patience import Patience
+from etastar.store.rows import nan_to_none, now, outcome_of, run_row
 from etastar.store.saving import Saving
 from etastar.store.schema import engine_table, epoch_table, problem_table, run_table, step_table
 from etastar.store.sound import read_json, refuse_spoilt
 from etastar.store.summary import summary
 from etastar.store.unsaved import Parcel
-from etastar.version import __version__
 
 Result = TypeVar("Result")
 DEFAULT_URL = ".etastar/runs.db"
@@ -89,7 +86,7 @@ class RunStore:
             "trace": json.dumps(list(trace)),
             "name": problem.title,
             "facts": json.dumps(dict(facts), default=str),
-            "created": _now(),
+            "created": now(),
         }
         match = self._patiently(lambda connection: self._match(connection, row, trace, reusable))
         self._problems[problem] = match
@@ -141,7 +138,7 @@ class RunStore:
             "engine": engine,
             "chunk": chunk,
             "facts": json.dumps(dict(facts)),
-            "created": _now(),
+            "created": now(),
         }
 
         def pin(connection: sa.Connection) -> Any:
@@ -214,7 +211,7 @@ class RunStore:
                 refuse_spoilt(run_table, runs, self._where)
                 steps = self._grouped(connection, step_table, step_table.c.step, some)
                 epochs = self._grouped(connection, epoch_table, epoch_table.c.epoch, some)
-                outcomes |= {r.key: _outcome(r, lanes[r.key], steps.get(r.key, ()), epochs.get(r.key, ())) for r in runs}
+                outcomes |= {r.key: outcome_of(r, lanes[r.key], steps.get(r.key, ()), epochs.get(r.key, ())) for r in runs}
             return outcomes
 
         keys = list(lanes)
@@ -243,9 +240,9 @@ class RunStore:
         return [
             Parcel(
                 problem=self._rows[problem_id],
-                run=_run_row(key, problem_id, outcome, engine_name),
-                epochs=[{"run_key": key, **_nan_to_none(vars(e))} for e in outcome.epochs],
-                steps=[{"run_key": key, **_nan_to_none(vars(s))} for s in outcome.trace],
+                run=run_row(key, problem_id, outcome, engine_name),
+                epochs=[{"run_key": key, **nan_to_none(vars(e))} for e in outcome.epochs],
+                steps=[{"run_key": key, **nan_to_none(vars(s))} for s in outcome.trace],
             )
             for key, outcome in outcomes.items()
         ]
@@ -268,72 +265,5 @@ def _lacks_first(problem: Problem, outcome: Outcome) -> bool:
     return outcome.first_valid_loss is None and outcome.first_train_loss is None
 
 
-def _run_row(key: str, problem_id: str, outcome: Outcome, engine_name: str) -> dict[str, Any]:
-    lane = outcome.lane
-    return _nan_to_none(
-        {
-            "key": key,
-            "problem_id": problem_id,
-            "lr": lane.lr,
-            "seed": lane.seed,
-            "planned_steps": lane.steps,
-            "until": lane.until.value,
-            "criterion": json.dumps(asdict(lane.criterion)),
-            "policy": "; ".join([repr(lane.policy), *(f"{name}={value!r}" for name, value in lane.settings)]),
-            "status": outcome.status.value,
-            "reached": outcome.reached,
-            "steps": outcome.steps,
-            "first_loss": outcome.first_loss,
-            "first_valid_loss": outcome.first_valid_loss,
-            "first_train_loss": outcome.first_train_loss,
-            "end_loss": outcome.end_loss,
-            "end_accuracy": outcome.end_accuracy,
-            "valid_loss": outcome.valid_loss,
-            "valid_accuracy": outcome.valid_accuracy,
-            "seconds": outcome.seconds,
-            "engine": engine_name,
-            "torch_version": torch.__version__,
-            "etastar_version": __version__,
-            "created": _now(),
-        }
-    )
-
-
-def _outcome(row: Any, lane: Lane, steps: Sequence[Any], epochs: Sequence[Any]) -> Outcome:
-    return Outcome(
-        lane=lane,
-        status=LaneStatus(row.status),
-        reached=row.reached,
-        steps=row.steps,
-        first_loss=_nan(row.first_loss),
-        end_loss=_nan(row.end_loss),
-        end_accuracy=row.end_accuracy,
-        valid_loss=row.valid_loss,
-        valid_accuracy=row.valid_accuracy,
-        first_valid_loss=row.first_valid_loss,
-        first_train_loss=row.first_train_loss,
-        trace=tuple(_row_of(StepRow, s, loss=_nan(s.loss)) for s in steps),
-        epochs=tuple(_row_of(EpochRow, e, loss_mean=_nan(e.loss_mean), loss_sd=_nan(e.loss_sd)) for e in epochs),
-        seconds=row.seconds,
-    )
-
-
-def _row_of(kind: Any, row: Any, **changes: Any) -> Any:
-    return kind(**{**{f.name: getattr(row, f.name) for f in fields(kind)}, **changes})
-
-
-def _nan_to_none(row: Mapping[str, Any]) -> dict[str, Any]:
-    """SQLite stores NaN as NULL and PostgreSQL as NaN; NULL in both."""
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-
-
-def _nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
 def _close(a: Sequence[float], b: Sequence[float]) -> bool:
     return len(a) == len(b) and all(math.isclose(x, y, rel_tol=TRACE_TOLERANCE) for x, y in zip(a, b, strict=True))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -21,7 +21,8 @@ from etastar.engine.preflight import Preflight
 from etastar.probes.reading import Probe
 from etastar.probes.start import starting_point
 from etastar.verbs.find.eta_star import start_design
-from etastar.verbs.session import Options, Session, open_session
+from etastar.verbs.options import Options
+from etastar.verbs.session import Session, open_session
 
 Row = dict[str, Any]
 Z90 = 1.645

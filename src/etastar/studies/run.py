@@ -22,7 +22,8 @@ from etastar.studies.data import load_data
 from etastar.studies.page import readme, write_study_page
 from etastar.studies.record import Row, StudyRecord, row_id
 from etastar.studies.study import Findings, Setting, Study
-from etastar.verbs.session import Options, environment
+from etastar.verbs.options import Options
+from etastar.verbs.session import environment
 from etastar.version import __version__
 
 Say = Callable[[str], None]

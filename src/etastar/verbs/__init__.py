@@ -1,4 +1,4 @@
 """Questions a user asks: `find/`, `predict/`, `probe`, `surface/`, `search/`, `scale/`, `doctor`.
 
-`session` (store, engine and limits) and `finite` (JSON-ready numbers) serve them all.
+`options` (how a verb runs), `session` (store and engine) and `finite` (JSON-ready numbers) serve them all.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from etastar.core.data import LoaderBatches
 from etastar.core.estimate import FLAGS
+from etastar.core.loaders import LoaderBatches
 from etastar.core.problem import Problem
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.eta_star.eta_star import EtaStar
@@ -15,7 +15,7 @@ from etastar.engine.preflight import Preflight, preflight, start_steps
 from etastar.errors import attributed
 from etastar.verbs.find.eta_star import planned_lanes
 from etastar.verbs.find.find import EFFORTS, ETA_STAR, ETA_STAR_END
-from etastar.verbs.session import Options, asked
+from etastar.verbs.options import Options, asked
 from etastar.version import __version__
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from etastar import arguments
+from etastar.core.groups import groups_of, in_words
 from etastar.core.kept import undisturbed
 from etastar.core.numerics import steady_numerics
 from etastar.core.optimizers import SeveralOptimizers, optimizer_name
 from etastar.core.problem import Problem
-from etastar.core.setup import groups_of, in_words
 from etastar.errors import ProblemError, attributed
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.convention import convention
@@ -25,7 +25,7 @@ from etastar.probes.reading import Probe, Reading
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness, Sharpness
 from etastar.probes.start import starting_point
 from etastar.probes.update_ratios import UpdateRatios
-from etastar.verbs.session import Options, asked
+from etastar.verbs.options import Options, asked
 from etastar.version import __version__
 
 SAMPLES = 512

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from etastar.core.data import make_batches
+from etastar.core.data_forms import make_batches
 from etastar.probes.samples import chunks, draw, length
 
 

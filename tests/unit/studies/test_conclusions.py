@@ -16,7 +16,7 @@ from etastar.studies import haas2025width as haas
 from etastar.studies.bench import Bench
 from etastar.studies.data import load_data
 from etastar.studies.study import Setting
-from etastar.verbs.session import Options
+from etastar.verbs.options import Options
 
 NOISE = 0.01
 

@@ -11,7 +11,7 @@ from etastar.studies import chen2024architecture, deeper_prefers_lower, haas2025
 from etastar.studies.bench import Bench
 from etastar.studies.data import load_data
 from etastar.studies.study import Setting
-from etastar.verbs.session import Options
+from etastar.verbs.options import Options
 
 
 def write(path, array: np.ndarray) -> None:

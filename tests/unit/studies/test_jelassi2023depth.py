@@ -11,7 +11,7 @@ from etastar.studies.bench import Bench
 from etastar.studies.data import load_data
 from etastar.studies.jelassi2023depth import STUDY, activation_change, plan
 from etastar.studies.study import Setting
-from etastar.verbs.session import Options
+from etastar.verbs.options import Options
 
 
 def by_autograd(depth: int, width: int, eta: float) -> float:

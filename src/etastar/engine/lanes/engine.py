@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from etastar import arguments
+from etastar.core.batch import Batch
 from etastar.core.cannot_batch import CannotBatch
-from etastar.core.data import Batch
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from etastar.core.batch import Batch, is_finite, map_tensors, tensors_in
 from etastar.core.cannot_batch import CannotBatch
-from etastar.core.data import Batch, Batches, IndexedBatches, is_finite, map_tensors, stream, tensors_in
+from etastar.core.data import Batches, IndexedBatches, stream
 from etastar.core.setup import to
 from etastar.engine.reading import next_batch
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from etastar.core.data import map_tensors
+from etastar.core.batch import map_tensors
 from etastar.core.lane import Lane
 from etastar.engine.signals import Key, checked_rates, keys_of
 from etastar.policies.compose import OTHERS

@@ -17,7 +17,8 @@ from etastar.errors import attributed
 from etastar.policies.policy import is_steady
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.start import starting_point
-from etastar.verbs.session import Options, Session, asked, open_session
+from etastar.verbs.options import Options, asked
+from etastar.verbs.session import Session, open_session
 
 ADAM_LIKE = {"Adam", "AdamW", "NAdam", "RAdam", "Adamax"}
 CENTRES: dict[str, tuple[float, float]] = {"sgd": (-0.5, 1.5), "adam": (0.75, 1.0)}

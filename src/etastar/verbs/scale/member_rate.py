@@ -13,9 +13,10 @@ from etastar.designs.eta_star.eta_star import Precision
 from etastar.engine.preflight import start_steps
 from etastar.verbs.find.eta_star import eta_star
 from etastar.verbs.find.find import EFFORTS, find
+from etastar.verbs.options import Options
 from etastar.verbs.scale.family import FamilyMember, Numbers
 from etastar.verbs.scale.scale_answer import QUANTITY, MeasuredMember
-from etastar.verbs.session import USUAL_SHARE, Options
+from etastar.verbs.session import USUAL_SHARE
 
 PRECISION = Precision(half_width=0.12, max_runs=36, min_runs=12)
 """What is asked of each member's eta*."""

@@ -19,6 +19,7 @@ from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.start import starting_point
 from etastar.theory.path_sum import Edge, path_sum_lr_factor
 from etastar.verbs.find.eta_star import checked_precision
+from etastar.verbs.options import Options
 from etastar.verbs.scale.family import (
     FamilyMember,
     Make,
@@ -33,7 +34,7 @@ from etastar.verbs.scale.family import (
 from etastar.verbs.scale.member_rate import PRECISION, MemberRate
 from etastar.verbs.scale.scale_answer import MeasuredMember, ScaleAnswer
 from etastar.verbs.scale.transfer import check_transfer, compare
-from etastar.verbs.session import Options, environment
+from etastar.verbs.session import environment
 
 Z = 1.645
 """Half-width of a 90 % interval in standard errors."""

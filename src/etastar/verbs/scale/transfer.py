@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from etastar.core.estimate import Estimate, Status
+from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
 from etastar.core.optimizers import alone, made_from
 from etastar.core.problem import Problem
 from etastar.core.randomness import seed_everything
-from etastar.core.setup import default_lr
 from etastar.errors import ProblemError
 from etastar.laws.scaling.power_law import PowerLaw
 from etastar.probes.coordinates import LayerMove, coordinate_check

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from etastar.core.data import Batch, stream
+from etastar.core.batch import Batch
+from etastar.core.data import stream
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Outcome
 from etastar.core.numerics import steady_numerics

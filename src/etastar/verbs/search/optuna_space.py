@@ -11,7 +11,7 @@ from etastar.designs.search.optuna_samplers import distribution
 from etastar.designs.search.search_space import Parameter
 from etastar.errors import MissingExtra, NoAnswer, ProblemError
 from etastar.store.optuna_study import import_optuna, quiet_optuna
-from etastar.verbs.find.find import FindAnswer
+from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.search.prior import Prior, measured
 from etastar.verbs.search.search_answer import SearchAnswer
 

@@ -9,7 +9,7 @@ from typing import Any
 from etastar.core.estimate import Estimate
 from etastar.designs.search.search_space import Parameter, Space
 from etastar.engine.preflight import Preflight
-from etastar.verbs.find.find import FindAnswer
+from etastar.verbs.find.find_answer import FindAnswer
 
 BESIDE = 10.0
 """The range goes this factor beyond the measured interval on either side ..."""

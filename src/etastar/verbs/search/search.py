@@ -23,13 +23,15 @@ from etastar.errors import attributed
 from etastar.store.optuna_study import SEARCH, OptunaRecord, check_storage, import_optuna
 from etastar.store.postgres import is_postgres
 from etastar.store.sqlite import path_of
-from etastar.verbs.find.find import FindAnswer, find
+from etastar.verbs.find.find import find
+from etastar.verbs.find.find_answer import FindAnswer
+from etastar.verbs.options import Options, asked
 from etastar.verbs.search.batch_sizes import compared
 from etastar.verbs.search.prior import Prior, first_points, prior_of
 from etastar.verbs.search.search_answer import SearchAnswer, answer_of
 from etastar.verbs.search.search_verdict import refusal
 from etastar.verbs.search.variants import Make, Roles, Variants, real, roles
-from etastar.verbs.session import Options, Session, asked, open_session
+from etastar.verbs.session import Session, open_session
 from etastar.version import __version__
 
 STUDY_FILE = "optuna.db"

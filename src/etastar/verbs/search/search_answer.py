@@ -15,7 +15,7 @@ from etastar.designs.search.search_space import Space
 from etastar.designs.search.trials import Found, Trial, on_edge
 from etastar.engine.choice import Choice
 from etastar.store.optuna_study import OptunaRecord
-from etastar.verbs.find.find import FindAnswer
+from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.finite import finite
 from etastar.verbs.search.batch_sizes import BatchSizes
 from etastar.verbs.search.prior import Prior

@@ -18,7 +18,8 @@ from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import SurfaceLaw
 from etastar.problems.variants import with_optimizer_setting
 from etastar.verbs.finite import finite
-from etastar.verbs.session import Options, asked, environment, open_session
+from etastar.verbs.options import Options, asked
+from etastar.verbs.session import environment, open_session
 from etastar.verbs.surface.surface import best_rate
 from etastar.verbs.surface.surface_answer import BestOfRow
 from etastar.version import __version__

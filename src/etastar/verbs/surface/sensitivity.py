@@ -16,7 +16,8 @@ from etastar.engine.preflight import Preflight
 from etastar.errors import attributed
 from etastar.verbs.find.judge import Yours
 from etastar.verbs.finite import finite
-from etastar.verbs.session import Options, Session, asked, environment, open_session
+from etastar.verbs.options import Options, asked
+from etastar.verbs.session import Session, environment, open_session
 from etastar.version import __version__
 
 CLASSIC = (-6.0, 0.0)

@@ -17,7 +17,8 @@ from etastar.laws.surface import PLATEAU, SurfaceLaw
 from etastar.policies.compose import has_horizon, squeezed
 from etastar.policies.named import policy_over
 from etastar.verbs.find.judge import Yours
-from etastar.verbs.session import Options, Session, asked, environment, open_session
+from etastar.verbs.options import Options, asked
+from etastar.verbs.session import Session, environment, open_session
 from etastar.verbs.surface.surface_answer import BestOfRow, SurfaceAnswer
 
 SCHEDULES = ("constant", "warmup-cosine", "wsd")

@@ -10,8 +10,9 @@ from torch import nn
 from torch.func import vmap
 
 from etastar.core.accuracy import declared_ignored
+from etastar.core.batch import Batch
 from etastar.core.cannot_batch import CannotBatch
-from etastar.core.data import Batch, IndexedBatches
+from etastar.core.data import IndexedBatches
 from etastar.core.objective import accuracy_of, split
 from etastar.core.problem import Problem
 from etastar.engine.lanes.kernels.kernel import Scores

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from etastar.core.batch import Batch, map_tensors
 from etastar.core.cannot_batch import CannotBatch
 from etastar.core.chain import Link, activation_of, chain_of
-from etastar.core.data import Batch, map_tensors
 from etastar.core.problem import Problem
 from etastar.engine.lanes.kernels.chain_loss import ChainLoss
 from etastar.engine.lanes.kernels.kernel import Scores

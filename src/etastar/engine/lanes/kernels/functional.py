@@ -18,8 +18,8 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from etastar.core.batch import Batch, map_tensors, tensors_in
 from etastar.core.cannot_batch import CannotBatch
-from etastar.core.data import Batch, map_tensors, tensors_in
 from etastar.core.objective import accuracy_of, loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.engine.lanes.kernels.kernel import Scores

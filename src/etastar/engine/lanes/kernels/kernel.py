@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from etastar.core.data import Batch
+from etastar.core.batch import Batch
 from etastar.core.problem import Problem
 from etastar.engine.lanes.rows import Layout, Rows
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from etastar.core.batch import Batch, map_tensors
 from etastar.core.cannot_batch import CannotBatch
 from etastar.core.chain import Activation, Link, activation_of, chain_of
-from etastar.core.data import Batch, map_tensors
 from etastar.core.problem import Problem
 from etastar.engine.lanes.kernels.chain_loss import ChainLoss
 from etastar.engine.lanes.kernels.kernel import Scores
