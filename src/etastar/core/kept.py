@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from etastar.core.randomness import isolated_randomness
+from etastar.core.randomness import is_generator, isolated_randomness, set_state, state_of
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
-
-from etastar.core.randomness import is_generator, set_state, state_of
 
 LONG = 1000
 """What is longer is data: it is not looked into."""
