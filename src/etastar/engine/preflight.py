@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -99,7 +100,8 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     assert problem.batches is not None
     check_fresh_storage(problem)
     seed = derive_seed(problem.seed, "preflight")
-    sample = call("reading a training batch", next, stream(problem.batches, seed))
+    with closing(stream(problem.batches, seed)) as batches:
+        sample = call("reading a training batch", next, batches)
     with steady_numerics():
         setup = set_up(problem, seed, device=device, example=sample)
         batch = to(sample, device)
@@ -221,8 +223,8 @@ def _look_at_data(problem: Problem, model: torch.nn.Module, device: str) -> _Dat
     outputs: list[Any] = []
     targets: list[Any] = []
     losses: list[float] = []
-    epoch = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
-    with torch.no_grad(), unchanged_buffers(model):
+    first = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
+    with closing(first) as epoch, torch.no_grad(), unchanged_buffers(model):
         for _ in range(START_BATCHES if problem.loss is None else LABEL_BATCHES):
             some = call("reading a training batch", next, epoch, None)
             if some is None:
@@ -286,14 +288,15 @@ def _check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> Non
     classes = outputs.shape[dims[0]]
     ignored = declared_ignored(problem.loss)
     in_memory = isinstance(problem.train, TensorDataset) or is_tensor_tree(problem.train)
-    for some in islice(problem.batches.epoch(0, 0, shuffle=False), None if in_memory else LABEL_BATCHES):
-        labels = split(some)[1]
-        wrong = labels[((labels >= classes) | (labels < 0)) & (labels != ignored)]
-        if wrong.numel():
-            raise ProblemError(
-                f"a label is {int(wrong[0])} but the model has {classes} outputs; expected labels 0..{classes - 1}: "
-                "fix the labels or the output layer"
-            )
+    with closing(problem.batches.epoch(0, 0, shuffle=False)) as epoch:
+        for some in islice(epoch, None if in_memory else LABEL_BATCHES):
+            labels = split(some)[1]
+            wrong = labels[((labels >= classes) | (labels < 0)) & (labels != ignored)]
+            if wrong.numel():
+                raise ProblemError(
+                    f"a label is {int(wrong[0])} but the model has {classes} outputs; expected labels 0..{classes - 1}: "
+                    "fix the labels or the output layer"
+                )
 
 
 def _is_cross_entropy(loss: Any) -> bool:
