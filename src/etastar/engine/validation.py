@@ -7,6 +7,7 @@ not decide.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +19,7 @@ import torch
 from torch import nn
 
 from etastar.core.data import Batch, map_tensors, samples_in, stream
+from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
@@ -38,6 +40,7 @@ WITHIN = 0.1
 """A loss is a sum where that of a batch is the sum of its halves' up to this share."""
 
 Scores = tuple[torch.Tensor, torch.Tensor | None]
+Read = tuple[Batch, int]
 
 
 @dataclass(frozen=True)
@@ -140,11 +143,21 @@ class FirstLosses:
         while True:
             seed_everything(derive_seed(seed, "mask", len(losses), 0))
             loss, _ = call("the loss", loss_and_accuracy, problem, model, batch)
+            if not math.isfinite(float(loss.detach())):
+                self._refuse(problem, batch, float(loss.detach()), len(losses) // problem.accumulate)
             losses.append(float(loss.detach()))
             seen += samples_in(batch) or _per_batch(problem)
             if seen >= FIRST_SAMPLES:
                 return sum(losses) / len(losses)
             batch = to(next_batch(batches, seed, len(losses)), self._device, self._dtype)
+
+    def _refuse(self, problem: Problem, batch: Batch, loss: float, step: int) -> None:
+        """Say why a training batch has no finite loss before any update: no lane could train on it."""
+        check_batch(problem, batch, f"a training batch (step {step})", self._device, self._dtype)
+        raise ProblemError(
+            f"the loss of a training batch (step {step}) at initialisation is {loss}; expected a finite number: check train "
+            "and loss"
+        )
 
 
 def _declared(loss: Any) -> bool | None:
@@ -181,7 +194,7 @@ def mean_scores(
     shares: list[torch.Tensor] = []
     sizes: list[int] = []
     with closing(problem.valid_batches.some(samples_for(problem, lane))) as batches:
-        for batch, size in batches:
+        for batch, size in _steadily(batches):
             loss, share = evaluate(batch)
             sizes.append(size)
             losses.append(loss.detach().double())
@@ -194,6 +207,15 @@ def mean_scores(
     per_batch = problem.batches.batch_size if problem.batches is not None else None
     loss = torch.stack(losses).sum(0) * (per_batch or max(sizes)) / total if summed else weigh(losses)
     return loss, weigh(shares) if len(shares) == len(sizes) else None
+
+
+def _steadily(batches: Iterator[Read]) -> Iterator[Read]:
+    """The same; what is drawn while a batch is read or evaluated depends on its place alone, not on who trained before."""
+    for number in itertools.count():
+        seed_everything(derive_seed(0, "valid", number))
+        if (read := next(batches, None)) is None:
+            return
+        yield read
 
 
 def samples_for(problem: Problem, lane: Lane) -> int:
