@@ -21,7 +21,7 @@ from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.modes import stays_in_eval
 from etastar.core.not_data import types_explained
 from etastar.core.numerics import steady_numerics
-from etastar.core.objective import check_scalar, known_accuracy, loss_and_accuracy, split, unchanged_buffers
+from etastar.core.objective import check_scalar, known_accuracy, loss_and_accuracy, split, unchanged_buffers, without_graph
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
@@ -243,7 +243,7 @@ def _look_at_data(problem: Problem, model: torch.nn.Module, device: str) -> _Dat
 
 def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) -> tuple[Any, float]:
     if problem.loss_fn is not None:
-        return None, _number(call("the loss", problem.loss_fn, model, batch))
+        return None, _number(call("the loss", without_graph, problem.loss_fn, model, batch))
     inputs, targets = split(batch)
     assert problem.loss is not None
     outputs = call("the model", model, inputs)
@@ -252,7 +252,7 @@ def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) ->
 
 def _number(loss: Any) -> float:
     check_scalar(loss)
-    return float(loss)
+    return float(loss.detach())
 
 
 def _uninformed(problem: Problem, outputs: Any, targets: tuple[torch.Tensor, ...]) -> float | None:

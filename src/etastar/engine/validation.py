@@ -23,7 +23,7 @@ from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
-from etastar.core.objective import loss_and_accuracy
+from etastar.core.objective import loss_and_accuracy, without_graph
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import set_up, to
@@ -90,7 +90,7 @@ class FirstLosses:
         if self._summed is None:
             self._summed = _declared(problem.loss)
         if self._summed is None:
-            with undisturbed(problem), steady_numerics(), torch.no_grad():
+            with undisturbed(problem), steady_numerics():
                 self._summed = self._adds_up(problem, derive_seed(0, "reduction"))
         return self._summed
 
@@ -128,9 +128,10 @@ class FirstLosses:
                 return False
             middle = size // 2
             keep_only = lambda keep: map_tensors(lambda t: t[keep] if t.dim() else t, batch)
+            loss = lambda some: float(without_graph(loss_and_accuracy, problem, model, some)[0].detach())
             parts = (batch, keep_only(slice(middle)), keep_only(slice(middle, None)))
             try:
-                whole, a, b = (float(loss_and_accuracy(problem, model, some)[0]) for some in parts)
+                whole, a, b = map(loss, parts)
             except Exception:  # halves are no batches here; what is wrong with whole ones is said where they are read
                 return False
         mean = (middle * a + (size - middle) * b) / size
@@ -172,8 +173,8 @@ def _declared(loss: Any) -> bool | None:
 
 def validation_scores(problem: Problem, model: nn.Module, batch: Batch) -> Scores:
     """Loss and accuracy of one model on one batch of the validation data."""
-    loss, share = call("the loss on valid", loss_and_accuracy, problem, model, batch)
-    return loss.reshape(()), share
+    loss, share = call("the loss on valid", without_graph, loss_and_accuracy, problem, model, batch)
+    return loss.detach().reshape(()), share
 
 
 def mean_scores(
