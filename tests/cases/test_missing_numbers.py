@@ -185,3 +185,28 @@ def test_a_bad_sample_that_only_training_meets_is_found_in_its_batch() -> None:
     for engine in (LoopEngine(), LaneEngine("vmap", 4)):
         with pytest.raises(etastar.ProblemError, match=SENTENCE.format(r"a training batch \(step 6\)", 24, "32, 6")):
             list(engine.train(problem, [Lane(0.01, 0, 20, Criterion(uninformed=1.0), Until.END)]))
+
+
+@pytest.mark.parametrize("engine", [LoopEngine(), LaneEngine("mlp", 4), LaneEngine("vmap", 4)], ids=lambda e: e.name)
+def test_a_bad_input_among_missing_labels_is_found_in_its_batch_by_every_engine(engine) -> None:
+    """Almost every batch holds NaN that the loss leaves out; the one with a NaN input breaks the lane, and is blamed."""
+    problem = regression(train=(spoiled(math.nan, (250, 0)), MISSING))
+    order = problem.batches.order(3, 0)
+    (step,) = [step for step, index in enumerate(order) if 250 in index]
+    gaps = int(GAPS[order[step]].sum())
+    sentence = rf"a training batch \(step {step}\) holds NaN or infinite numbers \({1 if step else gaps} in a tensor"
+    lanes = [Lane(lr, 3, 20, Criterion(loss=1e-9)) for lr in (0.01, 0.02)]
+    with pytest.raises(etastar.ProblemError, match=sentence):
+        list(engine.train(problem, lanes))
+
+
+def test_a_loss_that_counts_its_calls_is_not_moved_by_trying_missing_labels() -> None:
+    class Annealed:
+        calls = 0
+
+        def __call__(self, outputs, targets):
+            self.calls += 1
+            return masked(outputs, targets) * self.calls
+
+    still, counting = (etastar.find(regression(loss=loss), effort="glance", options=HERE) for loss in (masked, Annealed()))
+    assert counting.facts.first_loss == still.facts.first_loss

@@ -219,3 +219,30 @@ def test_a_variable_that_lanes_share_is_flagged_and_its_lanes_are_not_reused():
     logging = lambda o, t: (log.append(1), F.cross_entropy(o, t))[1]
     facts = preflight(problem(loss=logging, batch_size=32))
     assert facts.reproducible and "shared-state" not in facts.flags and log
+
+
+class Chosen(torch.utils.data.Sampler):
+    """An order that cannot be rebuilt: the loader is iterated as it is."""
+
+    def __iter__(self):
+        return iter(range(64))
+
+    def __len__(self):
+        return 64
+
+
+def test_a_refusal_in_the_middle_of_an_epoch_puts_the_generators_back_at_once():
+    """Also while somebody keeps the exception, and with it the frames in which the epoch was read."""
+    own = torch.Generator().manual_seed(7)
+    data = torch.utils.data.TensorDataset(torch.randn(64, 3), torch.randn(64, 1))
+    problem = etastar.Problem(
+        model=lambda: nn.Linear(3, 1),
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1),
+        loss=lambda outputs, targets: (outputs - targets).square(),
+        train=torch.utils.data.DataLoader(data, batch_size=8, sampler=Chosen(), generator=own),
+        steps=20,
+    )
+    before = own.get_state()
+    with pytest.raises(etastar.ProblemError, match="expected a real scalar") as kept:
+        etastar.find(problem, effort="glance", options=etastar.Options(store=":memory:", workers=1))
+    assert kept.value.__traceback__ is not None and torch.equal(own.get_state(), before)

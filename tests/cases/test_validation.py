@@ -256,6 +256,43 @@ def test_a_start_that_is_not_finite_is_refused():
         trained(p, Lane(0.1, 3, 20, until=END))
 
 
+def test_a_training_batch_without_a_finite_start_is_refused():
+    """Batch 5 of a seed: no mean over training batches can be the start of a lane, and no lane trains through it."""
+    x, y = clusters(96)
+    p = problem(None, train=(x, y))
+    bad = p.batches.order(3, 0)[5]
+    loss = lambda o, t: F.cross_entropy(o, t) if (t != y[bad]).any() else 0 / o.new_zeros(()) + 0 * o.sum()
+    for engine in (LoopEngine(), LaneEngine("mlp")):
+        with pytest.raises(
+            etastar.ProblemError, match=r"training batch \(step 5\) at initialisation is nan; expected a finite"
+        ):
+            list(engine.train(p.but(loss=loss), [Lane(0.1, 3, 4, until=END)]))
+
+
+@pytest.mark.parametrize("form", ["dataset", "loader", "shuffled loader", "stream"])
+def test_noise_of_validation_samples_depends_on_their_place_alone(form):
+    """Whoever trained before, in whichever engine: data that draw from the global generator give the same samples."""
+
+    class Noisy(Rows):
+        def __getitem__(self, i):
+            return self.x[i] + torch.randn(DIM), self.y[i]
+
+    class NoisyFlow(Flow):
+        def __iter__(self):
+            return ((x + torch.randn(DIM), y) for x, y in zip(self.x, self.y, strict=True))
+
+    x, y = clusters(300, seed=1)
+    loaders = {"loader": {"batch_size": 64}, "shuffled loader": {"batch_size": 48, "shuffle": True}}
+    valid = Noisy(x, y) if form == "dataset" else DataLoader(Noisy(x, y), **loaders.get(form, {}))
+    p = problem(DataLoader(NoisyFlow(x, y), batch_size=100) if form == "stream" else valid)
+    lanes = [Lane(lr, seed, steps, until=END) for lr in (0.01, 0.3) for seed in (1, 2) for steps in (10, 20)]
+    alone = [trained(p, lane) for lane in lanes]
+    together = dict(LaneEngine("mlp").train(p, lanes))
+    for i, outcome in enumerate(alone):
+        assert together[i].first_valid_loss == outcome.first_valid_loss
+        assert together[i].valid_loss == pytest.approx(outcome.valid_loss, rel=1e-4)
+
+
 def test_lanes_stored_without_their_first_loss_are_completed(tmp_path):
     import sqlite3
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -34,7 +34,7 @@ class Batches(Protocol):
         """Number of samples, where it is known."""
         ...
 
-    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Batch]:
+    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Generator[Batch]:
         """The batches of one pass over the data, in the order of (seed, epoch)."""
         ...
 
@@ -91,7 +91,7 @@ class IndexedBatches:
         batches = list(order.split(self.batch_size))
         return batches[:-1] if self._drop_last and len(batches[-1]) < self.batch_size else batches
 
-    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Iterator[Batch]:
+    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Generator[Batch]:
         """One pass over the data in that order."""
         for number, index in enumerate(self.order(seed, epoch, shuffle=shuffle)):
             with reseeded(self._owned, seed, "owned", epoch, number):

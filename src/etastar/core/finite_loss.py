@@ -12,6 +12,7 @@ import torch
 
 from etastar.core.batch import Batch, is_finite, tensors_in
 from etastar.core.data import Batches, IndexedBatches
+from etastar.core.kept import unmoved
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import Setup, set_up, to
@@ -72,7 +73,8 @@ def _trains(problem: Problem, setup: Setup, batch: Batch, training: bool) -> boo
     if not training:
         setup.model.eval()
     try:
-        found = call("the loss", _loss_and_gradients, problem, setup, batch, training)
+        with unmoved(*problem.judges):
+            found = call("the loss", _loss_and_gradients, problem, setup, batch, training)
     except UserCodeRaised:
         return False
     finally:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -13,14 +13,16 @@ from etastar.core.accuracy import AccuracyRule, accuracy_rule
 from etastar.core.batch import Batch, map_tensors
 from etastar.core.kept import unmoved
 from etastar.core.randomness import isolated_randomness
-from etastar.errors import ProblemError
+from etastar.errors import ProblemError, UserCodeRaised
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
 
-
+Result = TypeVar("Result")
 ACCURACY = "accuracy"
 """Under this name a problem keeps what its loss said of accuracy."""
+NO_GRAPH = "does not require grad"
+"""What torch says to who differentiates something that has no graph."""
 
 
 def loss_and_accuracy(problem: Problem, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -81,6 +83,23 @@ def _user_metric(problem: Problem, model: nn.Module, batch: Batch) -> torch.Tens
         return None
     with torch.no_grad(), unchanged_buffers(model), isolated_randomness():
         return torch.as_tensor(problem.metric_fn(model, batch), dtype=torch.float64)
+
+
+def without_graph(function: Callable[..., Result], *args: Any) -> Result:
+    """What `function` says of a loss, no graph kept; one that differentiates (a gradient penalty, an equation) gets its own.
+
+    >>> w = torch.tensor([3.0], requires_grad=True)
+    >>> float(without_graph(lambda: torch.autograd.grad((w**2).sum(), w)[0]))
+    6.0
+    """
+    try:
+        with torch.no_grad():
+            return function(*args)
+    except (RuntimeError, UserCodeRaised) as error:
+        if NO_GRAPH not in str(error):
+            raise
+    with torch.enable_grad():
+        return function(*args)
 
 
 @contextmanager

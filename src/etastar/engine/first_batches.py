@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -15,7 +16,7 @@ from torch.utils.data import TensorDataset
 from etastar.core.accuracy import class_dims, declared_ignored, spare_loss
 from etastar.core.batch import Batch, is_tensor_tree
 from etastar.core.lane import Criterion
-from etastar.core.objective import check_scalar, split, unchanged_buffers
+from etastar.core.objective import check_scalar, split, unchanged_buffers, without_graph
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import to
@@ -51,8 +52,8 @@ def look_at_batches(problem: Problem, model: torch.nn.Module, device: str) -> Fi
     outputs: list[Any] = []
     targets: list[Any] = []
     losses: list[float] = []
-    epoch = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
-    with torch.no_grad(), unchanged_buffers(model):
+    first = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
+    with closing(first) as epoch, torch.no_grad(), unchanged_buffers(model):
         for _ in range(START_BATCHES if problem.loss is None else LABEL_BATCHES):
             some = call("reading a training batch", next, epoch, None)
             if some is None:
@@ -71,7 +72,7 @@ def look_at_batches(problem: Problem, model: torch.nn.Module, device: str) -> Fi
 
 def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) -> tuple[Any, float]:
     if problem.loss_fn is not None:
-        return None, _number(call("the loss", problem.loss_fn, model, batch))
+        return None, _number(call("the loss", without_graph, problem.loss_fn, model, batch))
     inputs, targets = split(batch)
     assert problem.loss is not None
     outputs = call("the model", model, inputs)
@@ -80,7 +81,7 @@ def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) ->
 
 def _number(loss: Any) -> float:
     check_scalar(loss)
-    return float(loss)
+    return float(loss.detach())
 
 
 def uninformed_on(problem: Problem, outputs: Any, targets: tuple[torch.Tensor, ...]) -> float | None:
@@ -118,14 +119,15 @@ def check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None
     classes = outputs.shape[dims[0]]
     ignored = declared_ignored(problem.loss)
     in_memory = isinstance(problem.train, TensorDataset) or is_tensor_tree(problem.train)
-    for some in islice(problem.batches.epoch(0, 0, shuffle=False), None if in_memory else LABEL_BATCHES):
-        labels = split(some)[1]
-        wrong = labels[((labels >= classes) | (labels < 0)) & (labels != ignored)]
-        if wrong.numel():
-            raise ProblemError(
-                f"a label is {int(wrong[0])} but the model has {classes} outputs; expected labels 0..{classes - 1}: "
-                "fix the labels or the output layer"
-            )
+    with closing(problem.batches.epoch(0, 0, shuffle=False)) as epoch:
+        for some in islice(epoch, None if in_memory else LABEL_BATCHES):
+            labels = split(some)[1]
+            wrong = labels[((labels >= classes) | (labels < 0)) & (labels != ignored)]
+            if wrong.numel():
+                raise ProblemError(
+                    f"a label is {int(wrong[0])} but the model has {classes} outputs; expected labels 0..{classes - 1}: "
+                    "fix the labels or the output layer"
+                )
 
 
 def _is_cross_entropy(loss: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,8 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
     assert problem.batches is not None
     check_fresh_storage(problem)
     seed = derive_seed(problem.seed, "preflight")
-    sample = call("reading a training batch", next, stream(problem.batches, seed))
+    with closing(stream(problem.batches, seed)) as batches:
+        sample = call("reading a training batch", next, batches)
     with steady_numerics():
         setup = set_up(problem, seed, device=device, example=sample)
         batch = to(sample, device)

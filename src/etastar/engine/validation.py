@@ -7,6 +7,7 @@ not decide.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -18,11 +19,12 @@ import torch
 from torch import nn
 
 from etastar.core.batch import Batch, map_tensors, samples_in
-from etastar.core.data import stream
+from etastar.core.data import Batch, map_tensors, samples_in, stream
+from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
-from etastar.core.objective import loss_and_accuracy
+from etastar.core.objective import loss_and_accuracy, without_graph
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import set_up, to
@@ -39,6 +41,7 @@ WITHIN = 0.1
 """A loss is a sum where that of a batch is the sum of its halves' up to this share."""
 
 Scores = tuple[torch.Tensor, torch.Tensor | None]
+Read = tuple[Batch, int]
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class FirstLosses:
         if self._summed is None:
             self._summed = _declared(problem.loss)
         if self._summed is None:
-            with undisturbed(problem), steady_numerics(), torch.no_grad():
+            with undisturbed(problem), steady_numerics():
                 self._summed = self._adds_up(problem, derive_seed(0, "reduction"))
         return self._summed
 
@@ -126,9 +129,10 @@ class FirstLosses:
                 return False
             middle = size // 2
             keep_only = lambda keep: map_tensors(lambda t: t[keep] if t.dim() else t, batch)
+            loss = lambda some: float(without_graph(loss_and_accuracy, problem, model, some)[0].detach())
             parts = (batch, keep_only(slice(middle)), keep_only(slice(middle, None)))
             try:
-                whole, a, b = (float(loss_and_accuracy(problem, model, some)[0]) for some in parts)
+                whole, a, b = map(loss, parts)
             except Exception:  # halves are no batches here; what is wrong with whole ones is said where they are read
                 return False
         mean = (middle * a + (size - middle) * b) / size
@@ -141,11 +145,21 @@ class FirstLosses:
         while True:
             seed_everything(derive_seed(seed, "mask", len(losses), 0))
             loss, _ = call("the loss", loss_and_accuracy, problem, model, batch)
+            if not math.isfinite(float(loss.detach())):
+                self._refuse(problem, batch, float(loss.detach()), len(losses) // problem.accumulate)
             losses.append(float(loss.detach()))
             seen += samples_in(batch) or _per_batch(problem)
             if seen >= FIRST_SAMPLES:
                 return sum(losses) / len(losses)
             batch = to(next_batch(batches, seed, len(losses)), self._device, self._dtype)
+
+    def _refuse(self, problem: Problem, batch: Batch, loss: float, step: int) -> None:
+        """Say why a training batch has no finite loss before any update: no lane could train on it."""
+        check_batch(problem, batch, f"a training batch (step {step})", self._device, self._dtype)
+        raise ProblemError(
+            f"the loss of a training batch (step {step}) at initialisation is {loss}; expected a finite number: check train "
+            "and loss"
+        )
 
 
 def _declared(loss: Any) -> bool | None:
@@ -160,8 +174,8 @@ def _declared(loss: Any) -> bool | None:
 
 def validation_scores(problem: Problem, model: nn.Module, batch: Batch) -> Scores:
     """Loss and accuracy of one model on one batch of the validation data."""
-    loss, share = call("the loss on valid", loss_and_accuracy, problem, model, batch)
-    return loss.reshape(()), share
+    loss, share = call("the loss on valid", without_graph, loss_and_accuracy, problem, model, batch)
+    return loss.detach().reshape(()), share
 
 
 def mean_scores(
@@ -182,7 +196,7 @@ def mean_scores(
     shares: list[torch.Tensor] = []
     sizes: list[int] = []
     with closing(problem.valid_batches.some(samples_for(problem, lane))) as batches:
-        for batch, size in batches:
+        for batch, size in _steadily(batches):
             loss, share = evaluate(batch)
             sizes.append(size)
             losses.append(loss.detach().double())
@@ -195,6 +209,15 @@ def mean_scores(
     per_batch = problem.batches.batch_size if problem.batches is not None else None
     loss = torch.stack(losses).sum(0) * (per_batch or max(sizes)) / total if summed else weigh(losses)
     return loss, weigh(shares) if len(shares) == len(sizes) else None
+
+
+def _steadily(batches: Iterator[Read]) -> Iterator[Read]:
+    """The same; what is drawn while a batch is read or evaluated depends on its place alone, not on who trained before."""
+    for number in itertools.count():
+        seed_everything(derive_seed(0, "valid", number))
+        if (read := next(batches, None)) is None:
+            return
+        yield read
 
 
 def samples_for(problem: Problem, lane: Lane) -> int:

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from etastar.core.batch import Batch, tensors_in
 from etastar.core.groups import MAXIMISES
 from etastar.core.kept import unmoved
-from etastar.core.objective import split
+from etastar.core.objective import split, without_graph
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import ProblemError, as_problem, call
 from etastar.probes.curvature import Curvature, Refusal, flat, gauss_newton, hessian
@@ -111,8 +111,7 @@ class Point:
 
     def value(self, batch: Batch = None) -> float:
         """The loss, without a graph; NaN and inf are returned as they are."""
-        with torch.no_grad():
-            return float(self.objective(batch))
+        return float(without_graph(self.objective, batch).detach())
 
     def gradients(self, batch: Batch = None) -> list[torch.Tensor | None]:
         """d loss / d p for each of `stepped`; None where p is not used. Those of the whole batch are kept."""

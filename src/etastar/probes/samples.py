@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 import torch
@@ -23,7 +23,7 @@ def draw(batches: Batches, seed: int, samples: int) -> Batch:
     """
     taken: list[Batch] = []
     count = 0
-    with closing(_generator(batches.epoch(seed, 0))) as epoch:
+    with closing(batches.epoch(seed, 0)) as epoch:
         while count < samples:
             seed_everything(derive_seed(seed, "batch", len(taken), 0))
             batch = call("reading a training batch", next, epoch, None)
@@ -37,11 +37,6 @@ def draw(batches: Batches, seed: int, samples: int) -> Batch:
     if joined is None:
         return taken[0]
     return joined if (length(joined) or 0) <= samples else cut(joined, 0, samples)
-
-
-def _generator(batches: Iterator[Batch]) -> Generator[Batch]:
-    """So that what the source holds (seeded generators) can be let go of before its end."""
-    yield from batches
 
 
 def length(batch: Batch) -> int | None:

@@ -1,4 +1,4 @@
-"""The store: lanes are trained once, whoever asks for them; what it is kept in is the business of `database`."""
+"""The store: lanes are trained once, whoever asks for them; what it is kept in is the business of `store.database`."""
 
 from __future__ import annotations
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 
 import torch
 
 from etastar import arguments
-from etastar.core.batch import Batch
 from etastar.core.cannot_batch import CannotBatch
+from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
@@ -86,7 +87,9 @@ class LaneEngine:
         left, firsts = dict(lanes), self._loop.first_losses
         try:
             for index, outcome in self._train_chunk(problem, lanes):
-                yield index, firsts.of(problem, left.pop(index)).beside(outcome)
+                first = firsts.of(problem, left[index])
+                del left[index]
+                yield index, first.beside(outcome)
         except BaseException as error:
             if not may_be_a_lanes(error):
                 raise
@@ -150,7 +153,8 @@ class LaneTraining:
     def _set_up(self, lanes: Sequence[Lane]) -> dict[int, Setup]:
         assert self._problem.batches is not None
         seeds = list(dict.fromkeys(lane.seed for lane in lanes))
-        example: Batch = next_batch(self._problem.batches.epoch(seeds[0], 0), seeds[0], 0)
+        with closing(stream(self._problem.batches, seeds[0])) as batches:
+            example = next_batch(batches, seeds[0], 0)
         return {seed: set_up(self._problem, seed, device=self._device, dtype=self._dtype, example=example) for seed in seeds}
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -46,12 +46,9 @@ class Feed:
         """The batches of this step (and part of an accumulated step)."""
         return self._move(self._source.read(self._seeds, step, part))
 
-    def take_odd(self) -> list[tuple[int, Batch]]:
-        """(step, batch) of those read since the last call that held NaN or inf; data in memory were looked at before."""
-        if isinstance(self._source, _Tensors):
-            return []
-        odd, self._source.odd = self._source.odd, []
-        return odd
+    def take_odd(self) -> Iterator[tuple[int, Batch]]:
+        """(step, batch) of those read since the last call that held NaN or inf; looked for only when they are asked for."""
+        return self._source.take_odd()
 
     def keep(self, index: Sequence[int]) -> None:
         """Drop all lanes but these."""
@@ -75,6 +72,8 @@ class _Tensors:
         self._epoch = 0
         self._left: list[torch.Tensor] = []
         """Sample indices [K, B] of every batch left in this epoch, the next one last."""
+        self._read: list[tuple[int, torch.Tensor]] = []
+        """(step, sample indices [K, B]) since somebody asked what was odd."""
 
     def read(self, seeds: list[int], step: int, part: int) -> Batch:
         """[K, B, ...]; reading goes on where the last call ended."""
@@ -84,6 +83,23 @@ class _Tensors:
             self._left = [torch.stack(same) for same in batches][::-1]
             self._epoch += 1
         rows = self._left.pop()
+        self._read.append((step, rows))
+        return self._gathered(rows)
+
+    def take_odd(self) -> Iterator[tuple[int, Batch]]:
+        """See `Feed`."""
+        read, self._read = self._read, []
+        return self._odd_among(read)
+
+    def _odd_among(self, read: list[tuple[int, torch.Tensor]]) -> Iterator[tuple[int, Batch]]:
+        if is_finite(self._data):
+            return
+        for step, rows in read:
+            batches = (self._gathered(own) for own in rows.unique(dim=0))  # lanes of one seed share theirs
+            yield from ((step, batch) for batch in batches if not is_finite(batch))
+
+    def _gathered(self, rows: torch.Tensor) -> Batch:
+        """The samples of these indices [...], of shape [..., *sample]."""
         flat = rows.flatten()
         return map_tensors(lambda t: t.index_select(0, flat.to(t.device)).unflatten(0, rows.shape), self._data)
 
@@ -98,7 +114,7 @@ class _Streams:
     def __init__(self, batches: IndexedBatches, stack: ExitStack) -> None:
         self._batches, self._stack = batches, stack
         self._streams: dict[int, Any] = {}
-        self.odd: list[tuple[int, Batch]] = []
+        self._odd: list[tuple[int, Batch]] = []
 
     def read(self, seeds: list[int], step: int, part: int) -> Batch:
         """[K, B, ...]."""
@@ -108,9 +124,14 @@ class _Streams:
                 self._streams[seed] = self._stack.enter_context(closing(stream(self._batches, seed)))
             batch = next_batch(self._streams[seed], seed, step, part)
             if not is_finite(batch):
-                self.odd.append((step, batch))
+                self._odd.append((step, batch))
             own[seed] = batch
         return _stacked([own[seed] for seed in seeds])
+
+    def take_odd(self) -> Iterator[tuple[int, Batch]]:
+        """See `Feed`."""
+        odd, self._odd = self._odd, []
+        return iter(odd)
 
 
 def _stacked(batches: list[Batch]) -> Batch:

@@ -16,8 +16,9 @@ from etastar.core.kept import Kept
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.setup import call, set_up, to
-from etastar.engine.loop import next_batch
+from etastar.core.setup import set_up, to
+from etastar.engine.reading import next_batch
+from etastar.errors import call
 
 LR = 1e-3
 _STEADY: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
