@@ -27,6 +27,16 @@ class Booming(nn.Linear):
         return Boom.apply(super().forward(z))
 
 
+class Rateless(torch.optim.Optimizer):
+    def __init__(self, params):
+        super().__init__(params, {})
+
+
+def changed(optimizer, **settings):
+    optimizer.param_groups[0].update(settings)
+    return optimizer
+
+
 class Stopping(nn.Linear):
     def forward(self, z):
         sys.exit(9)
@@ -75,6 +85,9 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a rate below sense": ("optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=1e-300)", ("lr is 1e-300",)),
     "a rate that is none": ("optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=float('nan'))", ("lr is nan",)),
     "an optimizer in words": ("optimizer='adam'", ("optimizer is a str",)),
+    "an optimizer without a rate": ("optimizer=lambda m: Rateless(m.parameters())", ("default lr is None",)),
+    "a group without a rate": ("optimizer=lambda m: changed(sgd(m), lr=None)", ("group 0 has lr None",)),
+    "a group's rate in words": ("optimizer=lambda m: changed(sgd(m), lr='fast')", ("group 0 has lr 'fast'",)),
     "an optimizer of no parameters": ("optimizer=lambda m: torch.optim.SGD([], lr=0.1)", ("optimizer(model)",)),
     "an optimizer that takes nothing": ("optimizer=lambda: None", ("optimizer(model)",)),
     "an optimizer that raises": ("optimizer=raising(KeyError('weights'))", ("optimizer(model)", "weights")),

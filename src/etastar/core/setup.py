@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from etastar.arguments import LARGEST_RATE, SMALLEST_RATE
+from etastar.arguments import LARGEST_RATE, SMALLEST_RATE, shown
 from etastar.core.data import Batch, map_tensors, stream
 from etastar.core.modes import start_training
 from etastar.core.objective import split
@@ -25,8 +25,7 @@ MAXIMISES = (
     "the optimizer maximises (maximize=True), but a loss is something to lower; pass the negated loss, loss=lambda outputs, "
     "targets: -reward(outputs, targets), and drop maximize: the steps are the same"
 )
-
-
+PASS_A_RATE = "expected a number > 0: pass lr=... to the optimizer itself, groups may differ from it"
 MOST_SAID = 6
 """Groups whose rates a sentence names."""
 
@@ -160,6 +159,7 @@ def make_optimizer(problem: Problem, model: nn.Module) -> Made:
     factory = problem.optimizer
     assert factory is not None
     made = call("optimizer(model)", lambda: made_from(factory(model)))
+    _check_rates(made)
     if made.scheduled and problem.schedule is not None:
         raise ProblemError(
             "schedule= was given, and optimizer(model) attaches a scheduler of its own; expected one of them: "
@@ -172,6 +172,21 @@ def make_optimizer(problem: Problem, model: nn.Module) -> Made:
             "both from optimizer(model): {'optimizer': ..., 'lr_scheduler': {'scheduler': ..., 'interval': 'step'}}"
         )
     return made
+
+
+def _check_rates(made: Made) -> None:
+    """Refuse an optimizer without a rate, or with one that is no number: rates are what is changed in it."""
+    default = getattr(made.own[0], "defaults", {}).get("lr")
+    if not _is_rate(default):
+        raise ProblemError(f"the optimizer's default lr is {shown(default)}; {PASS_A_RATE}")
+    groups = [group for own in made.own for group in own.param_groups]
+    for index, group in enumerate(groups):
+        if not _is_rate(group.get("lr")):
+            raise ProblemError(f"parameter group {index} has lr {shown(group.get('lr'))}; expected a number >= 0")
+
+
+def _is_rate(lr: object) -> bool:
+    return isinstance(lr, (int, float)) or (isinstance(lr, torch.Tensor) and lr.numel() == 1)
 
 
 def _settle(problem: Problem, made: Made) -> None:
@@ -219,10 +234,7 @@ def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Group, 
             f"the optimizer's default lr is {float(default):g}; expected a number from {SMALLEST_RATE:g} to {LARGEST_RATE:g}"
         )
     if default is None or not float(default) > 0:
-        raise ProblemError(
-            f"the optimizer's default lr is {default!r}; expected a number > 0: pass lr=... to the optimizer itself, "
-            "groups may differ from it"
-        )
+        raise ProblemError(f"the optimizer's default lr is {default!r}; {PASS_A_RATE}")
     if any(settings.get("maximize") for settings in optimizer.param_groups):
         raise ProblemError(MAXIMISES)
     own = {id(p) for p in model.parameters()}
