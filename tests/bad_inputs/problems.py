@@ -37,6 +37,14 @@ def changed(optimizer, **settings):
     return optimizer
 
 
+async def later(*_):
+    return 1
+
+
+def yielding(*_):
+    yield net
+
+
 class Stopping(nn.Linear):
     def forward(self, z):
         sys.exit(9)
@@ -99,6 +107,10 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a loss of complex numbers": ("loss=lambda o, t: (o * 1j).sum()", ("loss",)),
     "a loss that is NaN": ("loss=lambda o, t: o.sum() * float('nan')", ("nan",)),
     "the wrong number of classes": ("model=lambda: nn.Linear(4, 1)", ("label", "outputs", "Target")),
+    "a metric in percent": ("metric_fn=lambda m, b: 71.5", ("metric_fn returned 71.5",)),
+    "a metric that is NaN": ("metric_fn=lambda m, b: float('nan')", ("metric_fn returned nan",)),
+    "an async loss": ("loss=later", ("loss is an async function",)),
+    "a model that is a generator": ("model=yielding", ("model is a generator",)),
     "a metric in words": ("metric_fn='accuracy'", ("metric_fn is a str",)),
     # data
     "two arrays": ("train=(X.numpy(), Y.numpy())", ("numpy array",)),
@@ -170,6 +182,7 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
 """name -> (arguments of `problem`, what the sentence must name one of)."""
 
 LOOPS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "an async loop": ("later", ("train is an async function",)),
     "a loop of nothing": ("lambda: 1", ("train takes nothing",)),
     "a loop of one": ("lambda lr: 1", ("train takes lr",)),
     "a loop of four": ("lambda lr, seed, report, more: 1", ("train takes lr, seed, report, more",)),

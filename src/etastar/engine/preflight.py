@@ -136,6 +136,11 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
         first_loss = float(loss.detach())
         if not math.isfinite(first_loss):
             raise ProblemError(f"the loss at initialisation is {first_loss}; expected a finite number: check data and model")
+        if problem.metric_fn is not None and accuracy is not None and not 0 <= float(accuracy) <= 1:
+            raise ProblemError(
+                f"metric_fn returned {float(accuracy):g}; expected an accuracy in [0, 1], the share of right answers: "
+                "divide percents by 100"
+            )
         if problem.accuracy_threshold is not None and accuracy is None:
             raise ProblemError(
                 "accuracy_threshold was given but the loss does not tell which outputs are right (class labels, shares of "

@@ -33,6 +33,14 @@ def best(**changes: Any) -> Any:
     return scale(**{"measure": "best", **changes})
 
 
+async def later(lr, seed, report):
+    report(loss=1.0)
+
+
+def yielding(lr, seed, report):
+    yield report(loss=1.0)
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no store": (lambda: Options(store=None), "store is None; expected a path, e.g. .etastar/runs.db"),
     "a store that is a number": (lambda: Options(store=3), "store is 3; expected a path"),
@@ -74,6 +82,32 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a store of nothing": (lambda: RunStore(None), "url is None; expected a path, e.g. .etastar/runs.db"),
     "a numbered store": (lambda: RunStore(3), "url is 3; expected a path"),
+    "no curvatures": (lambda: quadratic(curvatures=[]), "curvatures is empty; expected a list of numbers > 0"),
+    "a lane of no rate": (lambda: etastar.Lane(-1.0, 0, 5), "the lane's lr is -1.0; expected a learning rate > 0"),
+    "a lane in words": (lambda: etastar.Lane("a", 0, 5), "the lane's lr is 'a'; expected a learning rate > 0"),
+    "a lane of no steps": (lambda: etastar.Lane(0.1, 0, 0), "the lane's steps is 0; expected an integer >= 1"),
+    "a plan that takes nothing": (
+        lambda: Options(on_plan=lambda: 1),
+        "on_plan takes nothing; expected a function on_plan(sentence, lanes)",
+    ),
+    "an outcome alone": (
+        lambda: Options(on_outcome=lambda outcome: 1),
+        "on_outcome takes outcome; expected a function on_outcome(outcome, new)",
+    ),
+    "an async loop": (
+        lambda: Problem.from_loop(later, steps=9),
+        "train is an async function; expected a plain function: drop async",
+    ),
+    "a loop that yields": (
+        lambda: Problem.from_loop(yielding, steps=9),
+        "train is a generator; expected a plain function: drop yield",
+    ),
+    "an async loss": (lambda: P.but(loss_fn=later), "loss_fn is an async function; expected a plain function: drop async"),
+    "an async model": (lambda: P.but(model=later), "model is an async function; expected a plain function: drop async"),
+    "a family of nothing": (
+        lambda: etastar.scale(lambda depth: None, axes={"depth": [2, 3, 4]}, to={"depth": 8}, chain=False, options=MEMORY),
+        "the family returned None at depth=2; expected an etastar.Problem: return one",
+    ),
     "within a galaxy": (lambda: etastar.find(P, within=1e300), "within is 1e+300; expected a number > 0 and at most 3"),
     "effort 3": (lambda: etastar.find(P, effort=3), "effort is 3; expected one of glance, quick, thorough"),
     "a start in words": (lambda: etastar.find(P, start="x"), "start is 'x'; expected a learning rate > 0"),

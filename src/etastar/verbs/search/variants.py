@@ -57,7 +57,7 @@ def roles(space: Space, defaults: Mapping[str, Any], problem: Problem, make: Mak
         ProblemError: a name that nothing has, or a value that the problem refuses.
     """
     takes = list(inspect.signature(make).parameters) if make else []
-    settings = [name for name, value in defaults.items() if isinstance(value, (bool, int, float))]
+    settings = [name for name, value in defaults.items() if isinstance(value, (bool, int, float)) and name != "maximize"]
     own, others = [], []
     for p in space:
         if p.name in OF_THE_LANE:
