@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 import os
@@ -157,6 +158,32 @@ def callable_or_none(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
         raise ProblemError(f"{name} is {shown(value)}; expected a function")
     return value
+
+
+def plain_function(name: str, value: Any) -> Any:
+    """`value` if calling it does what it says at once, or a `ProblemError`: coroutines and generators only begin."""
+    for begins, kind, word in (
+        (inspect.iscoroutinefunction, "an async function", "async"),
+        (inspect.isgeneratorfunction, "a generator", "yield"),
+    ):
+        if begins(value):
+            raise ProblemError(f"{name} is {kind}; expected a plain function: drop {word}")
+    return value
+
+
+def takes(name: str, function: Any, given: tuple[str, ...]) -> Any:
+    """`function` if it can be called with so many arguments, or a `ProblemError`."""
+    plain_function(name, function)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return function
+    try:
+        signature.bind(*given)
+    except TypeError:
+        taken = ", ".join(map(str, signature.parameters.values())) or "nothing"
+        raise ProblemError(f"{name} takes {taken}; expected a function {name}({', '.join(given)})") from None
+    return function
 
 
 def several(name: str, values: Any, expected: str) -> list[Any]:

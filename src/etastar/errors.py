@@ -90,6 +90,8 @@ _MADE = ("<eval_with_key", "<__array_function__", ".pyx", ".pxd")
 """Files with one of these in their path nobody wrote so: compiled, or made by torch.fx or numpy."""
 _LACK_OF_MEMORY = ("out of memory", "can't allocate memory", "cuda error")
 """What torch says then; after any other error of the CUDA driver nothing runs on the device any more, either."""
+LONGEST = 400
+"""Characters of an exception's own words that a sentence holds."""
 _PLACE = re.compile(r'File "(.+?)", line (\d+)')
 
 
@@ -130,7 +132,7 @@ def as_problem(error: BaseException, what: str | None = None) -> ProblemError | 
         A `UserCodeRaised`; a plain `ProblemError` where memory is what is missing.
     """
     place = users_place(error)
-    if isinstance(error, (EtastarError, KeyboardInterrupt, GeneratorExit)):
+    if isinstance(error, (EtastarError, KeyboardInterrupt)):
         return None
     if place is None and (what is None or not isinstance(error, Exception)):
         return None
@@ -138,14 +140,14 @@ def as_problem(error: BaseException, what: str | None = None) -> ProblemError | 
     within = f", in {what}" if place and what else ""
     where = f" ({place}{within})" if place else ""
     if is_lack_of_memory(error):
-        advice = "; use a smaller batch or model, or fewer --workers" if "CUDA error" not in str(error) else ""
+        advice = "; use a smaller batch or model, or fewer --workers" if "CUDA error" not in _text(error) else ""
         return ProblemError(f"{subject} {_words(error)}{where}{advice}")
     return UserCodeRaised(f"{subject} {_words(error)}{where}")
 
 
 def may_be_a_lanes(error: BaseException) -> bool:
     """Whether an exception of many lanes together may be one lane's own, so that each of them is to be trained alone."""
-    if isinstance(error, (EtastarError, KeyboardInterrupt, GeneratorExit)) or is_lack_of_memory(error):
+    if isinstance(error, (EtastarError, KeyboardInterrupt)) or is_lack_of_memory(error):
         return False
     return isinstance(error, Exception) or users_place(error) is not None
 
@@ -153,7 +155,7 @@ def may_be_a_lanes(error: BaseException) -> bool:
 def is_lack_of_memory(error: BaseException) -> bool:
     """Whether memory is missing (or the device gone): no lane's own doing."""
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _LACK_OF_MEMORY)
+        isinstance(error, RuntimeError) and any(text in _text(error).lower() for text in _LACK_OF_MEMORY)
     )
 
 
@@ -176,17 +178,34 @@ def in_one_line(error: BaseException) -> str:
 
 def _words(error: BaseException) -> str:
     """`Type: first line of the message`; of what a DataLoader's worker sent, the line that says what was raised there."""
-    lines = str(error).strip().splitlines()
-    if lines and "Original Traceback" in str(error):
-        return lines[-1].strip().rstrip(".")
-    return type(error).__name__ + (f": {lines[0].rstrip('.')}" if lines else "")
+    lines = _text(error).strip().splitlines()
+    if lines and "Original Traceback" in _text(error):
+        return shortened(lines[-1].strip().rstrip("."))
+    return shortened(type(error).__name__ + (f": {lines[0].rstrip('.')}" if lines else ""))
+
+
+def shortened(words: str, longest: int = LONGEST) -> str:
+    """Words of others as a sentence can hold them: what is very long loses its end.
+
+    >>> shortened("cannot read " + "x" * 500, 30)
+    'cannot read xxxxxxxxxxxxxxxxxx... (512 characters)'
+    """
+    return words if len(words) <= longest else f"{words[:longest]}... ({len(words):,} characters)"
+
+
+def _text(error: BaseException) -> str:
+    """What it says; nothing if it cannot say anything."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def _place_in_text(error: BaseException) -> str | None:
     """The same from the text of a traceback that another process sent."""
-    if "Original Traceback" not in str(error):
+    if "Original Traceback" not in _text(error):
         return None
-    places = [(file, int(line)) for file, line in _PLACE.findall(str(error))]
+    places = [(file, int(line)) for file, line in _PLACE.findall(_text(error))]
     own = [_named(file, line) for file, line in places if _is_users(file)]
     return own[-1] if own else None
 

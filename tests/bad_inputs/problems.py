@@ -27,6 +27,24 @@ class Booming(nn.Linear):
         return Boom.apply(super().forward(z))
 
 
+class Rateless(torch.optim.Optimizer):
+    def __init__(self, params):
+        super().__init__(params, {})
+
+
+def changed(optimizer, **settings):
+    optimizer.param_groups[0].update(settings)
+    return optimizer
+
+
+async def later(*_):
+    return 1
+
+
+def yielding(*_):
+    yield net
+
+
 class Stopping(nn.Linear):
     def forward(self, z):
         sys.exit(9)
@@ -75,6 +93,9 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a rate below sense": ("optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=1e-300)", ("lr is 1e-300",)),
     "a rate that is none": ("optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=float('nan'))", ("lr is nan",)),
     "an optimizer in words": ("optimizer='adam'", ("optimizer is a str",)),
+    "an optimizer without a rate": ("optimizer=lambda m: Rateless(m.parameters())", ("default lr is None",)),
+    "a group without a rate": ("optimizer=lambda m: changed(sgd(m), lr=None)", ("group 0 has lr None",)),
+    "a group's rate in words": ("optimizer=lambda m: changed(sgd(m), lr='fast')", ("group 0 has lr 'fast'",)),
     "an optimizer of no parameters": ("optimizer=lambda m: torch.optim.SGD([], lr=0.1)", ("optimizer(model)",)),
     "an optimizer that takes nothing": ("optimizer=lambda: None", ("optimizer(model)",)),
     "an optimizer that raises": ("optimizer=raising(KeyError('weights'))", ("optimizer(model)", "weights")),
@@ -86,6 +107,10 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a loss of complex numbers": ("loss=lambda o, t: (o * 1j).sum()", ("loss",)),
     "a loss that is NaN": ("loss=lambda o, t: o.sum() * float('nan')", ("nan",)),
     "the wrong number of classes": ("model=lambda: nn.Linear(4, 1)", ("label", "outputs", "Target")),
+    "a metric in percent": ("metric_fn=lambda m, b: 71.5", ("metric_fn returned 71.5",)),
+    "a metric that is NaN": ("metric_fn=lambda m, b: float('nan')", ("metric_fn returned nan",)),
+    "an async loss": ("loss=later", ("loss is an async function",)),
+    "a model that is a generator": ("model=yielding", ("model is a generator",)),
     "a metric in words": ("metric_fn='accuracy'", ("metric_fn is a str",)),
     # data
     "two arrays": ("train=(X.numpy(), Y.numpy())", ("numpy array",)),
@@ -157,6 +182,7 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
 """name -> (arguments of `problem`, what the sentence must name one of)."""
 
 LOOPS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "an async loop": ("later", ("train is an async function",)),
     "a loop of nothing": ("lambda: 1", ("train takes nothing",)),
     "a loop of one": ("lambda lr: 1", ("train takes lr",)),
     "a loop of four": ("lambda lr, seed, report, more: 1", ("train takes lr, seed, report, more",)),

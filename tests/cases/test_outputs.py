@@ -220,6 +220,47 @@ def test_nobody_reads_the_verdict_and_the_json_is_written() -> None:
     assert json.loads(Path("a.json").read_text())["command"] == "problems"
 
 
+PRINTS = """
+import os
+class Loud(nn.Linear):
+    def forward(self, z):
+        print("hi")
+        if ALSO: os.write(1, b"raw")
+        return super().forward(z)
+p = problem(model=lambda: Loud(4, 2), name=print("imported"))
+"""
+
+
+@pytest.mark.parametrize("verb", ["find", "doctor", "probe"])
+def test_what_the_users_code_prints_is_no_part_of_the_json(verb: str) -> None:
+    Path("loud.py").write_text(HEADER + PRINTS.replace("ALSO", "False"))
+    options = ("--effort", "glance", "--store", ":memory:") if verb == "find" else ()
+    ran = run_here(verb, "loud.py:p", *options, "--json", "-")
+    assert json.loads(ran.out)["command"] == verb
+    assert "imported" in ran.err and "hi" in ran.err
+    sys.modules.pop("loud", None)
+    assert "hi" in run_here(verb, "loud.py:p", *options).out, "it is theirs, and stays where it was without JSON there"
+
+
+def test_nor_is_what_other_processes_print() -> None:
+    Path("loud.py").write_text(HEADER + PRINTS.replace("ALSO", "True"))
+    command = "from etastar.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "find", "loud.py:p", "--effort", "glance", "--engine", "loop", "--workers", "2",
+         "--store", ":memory:", "--json", "-"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["command"] == "find" and "raw" in done.stderr
+
+
+def test_standard_output_that_is_closed() -> None:
+    command = f"{sys.executable} -c 'from etastar.cli.main import main; main()' problems --json - >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    sentence = "--json - cannot be written (standard output is closed); pass a file, e.g. --json answer.json"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"etastar: {sentence}\n")
+
+
 # -- how a file is written ---------------------------------------------------------------------------------------------
 
 

@@ -15,26 +15,6 @@ from bad_inputs.row import RIGHT, Row, judge
 EVERY = 6
 """By default one in so many rows of the other commands is run, beside all of `find`; the whole table is slow."""
 OPTIONS, FILES = options.rows(), problems.rows()
-WAITING: dict[str, tuple[str, ...]] = {
-    "exceptions of the user's code that are not wrapped yet": (
-        "a backward that raises",
-        "a sample that cannot be read",
-        "a sample that stops the interpreter",
-        "an exception that cannot be shown",
-        "a problem that interrupts",
-    ),
-    "control characters in sentences": ("an exception with markup", r"a\x1b[2J/", r"'a\x1b[2J.py:p'"),
-    "the store of a study that keeps no lanes": ("study --store", "study a store that is text"),
-    "the parser shows an unknown command whole": ("command 'xxx",),
-    "names that are too long, and pipes": (
-        "--store 'xxx",
-        "--study-storage 'xxx",
-        "--json 'xxx",
-        "that is a pipe",
-        "to a pipe",
-    ),
-}
-"""reason -> parts of the names of rows that are known to be wrong."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +27,6 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
             del sys.modules[name]
 
 
-def waits(row: Row) -> str | None:
-    """Why a row is known to be wrong; None if it is not."""
-    return next((reason for reason, parts in WAITING.items() if any(part in row.name for part in parts)), None)
-
-
 def often() -> list[Row]:
     """The rows of the default tests."""
     return [*FILES, *(row for i, row in enumerate(OPTIONS) if row.arguments[0] == "find" or i % EVERY == 0)]
@@ -59,8 +34,6 @@ def often() -> list[Row]:
 
 @pytest.mark.parametrize("row", often(), ids=lambda row: row.name)
 def test_a_bad_input(row: Row) -> None:
-    if reason := waits(row):
-        pytest.skip(reason)
     assert judge(row) == RIGHT
 
 
@@ -70,7 +43,7 @@ def test_the_whole_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     """At least 99 of 100 rows are right, and none ends in a traceback or hangs."""
     wrong: list[str] = []
     kinds: Counter[str] = Counter()
-    for index, row in enumerate(row for row in (*FILES, *OPTIONS) if not waits(row)):
+    for index, row in enumerate((*FILES, *OPTIONS)):
         folder = tmp_path / str(index)
         folder.mkdir()
         monkeypatch.chdir(folder)

@@ -72,7 +72,7 @@ def test_the_rate_of_a_quadratic_is_found_and_its_own_is_judged(cli: Cli) -> Non
     assert "span-not-interval" in content["flags"]
     assert (
         content["objective"]
-        == "mean training loss of the last 10 steps after 20 steps; a diverged lane counts as twice its first loss"
+        == "mean training loss of the last 10 steps after 20 steps; a failed lane counts as twice its first loss"
     )
 
 
@@ -245,6 +245,25 @@ def test_a_bad_space(cli: Cli, text: str | None, fragments: list[str]) -> None:
     assert ran.code == 2
     assert all(fragment in ran.sentence for fragment in fragments), ran.sentence
     assert not Path(".etastar/optuna.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "fragment"),
+    [
+        ("[dropout]\nlow = 0.0\nhigh = 0.5", (), "[dropout], which nothing has here"),
+        ('[scale]\nchoices = ["big"]', (), "scale is 'big'"),
+        ("[momentum]\nlow = 0.0\nhigh = 0.9", ("--sampler", "grid", "--trials", "3"), "at least 4 points"),
+        ("[momentum]\nlow = 0.0\nhigh = 0.9", ("--pruner", "hyperband", "--steps", "5"), "at least 18 steps"),
+    ],
+    ids=["a name", "a value", "a grid", "a pruner"],
+)
+def test_a_space_without_the_rate_is_refused_before_the_rate_is_measured(
+    cli: Cli, text: str, options: tuple[str, ...], fragment: str
+) -> None:
+    Path("space.toml").write_text(text)
+    ran = cli(*SMALL, "--space", "space.toml", *options)
+    assert ran.code == 2 and fragment in ran.sentence
+    assert "plan:" not in ran.err and not Path(".etastar").exists(), "nothing was planned, trained or stored"
 
 
 OPTIONS = {

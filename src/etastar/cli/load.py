@@ -22,6 +22,9 @@ from etastar.policies.named import policy_over
 from etastar.problems import BUILTINS, builder
 from etastar.problems.optimizers import optimizer_factory, parse_settings
 
+LONGEST_PATH = 255
+"""Characters of a file's name that a sentence shows whole."""
+
 
 def load_problem(spec: str, **given: Any) -> Problem:
     """The problem `spec` names, with the command line's changes; `given` and what is raised as for `load_maker`."""
@@ -124,7 +127,8 @@ def _find(spec: str) -> tuple[str, Any]:
         raise ProblemError(f"PROBLEM is {shown(spec)}; expected path/to/file.py:name or one of {', '.join(BUILTINS)}")
     path = Path(file)
     if not _is_file(path):
-        raise ProblemError(f"there is no file {file}; expected path/to/file.py:name, the path relative to {Path.cwd()}")
+        named = file if file.isprintable() and len(file) <= LONGEST_PATH else shown(file)
+        raise ProblemError(f"there is no file {named}; expected path/to/file.py:name, the path relative to {Path.cwd()}")
     module = _import(path)
     if not hasattr(module, name):
         problems = [n for n, v in vars(module).items() if isinstance(v, Problem)]

@@ -43,8 +43,9 @@ from etastar.cli.options import (
     load,
     options_of,
 )
-from etastar.cli.outputs import check_outputs, deliver, drop_stdout
+from etastar.cli.outputs import check_outputs, deliver
 from etastar.cli.signals import Ended, ending_as_interrupted
+from etastar.cli.standard_output import drop_answers
 from etastar.version import __version__
 
 TRACEBACK = "--traceback"
@@ -244,7 +245,7 @@ def _interrupted(ended: Ended) -> int:
 
 
 def _run(command: Callable[..., Any], ended: Ended, *, traceback: bool = False) -> int:
-    from etastar.errors import EtastarError, NoAnswer, UserCodeRaised, as_problem
+    from etastar.errors import EtastarError, NoAnswer, UserCodeRaised, as_problem, shortened
 
     try:
         code = command(prog_name="etastar", standalone_mode=False) or EXIT_ANSWERED
@@ -261,13 +262,13 @@ def _run(command: Callable[..., Any], ended: Ended, *, traceback: bool = False) 
         _complain(f"{error}{more}")
         return EXIT_BAD_INPUT
     except BrokenPipeError:
-        drop_stdout()
+        drop_answers()
         return EXIT_BAD_INPUT
     except BaseException as error:
         if (problem := as_problem(error)) is not None:  # outside the verbs: a user's callback, a report of their objects
             if traceback:
                 _print_traceback(error)
-            print(f"etastar: {problem}", file=sys.stderr)
+            _complain(str(problem))
             return EXIT_BAD_INPUT
         if not isinstance(error, Exception):
             raise
@@ -281,7 +282,7 @@ def _run(command: Callable[..., Any], ended: Ended, *, traceback: bool = False) 
         else:
             context = getattr(error, "ctx", None)
             path = context.command_path if context else "etastar"
-            _complain(f"{usage().rstrip('.?')}; see {path} --help")
+            _complain(f"{shortened(usage().rstrip('.?'))}; see {path} --help")
         return EXIT_BAD_INPUT
 
 

@@ -9,6 +9,7 @@ import typer
 
 from etastar import arguments
 from etastar.arguments import Number, Whole
+from etastar.cli.standard_output import ON_STDOUT, kept_for_answers
 from etastar.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ def apart(context: typer.Context, parameter: typer.CallbackParam, value: Any) ->
     for what, place in places.items():
         if json and place and "\0" not in json + place and Path(json).absolute() == Path(place).absolute():
             raise ProblemError(f"--json {json} is {what}, which it would replace; pass another file")
+    return value
+
+
+def answer_place(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """As `apart`; where the answer goes to standard output, what the user's code prints goes to standard error."""
+    if apart(context, parameter, value) == ON_STDOUT:
+        context.with_resource(kept_for_answers())
     return value
 
 
@@ -97,7 +105,8 @@ StoreOption = Annotated[
 ]
 ReportOption = Annotated[Path | None, place("--report", "report", "Write an HTML page and its plots into this folder.")]
 JsonOption = Annotated[
-    str | None, typer.Option("--json", callback=apart, help="Write the answer as JSON to this file; - for standard output.")
+    str | None,
+    typer.Option("--json", callback=answer_place, help="Write the answer as JSON to this file; - for standard output."),
 ]
 SamplesOption = Annotated[
     int, number("--samples", arguments.SAMPLES, "Training samples to probe with (or all in one epoch).")

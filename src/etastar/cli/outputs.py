@@ -6,18 +6,17 @@ import json as jsonlib
 import os
 import shutil
 import stat
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from etastar.cli.standard_output import ON_STDOUT, answers, drop_answers
 from etastar.errors import EtastarError, ProblemError
 
 if TYPE_CHECKING:
     from etastar.cli.output import Console
 
-ON_STDOUT = "-"
 PAGE, PICTURES = "index.html", ("*.svg", "*.png")
 
 
@@ -98,9 +97,9 @@ def deliver(
         try:
             step()
         except BrokenPipeError:
-            drop_stdout()
+            drop_answers()
         except OSError as error:
-            drop_stdout()
+            drop_answers()
             failures.append(ProblemError(f"standard output cannot be written ({_why(error)}); redirect it elsewhere"))
         except EtastarError as error:
             failures.append(error)
@@ -114,18 +113,12 @@ def write_json(target: str | None, content: dict[str, Any]) -> None:
         return
     text = jsonlib.dumps(content, indent=2, allow_nan=False)
     if target == ON_STDOUT:
-        print(text, flush=True)
+        print(text, file=answers(), flush=True)
         return
     try:
         _replace(Path(target), text + "\n")
     except OSError as error:
         raise ProblemError(f"--json {target} cannot be written ({_why(error)}); pass another path or -") from error
-
-
-def drop_stdout() -> None:
-    """What is still to be written there goes nowhere, instead of failing once more when the interpreter ends."""
-    if sys.stdout is sys.__stdout__:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _made_with(report: Path, path: Path) -> bool:

@@ -17,6 +17,7 @@ MAXIMISES = (
     "the optimizer maximises (maximize=True), but a loss is something to lower; pass the negated loss, loss=lambda outputs, "
     "targets: -reward(outputs, targets), and drop maximize: the steps are the same"
 )
+PASS_A_RATE = "expected a number > 0: pass lr=... to the optimizer itself, groups may differ from it"
 MOST_SAID = 6
 """Groups whose rates a sentence names."""
 
@@ -65,10 +66,7 @@ def checked_groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[
             f"the optimizer's default lr is {float(default):g}; expected a number from {SMALLEST_RATE:g} to {LARGEST_RATE:g}"
         )
     if default is None or not float(default) > 0:
-        raise ProblemError(
-            f"the optimizer's default lr is {default!r}; expected a number > 0: pass lr=... to the optimizer itself, "
-            "groups may differ from it"
-        )
+        raise ProblemError(f"the optimizer's default lr is {default!r}; {PASS_A_RATE}")
     if any(settings.get("maximize") for settings in optimizer.param_groups):
         raise ProblemError(MAXIMISES)
     own = {id(p) for p in model.parameters()}

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, overload
 
-from etastar.errors import EarlierTraceback, UserCodeRaised
+from etastar.arguments import shown
+from etastar.errors import EarlierTraceback, ProblemError, UserCodeRaised
 from etastar.policies.policy import Constant, Policy
 
 
@@ -101,6 +102,9 @@ class Lane:
     Args:
         settings: (name, value) of optimizer settings that this lane has instead of the problem's, e.g.
             (("momentum", 0.8),); see `Setup.change`.
+
+    Raises:
+        ProblemError: the rate is not positive, or there is no step.
     """
 
     lr: float
@@ -110,6 +114,12 @@ class Lane:
     until: Until = Until.SUCCESS
     policy: Policy = field(default_factory=Constant)
     settings: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.lr, (int, float)) or not 0 < self.lr < math.inf:
+            raise ProblemError(f"the lane's lr is {shown(self.lr)}; expected a learning rate > 0")
+        if not isinstance(self.steps, int) or self.steps < 1:
+            raise ProblemError(f"the lane's steps is {shown(self.steps)}; expected an integer >= 1")
 
     @property
     def log_lr(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -153,7 +152,7 @@ class Problem:
         """
         if not callable(train):
             raise ProblemError(f"train is a {type(train).__name__}; expected a function train(lr, seed, report)")
-        _check_takes(train, "train", ("lr", "seed", "report"))
+        arguments.takes("train", train, ("lr", "seed", "report"))
         return cls(
             loop=train,
             steps=steps,
@@ -247,6 +246,8 @@ def _check_parts(p: Problem) -> None:
     if (p.loss is None) == (p.loss_fn is None):
         given = "both loss and loss_fn" if p.loss else "neither loss nor loss_fn"
         raise ProblemError(f"{given} given; expected exactly one: loss(outputs, targets) or loss_fn(model, batch)")
+    for name in ("model", "optimizer", "loss", "loss_fn", "metric_fn"):
+        arguments.plain_function(name, getattr(p, name))
     for name in ("loss", "loss_fn", "metric_fn"):
         if (fn := getattr(p, name)) is not None and not callable(fn):
             raise ProblemError(f"{name} is a {type(fn).__name__}; expected a function")
@@ -256,16 +257,3 @@ def _check_parts(p: Problem) -> None:
         raise ProblemError(
             "accuracy_threshold with loss_fn needs metric_fn(model, batch) -> accuracy; pass it, or use loss_threshold"
         )
-
-
-def _check_takes(function: Any, name: str, given: tuple[str, ...]) -> None:
-    """Refuse a function that cannot be called with so many arguments."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return
-    try:
-        signature.bind(*given)
-    except TypeError:
-        takes = ", ".join(map(str, signature.parameters.values())) or "nothing"
-        raise ProblemError(f"{name} takes {takes}; expected a function {name}({', '.join(given)})") from None

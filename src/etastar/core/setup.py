@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from etastar.arguments import shown
 from etastar.core.batch import Batch, map_tensors
 from etastar.core.data import stream
-from etastar.core.groups import Group, checked_groups
+from etastar.core.groups import PASS_A_RATE, Group, checked_groups
 from etastar.core.modes import start_training
 from etastar.core.objective import split
 from etastar.core.optimizers import Made, detach_scheduler, made_from, optimizer_name
@@ -136,6 +137,7 @@ def make_optimizer(problem: Problem, model: nn.Module) -> Made:
     factory = problem.optimizer
     assert factory is not None
     made = call("optimizer(model)", lambda: made_from(factory(model)))
+    _check_rates(made)
     if made.scheduled and problem.schedule is not None:
         raise ProblemError(
             "schedule= was given, and optimizer(model) attaches a scheduler of its own; expected one of them: "
@@ -148,6 +150,21 @@ def make_optimizer(problem: Problem, model: nn.Module) -> Made:
             "both from optimizer(model): {'optimizer': ..., 'lr_scheduler': {'scheduler': ..., 'interval': 'step'}}"
         )
     return made
+
+
+def _check_rates(made: Made) -> None:
+    """Refuse an optimizer without a rate, or with one that is no number: rates are what is changed in it."""
+    default = getattr(made.own[0], "defaults", {}).get("lr")
+    if not _is_rate(default):
+        raise ProblemError(f"the optimizer's default lr is {shown(default)}; {PASS_A_RATE}")
+    groups = [group for own in made.own for group in own.param_groups]
+    for index, group in enumerate(groups):
+        if not _is_rate(group.get("lr")):
+            raise ProblemError(f"parameter group {index} has lr {shown(group.get('lr'))}; expected a number >= 0")
+
+
+def _is_rate(lr: object) -> bool:
+    return isinstance(lr, (int, float)) or (isinstance(lr, torch.Tensor) and lr.numel() == 1)
 
 
 def _settle(problem: Problem, made: Made) -> None:

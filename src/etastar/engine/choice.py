@@ -235,7 +235,7 @@ class _Trial:
                 started = time.perf_counter()
                 engine.train_lane(self._bare, self._lane(steps)).require()
                 taken.append(time.perf_counter() - started)
-            self.times.append((self._single, max(taken[1] - taken[0], 1e-9) / (lengths[1] - lengths[0])))
+            self.times.append((self._single, seconds_of_a_step(lengths, taken)))
         return dict(self.times)[self._single]
 
     def _time_lanes(self, kernel: str, size: int) -> float:
@@ -278,6 +278,16 @@ class _Trial:
             self._row_bytes = bytes_per_lane(layout, 0)
             activations = activation_bytes(self._problem, setup, to(batch, self._device), self._device)
         return lanes_that_fit(bytes_per_lane(layout, activations), self._device, processes)
+
+
+def seconds_of_a_step(steps: tuple[int, int], seconds: Sequence[float]) -> float:
+    """Of a short and a long lane, without their set-up; with it where a busy machine took as long for the short one.
+
+    >>> seconds_of_a_step((1, 5), (3.0, 4.0)), seconds_of_a_step((1, 5), (3.0, 2.0))
+    (0.25, 0.4)
+    """
+    more = (seconds[1] - seconds[0]) / (steps[1] - steps[0])
+    return more if more > 0 else seconds[1] / steps[1]
 
 
 def _kind(device: str) -> str:

@@ -17,7 +17,7 @@ from etastar.core.kept import Kept, undisturbed, unmoved
 from etastar.core.lane import Criterion, Lane, Until
 from etastar.core.modes import stays_in_eval
 from etastar.core.not_data import types_explained
-from etastar.core.numerics import steady_numerics
+from etastar.core.numerics import check_default_device, steady_numerics
 from etastar.core.objective import known_accuracy, loss_and_accuracy
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
@@ -79,8 +79,28 @@ def preflight(problem: Problem, device: str = "cpu") -> Preflight:
     Raises:
         ProblemError: with the sentence that says what to change.
     """
+    check_default_device()
     with undisturbed(problem):
         return _of_loop(problem) if problem.loop is not None else _of_parts(problem, device)
+
+
+def optimizer_settings(problem: Problem, device: str = "cpu") -> dict[str, Any]:
+    """The settings of the problem's optimizer, its rate apart, of one that is built for it; none for a user's own loop.
+
+    Raises:
+        ProblemError: model, data or optimizer cannot be used.
+    """
+    if problem.batches is None:
+        return {}
+    with undisturbed(problem):
+        check_fresh_storage(problem)
+        seed = derive_seed(problem.seed, "preflight")
+        sample = call("reading a training batch", next, stream(problem.batches, seed))
+        return _settings(set_up(problem, seed, device=device, example=sample).optimizer)
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    return {k: v for k, v in optimizer.defaults.items() if k != "lr"}
 
 
 def start_steps(problem: Problem) -> int:
@@ -110,6 +130,11 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
         first_loss = float(loss.detach())
         if not math.isfinite(first_loss):
             raise ProblemError(f"the loss at initialisation is {first_loss}; expected a finite number: check data and model")
+        if problem.metric_fn is not None and accuracy is not None and not 0 <= float(accuracy) <= 1:
+            raise ProblemError(
+                f"metric_fn returned {float(accuracy):g}; expected an accuracy in [0, 1], the share of right answers: "
+                "divide percents by 100"
+            )
         if problem.accuracy_threshold is not None and accuracy is None:
             raise ProblemError(
                 "accuracy_threshold was given but the loss does not tell which outputs are right (class labels, shares of "
@@ -139,7 +164,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
         groups=setup.groups,
         parameters=sum(g.parameters for g in setup.groups),
         shapes={name: tuple(t.shape) for name, t in setup.model.state_dict().items() if isinstance(t, torch.Tensor)},
-        defaults={k: v for k, v in optimizer.defaults.items() if k != "lr"},
+        defaults=_settings(optimizer),
         criterion=criterion,
         first_loss=first_loss,
         trace=trace,

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from etastar.core.batch import Batch, map_tensors, samples_in
-from etastar.core.data import Batch, map_tensors, samples_in, stream
+from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until

@@ -18,6 +18,7 @@ from torch import nn
 from etastar import arguments
 from etastar.core.lane import Criterion
 from etastar.core.problem import Problem
+from etastar.errors import ProblemError
 
 CURVATURES = (1.0, 0.5, 0.2, 0.1, 0.05)
 Array = NDArray[np.float64]
@@ -55,7 +56,11 @@ def quadratic(
         noise: standard deviation of each sample's minimum.
         scale: multiplies the loss.
     """
-    for curvature in arguments.several("curvatures", curvatures, "a list of numbers > 0, e.g. [1.0, 0.5]"):
+    expected = "a list of numbers > 0, e.g. [1.0, 0.5]"
+    given = arguments.several("curvatures", curvatures, expected)
+    if not given:
+        raise ProblemError(f"curvatures is empty; expected {expected}")
+    for curvature in given:
         arguments.POSITIVE("a curvature", float(curvature) if isinstance(curvature, np.floating) else curvature)
     arguments.MOMENTUM("momentum", momentum)
     arguments.POSITIVE("scale", scale)

@@ -48,7 +48,7 @@ def search_sections(answer: SearchAnswer) -> list[SectionText]:
     known = answer.lr.ok
     marks = "A mark is a trial; point at it for all of its settings."
     if any(t.diverged for t in answer.trials):
-        marks += " Crosses, on a line of their own: trials with a diverged lane."
+        marks += " Crosses, on a line of their own: trials with a lane that diverged or raised."
     if pruned:
         marks += " Triangles: trials given up early, at the loss of fewer steps."
     rules = ""

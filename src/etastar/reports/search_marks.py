@@ -18,7 +18,7 @@ from etastar.reports.rate_text import LABEL_EXPRESSION
 from etastar.reports.share_chart import RECOMMENDED
 from etastar.verbs.search.search_answer import SearchAnswer
 
-ENDED, PRUNED, FAILED = "ran to its end", "pruned", "diverged"
+ENDED, PRUNED, FAILED = "ran to its end", "pruned", "failed"
 COLOURS = {ENDED: ENDINGS[LaneStatus.TRAINED], PRUNED: ENDINGS[LaneStatus.DEAD], FAILED: ENDINGS[LaneStatus.DIVERGED]}
 SHAPES = {ENDED: "circle", PRUNED: "triangle-down", FAILED: "cross"}
 WIDE = 5.0
@@ -26,17 +26,17 @@ WIDE = 5.0
 SMALLEST = 1e-300
 """Where a logarithmic axis ends at the latest."""
 RUG, FLOOR = 0.08, -0.06
-"""Heights of diverged trials and of the foot of the axis, in shares of the range of losses from the highest and lowest."""
+"""Heights of failed trials and of the foot of the axis, in shares of the range of losses from the highest and lowest."""
 JITTER = 7
 """Places beside each other for trials of the same choice."""
 
 
 @dataclass(frozen=True)
 class Heights:
-    """The axis of losses with room above: diverged trials lie on a line there, labels above them.
+    """The axis of losses with room above: failed trials lie on a line there, labels above them.
 
     Args:
-        low, high: of the trials that did not diverge.
+        low, high: of the trials without a failed lane.
         log: whether the axis is logarithmic.
         known: whether there was such a trial; else the axis has neither labels nor title.
     """
@@ -87,7 +87,7 @@ class Heights:
 
 
 def ending(trial: Trial) -> str:
-    """How a trial is drawn: one lane that diverged is enough to set it apart."""
+    """How a trial is drawn: one lane that failed is enough to set it apart."""
     if trial.diverged:
         return FAILED
     return PRUNED if trial.state == "pruned" else ENDED
@@ -107,7 +107,7 @@ def trial_rows(answer: SearchAnswer, trials: Sequence[Trial], heights: Heights) 
             "loss": trial.loss,
             "height": heights.at(1 + RUG) if trial.diverged else trial.loss,
             "ended": ending(trial),
-            "lanes": f"{trial.diverged} of {len(trial.losses)} diverged" if trial.diverged else f"{len(trial.losses)}",
+            "lanes": f"{trial.diverged} of {len(trial.losses)} failed" if trial.diverged else f"{len(trial.losses)}",
             "steps": trial.rungs[-1][0] if trial.rungs else None,
             "lowest": lowest.get(trial.number),
             "best": trial.number == best,

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from etastar import arguments
 from etastar.core.design import Engine
 from etastar.core.lane import Lane, LaneStatus, Outcome, Runs, Until
 from etastar.core.problem import Problem
@@ -50,6 +51,7 @@ class RunStore:
         url: the URL as it may be printed, without a password.
 
     Raises:
+        ProblemError: `url` is no path.
         StoreError: the URL is of another kind; the file is not writable, corrupt, not ours or from a newer version; the
             server cannot be reached. What is there is not touched then.
         MissingExtra: the URL names PostgreSQL, and its driver is not installed.
@@ -58,7 +60,7 @@ class RunStore:
     def __init__(
         self, url: str | os.PathLike[str] = DEFAULT_URL, *, create: bool = True, patience: Patience | None = None
     ) -> None:
-        self._database = Database(str(url), create=create)
+        self._database = Database(str(arguments.path("url", url, DEFAULT_URL)), create=create)
         self.url = self._database.name
         self._where = f"the store {self.url}"
         self._patience = patience or Patience()

@@ -54,8 +54,9 @@ class Options:
             (arguments.WORKERS_ON_RAY if self.on == "ray" else arguments.WORKERS)("workers", self.workers)
         if self.max_seconds is not None:
             arguments.MAX_SECONDS("max_seconds", self.max_seconds)
-        for name in ("on_plan", "on_outcome"):
-            arguments.callable_or_none(name, getattr(self, name))
+        for name, given in (("on_plan", ("sentence", "lanes")), ("on_outcome", ("outcome", "new"))):
+            if arguments.callable_or_none(name, getattr(self, name)) is not None:
+                arguments.takes(name, getattr(self, name), given)
         if self.ray_address is not None:
             arguments.instance("ray_address", self.ray_address, str, "host:port, auto or ray://host:port")
         if self.ray_address is not None and self.on != "ray":

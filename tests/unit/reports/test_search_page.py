@@ -79,7 +79,7 @@ def test_every_trial_is_drawn_as_it_ended(one, several):
         for t in answer.trials:
             row = rows[t.number]
             assert (row["lr"], row["loss"]) == (t.lr, t.loss)
-            expected = "diverged" if t.diverged else "pruned" if t.state == "pruned" else "ran to its end"
+            expected = "failed" if t.diverged else "pruned" if t.state == "pruned" else "ran to its end"
             assert row["ended"] == expected
             assert row["height"] == (top if t.diverged else t.loss)
         assert [row["trial"] for row in rows.values() if row["best"]] == [answer.best.number]
@@ -171,7 +171,7 @@ def test_an_answer_without_a_value_says_why_and_shows_its_trials(diverged):
     assert "No answer: diverged-everywhere" in page and diverged.lr.reason in page
     specs = _specs(diverged)
     assert list(specs) == ["rates"]
-    assert [row["ended"] for row in _trials(specs["rates"])] == ["diverged"] * 6
+    assert [row["ended"] for row in _trials(specs["rates"])] == ["failed"] * 6
     assert not any(row["best"] for row in _trials(specs["rates"]))
 
 

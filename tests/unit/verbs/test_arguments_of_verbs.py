@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 import etastar
 from etastar import LaneEngine, LoopEngine, Options, Precision, Problem, ProblemError, WorkerEngine
 from etastar.arguments import cores
 from etastar.problems.quadratic import quadratic
+from etastar.store.run_store import RunStore
 from etastar.verbs.doctor import doctor
 
 P = quadratic(steps=20)
@@ -25,6 +27,18 @@ def scale(**changes: Any) -> Any:
 
 def loop(lr, seed, report):
     report(loss=1.0)
+
+
+def best(**changes: Any) -> Any:
+    return scale(**{"measure": "best", **changes})
+
+
+async def later(lr, seed, report):
+    report(loss=1.0)
+
+
+def yielding(lr, seed, report):
+    yield report(loss=1.0)
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
@@ -50,6 +64,50 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a plan that is no function": (lambda: Options(on_plan="print"), "on_plan is 'print'; expected a function"),
     "within in words": (lambda: etastar.find(P, within="a"), "within is 'a'; expected a number > 0"),
     "no within": (lambda: etastar.find(P, within=None), "within is None; expected a number > 0"),
+    "an interval that glance does not work for": (
+        lambda: etastar.find(P, within=0.1, effort="glance"),
+        "within is 0.1, but effort glance works for no interval; drop it, or pass effort thorough",
+    ),
+    "an interval that quick does not work for": (
+        lambda: etastar.find(P, within=0.5, effort="quick"),
+        "within is 0.5, but effort quick works for no interval",
+    ),
+    "an effort for eta*": (
+        lambda: scale(effort="thorough"),
+        "effort is thorough, but only measure best has one; drop it, or pass measure best",
+    ),
+    "a precision of the best rate": (
+        lambda: best(precision=Precision(half_width=0.3)),
+        "precision is that of eta*, which measure best does not measure; drop it, or pass measure eta-star",
+    ),
+    "a store of nothing": (lambda: RunStore(None), "url is None; expected a path, e.g. .etastar/runs.db"),
+    "a numbered store": (lambda: RunStore(3), "url is 3; expected a path"),
+    "no curvatures": (lambda: quadratic(curvatures=[]), "curvatures is empty; expected a list of numbers > 0"),
+    "a lane of no rate": (lambda: etastar.Lane(-1.0, 0, 5), "the lane's lr is -1.0; expected a learning rate > 0"),
+    "a lane in words": (lambda: etastar.Lane("a", 0, 5), "the lane's lr is 'a'; expected a learning rate > 0"),
+    "a lane of no steps": (lambda: etastar.Lane(0.1, 0, 0), "the lane's steps is 0; expected an integer >= 1"),
+    "a plan that takes nothing": (
+        lambda: Options(on_plan=lambda: 1),
+        "on_plan takes nothing; expected a function on_plan(sentence, lanes)",
+    ),
+    "an outcome alone": (
+        lambda: Options(on_outcome=lambda outcome: 1),
+        "on_outcome takes outcome; expected a function on_outcome(outcome, new)",
+    ),
+    "an async loop": (
+        lambda: Problem.from_loop(later, steps=9),
+        "train is an async function; expected a plain function: drop async",
+    ),
+    "a loop that yields": (
+        lambda: Problem.from_loop(yielding, steps=9),
+        "train is a generator; expected a plain function: drop yield",
+    ),
+    "an async loss": (lambda: P.but(loss_fn=later), "loss_fn is an async function; expected a plain function: drop async"),
+    "an async model": (lambda: P.but(model=later), "model is an async function; expected a plain function: drop async"),
+    "a family of nothing": (
+        lambda: etastar.scale(lambda depth: None, axes={"depth": [2, 3, 4]}, to={"depth": 8}, chain=False, options=MEMORY),
+        "the family returned None at depth=2; expected an etastar.Problem: return one",
+    ),
     "within a galaxy": (lambda: etastar.find(P, within=1e300), "within is 1e+300; expected a number > 0 and at most 3"),
     "effort 3": (lambda: etastar.find(P, effort=3), "effort is 3; expected one of glance, quick, thorough"),
     "a start in words": (lambda: etastar.find(P, start="x"), "start is 'x'; expected a learning rate > 0"),
@@ -164,6 +222,20 @@ def test_an_argument_that_cannot_be_meant(ask, sentence, tmp_path, monkeypatch):
     with pytest.raises(ProblemError, match=f"^{re.escape(sentence)}"):
         ask()
     assert not list(tmp_path.iterdir()), "nothing is opened before"
+
+
+def everywhere(device: str, ask: Callable[[], Any]) -> Any:
+    with torch.device(device):
+        return ask()
+
+
+@pytest.mark.parametrize("ask", [lambda: etastar.find(P, options=MEMORY), lambda: doctor(P), lambda: etastar.predict(P)])
+def test_a_default_device_that_is_not_the_cpu(ask):
+    """Where data is drawn and weights are made: elsewhere every generator and every constant would be of the wrong kind."""
+    with pytest.raises(
+        ProblemError, match=r"torch's default device is meta; expected cpu, .* drop torch\.set_default_device"
+    ):
+        everywhere("meta", ask)
 
 
 def test_loops_that_can_be_called_are_taken():

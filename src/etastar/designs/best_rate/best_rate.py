@@ -170,7 +170,7 @@ def no_progress(outcomes: Sequence[Outcome]) -> tuple[Status, str]:
         return Status.DIVERGED_EVERYWHERE, f"every lane diverged, at {covered}; check data scale and loss"
     scale = Scale.of(outcomes)
     scores = [scale.score(o) for o in outcomes]
-    if max(scores) - min(scores) < 1e-9:
+    if len(set(rates)) > 1 and longest > 1 and max(scores) - min(scores) < 1e-9:
         return Status.FLAT, f"the loss is the same at every learning rate ({covered}); check what it reads"
     return Status.NO_PROGRESS, (
         f"no lane at {covered} lowered its loss by a tenth within {longest} steps; begin nearer to the best rate "

@@ -43,7 +43,7 @@ class Trial:
 
     @property
     def trained(self) -> bool:
-        """Whether it ran its whole schedule and no lane of it diverged."""
+        """Whether it ran its whole schedule and no lane of it failed."""
         return self.state == "complete" and not self.diverged
 
 

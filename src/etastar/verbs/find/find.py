@@ -18,7 +18,7 @@ from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.eta_star.eta_star import EtaStar, Precision
 from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.engine.preflight import Preflight
-from etastar.errors import attributed
+from etastar.errors import ProblemError, attributed
 from etastar.policies.compose import groups_named, squeezed
 from etastar.policies.policy import Policy, is_steady, rates_over
 from etastar.verbs.find.eta_star import (
@@ -66,7 +66,7 @@ def find(
         problem: what is trained.
         effort: "glance" (at most 0.6 full runs of gradient steps), "quick" (at most 3.2, bounds on eta*) or "thorough" (eta*
             and eta*_end measured, then lanes of the full length).
-        within: decades; half-width of the interval of the best rate that `thorough` works for.
+        within: decades; half-width of the interval of the best rate that `thorough` works for; of no use to the others.
         steps_to_start: steps within which a lane must meet the criterion of eta*; default min(problem.steps, 200).
         precision: of eta*; given, eta* is measured whatever the effort.
         start: where the search begins; default: between the rate in use and what is usual for the optimizer.
@@ -84,6 +84,10 @@ def find(
     wait_for = checked_steps(problem, steps_to_start)
     arguments.word("effort", effort, EFFORTS)
     arguments.WITHIN("within", within)
+    if effort != "thorough" and within != WITHIN:
+        raise ProblemError(
+            f"within is {within:g}, but effort {effort} works for no interval; drop it, or pass effort thorough"
+        )
     checked_precision("precision", precision)
     if start is not None:
         arguments.RATE("start", start)

@@ -98,6 +98,10 @@ def build(make: Make, sizes: Sequence[Numbers], device: str) -> list[FamilyMembe
     members = []
     for some in sizes:
         problem = make(**some)
+        if not isinstance(problem, Problem):
+            got = "None" if problem is None else f"a {type(problem).__name__}"
+            size = ", ".join(f"{name}={value}" for name, value in some.items())
+            raise ProblemError(f"the family returned {got} at {size}; expected an etastar.Problem: return one")
         members.append(FamilyMember(some, problem, preflight(problem, device)))
     _check_different(members)
     return sorted(members, key=lambda m: (m.facts.parameters * m.problem.steps, m.name))

@@ -11,6 +11,7 @@ from etastar.core.lane import Runs
 from etastar.core.problem import Problem
 from etastar.designs.eta_star.eta_star import Precision
 from etastar.engine.preflight import start_steps
+from etastar.errors import ProblemError
 from etastar.verbs.find.eta_star import eta_star
 from etastar.verbs.find.find import EFFORTS, find
 from etastar.verbs.options import Options
@@ -20,6 +21,8 @@ from etastar.verbs.session import USUAL_SHARE
 
 PRECISION = Precision(half_width=0.12, max_runs=36, min_runs=12)
 """What is asked of each member's eta*."""
+EFFORT = "quick"
+"""Of `find` for each member's best rate."""
 SCAN_LANES, FIND_LANES = 14, 24
 """Of a scan for eta* that a probe has centred, and of a quick find."""
 
@@ -49,6 +52,12 @@ class MemberRate:
     def __post_init__(self) -> None:
         arguments.word("measure", self.measure, QUANTITY)
         arguments.word("effort", self.effort, EFFORTS)
+        if self.measure == "best" and self.precision != PRECISION:
+            raise ProblemError(
+                "precision is that of eta*, which measure best does not measure; drop it, or pass measure eta-star"
+            )
+        if self.measure != "best" and self.effort != EFFORT:
+            raise ProblemError(f"effort is {self.effort}, but only measure best has one; drop it, or pass measure best")
         arguments.instance("options", self.options, Options, "an etastar.Options, e.g. etastar.Options(workers=2)")
         if self.seed is not None:
             arguments.SEED("seed", self.seed)

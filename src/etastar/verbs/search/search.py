@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,11 +13,11 @@ from etastar import arguments
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.designs.search.confirmation import FINALISTS, FRESH, Confirmation, Finalist
-from etastar.designs.search.optuna_samplers import PRUNERS, SAMPLERS
+from etastar.designs.search.optuna_samplers import PRUNERS, SAMPLERS, grid, rungs
 from etastar.designs.search.optuna_search import OptunaSearch
 from etastar.designs.search.search_space import Space
 from etastar.designs.search.trials import Found
-from etastar.engine.preflight import Preflight
+from etastar.engine.preflight import Preflight, optimizer_settings
 from etastar.errors import attributed
 from etastar.store.optuna_study import SEARCH, OptunaRecord, check_storage, import_optuna
 from etastar.store.postgres import is_postgres
@@ -120,6 +119,7 @@ def search(
     wanted = None if space is None else _space(space)
     found = None
     if measure and (wanted is None or "lr" not in wanted):
+        _check_design(problem, plan, wanted, make, options.device)
         found = find(problem, effort="glance", seed=seed, options=options)
     designs: list[tuple[OptunaSearch, Prior | None, Roles]] = []
 
@@ -186,17 +186,26 @@ def _space(given: Space | Mapping[str, Any] | str | os.PathLike[str]) -> Space:
     return Space.read(given) if isinstance(given, (str, os.PathLike)) else Space.of(given)
 
 
+def _check_design(problem: Problem, plan: Plan, asked: Space | None, make: Make | None, device: str) -> None:
+    """What `_design` would refuse, before the rate is measured for it."""
+    rungs(plan.pruner, problem.steps)
+    defaults = {} if asked is None else optimizer_settings(problem, device)
+    space = Space(()) if asked is None else real(asked, defaults)
+    roles(space, defaults, problem, make)
+    if plan.sampler == "grid":
+        grid(space.but(prior_of(None, None).parameter), plan.trials)
+
+
 def _design(
     problem: Problem, facts: Preflight, plan: Plan, asked: Space | None, found: FindAnswer | None, make: Make | None
 ) -> tuple[OptunaSearch, Prior | None, Roles]:
     """(the design, the prior of the rate where the space has none, what each of its parameters changes)."""
     prior = None
-    space = real(asked, facts) if asked else Space(())
+    space = real(asked, facts.defaults) if asked else Space(())
     if "lr" not in space:
         prior = prior_of(found, facts.lr)
         space = space.but(prior.parameter)
-    takes = list(inspect.signature(make).parameters) if make else []
-    changes = roles(space, facts, problem, make, takes)
+    changes = roles(space, facts.defaults, problem, make)
     schedule = problem.schedule if isinstance(problem.schedule, str) else None
     yours = (facts.lr,) if facts.lr else ()
     points = first_points(prior.first if prior else yours, space, facts, problem.batch_size, schedule)

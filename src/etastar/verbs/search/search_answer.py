@@ -183,9 +183,9 @@ def again_text(finalist: Finalist | None) -> str:
 
 
 def tally(trials: Sequence[Trial]) -> str:
-    """How many ran to their end, were pruned, had a lane that diverged (those are among the others, too)."""
+    """How many ran to their end, were pruned, had a lane that failed (those are among the others, too)."""
     ended, pruned = (sum(t.state == state for t in trials) for state in ("complete", "pruned"))
-    return f"{ended} to their end, {pruned} pruned, {sum(t.diverged > 0 for t in trials)} with a diverged lane"
+    return f"{ended} to their end, {pruned} pruned, {sum(t.diverged > 0 for t in trials)} with a failed lane"
 
 
 def written(value: Any) -> str:
@@ -219,7 +219,7 @@ def _flags(
 def _objective(problem: Problem, plan: Mapping[str, Any], sizes: BatchSizes) -> str:
     what = "validation loss" if problem.valid is not None else "mean training loss of the last 10 steps"
     over = f", mean over {plan['seeds']} seeds" if plan["seeds"] > 1 else ""
-    lost = "; a diverged lane counts as twice its first loss"
+    lost = "; a failed lane counts as twice its first loss"
     return f"{what} after {plan['steps']} steps{over}{lost}{sizes.sentence(plan['steps'])}"
 
 

@@ -6,6 +6,7 @@ problem, which gets its own preflight, its own place in the store and its own en
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -15,7 +16,7 @@ from etastar.core.design import Design, Engine
 from etastar.core.lane import Criterion, Lane, Outcome, Runs
 from etastar.core.problem import Problem
 from etastar.designs.search.search_space import Parameter, Space
-from etastar.engine.preflight import Preflight, preflight
+from etastar.engine.preflight import preflight
 from etastar.engine.ray.cluster import RayEngine
 from etastar.engine.workers import WorkerEngine
 from etastar.errors import ProblemError
@@ -45,17 +46,18 @@ class Roles:
     batch_sizes: frozenset[int] = frozenset()
 
 
-def roles(space: Space, facts: Preflight, problem: Problem, make: Make | None, takes: Sequence[str]) -> Roles:
+def roles(space: Space, defaults: Mapping[str, Any], problem: Problem, make: Make | None) -> Roles:
     """Who changes what; everything is tried out that can be without training.
 
     Args:
+        defaults: settings of the optimizer.
         make: builds the problem anew; None where there is no function.
-        takes: names of its arguments.
 
     Raises:
         ProblemError: a name that nothing has, or a value that the problem refuses.
     """
-    settings = [name for name, value in facts.defaults.items() if isinstance(value, (bool, int, float))]
+    takes = list(inspect.signature(make).parameters) if make else []
+    settings = [name for name, value in defaults.items() if isinstance(value, (bool, int, float)) and name != "maximize"]
     own, others = [], []
     for p in space:
         if p.name in OF_THE_LANE:
@@ -79,9 +81,9 @@ def roles(space: Space, facts: Preflight, problem: Problem, make: Make | None, t
     return Roles(tuple(own), tuple(others), frozenset(size for size in sizes if size is not None))
 
 
-def real(space: Space, facts: Preflight) -> Space:
+def real(space: Space, defaults: Mapping[str, Any]) -> Space:
     """The space with whole-number ranges of real settings (momentum from 0 to 1) as real ones."""
-    whole = [p for p in space if p.integer and isinstance(facts.defaults.get(p.name), float | int)]
+    whole = [p for p in space if p.integer and isinstance(defaults.get(p.name), float | int)]
     for p in whole:
         assert p.low is not None and p.high is not None
         space = space.but(Parameter(p.name, float(p.low), float(p.high), p.log))
