@@ -24,16 +24,30 @@ def needs_closure(optimizer: torch.optim.Optimizer, scratch: Scratch) -> bool:
         scratch: gives an optimizer of the same kind that may be spoiled.
     """
     kind = type(optimizer)
-    closure = inspect.signature(inspect.unwrap(kind.step)).parameters.get("closure")
-    if closure is None:
-        return False
-    if closure.default is inspect.Parameter.empty:
+    if demands_closure(optimizer):
         return True
+    if _closure_of(optimizer) is None:
+        return False
     if kind.__module__.startswith("torch.optim"):
         return False
     if kind not in _KNOWN:
         _KNOWN[kind] = not _steps(scratch) and _steps(scratch, lambda: torch.zeros(()))
     return _KNOWN[kind]
+
+
+def demands_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its `step` says that there must be one.
+
+    >>> layer = torch.nn.Linear(1, 1)
+    >>> demands_closure(torch.optim.LBFGS(layer.parameters())), demands_closure(torch.optim.SGD(layer.parameters()))
+    (True, False)
+    """
+    closure = _closure_of(optimizer)
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _closure_of(optimizer: torch.optim.Optimizer) -> inspect.Parameter | None:
+    return inspect.signature(inspect.unwrap(type(optimizer).step)).parameters.get("closure")
 
 
 def _steps(scratch: Scratch, *closure: Callable[[], Any]) -> bool:

@@ -205,6 +205,21 @@ class Outcome:
         return self.status.broken
 
     @property
+    def scored_loss(self) -> float | None:
+        """The loss it is scored on: on the validation data where there is any, else over its last training batches.
+
+        None where the lane is broken, or that loss is not finite.
+        """
+        loss = self.end_loss if self.valid_loss is None else self.valid_loss
+        return loss if math.isfinite(loss) and not self.broken else None
+
+    @property
+    def start_loss(self) -> float:
+        """The same before any update, on the same samples; of the first batch alone where nothing else was measured."""
+        known = (self.first_valid_loss, self.first_train_loss)
+        return next((loss for loss in known if loss is not None), self.first_loss)
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """Keys of `FLAGS` that an answer resting on this lane carries."""
         undecided = self.status is LaneStatus.SLOW or (self.trained and self.lane.until is Until.END)

@@ -5,7 +5,6 @@ An optimizer; several of them, moved together; (optimizer, scheduler); or what L
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
+from etastar.core.closures import demands_closure
 from etastar.errors import ProblemError
 from etastar.policies.torch_schedule import check_scheduler
 
@@ -152,7 +152,7 @@ def _joined(optimizers: Sequence[Any], schedulers: Sequence[Any], interval: str)
     attached = tuple(_attached(given, interval, optimizers) for given in schedulers if given is not None)
     if len(optimizers) == 1:
         return Made(optimizers[0], attached)
-    if closing := next(filter(_needs_closure, optimizers), None):
+    if closing := next(filter(demands_closure, optimizers), None):
         raise ProblemError(
             f"optimizer(model) returned {len(optimizers)} optimizers, one a {type(closing).__name__}, which evaluates the "
             "loss itself; expected optimizers that can step together on one gradient"
@@ -173,11 +173,6 @@ def _attached(given: Any, interval: str, optimizers: Sequence[torch.optim.Optimi
     if not any(getattr(scheduler, "optimizer", o) is o for o in optimizers):
         raise ProblemError("the scheduler belongs to another optimizer than was returned with it; expected one of its own")
     return Attached(scheduler, interval, frequency)  # type: ignore[arg-type]
-
-
-def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    closure = inspect.signature(inspect.unwrap(type(optimizer).step)).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def _kinds(result: Any) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from etastar import Constant, Criterion, Lane, LaneStatus, OptunaSearch, Outcome, Runs, Schedule, Space, Until
 from etastar.designs.search.optuna_samplers import SAMPLERS
-from etastar.designs.search.trials import loss_of
+from etastar.designs.search.trials import objective
 from etastar.problems.quadratic import best_lr, loss_curve
 
 H = (1.0, 0.5)
@@ -183,15 +183,15 @@ def test_a_users_range_is_left_alone():
 def test_the_loss_of_a_lane():
     lane = Lane(0.1, 0, 10)
     outcome = Outcome(lane, LaneStatus.TRAINED, 5, 10, first_loss=2.0, end_loss=0.5, valid_loss=0.4)
-    assert loss_of(outcome) == 0.4
-    assert loss_of(replace(outcome, valid_loss=None)) == 0.5
-    assert loss_of(replace(outcome, status=LaneStatus.DIVERGED, valid_loss=None, end_loss=math.nan)) == 4.0
-    assert loss_of(replace(outcome, valid_loss=math.inf)) == 4.0
-    assert loss_of(replace(outcome, valid_loss=50.0)) == 4.0
-    assert loss_of(replace(outcome, first_loss=-2.0, status=LaneStatus.DIVERGED)) == 0.0
-    assert loss_of(replace(outcome, first_valid_loss=0.1)) == 0.2, "measured as the loss at the end is"
+    assert objective(outcome) == 0.4
+    assert objective(replace(outcome, valid_loss=None)) == 0.5
+    assert objective(replace(outcome, status=LaneStatus.DIVERGED, valid_loss=None, end_loss=math.nan)) == 4.0
+    assert objective(replace(outcome, valid_loss=math.inf)) == 4.0
+    assert objective(replace(outcome, valid_loss=50.0)) == 4.0
+    assert objective(replace(outcome, first_loss=-2.0, status=LaneStatus.DIVERGED)) == 0.0
+    assert objective(replace(outcome, first_valid_loss=0.1)) == 0.2, "measured as the loss at the end is"
     unborn = replace(outcome, first_loss=math.nan, end_loss=math.nan, valid_loss=None)
-    assert loss_of(unborn, 3.0) == 6.0, "broken off before it had a loss"
+    assert objective(unborn, 3.0) == 6.0, "broken off before it had a loss"
 
 
 def test_stopped_early_it_answers_with_the_trials_it_has():

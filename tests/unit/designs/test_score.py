@@ -8,7 +8,7 @@ import pytest
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Lane, LaneStatus, Outcome
-from etastar.designs.best_rate.best_rate import BestRate, RungResult, Scale, first_of, no_progress
+from etastar.designs.best_rate.best_rate import BestRate, RungResult, Scale, no_progress
 from etastar.designs.best_rate.climb import FAILED
 
 
@@ -18,12 +18,12 @@ def ended(loss, first=2.0, status=LaneStatus.TRAINED, lr=0.1, **fields):
 
 def test_the_start_is_measured_as_the_end_is():
     held_out = ended(1.0, first=3.0, first_train_loss=5.0)
-    assert first_of(held_out) == 3.0
+    assert held_out.start_loss == 3.0
     assert Scale().score(held_out) == pytest.approx(math.log(1 / 3))
     training = Outcome(Lane(0.1, 0, 10), LaneStatus.TRAINED, 5, 10, first_loss=9.9, end_loss=1.0, first_train_loss=5.0)
-    assert first_of(training) == 5.0 and Scale().score(training) == pytest.approx(math.log(1 / 5))
+    assert training.start_loss == 5.0 and Scale().score(training) == pytest.approx(math.log(1 / 5))
     of_a_loop = Outcome(Lane(0.1, 0, 10), LaneStatus.TRAINED, 5, 10, first_loss=4.0, end_loss=1.0)
-    assert first_of(of_a_loop) == 4.0
+    assert of_a_loop.start_loss == 4.0
 
 
 def test_one_unlucky_first_batch_does_not_decide():

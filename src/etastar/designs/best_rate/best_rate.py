@@ -92,21 +92,6 @@ class BestRate:
         }
 
 
-def loss_of(outcome: Outcome) -> float | None:
-    """The loss a lane is scored on: on the validation data where there is any, else over its last training batches."""
-    loss = outcome.end_loss if outcome.valid_loss is None else outcome.valid_loss
-    return loss if math.isfinite(loss) and not outcome.broken else None
-
-
-def first_of(outcome: Outcome) -> float:
-    """The same loss before training: on the same validation samples, or over many training batches.
-
-    A training loop of the user's own reports its first batch only.
-    """
-    known = outcome.first_train_loss if outcome.valid_loss is None else outcome.first_valid_loss
-    return outcome.first_loss if known is None else known
-
-
 @dataclass(frozen=True)
 class Scale:
     """What a loss counts as, one scale for all lanes that are compared; at most `FAILED`, the score of lanes that failed.
@@ -125,14 +110,14 @@ class Scale:
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> Scale:
         """The scale on which these lanes can be compared."""
-        known = [(loss, first_of(o)) for o in outcomes if (loss := loss_of(o)) is not None]
+        known = [(loss, o.start_loss) for o in outcomes if (loss := o.scored_loss) is not None]
         if all(loss >= 0 and first > 0 for loss, first in known):
             return cls()
         return cls(max(max(abs(first), first - loss) for loss, first in known) or 1.0)
 
     def score(self, outcome: Outcome) -> float:
         """That of one lane."""
-        loss, first = loss_of(outcome), first_of(outcome)
+        loss, first = outcome.scored_loss, outcome.start_loss
         if loss is None:
             return FAILED
         change = math.log(max(loss / first, ZERO)) if self.unit is None else (loss - first) / self.unit
@@ -141,7 +126,7 @@ class Scale:
 
 def plateau_bar(outcomes: Iterable[Outcome]) -> float | None:
     """By how much a score may lie above the best within the plateau; None where losses are not positive."""
-    losses = [loss for loss in map(loss_of, outcomes) if loss is not None]
+    losses = [o.scored_loss for o in outcomes if o.scored_loss is not None]
     if not losses or min(losses) <= 0:
         return None
     return math.log1p(max(PLATEAU_NATS / min(losses), PLATEAU_SHARE))
@@ -157,7 +142,7 @@ def rung_result(steps: int, climb: Climb, outcomes: Iterable[Outcome]) -> RungRe
 
 
 def _mean_loss(outcomes: Sequence[Outcome]) -> float | None:
-    losses = [loss for loss in map(loss_of, outcomes) if loss is not None]
+    losses = [o.scored_loss for o in outcomes if o.scored_loss is not None]
     return statistics.fmean(losses) if len(losses) == len(outcomes) else None
 
 
@@ -165,7 +150,7 @@ def no_progress(outcomes: Sequence[Outcome]) -> tuple[Status, str]:
     """Why lanes that got nowhere carry no rate: they failed, nothing depends on the rate, or it was out of their reach."""
     rates, longest = [o.lane.lr for o in outcomes], max(o.lane.steps for o in outcomes)
     covered = f"rates from {min(rates):.2g} to {max(rates):.2g}"
-    losses = [loss_of(o) for o in outcomes]
+    losses = [o.scored_loss for o in outcomes]
     if all(loss is None for loss in losses):
         return Status.DIVERGED_EVERYWHERE, f"every lane diverged, at {covered}; check data scale and loss"
     scale = Scale.of(outcomes)
@@ -181,5 +166,5 @@ def no_progress(outcomes: Sequence[Outcome]) -> tuple[Status, str]:
 def trained_near(outcomes: Sequence[Outcome], x: float, within: float) -> tuple[int, int]:
     """(lanes that trained, lanes) within `within` decades of log10 rate `x`."""
     near = [o for o in outcomes if abs(o.lane.log_lr - x) <= within + 1e-2]
-    fell = lambda o: (loss := loss_of(o)) is not None and loss < first_of(o)
+    fell = lambda o: (loss := o.scored_loss) is not None and loss < o.start_loss
     return sum(fell(o) and o.status is not LaneStatus.DEAD for o in near), len(near)

@@ -16,7 +16,7 @@ from scipy.stats import t as student
 
 from etastar.core.lane import Lane, Runs
 from etastar.core.randomness import derive_seed
-from etastar.designs.search.trials import Found, Trial, failed, loss_of
+from etastar.designs.search.trials import Found, Trial, objective
 
 FINALISTS, FRESH = 3, 3
 """Trials trained again, and on how many fresh seeds: 9 lanes beside the 64 of a usual search."""
@@ -133,8 +133,8 @@ class Confirmation:
         n = len(self._seeds)
         for i, trial in enumerate(self._next()):
             own = outcomes[i * n : (i + 1) * n]
-            losses = tuple(loss_of(o, self._first_loss) for o in own)
-            self._told.append(Finalist(trial, losses, sum(map(failed, own)), Runs(own).gradient_steps))
+            losses = tuple(objective(o, self._first_loss) for o in own)
+            self._told.append(Finalist(trial, losses, sum(o.scored_loss is None for o in own), Runs(own).gradient_steps))
 
     def stop(self, flag: str) -> None:
         """End now."""

@@ -27,7 +27,7 @@ from etastar.designs.search.optuna_samplers import (
     usual_batch,
 )
 from etastar.designs.search.search_space import Space
-from etastar.designs.search.trials import Found, Trial, failed, loss_of, on_edge, start_of
+from etastar.designs.search.trials import Found, Trial, objective, on_edge
 from etastar.policies.compose import squeezed
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Policy
@@ -114,7 +114,7 @@ class OptunaSearch:
     def tell(self, outcomes: Runs) -> None:
         """Outcomes of the last batch: losses, then who is pruned, then the trials that are over."""
         if math.isnan(self._first_loss):
-            self._first_loss = next(filter(math.isfinite, map(start_of, outcomes)), math.nan)
+            self._first_loss = next(filter(math.isfinite, (o.start_loss for o in outcomes)), math.nan)
         with _calm(self.seed, len(self._told)) as optuna:
             for i, (_, trial) in enumerate(self._alive):
                 self._note(trial, outcomes[i * self.seeds : (i + 1) * self.seeds])
@@ -171,9 +171,9 @@ class OptunaSearch:
     # -- telling -----------------------------------------------------------------------------------------------------
 
     def _note(self, trial: Trial, outcomes: Sequence[Outcome]) -> None:
-        trial.losses = tuple(loss_of(o, self._first_loss) for o in outcomes)
+        trial.losses = tuple(objective(o, self._first_loss) for o in outcomes)
         trial.loss = statistics.fmean(trial.losses)
-        trial.diverged = sum(map(failed, outcomes))
+        trial.diverged = sum(o.scored_loss is None for o in outcomes)
         trial.steps += sum(o.steps for o in outcomes)
         trial.rungs.append((self._rungs[self._rung], trial.loss))
 

@@ -54,7 +54,7 @@ class Found:
     Args:
         trials: all that were told, in the order asked.
         space: as it was at the end.
-        first_loss: of the first lane, before any update; see `start_of`.
+        first_loss: of the first lane, before any update; see `Outcome.start_loss`.
         widened: how often the range of rates was made longer.
         stopped: the flag with which it was stopped early, if it was.
         importance: name -> share of the variation among good trials, where there are several parameters.
@@ -73,7 +73,7 @@ class Found:
         return min((t for t in self.trials if t.trained), key=lambda t: t.loss or 0.0, default=None)
 
 
-def loss_of(outcome: Outcome, start: float = math.nan) -> float:
+def objective(outcome: Outcome, start: float = math.nan) -> float:
     """The objective of one lane: validation loss at the end, or the training loss of its last window without such data.
 
     A failed lane counts as `LOST` times its loss before training, and no lane for more.
@@ -81,24 +81,9 @@ def loss_of(outcome: Outcome, start: float = math.nan) -> float:
     Args:
         start: the loss before training of another lane, for one that was broken off before it had any.
     """
-    start = next((x for x in (start_of(outcome), start) if math.isfinite(x)), 1.0)
+    start = next((x for x in (outcome.start_loss, start) if math.isfinite(x)), 1.0)
     worst = start + (LOST - 1) * abs(start)
-    return worst if failed(outcome) else min(_end(outcome), worst)
-
-
-def start_of(outcome: Outcome) -> float:
-    """The loss before any update, on what the objective is measured on; that of one batch for a user's own loop."""
-    known = (outcome.first_valid_loss, outcome.first_train_loss, outcome.first_loss)
-    return next(loss for loss in known if loss is not None)
-
-
-def failed(outcome: Outcome) -> bool:
-    """Whether a lane diverged, was broken off, or ended with a loss that is not finite."""
-    return outcome.broken or not math.isfinite(_end(outcome))
-
-
-def _end(outcome: Outcome) -> float:
-    return outcome.end_loss if outcome.valid_loss is None else outcome.valid_loss
+    return worst if outcome.scored_loss is None else min(outcome.scored_loss, worst)
 
 
 def on_edge(space: Space, lr: float) -> int:

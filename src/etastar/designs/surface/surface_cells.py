@@ -55,11 +55,8 @@ class Cell:
 
 
 def final_loss(outcome: Outcome) -> float:
-    """The validation loss where there is validation data, else the mean of the last training batches; inf if broken."""
-    if outcome.broken:
-        return math.inf
-    loss = outcome.end_loss if outcome.valid_loss is None else outcome.valid_loss
-    return loss if math.isfinite(loss) else math.inf
+    """The loss it is scored on; inf where that says nothing."""
+    return math.inf if outcome.scored_loss is None else outcome.scored_loss
 
 
 def final_metric(outcome: Outcome) -> float | None:
