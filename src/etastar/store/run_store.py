@@ -60,7 +60,7 @@ class RunStore:
     def __init__(
         self, url: str | os.PathLike[str] = DEFAULT_URL, *, create: bool = True, patience: Patience | None = None
     ) -> None:
-        self._database = Database(str(arguments.path("url", url, DEFAULT_URL)), create=create)
+        self._database = Database(str(arguments.path("the store's url", url, DEFAULT_URL)), create=create)
         self.url = self._database.name
         self._where = f"the store {self.url}"
         self._patience = patience or Patience()
