@@ -2,7 +2,7 @@
 
 Success against log(lr) is a band: too slow below, unstable above. eta* is the 50 % point of the upper flank over fresh
 seeds. A coarse scan finds the band; then batches of lanes with fresh seeds go where the flank's posterior
-(`psychometric.Flank`) is least decided, until the interval is as narrow as asked for.
+(`edge.Edge`) is least decided, until the interval is as narrow as asked for.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from etastar import arguments
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.eta_star.psychometric import Flank
-from etastar.designs.eta_star.success_band import CurvePoint, RateCount, SuccessBand, count_by_rate, main_band
+from etastar.designs.eta_star.edge import Edge
+from etastar.designs.eta_star.success_band import RateCount, SuccessBand, count_by_rate, main_band
 from etastar.policies.policy import Constant, Policy
 
 SCAN_STEP = 0.5
@@ -26,8 +26,6 @@ SCAN_REACH = 3.0
 EXTENSIONS = 4
 FIRST_EXTENSION = 1.0
 """Decades by which a scan that was centred by a probe is widened first."""
-WIDE = 0.25
-"""10-90 % width in decades beyond which the answer is flagged: real networks have 0.14-0.23 as a rule, 0.44 at most."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +89,9 @@ class EtaStar:
         self._low, self._high = centre - self.reach[0], centre + self.reach[1]
         self._pending = _lattice(self._low, self._high)
         self._outcomes: list[Outcome] = []
-        self._scan_runs = self._refine_runs = self._extensions = self._fitted = 0
+        self._scan_runs = self._refine_runs = self._extensions = 0
         self._looked_closer = False
-        self._flank: Flank | None = None
+        self._edge: Edge | None = None
         self._verdict: tuple[Status, str] | None = None
         self._flags = list(self.flags)
         self._stopped: str | None = None
@@ -110,19 +108,19 @@ class EtaStar:
             return []
         if self._pending:
             return [self._lane(x, index) for index in range(self.precision.scan_seeds) for x in self._pending]
-        assert self._flank is not None
+        assert self._edge is not None
         if self._narrow_enough() or self._refine_runs >= self.precision.max_runs:
             return []
         n = min(self.precision.batch, self.precision.max_runs - self._refine_runs)
         first = self.precision.scan_seeds + self._refine_runs
-        return [self._lane(x, first + i) for i, x in enumerate(self._flank.placements(n))]
+        return [self._lane(x, first + i) for i, x in enumerate(self._edge.placements(n))]
 
     def tell(self, outcomes: Runs) -> None:
         """Outcomes of the last batch."""
         self._outcomes += outcomes
         if not self._pending:
             self._refine_runs += len(outcomes)
-            self._update_flank()
+            self._update_edge(outcomes)
             return
         self._scan_runs += len(outcomes)
         self._pending = []
@@ -142,7 +140,7 @@ class EtaStar:
             width=width,
             lower_edge=self._lower_edge(band),
             rates=tuple(count_by_rate(self._outcomes)),
-            curve=self._curve(band) if eta_star.ok else (),
+            curve=self._edge.curve(band[0].lr) if self._edge and eta_star.ok else (),
             criterion=self.criterion,
             steps=self.steps,
             until=self.until,
@@ -170,7 +168,7 @@ class EtaStar:
             reason = "the loss is the same at every learning rate; check that it depends on the trainable parameters"
             self._verdict = (Status.FLAT, reason)
         elif band and band[-1].lr < rates[-1].lr:
-            self._start_flank(band)
+            self._start_edge(band)
         elif band:
             if not self._extend(up=True):
                 self._give_up_above(rates)
@@ -254,59 +252,43 @@ class EtaStar:
         if flag not in self._flags:
             self._flags.append(flag)
 
-    # -- the flank ---------------------------------------------------------------------------------------------------
+    # -- the edge ----------------------------------------------------------------------------------------------------
 
-    def _start_flank(self, band: list[RateCount]) -> None:
+    def _start_edge(self, band: list[RateCount]) -> None:
         """Posterior of the edge above the band; lanes below the band's middle belong to its lower flank."""
         bottom, top = math.log10(band[0].lr), math.log10(band[-1].lr)
-        self._flank_high = top + 1.5
-        self._fit_from(max((bottom + top) / 2, top - 1.0) if len(band) > 1 else top - 0.25)
+        self._fit_from(max((bottom + top) / 2, top - 1.0) if len(band) > 1 else top - 0.25, top + 1.5)
 
-    def _fit_from(self, low: float) -> None:
-        """A posterior of the edge above `low`, of all lanes so far."""
-        self._flank_low, self._fitted = low, 0
-        self._flank = Flank(low, self._flank_high)
-        self._update_flank()
+    def _fit_from(self, low: float, high: float) -> None:
+        """A posterior of the edge between these, of all lanes so far."""
+        self._edge = Edge(low, high, self.precision.level)
+        self._update_edge(self._outcomes)
 
-    def _update_flank(self) -> None:
-        assert self._flank is not None
-        for outcome in self._outcomes[self._fitted :]:
-            if self._flank_low - 1e-9 <= outcome.lane.log_lr <= self._flank_high + 0.5:
-                self._flank.update(outcome.lane.log_lr, outcome.trained)
-        self._fitted = len(self._outcomes)
-        _, _, high = self._mu_interval()
-        if self._refine_runs >= self.precision.min_runs and high < self._flank_low + 0.1 and not self._fit_from_below():
+    def _update_edge(self, outcomes: Sequence[Outcome]) -> None:
+        assert self._edge is not None
+        self._edge.tell(outcomes)
+        _, _, high = self._edge.interval()
+        if self._refine_runs >= self.precision.min_runs and high < self._edge.low + 0.1 and not self._fit_from_below():
             self._give_up(Status.NEVER_SUCCEEDS, count_by_rate(self._outcomes))
 
     def _fit_from_below(self) -> bool:
         """The top of the scan's band was luck: the edge lies below, where lanes did train. False if they did nowhere."""
+        assert self._edge is not None
         rates = count_by_rate(self._outcomes)
-        lower = [math.log10(r.lr) for r in rates if r.trained > r.runs / 2 and math.log10(r.lr) < self._flank_low]
+        lower = [math.log10(r.lr) for r in rates if r.trained > r.runs / 2 and math.log10(r.lr) < self._edge.low]
         if not lower:
             return False
-        self._fit_from(lower[-1] - SCAN_STEP / 2)
+        self._fit_from(lower[-1] - SCAN_STEP / 2, self._edge.high)
         return True
 
-    def _mu_interval(self) -> tuple[float, float, float]:
-        """Interval and median of the edge; at least the bracket where successes and failures do not overlap."""
-        assert self._flank is not None
-        tail = (1 - self.precision.level) / 2
-        low, middle, high = (float(q) for q in self._flank.mu_quantiles([tail, 0.5, 1 - tail]))
-        used = [o for o in self._outcomes if self._flank_low - 1e-9 <= o.lane.log_lr <= self._flank_high + 0.5]
-        trained = [o.lane.log_lr for o in used if o.trained]
-        failed = [o.lane.log_lr for o in used if not o.trained]
-        if trained and failed and max(trained) < min(failed):
-            low, high = min(low, max(trained)), max(high, min(failed))
-        return low, min(max(middle, low), high), high
-
     def _narrow_enough(self) -> bool:
-        low, middle, high = (10.0**x for x in self._mu_interval())
-        return self._refine_runs >= self.precision.min_runs and (high - low) / 2 <= self.precision.half_width * middle
+        assert self._edge is not None
+        return self._refine_runs >= self.precision.min_runs and self._edge.known_within(self.precision.half_width)
 
     def _estimates(self) -> tuple[Estimate, Estimate, Estimate]:
         """eta*, the 90 % point and the width."""
         cost, n = sum(o.steps for o in self._outcomes), len(self._outcomes)
-        if self._verdict or self._flank is None:
+        if self._verdict or self._edge is None:
             status, reason = self._verdict or (
                 Status.NOT_MEASURED,
                 "the search was stopped before its scan was complete",
@@ -318,34 +300,12 @@ class EtaStar:
             flags = (*self._flags, *([self._stopped] if self._stopped else []))
             none = Estimate.none(status, reason, low=bound, n=n, cost=cost, method="success band", flags=flags)
             return none, none, Estimate.none(status, reason, unit="decades")
-        tail = (1 - self.precision.level) / 2
-        levels = [tail, 0.5, 1 - tail]
-        quality = self._quality_flags()
-        flags = (*self._flags, *quality)
-        low, middle, high = (10.0**x for x in self._mu_interval())
-        low_90, middle_90, high_90 = (10.0 ** float(x) for x in self._flank.point_quantiles(0.9, levels))
-        low_w, middle_w, high_w = (float(w) for w in self._flank.width_quantiles(levels))
-        common = {"level": self.precision.level, "n": n, "cost": cost, "method": "adaptive psychometric, fresh seeds"}
-        return (
-            Estimate(middle, low, high, flags=flags, **common),
-            Estimate(middle_90, min(low_90, middle_90), max(high_90, middle_90), **common),
-            Estimate(middle_w, low_w, high_w, unit="decades", **common),
-        )
-
-    def _quality_flags(self) -> list[str]:
-        assert self._flank is not None
-        flags = []
-        if float(self._flank.width_quantiles([0.5])[0]) > WIDE:
-            flags.append("wide-transition")
-        used = [o for o in self._outcomes if o.lane.log_lr >= self._flank_low - 1e-9]
-        edge = [(self._flank.edge_probability(o.lane.log_lr), o.trained) for o in used]
-        if any((p < 0.02 and trained) or (p > 0.98 and not trained) for p, trained in edge):
-            flags.append("islands")
+        quality = self._edge.flags()
         if self._met_at_once():
             self._flag("criterion-too-easy")
         if not self._narrow_enough():
-            flags.append(self._stopped or "max-runs")
-        return flags
+            quality.append(self._stopped or "max-runs")
+        return self._edge.estimates((*self._flags, *quality), n=n, cost=cost)
 
     def _met_at_once(self) -> bool:
         """Whether every lane at the lowest rate met the criterion in its first window, having started below its bound."""
@@ -354,16 +314,6 @@ class EtaStar:
         window = min(self.criterion.window, self.steps)
         start = math.fsum(o.first_loss for o in lanes) / len(lanes)
         return start <= self.criterion.bound(start) and all(o.reached == window for o in lanes)
-
-    def _curve(self, band: list[RateCount]) -> tuple[CurvePoint, ...]:
-        """The fitted curve, from the bottom of the band to where the posterior ends."""
-        assert self._flank is not None
-        xs = np.linspace(min(math.log10(band[0].lr), self._flank_low), self._flank_high, 321)
-        mean, low, high = self._flank.curve(xs, self.precision.level)
-        return tuple(
-            CurvePoint(10.0 ** float(x), float(p), float(a), float(b))
-            for x, p, a, b in zip(xs, mean, low, high, strict=True)
-        )
 
 
 def _lattice(low: float, high: float) -> list[float]:
