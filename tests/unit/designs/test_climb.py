@@ -55,3 +55,16 @@ def test_where_longer_lanes_go_on(scores, end):
     climb = climbed(0.5, 3, scores)
     assert climb.ask() == [], "its lanes are spent"
     assert climb.end == pytest.approx(end)
+
+
+def test_a_decade_above_a_best_that_moved_little_is_tried_once():
+    """It was worse: the neighbour comes next, and the climb ends; it used to ask for that decade for ever."""
+    climb = Climb(-1.0, 0.25, 40)
+    score = {3: -0.05}  # at -0.25; below it nothing moves, above it lanes fail
+    asked: list[int] = []
+    while wanted := [round((x + 1.0) / 0.25) for x in climb.ask()]:
+        asked += wanted
+        assert len(asked) <= 20, "it asks for ever"
+        for k in wanted:
+            climb.tell(-1.0 + 0.25 * k, score.get(k, 0.0 if k < 3 else 0.4))
+    assert asked == [0, 1, -1, 5, 3, 2, 7, 4] and climb.bracketed

@@ -131,7 +131,7 @@ class Climb:
         decade = math.ceil(1 / self.spacing - 1e-9)
         if not self.learned:
             return self._elsewhere(decade)
-        if self.open_side > 0 and not self.progressed:
+        if self.open_side > 0 and not self.progressed and self._best + decade not in self._scores:
             return [self._best + decade]
         return [k for k in (self._best - 1, self._best + 1) if k not in self._scores]
 
