@@ -359,6 +359,8 @@ def test_a_file_behind_a_dataset_is_seen(tmp_path):
 def policy_of(factor):
     @dataclass(frozen=True)
     class Mine:
+        reads = ()
+
         def init(self, lr):
             return lr
 
