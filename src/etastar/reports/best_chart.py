@@ -74,7 +74,9 @@ def _lanes(rows: list[dict[str, Any]], x: alt.X, y: alt.Y) -> list[alt.Chart]:
     return [
         alive.mark_line(strokeWidth=1.8, clip=True).encode(x=x, y=y, color=colour),
         alive.mark_circle(size=60, opacity=1, clip=True).encode(x=x, y=y, color=colour, tooltip=tooltip),
-        failed.mark_point(shape="cross", angle=45, size=60, clip=True).encode(x=x, y=y, color=colour, tooltip=without_loss),
+        failed.mark_point(shape="cross", angle=45, size=60, yOffset=7, clip=True).encode(
+            x=x, y=y, color=colour, tooltip=without_loss
+        ),
     ]
 
 
