@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, WeightedRandomSampler
 
-from etastar import Observation, Options, Problem, find
+from etastar import Constant, Observation, Options, Problem, Then, Times, find
 from etastar.engine.preflight import preflight
 from etastar.store.description import digest
 from etastar.store.fingerprint import fingerprint
@@ -373,6 +373,8 @@ def policy_of(factor):
 def test_the_code_of_a_policy_of_ones_own_is_seen():
     assert repr(policy_of(0.9)) == repr(policy_of(0.8))
     assert of(schedule=policy_of(0.9)) != of(schedule=policy_of(0.8))
+    within = lambda factor: Then(Constant(), 5, Times(policy_of(factor), 0.5))
+    assert repr(within(0.9)) == repr(within(0.8)) and of(schedule=within(0.9)) != of(schedule=within(0.8))
     assert of(schedule="cosine") == of(schedule="linear")  # etastar's say all in their `repr`, which keys the lane
 
 

@@ -12,6 +12,7 @@ from etastar.core.batch import is_tensor_tree
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness, seed_everything
 from etastar.errors import call
+from etastar.policies.compose import parts_of
 from etastar.policies.policy import Policy
 from etastar.store.description import digest, without_addresses
 
@@ -28,13 +29,18 @@ def fingerprint(problem: Problem, facts: Mapping[str, Any], version: str) -> str
         version: of etastar.
     """
     code = problem.name or [getattr(problem, part) for part in CODE]
-    own_policy = type(problem.schedule) if isinstance(problem.schedule, Policy) else None  # its settings: the lane's `repr`
+    own_policy = _kinds_of(problem.schedule) if isinstance(problem.schedule, Policy) else None  # settings: the lane's `repr`
     with isolated_randomness():  # a dataset may draw at random, and may not move the caller's state
         seed_everything(0)
         data = [(digest(some), _samples(some)) for some in (problem.train, problem.valid)]
     settings = (problem.clip_grad_norm, problem.accumulate, problem.batch_size, str(torch.get_default_dtype()))
     known = sorted((k, without_addresses(repr(v))) for k, v in facts.items())
     return digest([version, code, own_policy, settings, known, data])
+
+
+def _kinds_of(policy: Policy) -> list[object]:
+    """The classes, which hold the code, of a policy and of those it is made of."""
+    return [type(policy), *map(_kinds_of, parts_of(policy))]
 
 
 def _samples(data: Any) -> list[str]:
