@@ -114,10 +114,6 @@ class Then:
         first, rest = squeezed(self.first, min(change, steps)), squeezed(self.rest, max(steps - change, 1))
         return replace(self, first=first, rest=rest, steps=steps)
 
-    def trunk(self) -> tuple[Policy, int]:
-        """(policy, step) it shares with others until then."""
-        return self.first, self._change
-
     def init(self, lr: Any) -> Any:
         """The lane's rate, the rate in use, and the state of the policy in charge."""
         return {"lr": lr, "rate": lr, "own": self.first.init(lr)}
