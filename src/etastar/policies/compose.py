@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -141,21 +141,10 @@ def each(fn: Callable[[Any], Any], rate: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Times:
-    """`factor` x the rate of `policy`.
-
-    >>> from etastar.policies.policy import Constant, Observation
-    >>> half = Times(Constant(), 0.5)
-    >>> half.step(Observation(0), half.init(0.2))[0]
-    0.1
-    """
+class Around:
+    """What policies around one other have in common."""
 
     policy: Policy
-    factor: float
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.factor, (int, float)) and 0 <= self.factor < float("inf")):
-            raise ProblemError(f"Times multiplies by {self.factor!r}; expected a finite number >= 0")
 
     @property
     def parts(self) -> tuple[Policy, ...]:
@@ -167,9 +156,26 @@ class Times:
         """What `policy` reads."""
         return self.policy.reads
 
-    def over(self, steps: int) -> Times:
+    def over(self, steps: int) -> Self:
         """The same over another horizon."""
         return replace(self, policy=squeezed(self.policy, steps))
+
+
+@dataclass(frozen=True)
+class Times(Around):
+    """`factor` x the rate of `policy`.
+
+    >>> from etastar.policies.policy import Constant, Observation
+    >>> half = Times(Constant(), 0.5)
+    >>> half.step(Observation(0), half.init(0.2))[0]
+    0.1
+    """
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.factor, (int, float)) and 0 <= self.factor < float("inf")):
+            raise ProblemError(f"Times multiplies by {self.factor!r}; expected a finite number >= 0")
 
     def init(self, lr: Any) -> Any:
         """The state of `policy`."""
@@ -182,7 +188,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Clipped:
+class Clipped(Around):
     """The rate of `policy`, kept within [low, high] x the lane's rate.
 
     >>> from etastar.policies.policy import Observation
@@ -192,27 +198,12 @@ class Clipped:
     [1.0, 0.75, 0.5, 0.5]
     """
 
-    policy: Policy
     low: float = 0.0
     high: float = float("inf")
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high:
             raise ProblemError(f"Clipped keeps rates within [{self.low}, {self.high}]; expected 0 <= low <= high")
-
-    @property
-    def parts(self) -> tuple[Policy, ...]:
-        """The one policy."""
-        return (self.policy,)
-
-    @property
-    def reads(self) -> tuple[str | Every, ...]:
-        """What `policy` reads."""
-        return self.policy.reads
-
-    def over(self, steps: int) -> Clipped:
-        """The same over another horizon."""
-        return replace(self, policy=squeezed(self.policy, steps))
 
     def init(self, lr: Any) -> Any:
         """The lane's rate beside the state of `policy`."""
