@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,8 @@ SIGNALS: dict[str, str] = {
 }
 """name -> what it is."""
 OF_GRADIENT = ("grad_norm", "grad_cosine")
+OF_THE_PAST = ("smoothed_loss", "grad_cosine", "update_norm")
+"""Signals that are made of more than one step."""
 Rows = Callable[[], torch.Tensor]
 
 
@@ -79,6 +81,34 @@ class Signals:
     def reads(self, *names: str) -> bool:
         """Whether one of these is read."""
         return not self._names.isdisjoint(names)
+
+    def watch(self, keys: Iterable[Key], step: int) -> None:
+        """Compute these from now on, after `step` steps.
+
+        Raises:
+            ProblemError: one of them would need steps that are over.
+        """
+        own = tuple(dict.fromkeys(keys))
+        for name, every in own if step else ():
+            if (name, every) not in self.keys and (name in OF_THE_PAST or every > 1):
+                raise ProblemError(
+                    f"a policy that reads {name} cannot begin at step {step} of a lane in which nobody watched it; expected "
+                    "a trunk that reads it, too"
+                )
+        self.keys, self._names = own, {name for name, _ in own}
+
+    def state(self, row: int | None = None) -> dict[str, Any]:
+        """What the next step needs of those before; of one row, where there are rows."""
+        one = lambda t: t[row] if row is not None and t.dim() else t
+        last = [[name, every, one(t)] for (name, every), t in self._last.items()]
+        return {"kept": {name: one(t) for name, t in self._kept.items()}, "last": last}
+
+    def resume(self, states: Sequence[Mapping[str, Any]], *, rows: bool) -> None:
+        """Go on from these states: one a row, or that of one lane."""
+        join = lambda parts: torch.stack(parts) if rows else parts[0]
+        self._kept = {name: join([own["kept"][name] for own in states]) for name in states[0]["kept"]}
+        lasts = [{(name, every): t for name, every, t in own["last"]} for own in states]
+        self._last = {key: join([own[key] for own in lasts]) for key in lasts[0]}
 
     def look(
         self, step: int, loss: torch.Tensor | None, accuracy: torch.Tensor | None, norm: torch.Tensor | None = None

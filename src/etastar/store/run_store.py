@@ -186,7 +186,7 @@ class RunStore:
                 found[todo_keys[index]] = outcome
                 if outcome.status is not LaneStatus.RAISED:  # the code may be mended without looking any different
                     unsaved[todo_keys[index]] = outcome
-                self.new_gradient_steps += outcome.steps
+                self.new_gradient_steps += outcome.spent
                 self._notify(outcome, True)
                 if unsaved and time.monotonic() - saved_at > SAVE_EVERY:
                     theirs += self._save(problem_id, unsaved, engine.name)

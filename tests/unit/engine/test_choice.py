@@ -138,8 +138,8 @@ def test_the_sequential_engine_uses_channels_last_and_a_fused_optimizer_and_the_
     seen = {}
     for engine in (SequentialEngine(), LoopEngine()):
         setups = []
-        original = engine._set_up
-        engine._set_up = lambda *args, original=original, setups=setups: setups.append(original(*args)) or setups[-1]
+        original = engine.set_up
+        engine.set_up = lambda *args, original=original, setups=setups: setups.append(original(*args)) or setups[-1]
         engine.train_lane(problem, Lane(0.01, 1, 3))
         weight = setups[0].model[3].weight
         fused = setups[0].optimizer.param_groups[0]["fused"]

@@ -158,7 +158,7 @@ class BestLR:
         assert self._now is not None
         for x, outcome in zip(self._asked, outcomes, strict=True):
             self._now.tell(x, outcome)
-            self._spent += outcome.steps
+            self._spent += outcome.spent
 
     def stop(self, flag: str) -> None:
         """End now, with what is known."""

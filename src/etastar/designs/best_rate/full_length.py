@@ -89,7 +89,7 @@ class FullLength:
     def answer(self) -> BestRate:
         """The best rate, as far as the outcomes carry it."""
         outcomes = list(self._outcomes.values())
-        spent = sum(o.steps for o in outcomes)
+        spent = sum(o.spent for o in outcomes)
         held_out = any(o.valid_loss is not None for o in outcomes)
         climb = self._climb(range(self._seeds))
         scored_on = "validation loss" if held_out else "training loss"

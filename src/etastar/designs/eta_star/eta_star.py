@@ -287,7 +287,7 @@ class EtaStar:
 
     def _estimates(self) -> tuple[Estimate, Estimate, Estimate]:
         """eta*, the 90 % point and the width."""
-        cost, n = sum(o.steps for o in self._outcomes), len(self._outcomes)
+        cost, n = sum(o.spent for o in self._outcomes), len(self._outcomes)
         if self._verdict or self._edge is None:
             status, reason = self._verdict or (
                 Status.NOT_MEASURED,

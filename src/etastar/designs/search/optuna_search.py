@@ -174,7 +174,7 @@ class OptunaSearch:
         trial.losses = tuple(objective(o, self._first_loss) for o in outcomes)
         trial.loss = statistics.fmean(trial.losses)
         trial.diverged = sum(o.scored_loss is None for o in outcomes)
-        trial.steps += sum(o.steps for o in outcomes)
+        trial.steps += sum(o.spent for o in outcomes)
         trial.rungs.append((self._rungs[self._rung], trial.loss))
 
     def _survivors(self) -> list[tuple[Any, Trial]]:
