@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.bakeoff.tasks import OPTIMIZERS, SCHEDULES, SLOW, TASKS, make_problem
+from etastar.core.design import Plan
 from etastar.core.lane import Lane, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.fixed_lanes import FixedLanes
@@ -54,12 +55,12 @@ def train(task: str, optimizer: str, schedule: str) -> tuple[str, Runs]:
     problem = make_problem(task, optimizer, schedule, max(FULL), 1e-2)
     lanes: list[Lane] = []
 
-    def design(facts: Preflight) -> tuple[int, int]:
+    def design(facts: Preflight) -> Plan:
         for steps, seed in plan():
             policy = policy_over(schedule, steps)
             own = derive_seed(0, "bakeoff", seed)
             lanes.extend(Lane(quantise(10**x), own, steps, facts.criterion, Until.END, policy) for x in grid(optimizer))
-        return len(lanes), sum(lane.steps for lane in lanes)
+        return FixedLanes(lanes).planned()
 
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = Options(store=FOLDER / f"{task}-{optimizer}-{schedule}.db", workers=1, device="cpu")

@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.bakeoff.rows import FOLDER, SUGGESTIONS, Rows, suggestion
 from benchmarks.bakeoff.tasks import Case, cases, make_problem
 from benchmarks.bakeoff.work import arguments, in_processes
+from etastar.core.design import Plan
 from etastar.core.lane import Lane, Outcome, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.fixed_lanes import FixedLanes
@@ -46,11 +47,11 @@ def short_grids(unit: tuple[str, str, int]) -> list[dict[str, Any]]:
     plan = list(itertools.product(EPOCHS, range(seeds)))
     lanes: list[Lane] = []
 
-    def design(facts: Preflight) -> tuple[int, int]:
+    def design(facts: Preflight) -> Plan:
         for epochs, seed in plan:
             own, steps = derive_seed(0, "bakeoff", seed), epochs * per_epoch
             lanes.extend(Lane(lr, own, steps, facts.criterion, Until.END) for lr in RATES)
-        return len(lanes), sum(lane.steps for lane in lanes)
+        return FixedLanes(lanes).planned()
 
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = Options(store=FOLDER / f"grid-{task}-{optimizer}.db", workers=1, device="cpu")

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.bakeoff.curves import FOLDER, combinations
 from benchmarks.bakeoff.tasks import DEFAULT_LR, HORIZONS, TASKS, Case, make_problem
 from benchmarks.bakeoff.truth import finished, truth
+from etastar.core.design import Plan
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.engine.preflight import Preflight
@@ -62,7 +63,7 @@ def search(combination: tuple[str, str, str], done: list[str], known: set[tuple[
         return []
     problem = make_problem(task, optimizer, schedule, max(HORIZONS), DEFAULT_LR[optimizer])
     options = Options(store=FOLDER / f"ours-{task}-{optimizer}-{schedule}.db", workers=1, device="cpu")
-    with open_session(problem, options, lambda facts: (6, 6 * max(HORIZONS))) as session:
+    with open_session(problem, options, lambda facts: Plan(6, 6 * max(HORIZONS))) as session:
         return [_row(session, case, budget, seed, done) for case, budget, seed in wanted]
 
 

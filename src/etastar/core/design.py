@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from etastar.core.lane import Lane, Outcome, Runs
@@ -12,12 +13,32 @@ from etastar.core.problem import Problem
 Answer = TypeVar("Answer", covariant=True)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment takes at most. Plans add up.
+
+    >>> Plan(4, 400) + Plan(1, 1000)
+    Plan(lanes=5, steps=1400)
+    """
+
+    lanes: int
+    steps: int
+    """Gradient steps, of all lanes together."""
+
+    def __add__(self, other: Plan) -> Plan:
+        return Plan(self.lanes + other.lanes, self.steps + other.steps)
+
+
 class Design(Protocol[Answer]):
     """An experiment. It never sees a model: it asks for lanes, is told their outcomes, and answers.
 
     A design is deterministic: told the same outcomes in the same order it asks the same lanes. That is what makes a
     killed run resumable and a stored lane reusable.
     """
+
+    def planned(self) -> Plan:
+        """What it will ask for at most, all told; known before anything is asked."""
+        ...
 
     def ask(self) -> Sequence[Lane]:
         """The next batch of lanes; empty when the experiment is over."""

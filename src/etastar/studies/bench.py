@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
@@ -58,10 +59,9 @@ class Bench:
         """
         steps = problem.steps
 
-        def plan(facts: Preflight) -> tuple[int, int]:
+        def plan(facts: Preflight) -> Plan:
             design = start_design(problem, facts, steps, precision, self.options.device, seeds[0])
-            lanes = len(seeds) * sum(design.planned_runs())
-            return lanes, lanes * steps
+            return sum((design.planned() for _ in seeds), Plan(0, 0))
 
         estimates: list[Estimate] = []
         with self._session(problem, plan) as session:
@@ -74,9 +74,8 @@ class Bench:
     def best_rate(self, problem: Problem, *, start: float, seed: int, within: float = 0.15) -> Row:
         """The rate with the smallest validation loss after all steps, climbing from `start` on the same three seeds."""
 
-        def plan(facts: Preflight) -> tuple[int, int]:
-            lanes = FullLength.planned_lanes()
-            return lanes, lanes * problem.steps
+        def plan(facts: Preflight) -> Plan:
+            return FullLength(facts.criterion, problem.steps).planned()
 
         with self._session(problem, plan) as session:
             found = session.run(FullLength(session.facts.criterion, problem.steps, start=start, within=within, seed=seed))
@@ -99,7 +98,7 @@ class Bench:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _session(self, problem: Problem, plan: Callable[[Preflight], tuple[int, int]]) -> AbstractContextManager[Session]:
+    def _session(self, problem: Problem, plan: Callable[[Preflight], Plan]) -> AbstractContextManager[Session]:
         self.check_time()
         left = None if self.deadline is None else max(self.deadline - time.monotonic(), 1e-3)
         return open_session(problem, replace(self.options, max_seconds=left), plan)

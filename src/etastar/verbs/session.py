@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from etastar import arguments
-from etastar.core.design import Design, Store, run
+from etastar.core.design import Design, Plan, Store, run
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
 from etastar.engine.choice import ENGINES, Choice, choose
@@ -94,14 +94,14 @@ class Session:
 def open_session(
     problem: Problem,
     options: Options,
-    plan: Callable[[Preflight], tuple[int, int]],
+    plan: Callable[[Preflight], Plan],
     usual: float = USUAL_SHARE,
     note: str = "",
 ) -> Iterator[Session]:
     """Check `problem`, say what it will cost, open the store and start the engine; everything is closed at the end.
 
     Args:
-        plan: (lanes at most, gradient steps at most), from what the preflight found.
+        plan: what the designs take at most, from what the preflight found.
         usual: share of those steps that is usually taken.
         note: what else the sentence of the plan says.
     """
@@ -112,7 +112,8 @@ def open_session(
     facts = preflight(problem, options.device)
     store = RunStore(options.store)
     try:
-        lanes, steps = plan(facts)
+        planned = plan(facts)
+        lanes, steps = planned.lanes, planned.steps
         register(problem, facts, store)
         store.on_outcome = options.on_outcome
         choice = choice_for(problem, facts, options, store, lanes)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from etastar.core.design import Plan
 from etastar.core.estimate import Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
@@ -130,11 +131,11 @@ class Surface:
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
-    def planned(self) -> tuple[int, int]:
-        """(lanes, gradient steps) at most."""
+    def planned(self) -> Plan:
+        """Every row with all the rates it may try."""
         extra = (2 if self.refine else 0) + (2 * self._most_beyond() if self.widen else 0)
         cells = len(self.rates) + extra
-        return len(self.rows) * cells * self.seeds, sum(row.horizon for row in self.rows) * cells * self.seeds
+        return Plan(len(self.rows) * cells * self.seeds, sum(row.horizon for row in self.rows) * cells * self.seeds)
 
     def ask(self) -> Sequence[Lane]:
         """The first lattice of all rows, then what the rows want; empty at the end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etastar import arguments
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.kept import undisturbed
 from etastar.core.lane import LaneStatus, Runs, Until
@@ -84,10 +85,9 @@ def eta_star(
     steps = checked_steps(problem, steps_to_start)
     designs: list[EtaStar] = []
 
-    def plan(facts: Preflight) -> tuple[int, int]:
+    def plan(facts: Preflight) -> Plan:
         designs.append(start_design(problem, facts, steps, precision, options.device, seed))
-        lanes = planned_lanes(designs[0], end)
-        return lanes, lanes * steps
+        return planned(designs[0], end)
 
     with open_session(problem, options, plan) as session:
         band, last = measure(session, designs[0], end)
@@ -145,10 +145,9 @@ def centre(problem: Problem, facts: Preflight, device: str) -> tuple[float, tupl
     return facts.lr or UNKNOWN_START, (SCAN_REACH, SCAN_REACH)
 
 
-def planned_lanes(start: EtaStar, end: Precision | None) -> int:
-    """Lanes at most, for eta* and, if it is wanted, eta*_end."""
-    lanes = sum(start.planned_runs())
-    return lanes + (sum(_end_design(start, 1.0, end).planned_runs()) if end else 0)
+def planned(start: EtaStar, end: Precision | None) -> Plan:
+    """What eta* and, if it is wanted, eta*_end take at most."""
+    return start.planned() + _end_design(start, 1.0, end).planned() if end else start.planned()
 
 
 def bracket(runs: Runs, steps: int) -> Estimate:

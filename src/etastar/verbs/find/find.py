@@ -10,6 +10,7 @@ import statistics
 from dataclasses import replace
 
 from etastar import arguments
+from etastar.core.design import Plan
 from etastar.core.estimate import Status
 from etastar.core.problem import Problem
 from etastar.designs.best_rate.best_lr import BestLR
@@ -26,7 +27,7 @@ from etastar.verbs.find.eta_star import (
     checked_precision,
     checked_steps,
     measure,
-    planned_lanes,
+    planned,
     start_design,
 )
 from etastar.verbs.find.find_answer import FindAnswer
@@ -94,19 +95,19 @@ def find(
     end = ETA_STAR_END if effort == "thorough" else None
     plans: list[tuple[BestLR, EtaStar | None]] = []
 
-    def plan(facts: Preflight) -> tuple[int, int]:
+    def plan(facts: Preflight) -> Plan:
         begin = start or start_rate(problem, facts)
         horizon = (problem.steps, problem.policy, begin)
         short = BestLR(facts.criterion, *horizon, EFFORTS[effort], seed=seed, squeezes=facts.squeezes)
-        lanes, steps = short.planned_lanes(), short.planned_steps()
+        most = short.planned()
         eta = None
         if effort == "thorough" or precision:
             eta = start_design(problem, facts, wait_for, precision or ETA_STAR, options.device, seed)
-            lanes, steps = lanes + planned_lanes(eta, end), steps + planned_lanes(eta, end) * wait_for
+            most += planned(eta, end)
         if effort == "thorough":
-            lanes, steps = lanes + FullLength.planned_lanes(), steps + FullLength.planned_lanes() * problem.steps
+            most += FullLength(facts.criterion, problem.steps).planned()
         plans.append((short, eta))
-        return lanes, steps
+        return most
 
     usual = USUAL_SHARE if effort == "thorough" or precision else 1.0
     with open_session(problem, options, plan, usual) as session:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from etastar import arguments
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
@@ -186,7 +187,7 @@ def momentum(
         row = Row(problem.schedule_name, problem.steps, problem.policy)
         design: list[Surface] = []
 
-        def plan(found: Preflight, design=design, around=around, row=row) -> tuple[int, int]:
+        def plan(found: Preflight, design=design, around=around, row=row) -> Plan:
             design.append(Surface(found.criterion, [row], lattice_around(around), seeds=seeds, seed=seed))
             return design[0].planned()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from etastar import arguments
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Runs
 from etastar.core.problem import Problem
@@ -135,7 +136,7 @@ def sensitivity(
     rates = lattice(*CLASSIC, 0.5 if half_decades else 1.0)
     designs: list[Surface] = []
 
-    def plan(facts: Preflight) -> tuple[int, int]:
+    def plan(facts: Preflight) -> Plan:
         designs.append(Surface(facts.criterion, [row], rates, seeds=seeds, seed=seed, refine=False, widen=False))
         return designs[0].planned()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from etastar import arguments
 from etastar.arguments import LARGEST_RATE, SMALLEST_RATE
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.problem import Problem
 from etastar.designs.surface.surface import Row, RowVerdict, Surface, SurfaceData, lattice, lattice_around
@@ -72,7 +73,7 @@ def surface(
     first = None if rates is None else rates_of(rates)
     designs: list[Surface] = []
 
-    def plan(facts: Preflight) -> tuple[int, int]:
+    def plan(facts: Preflight) -> Plan:
         own = first or lattice_around(facts.lr or UNKNOWN_LR)
         designs.append(Surface(facts.criterion, rows, own, seeds=seeds, seed=seed, target=target))
         return designs[0].planned()
