@@ -36,6 +36,7 @@ DESIGNS = {
     "best rate": lambda: BestLR(CRITERION, STEPS),
     "best rate, a glance": lambda: BestLR(CRITERION, STEPS, budget=0.6),
     "full length": lambda: FullLength(CRITERION, STEPS),
+    "full length, all seeds": lambda: FullLength(CRITERION, STEPS, start=1.0, within=0.01),
     "surface": lambda: Surface(CRITERION, ROWS, (-2.0, -1.5, -1.0)),
     "search": lambda: OptunaSearch(
         Space.of({"lr": {"low": 0.01, "high": 1.0}}), CRITERION, STEPS, Constant(), sampler="random", trials=6, seeds=2
@@ -67,7 +68,7 @@ def test_no_design_asks_for_more_than_it_planned(make):
 
 def test_plans_of_known_size():
     assert DESIGNS["fixed lanes"]().planned() == Plan(5, 5 * STEPS)
-    assert FullLength(CRITERION, STEPS).planned() == Plan(30, 30 * STEPS)
+    assert FullLength(CRITERION, STEPS).planned() == Plan(40, 40 * STEPS)
     assert EtaStar(CRITERION, STEPS, precision=Precision(max_runs=20)).planned() == Plan(13 * 2 + 20, 46 * STEPS)
     assert BestLR(CRITERION, 640).planned() == Plan(12, 6 * 20 + 6 * 320)
     assert Surface(CRITERION, ROWS, (-2.0, -1.5), seeds=1, widen=False, refine=False).planned() == Plan(4, 2 * (200 + 50))

@@ -57,8 +57,8 @@ class FullLength:
     # -- Design ------------------------------------------------------------------------------------------------------
 
     def planned(self) -> Plan:
-        """All rates on the first seeds, three of them on the others."""
-        lanes = SEEDS * MOST_RATES + (MOST_SEEDS - SEEDS) * 3
+        """All rates on all seeds: a seed that is added trains at every rate that was tried."""
+        lanes = MOST_SEEDS * MOST_RATES
         return Plan(lanes, lanes * self.steps)
 
     def ask(self) -> Sequence[Lane]:
