@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -84,7 +83,7 @@ def run(
     engine: Engine,
     store: Store,
     *,
-    max_seconds: float | None = None,
+    late: Callable[[], bool] = lambda: False,
     progress: Callable[[Runs], None] | None = None,
 ) -> Answer:
     """Run `design` to its end and return its answer: the loop everything that trains goes through.
@@ -92,15 +91,15 @@ def run(
     A lane in which the user's code raised is a failed lane, as one that diverged is.
 
     Args:
-        max_seconds: after this wall time no further batch is asked for; the design answers with what it has.
+        late: whether time is over: then no further batch is asked for, and the design answers with what it has.
         progress: called with each batch's outcomes.
 
     Raises:
         UserCodeRaised: every lane of one length raised, or the lowest rate did: that is no matter of the rate.
     """
-    started, told = time.monotonic(), Runs()
+    told = Runs()
     while True:
-        if max_seconds is not None and time.monotonic() - started >= max_seconds:
+        if late():
             design.stop("time-limit")
         if not (lanes := design.ask()):
             _check_raised(told)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from etastar.core.design import Plan
 from etastar.core.estimate import Status
@@ -26,11 +27,12 @@ WIDENINGS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """One schedule over one horizon."""
+    """One schedule over one horizon; with `settings` of the optimizer, as a `Lane` has them."""
 
     schedule: str
     horizon: int
     policy: Policy
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Surface:
 
     def _lane(self, i: int, x: float, index: int) -> Lane:
         row, seed = self.rows[i], derive_seed(self.seed, "lane", index)
-        return Lane(quantise(10.0**x), seed, row.horizon, self.criterion, Until.END, row.policy)
+        return Lane(quantise(10.0**x), seed, row.horizon, self.criterion, Until.END, row.policy, row.settings)
 
     def _wanted(self, i: int) -> list[float]:
         """Rates a row asks for next: further ones beyond its edge, then those beside its best."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from etastar import arguments
-from etastar.core.design import Plan
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.designs.search.confirmation import FINALISTS, FRESH, Confirmation, Finalist, confirmation_of
@@ -23,7 +22,7 @@ from etastar.errors import attributed
 from etastar.store.optuna_study import SEARCH, OptunaRecord, check_storage, import_optuna
 from etastar.store.postgres import is_postgres
 from etastar.store.sqlite import path_of
-from etastar.verbs.find.find import find
+from etastar.verbs.find.find import find_in
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.options import Options, asked
 from etastar.verbs.search.batch_sizes import compared
@@ -31,7 +30,7 @@ from etastar.verbs.search.prior import Prior, first_points, prior_of
 from etastar.verbs.search.search_answer import SearchAnswer, answer_of
 from etastar.verbs.search.search_verdict import refusal
 from etastar.verbs.search.variants import Make, Roles, Variants, real, roles
-from etastar.verbs.session import Session, open_session
+from etastar.verbs.workplace import Session, Workplace
 from etastar.version import __version__
 
 STUDY_FILE = "optuna.db"
@@ -118,31 +117,30 @@ def search(
     import_optuna()
     check_storage(storage_of(study_storage, options.store))
     wanted = None if space is None else _space(space)
-    found = None
-    if measure and (wanted is None or "lr" not in wanted):
+    glance = measure and (wanted is None or "lr" not in wanted)
+    if glance:
         _check_design(problem, request, wanted, make, options.device)
-        found = find(problem, effort="glance", seed=seed, options=options)
-    designs: list[tuple[OptunaSearch, Prior | None, Roles]] = []
-
-    def prepare(facts: Preflight) -> Plan:
-        designs.append(_design(problem, facts, request, wanted, found, make))
-        design = designs[0][0]
-        return design.planned() + confirmation_of(design.trials, request.fresh, problem.steps)
-
-    most = confirmation_of(trials, request.fresh, problem.steps).lanes
-    note = (
-        f"; the best {FINALISTS} trials, the next best where those fail, are trained again on {request.fresh} fresh seeds: "
-        f"{min(FINALISTS, trials) * request.fresh} of the lanes, {most} at most"
-    )
-    with open_session(problem, options, prepare, usual=1.0, note=note) as session:
-        design, prior, changes = designs[0]
+    with Workplace(options) as place:
+        found = find_in(place.of(problem), "glance", seed) if glance else None
+        session = place.of(problem)
+        design, prior, changes = _design(problem, session.facts, request, wanted, found, make)
+        again = confirmation_of(design.trials, request.fresh, problem.steps)
+        session.plan(design.planned(), again, usual=1.0, note=_note(request, again.lanes))
         sizes = compared(problem, set(changes.batch_sizes), options.device)
         record = _record(session, request, design)
         design.on_finished = record.add
-        with closing(record), Variants(session, changes.problem, make, summed=sizes.summed) as variants:
+        with closing(record):
+            variants = Variants(session, changes.problem, make, summed=sizes.summed)
             outcome, finalists = _run(variants, design, request)
         facts = {**decisive(request, design), "fresh_seeds": request.fresh}
         return answer_of(session, outcome, finalists, found, prior, record, facts, sizes)
+
+
+def _note(request: Request, most: int) -> str:
+    return (
+        f"; the best {FINALISTS} trials, the next best where those fail, are trained again on {request.fresh} fresh seeds: "
+        f"{min(FINALISTS, request.trials) * request.fresh} of the lanes, {most} at most"
+    )
 
 
 def _run(variants: Variants, design: OptunaSearch, request: Request) -> tuple[Found, tuple[Finalist, ...]]:
@@ -235,12 +233,17 @@ def storage_of(given: str | None, store: str | os.PathLike[str]) -> str | None:
 
 def _record(session: Session, request: Request, design: OptunaSearch) -> OptunaRecord:
     """The study's place. Its name holds what decides the trials: the same search finds it again, another one does not."""
-    storage = storage_of(request.storage, session.options.store)
+    storage = storage_of(request.storage, session.place.options.store)
     facts = decisive(request, design)
     trials = facts.pop("trials")
     if request.sampler == "grid":
         facts["grid"] = trials
-    parts = [session.store.id_of(session.problem), repr(session.problem.policy), session.engine.name, repr(design.space)]
+    parts = [
+        session.place.store.id_of(session.problem),
+        repr(session.problem.policy),
+        session.engine.name,
+        repr(design.space),
+    ]
     digest = f"{derive_seed(*parts, repr(sorted(facts.items()))):016x}"[:8]
     name = request.study or f"{Path(session.problem.title).name}-{request.sampler}-{digest}"
     about = {SEARCH: digest, "etastar": __version__, "problem": session.problem.title, **facts}
