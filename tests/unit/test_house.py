@@ -100,3 +100,13 @@ def test_policies_are_asked_and_not_told_apart_by_their_type():
         if not name.startswith("policies/")
     ]
     assert found == []
+
+
+def test_the_kind_of_an_optimizer_is_decided_in_one_file():
+    """A class of `torch.optim` is compared with `is`, `==` or `in` there only; but for who makes them or has their rule."""
+    found = {
+        name
+        for name, node in nodes(ast.Compare)
+        if any(isinstance(part, ast.Attribute) and ast.unparse(part).startswith("torch.optim.") for part in ast.walk(node))
+    }
+    assert found - {"engine/sequential.py", "problems/optimizers.py"} <= {"core/kinds.py"}

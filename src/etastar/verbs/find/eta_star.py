@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from etastar import arguments
 from etastar.core.estimate import Estimate, Status
 from etastar.core.kept import undisturbed
+from etastar.core.kinds import optimizer_kind
 from etastar.core.lane import LaneStatus, Runs, Until
 from etastar.core.problem import Problem
 from etastar.designs.eta_star.eta_star import SCAN_REACH, EtaStar, Precision
@@ -20,7 +21,6 @@ from etastar.probes.start import starting_point
 from etastar.verbs.options import Options, asked
 from etastar.verbs.workplace import Session, Workplace
 
-ADAM_LIKE = {"Adam", "AdamW", "NAdam", "RAdam", "Adamax"}
 CENTRES: dict[str, tuple[float, float]] = {"sgd": (-0.5, 1.5), "adam": (0.75, 1.0)}
 """kind of optimizer -> (log10(eta* / eta_c), half-range of it over networks with a margin, in decades)."""
 PROBE_SAMPLES = 128
@@ -142,12 +142,12 @@ def centre(problem: Problem, facts: Preflight, device: str) -> tuple[float, tupl
     eta_c, the rate that raises the loss in one step, takes a few forward passes; eta* lies within a decade or so of a
     multiple of it (`CENTRES`). Without it: three decades on either side of the rate in use.
     """
-    kind = "adam" if facts.optimizer in ADAM_LIKE else "sgd" if facts.optimizer == "SGD" else None
-    if kind and problem.loop is None and is_steady(problem.policy):
+    known = CENTRES.get(optimizer_kind(facts.optimizer))
+    if known and problem.loop is None and is_steady(problem.policy):
         with undisturbed(problem):
             reading = CriticalRate()(starting_point(problem, problem.seed, samples=PROBE_SAMPLES, device=device))
         if reading.value:
-            shift, reach = CENTRES[kind]
+            shift, reach = known
             return reading.value * 10**shift, (reach, reach)
     return facts.lr or UNKNOWN_START, (SCAN_REACH, SCAN_REACH)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from etastar import arguments
 from etastar.core.estimate import Status
+from etastar.core.kinds import optimizer_kind
 from etastar.core.problem import Problem
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.best_rate import BestRate
@@ -21,7 +22,7 @@ from etastar.engine.preflight import Preflight, start_steps
 from etastar.errors import ProblemError, attributed
 from etastar.policies.compose import groups_named, squeezed
 from etastar.policies.policy import Policy, is_steady, rates_over
-from etastar.verbs.find.eta_star import ADAM_LIKE, checked_precision, checked_steps, end_design, measure, start_design
+from etastar.verbs.find.eta_star import checked_precision, checked_steps, end_design, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.judge import judge
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
@@ -125,11 +126,9 @@ def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -
     Args:
         usual: that median, instead of the one in `USUAL`.
     """
-    sgd = "momentum" if facts.momentum else "sgd"
-    kinds = {"SGD": sgd, "RMSprop": "rmsprop", **dict.fromkeys(ADAM_LIKE, "adam")}
-    kind = kinds.get(facts.optimizer)
+    kind = optimizer_kind(facts.optimizer)
     known = [facts.lr] if facts.lr else []
-    usual = usual or (USUAL[kind] if kind else None)
+    usual = usual or USUAL.get("momentum" if kind == "sgd" and facts.momentum else kind)
     if usual:
         known.append(usual / _mean_factor(problem.policy, problem.steps) * (USUAL_STEPS / problem.steps) ** USUAL_GAMMA)
     return statistics.geometric_mean(known) if known else USUAL["adam"]

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
-import torch
-
 from etastar import arguments
 from etastar.core.problem import Problem
 from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError
 from etastar.laws.scaling.power_law import FEWEST
-from etastar.verbs.find.eta_star import ADAM_LIKE
 from etastar.verbs.workplace import Workplace
 
 Make = Callable[..., Problem]
@@ -123,20 +120,6 @@ def _identity(member: FamilyMember) -> tuple[Any, ...]:
     facts, problem = member.facts, member.problem
     samples = problem.batches.size if problem.batches is not None else None
     return facts.shapes, facts.trace, problem.batch_size, problem.steps, samples
-
-
-def loss_kind(problem: Problem) -> str:
-    """ "cross-entropy", "squared" or "other"."""
-    loss = getattr(problem.loss, "func", problem.loss)
-    functional, nn = torch.nn.functional, torch.nn
-    if loss in (functional.cross_entropy, functional.nll_loss) or isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss)):
-        return "cross-entropy"
-    return "squared" if loss is functional.mse_loss or isinstance(loss, nn.MSELoss) else "other"
-
-
-def optimizer_kind(facts: Preflight) -> str:
-    """ "sgd", "adam" or "other"."""
-    return "sgd" if facts.optimizer == "SGD" else "adam" if facts.optimizer in ADAM_LIKE else "other"
 
 
 def work(sizes: Mapping[str, float]) -> float:

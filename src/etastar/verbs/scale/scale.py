@@ -9,6 +9,7 @@ from typing import Any
 
 from etastar import arguments
 from etastar.core.estimate import Estimate, Status
+from etastar.core.kinds import loss_kind, optimizer_kind
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.designs.eta_star.eta_star import Precision
@@ -27,8 +28,6 @@ from etastar.verbs.scale.family import (
     build,
     check_arguments,
     checked_sizes,
-    loss_kind,
-    optimizer_kind,
     work,
 )
 from etastar.verbs.scale.member_rate import PRECISION, MemberRate
@@ -180,8 +179,8 @@ def _law(
         [m.sizes for m in known],
         [m.lr.require() for m in known],
         errors=[_error(m.lr) for m in known],
-        loss=loss_kind(first.problem),
-        optimizer=optimizer_kind(first.facts),
+        loss=loss_kind(first.problem.loss),
+        optimizer=optimizer_kind(first.facts.optimizer),
         noise_scale=noise,
         path_sum=None if graph is None else lambda some: path_sum_lr_factor(_edges(graph, some)) ** -2,
         chain=chain and graph is None,
