@@ -111,10 +111,6 @@ class Console:
         """One line of a long work's progress."""
         self._err.say(text)
 
-    def show_problems(self, rows: Sequence[dict[str, str]]) -> None:
-        """The ready-made problems."""
-        self.show_list(("problem", "what it is"), rows)
-
     def show_list(self, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
         """Names and what they stand for."""
         table = new_table(None, columns)

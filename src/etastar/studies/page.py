@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 COLOURS = {Verdict.AGREES: "#2a9d6f", Verdict.DIFFERS: "#c8372d", Verdict.CANNOT_TELL: "#8a94a0"}
 
 
-def write_study_page(answer: StudyAnswer) -> Path:
-    """Write index.html and the charts into the study's folder."""
+def write_study_page(answer: StudyAnswer, folder: Path) -> Path:
+    """Write index.html and the charts into `folder`."""
     page = Page(
         kind="Study",
         title=answer.study.title,
@@ -28,7 +28,7 @@ def write_study_page(answer: StudyAnswer) -> Path:
         tables=[_claims_table(answer), *_numbers_table(answer), *answer.findings.tables, _how_table(answer)],
         charts=answer.findings.charts,
     )
-    return write_page(page, answer.folder)
+    return write_page(page, folder)
 
 
 def _cut(answer: StudyAnswer) -> list[tuple[str, str]]:

@@ -159,7 +159,7 @@ def run_study(
         command = _command(name, out, data, effort, seed)
         answer = StudyAnswer(study, setting, tuple(rows), planned, findings, cost, where, Path(out), command)
         record.finish(rows, _config(answer), where, readme(answer))
-        write_study_page(answer)
+        write_study_page(answer, answer.folder)
         return answer
 
 
