@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from etastar import arguments
+from etastar.engine.ray.connection import check_address
 from etastar.errors import ProblemError
 from etastar.studies import STUDIES
 from etastar.studies.bench import Bench, OutOfTime
@@ -132,7 +133,8 @@ def run_study(
         say: called with a line per measurement.
 
     Raises:
-        ProblemError: unknown study or effort, a folder that cannot be read or written, or that another process writes to.
+        ProblemError: unknown study or effort, a cluster that cannot be reached, a folder that cannot be read or written, or
+            that another process writes to.
     """
     started = time.monotonic()
     study, options, say = study_named(name), options or Options(), say or (lambda _: None)
@@ -142,6 +144,8 @@ def run_study(
         arguments.path("data", data, "fashion-mnist")
     if data is not None and not study.uses_data:
         raise ProblemError(f"study {name} draws its own inputs; drop --data")
+    if options.on == "ray":
+        check_address(options.ray_address)
     setting = Setting(load_data(data), effort, seed)
     record = StudyRecord(out)
     deadline = None if options.max_seconds is None else started + options.max_seconds
