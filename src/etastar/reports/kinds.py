@@ -57,7 +57,7 @@ def _lr(answer: Any) -> Estimate:
 
 
 KINDS: dict[type, Kind] = {
-    FindAnswer: Kind(lambda answer: answer.lr, charts, numbers, sections, tables),
+    FindAnswer: Kind(_lr, charts, numbers, sections, tables),
     SurfaceAnswer: Kind(_lr, surface_charts, surface_numbers, surface_sections, surface_tables),
     SensitivityAnswer: Kind(_lr, sensitivity_charts, sensitivity_numbers, sensitivity_sections, sensitivity_tables),
     ScaleAnswer: Kind(_lr, scale_charts, scale_numbers, scale_sections, scale_tables),
