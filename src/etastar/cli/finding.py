@@ -35,4 +35,4 @@ def find(
     with out.console() as console:
         options = run.options(console)
         answer = find_lr(problem.load(), effort=effort, within=within, seed=run.seed, options=options)
-    out.deliver_answer(console, answer, lambda: console.show_find(answer), ok=answer.lr.ok)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)

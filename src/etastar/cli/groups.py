@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from etastar.core.problem import Problem
     from etastar.verbs.options import Options
 
-Page = Callable[[Any, "Path"], "Path"]
-"""Writes an answer's page into a folder; returns the file."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class StartOptions:
@@ -125,12 +122,10 @@ class OutputOptions:
         """Print, and write the JSON."""
         deliver(console, show, content, self.json)
 
-    def deliver_answer(
-        self, console: Console, answer: Any, show: Callable[[], None], *, ok: bool, page: Page | None = None
-    ) -> None:
+    def deliver_answer(self, console: Console, answer: Any, *, ok: bool) -> None:
         """Print and write an answer, and leave with the exit code that says whether it is one."""
         report: Path | None = getattr(self, "report", None)
-        deliver(console, show, answer.to_json, self.json, report, lambda folder: (page or _page)(answer, folder))
+        deliver(console, lambda: console.show_answer(answer), answer.to_json, self.json, answer, report)
         raise typer.Exit(of.EXIT_ANSWERED if ok else of.EXIT_NO_ANSWER)
 
 
@@ -139,9 +134,3 @@ class PageOptions(OutputOptions):
     """Where an answer goes that has a page."""
 
     report: of.ReportOption = None
-
-
-def _page(answer: Any, folder: Path) -> Path:
-    from etastar.reports.page import report
-
-    return report(answer, folder)

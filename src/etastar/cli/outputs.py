@@ -64,8 +64,8 @@ def deliver(
     show: Callable[[], None],
     content: Callable[[], dict[str, Any]],
     json: str | None,
+    answer: Any = None,
     report: Path | None = None,
-    write_page: Callable[[Path], Path] | None = None,
 ) -> None:
     """Print the verdict, then write the JSON, then the report: each of them whatever became of the one before.
 
@@ -74,15 +74,17 @@ def deliver(
     Args:
         show: prints the verdict.
         content: of the JSON.
-        report, write_page: the page's folder, and what writes it there.
+        answer, report: what the page shows, and its folder.
 
     Raises:
         ProblemError: one of them cannot be written.
     """
 
     def page() -> None:
-        if report is not None and write_page is not None:
-            console.say(f"report: {write_page(report)}")
+        if report is not None:
+            from etastar.reports.page import report as write_report
+
+            console.say(f"report: {write_report(answer, report)}")
 
     def answer_file() -> None:
         if json and report is not None and _made_with(report, Path(json)):

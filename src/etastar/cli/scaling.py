@@ -50,7 +50,6 @@ def scale(
     """Measure small members of a family and predict the rate of a larger one, or say why not."""
     from dataclasses import replace
 
-    from etastar.cli.tables import tables_of
     from etastar.problems.optimizers import parse_settings
     from etastar.verbs.scale.member_rate import PRECISION
     from etastar.verbs.scale.scale import scale as measure_and_predict
@@ -74,7 +73,7 @@ def scale(
             seed=run.seed,
             options=options,
         )
-    out.deliver_answer(console, answer, lambda: console.show_answer(answer, tables_of(answer)), ok=answer.lr.ok)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)
 
 
 def _axes(depth: str, width: str, vary: list[str]) -> dict[str, list[Any]]:

@@ -45,7 +45,6 @@ def search(
     out: PageOptions,
 ) -> None:
     """Search hyper-parameters with an Optuna sampler, seeded by the measured interval of the rate."""
-    from etastar.cli.search_output import show_search
     from etastar.store.optuna_study import check_storage
     from etastar.verbs.search.search import search as search_space
     from etastar.verbs.search.search import storage_of
@@ -58,4 +57,4 @@ def search(
             chosen, sampler=sampler, trials=trials, space=space, pruner=pruner, seeds=seeds, batch=batch, measure=measure,
             make=make, seed=run.seed, study=study, study_storage=study_storage, options=options,
         )  # fmt: skip
-    out.deliver_answer(console, answer, lambda: show_search(console, answer), ok=answer.lr.ok)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)

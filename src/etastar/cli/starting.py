@@ -45,7 +45,7 @@ def probe(
     import torch
 
     answer = read(chosen, seed=seed, samples=samples, device=device, dtype=torch.float64 if float64 else None)
-    out.deliver_answer(console, answer, lambda: console.show_probe(answer), ok=answer.ok)
+    out.deliver_answer(console, answer, ok=answer.ok)
 
 
 @spread
@@ -58,9 +58,8 @@ def predict(
     out: PageOptions,
 ) -> None:
     """Predict where to start and where eta* lies, from widths to forward passes; nothing is trained."""
-    from etastar.cli.predicted import show_predict
     from etastar.verbs.predict.predict import predict as climb
 
     console = out.console()
     answer = climb(problem.load(), seed=seed, samples=samples, device=device)
-    out.deliver_answer(console, answer, lambda: show_predict(console, answer), ok=answer.ok)
+    out.deliver_answer(console, answer, ok=answer.ok)

@@ -57,14 +57,13 @@ def study(
         raise ProblemError(f"--out is missing; expected a folder for page and record, e.g. --out {name}")
     if folder is not None:
         check_folder(folder, "--out")
-    from etastar.studies.page import write_study_page
     from etastar.studies.run import run_study
 
     options = run.options(console)
     answer = run_study(
         name, folder or ".", data=data, effort=effort, seed=run.seed, options=options, say=console.progress_line
     )
-    out.deliver_answer(console, answer, lambda: _show(console, answer), ok=answer.complete, page=write_study_page)
+    out.deliver_answer(console, answer, ok=answer.complete)
 
 
 def _list(out: PageOptions, console: Any) -> None:
@@ -74,19 +73,3 @@ def _list(out: PageOptions, console: Any) -> None:
     rows = [{"name": key, "what": what} for key, what in STUDIES.items()]
     content = {"etastar": __version__, "command": "study", "studies": rows}
     out.deliver(console, lambda: console.show_list(("study", "what it asks"), rows), lambda: content)
-
-
-def _show(console: Any, answer: Any) -> None:
-    from etastar.cli.plain import new_table
-
-    console.say(f"{answer.study.name}: {answer.summary}")
-    table = new_table(None, ("claim", "verdict", "measured, 90 %", "whose"))
-    for c in answer.conclusions:
-        table.add_row(c.claim.name, c.verdict.value, c.measured, c.claim.source)
-    console.show(table)
-    cost = answer.cost
-    console.say(
-        f"  cost: {cost['cpu_seconds']:,.0f} CPU seconds for {len(answer.rows)} of {answer.planned} measurements, "
-        f"{cost['measured_now']:g} of them now, in {cost['seconds']:.1f} s"
-    )
-    console.say(f"  page: {answer.folder / 'index.html'}")

@@ -50,7 +50,7 @@ def surface(
             seed=run.seed,
             options=options,
         )
-    _deliver(out, console, answer)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)
 
 
 @spread
@@ -68,7 +68,7 @@ def sensitivity(
     with out.console() as console:
         options = run.options(console)
         answer = measure(problem.load(), half_decades=half_decades, seeds=seeds, seed=run.seed, options=options)
-    _deliver(out, console, answer)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)
 
 
 @spread
@@ -87,13 +87,7 @@ def momentum(
         options, chosen = run.options(console), problem.load()
         wanted = None if values is None else _numbers(values, "values", float, "0,0.9")
         answer = measure(chosen, values=wanted, seeds=seeds, seed=run.seed, options=options)
-    _deliver(out, console, answer)
-
-
-def _deliver(out: PageOptions, console: Any, answer: Any) -> None:
-    from etastar.cli.tables import tables_of
-
-    out.deliver_answer(console, answer, lambda: console.show_answer(answer, tables_of(answer)), ok=answer.lr.ok)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)
 
 
 def split_schedules(text: str) -> list[str]:

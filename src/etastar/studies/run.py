@@ -16,11 +16,13 @@ import torch
 from etastar import arguments
 from etastar.engine.ray.connection import check_address
 from etastar.errors import ProblemError
+from etastar.reports.kinds import KINDS, Kind
+from etastar.reports.page import write_page
 from etastar.studies import STUDIES
 from etastar.studies.bench import Bench, OutOfTime
 from etastar.studies.claim import Conclusion
 from etastar.studies.data import load_data
-from etastar.studies.page import readme, write_study_page
+from etastar.studies.page import claim_tables, cost_lines, readme, study_page
 from etastar.studies.record import Row, StudyRecord, row_id
 from etastar.studies.study import Findings, Setting, Study
 from etastar.verbs.options import Options
@@ -54,6 +56,11 @@ class StudyAnswer:
     environment: dict[str, Any]
     folder: Path
     command: str
+
+    @property
+    def problem(self) -> str:
+        """What was studied."""
+        return self.study.name
 
     @property
     def complete(self) -> bool:
@@ -96,6 +103,9 @@ class StudyAnswer:
             "environment": self.environment,
             "folder": str(self.folder),
         }
+
+
+KINDS[StudyAnswer] = Kind(claim_tables, study_page, cost=cost_lines)
 
 
 def study_named(name: str) -> Study:
@@ -163,7 +173,7 @@ def run_study(
         command = _command(name, out, data, effort, seed)
         answer = StudyAnswer(study, setting, tuple(rows), planned, findings, cost, where, Path(out), command)
         record.finish(rows, _config(answer), where, readme(answer))
-        write_study_page(answer, answer.folder)
+        write_page(study_page(answer), answer.folder)
         return answer
 
 
