@@ -12,13 +12,11 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from etastar import Constant, Observation, Options, Problem, ProblemError, find
 from etastar.core.data import stream
 from etastar.core.lane import Lane, Until
-from etastar.core.optimizers import made_from
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.setup import set_up
 from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import preflight
-from etastar.verbs.surface.momentum import with_optimizer_setting
 
 STEPS = 24
 DRAW = torch.Generator().manual_seed(3)
@@ -421,8 +419,7 @@ def test_optimizer_settings_reach_an_optimizer_inside_a_dict():
         optimizer = sgd(model, momentum=0.9)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": S.ExponentialLR(optimizer, 0.9), "interval": "step"}}
 
-    changed = with_optimizer_setting(problem(factory), momentum=0.5)
     with isolated_randomness():
-        made = made_from(changed.optimizer(net()))
-    assert made.optimizer.param_groups[0]["momentum"] == 0.5
-    assert preflight(changed).defaults["momentum"] == 0.5
+        setup = set_up(problem(factory), 0)
+    setup.change([("momentum", 0.5)])
+    assert setup.optimizer.param_groups[0]["momentum"] == 0.5

@@ -26,7 +26,7 @@ from etastar.studies.page import claim_tables, cost_lines, readme, study_page
 from etastar.studies.record import Row, StudyRecord, row_id
 from etastar.studies.study import Findings, Setting, Study
 from etastar.verbs.options import Options
-from etastar.verbs.session import environment
+from etastar.verbs.workplace import Workplace, environment
 from etastar.version import __version__
 
 Say = Callable[[str], None]
@@ -146,7 +146,6 @@ def run_study(
         ProblemError: unknown study or effort, a cluster that cannot be reached, a folder that cannot be read or written, or
             that another process writes to.
     """
-    started = time.monotonic()
     study, options, say = study_named(name), options or Options(), say or (lambda _: None)
     arguments.path("out", out, name)
     arguments.instance("options", options, Options, "an etastar.Options, e.g. etastar.Options(workers=2)")
@@ -158,16 +157,15 @@ def run_study(
         check_address(options.ray_address)
     setting = Setting(load_data(data), effort, seed)
     record = StudyRecord(out)
-    deadline = None if options.max_seconds is None else started + options.max_seconds
-    bench = Bench(replace(options, on_plan=None, max_seconds=None), deadline)
-    with record.alone():
+    with record.alone(), Workplace(replace(options, on_plan=None)) as place:
+        bench = Bench(place)
         rows, planned, now = _measure(study, setting, record, bench, say)
         findings = study.conclude(rows, setting)
         cost = {
             "measured_now": now,
             "new_gradient_steps": bench.new_gradient_steps,
             "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
-            "seconds": time.monotonic() - started,
+            "seconds": place.seconds,
         }
         where = {**environment(), "torch_threads": torch.get_num_threads()}
         command = _command(name, out, data, effort, seed)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from etastar.core.design import Plan
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
@@ -95,9 +96,9 @@ class OptunaSearch:
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
-    def planned_steps(self) -> int:
-        """Gradient steps at most."""
-        return self.trials * self.seeds * sum(self._rungs)
+    def planned(self) -> Plan:
+        """Every trial through all rungs."""
+        return Plan(self.trials * self.seeds, self.trials * self.seeds * sum(self._rungs))
 
     def ask(self) -> Sequence[Lane]:
         """A batch of trials at their first rung, then those that are left at the next; empty at the end."""
