@@ -14,12 +14,15 @@ from typing import Any
 import torch
 
 from etastar import arguments
+from etastar.engine.ray.connection import check_address
 from etastar.errors import ProblemError
+from etastar.reports.kinds import KINDS, Kind
+from etastar.reports.page import write_page
 from etastar.studies import STUDIES
 from etastar.studies.bench import Bench, OutOfTime
 from etastar.studies.claim import Conclusion
 from etastar.studies.data import load_data
-from etastar.studies.page import readme, write_study_page
+from etastar.studies.page import claim_tables, cost_lines, readme, study_page
 from etastar.studies.record import Row, StudyRecord, row_id
 from etastar.studies.study import Findings, Setting, Study
 from etastar.verbs.options import Options
@@ -53,6 +56,11 @@ class StudyAnswer:
     environment: dict[str, Any]
     folder: Path
     command: str
+
+    @property
+    def problem(self) -> str:
+        """What was studied."""
+        return self.study.name
 
     @property
     def complete(self) -> bool:
@@ -97,6 +105,9 @@ class StudyAnswer:
         }
 
 
+KINDS[StudyAnswer] = Kind(claim_tables, study_page, cost=cost_lines)
+
+
 def study_named(name: str) -> Study:
     """The study of this name.
 
@@ -132,7 +143,8 @@ def run_study(
         say: called with a line per measurement.
 
     Raises:
-        ProblemError: unknown study or effort, a folder that cannot be read or written, or that another process writes to.
+        ProblemError: unknown study or effort, a cluster that cannot be reached, a folder that cannot be read or written, or
+            that another process writes to.
     """
     study, options, say = study_named(name), options or Options(), say or (lambda _: None)
     arguments.path("out", out, name)
@@ -141,6 +153,8 @@ def run_study(
         arguments.path("data", data, "fashion-mnist")
     if data is not None and not study.uses_data:
         raise ProblemError(f"study {name} draws its own inputs; drop --data")
+    if options.on == "ray":
+        check_address(options.ray_address)
     setting = Setting(load_data(data), effort, seed)
     record = StudyRecord(out)
     with record.alone(), Workplace(replace(options, on_plan=None)) as place:
@@ -157,7 +171,7 @@ def run_study(
         command = _command(name, out, data, effort, seed)
         answer = StudyAnswer(study, setting, tuple(rows), planned, findings, cost, where, Path(out), command)
         record.finish(rows, _config(answer), where, readme(answer))
-        write_study_page(answer)
+        write_page(study_page(answer), answer.folder)
         return answer
 
 
