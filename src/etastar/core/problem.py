@@ -35,7 +35,11 @@ class Report(Protocol):
 
     @property
     def lr(self) -> float:
-        """The rate of the next step that has not been reported, by the problem's `schedule` over the lane's steps."""
+        """The rate of a step, by the problem's `schedule` over the lane's steps; the same until the next report.
+
+        Of the coming step, decided by the reports until then; but where the lane's first look at it comes after a report
+        (between backward and update), of the step just reported, decided by that report, too.
+        """
         ...
 
     def __call__(self, loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: Any = None) -> bool:
@@ -142,7 +146,7 @@ class Problem:
             train: `train(lr, seed, report)` trains from a fresh initialisation with rate `lr`, drawing everything random
                 from `seed` (below 2^32), and calls `report(loss=..., accuracy=...)` once per optimizer step with the values
                 measured before the update. When `report` returns False it should return. `report.steps` is the length of
-                this lane and `report.lr` the rate of the next step; `report.valid(loss=...)` says the validation loss. An
+                this lane and `report.lr` the rate of a step (see `Report`); `report.valid(loss=...)` says the validation loss. An
                 exception it raises makes a failed lane, unless the lowest rate raises, too.
             steps: optimizer steps the user plans to train.
             lr: the rate in use today, to be judged; optional.

@@ -242,6 +242,10 @@ class Recorder:
         self.done = history.non_finite or decided or history.dead or self.step >= lane.steps
         return not self.done
 
+    def used(self, lr: float) -> None:
+        """The rate of the last step, where it is known only after its report."""
+        self.history.lrs[-1] = lr
+
     def raised(self, error: UserCodeRaised) -> None:
         """The user's code raised: the lane is over."""
         self.history.error = error
