@@ -193,7 +193,10 @@ def test_a_torch_loop_of_ones_own_equals_the_lane_whose_policy_sees_this_steps_g
             optimizer.zero_grad()
             loss = torch.nn.functional.mse_loss(model(x), y)
             loss.backward()
-            report(loss=loss, grad_norm=torch.cat([p.grad.flatten() for p in model.parameters()]).norm())
+            report(
+                loss=loss,
+                grad_norm=torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]),
+            )
             optimizer.param_groups[0]["lr"] = report.lr
             optimizer.step()
 
