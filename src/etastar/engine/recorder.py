@@ -165,7 +165,7 @@ class History:
             lr_first=lrs[0],
             lr_last=lrs[-1],
             lr_sum=math.fsum(lrs),
-            lr_sq_sum=math.fsum(lr**2 for lr in lrs),
+            lr_sq_sum=math.fsum(lr * lr for lr in lrs),
             loss_mean=mean,
             loss_sd=_sd(finite, mean),
             accuracy_mean=statistics.fmean(accuracies) if accuracies else None,
@@ -178,7 +178,7 @@ class History:
 def _sd(values: list[float], mean: float) -> float:
     if len(values) < 2:
         return math.nan
-    return math.sqrt(math.fsum((x - mean) ** 2 for x in values) / (len(values) - 1))
+    return math.sqrt(math.fsum((x - mean) * (x - mean) for x in values) / (len(values) - 1))
 
 
 class Recorder:

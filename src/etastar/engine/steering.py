@@ -7,9 +7,8 @@ import torch
 from etastar.core.gradients import flat_gradient, flat_parameters
 from etastar.core.lane import Lane
 from etastar.core.setup import Setup
-from etastar.engine.signals import Signals, check_before_gradient, checked_rates, keys_of
+from etastar.engine.signals import Signals, asked, check_before_gradient, keys_of
 from etastar.policies.compose import each
-from etastar.policies.policy import Observation
 
 
 class Steering:
@@ -46,6 +45,5 @@ class Steering:
         number = lambda x: None if x is None else torch.tensor(x, dtype=torch.float64)
         known = self._signals.look(step, number(loss), number(accuracy)) if self._keys else {}
         seen = {name: known[name, every] for name, every in self._keys}
-        rate, self._state = self._policy.step(Observation(step, seen), self._state)
-        rates = each(lambda own: float(checked_rates(self._policy, own, seen.values(), None)), rate)
-        self.lr = self._setup.set_rates(rates)
+        rate, self._state = asked(self._policy, step, seen, self._signals.missing, self._state, None)
+        self.lr = self._setup.set_rates(each(float, rate))

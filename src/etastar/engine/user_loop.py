@@ -12,10 +12,9 @@ from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.engine.recorder import Recorder
-from etastar.engine.signals import Signals, checked_rates, keys_of
+from etastar.engine.signals import Signals, asked, keys_of
 from etastar.errors import ProblemError, UserCodeRaised, call
 from etastar.policies.compose import groups_named
-from etastar.policies.policy import Observation
 
 REPORTED = ("loss", "smoothed_loss", "accuracy", "grad_norm")
 """Signals that a loop's reports hold."""
@@ -87,6 +86,8 @@ class LaneReport:
             return self._recorder.report(seen)
         self._decide()  # the step before, of which the loop has not read the rate
         self._last, self._said = (seen, share, norm), lr is not None
+        if norm is None and self._signals.reads("grad_norm"):
+            raise ProblemError(f"{self._lane.policy!r} reads grad_norm; expected report(..., grad_norm=...) at every step")
         return self._recorder.report(seen, share, norm, used)
 
     def valid(self, loss: Any, accuracy: Any = None) -> None:
@@ -116,14 +117,13 @@ class LaneReport:
         step, policy = self._decided, self._lane.policy
         if step >= self._recorder.step + (self._ahead and not self._recorder.done):
             return
-        number = lambda x: torch.tensor(math.nan if x is None else x, dtype=torch.float64)
-        loss, accuracy, norm = self._last
-        known = self._signals.look(step, None if loss is None else number(loss), number(accuracy), number(norm))
+        number = lambda x: None if x is None else torch.tensor(x, dtype=torch.float64)
+        known = self._signals.look(step, *map(number, self._last))
         seen = {name: known[name, every] for name, every in self._keys}
-        rate, self._state = policy.step(Observation(step, seen), self._state)
+        rate, self._state = asked(policy, step, seen, self._signals.missing, self._state, None)
         if isinstance(rate, Mapping):
             raise self._one_rate()
-        self._rate = float(checked_rates(policy, rate, seen.values(), None))
+        self._rate = float(rate)
         self._decided += 1
 
     def _one_rate(self) -> ProblemError:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from etastar.core.batch import map_tensors
 from etastar.core.lane import Lane
-from etastar.engine.signals import Key, checked_rates, keys_of
+from etastar.engine.signals import Key, asked, keys_of
 from etastar.policies.compose import OTHERS
-from etastar.policies.policy import Observation, Policy, is_steady
+from etastar.policies.policy import Policy, is_steady
 
 
 class Rates:
@@ -39,11 +39,12 @@ class Rates:
         self.keys: tuple[Key, ...] = tuple(dict.fromkeys(key for policy in members for key in keys_of(policy)))
         """What the policies read; nothing is waited for on a GPU where they read nothing."""
 
-    def step(self, step: int, known: Mapping[Key, torch.Tensor]) -> torch.Tensor:
+    def step(self, step: int, known: Mapping[Key, torch.Tensor], missing: Collection[Key] = ()) -> torch.Tensor:
         """The rate of every lane for this step, float64 [K]; [K, groups] where groups have rates of their own.
 
         Args:
             known: every signal of `keys`, [K].
+            missing: those that have no value yet.
         """
         if self._constant is not None:
             return self._constant
@@ -51,15 +52,14 @@ class Rates:
         groups = []
         for policy, rows, state in self._groups:
             seen = {name: known[name, every][rows] for name, every in keys_of(policy)}
-            lr, state = policy.step(Observation(step, seen), state)
-            checked = lambda own, policy=policy, rows=rows, seen=seen: checked_rates(policy, own, seen.values(), len(rows))
+            lr, state = asked(policy, step, seen, missing, state, len(rows))
             if isinstance(lr, Mapping):
                 for column, label in enumerate(self._labels):
-                    rates[rows, column] = checked(lr.get(label, lr[OTHERS]))
+                    rates[rows, column] = lr.get(label, lr[OTHERS])
             elif self._apart:
-                rates[rows] = checked(lr).expand(len(rows)).unsqueeze(-1)
+                rates[rows] = lr.expand(len(rows)).unsqueeze(-1)
             else:
-                rates[rows] = checked(lr)
+                rates[rows] = lr
             groups.append((policy, rows, state))
         self._groups = groups
         self._constant = rates if self._steady else None
