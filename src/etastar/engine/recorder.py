@@ -168,7 +168,7 @@ class History:
             lr_first=lrs[0],
             lr_last=lrs[-1],
             lr_sum=math.fsum(lrs),
-            lr_sq_sum=math.fsum(lr**2 for lr in lrs),
+            lr_sq_sum=math.fsum(lr * lr for lr in lrs),
             loss_mean=mean,
             loss_sd=_sd(finite, mean),
             accuracy_mean=statistics.fmean(accuracies) if accuracies else None,
@@ -181,7 +181,7 @@ class History:
 def _sd(values: list[float], mean: float) -> float:
     if len(values) < 2:
         return math.nan
-    return math.sqrt(math.fsum((x - mean) ** 2 for x in values) / (len(values) - 1))
+    return math.sqrt(math.fsum((x - mean) * (x - mean) for x in values) / (len(values) - 1))
 
 
 class Recorder:
@@ -259,6 +259,10 @@ class Recorder:
         if history.losses:
             first, lane = history.losses[0], history.lane
             self._bound, self._blow_up = lane.criterion.bound(first), blow_up_loss(lane, first)
+
+    def used(self, lr: float) -> None:
+        """The rate of the last step, where it is known only after its report."""
+        self.history.lrs[-1] = lr
 
     def raised(self, error: UserCodeRaised) -> None:
         """The user's code raised: the lane is over."""

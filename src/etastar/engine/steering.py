@@ -10,9 +10,9 @@ import torch
 from etastar.core.gradients import flat_gradient, flat_parameters
 from etastar.core.lane import Lane
 from etastar.core.setup import Setup
-from etastar.engine.signals import Signals, check_before_gradient, checked_rates, keys_of
+from etastar.engine.signals import Signals, asked, check_before_gradient, keys_of
 from etastar.policies.compose import each, graft
-from etastar.policies.policy import Observation, Policy
+from etastar.policies.policy import Policy
 
 
 class Steering:
@@ -50,9 +50,8 @@ class Steering:
         number = lambda x: None if x is None else torch.tensor(x, dtype=torch.float64)
         known = self._signals.look(step, number(loss), number(accuracy)) if self._keys else {}
         seen = {name: known[name, every] for name, every in self._keys}
-        self._rate, self._state = self._policy.step(Observation(step, seen), self._state)
-        rates = each(lambda own: float(checked_rates(self._policy, own, seen.values(), None)), self._rate)
-        self.lr = self._setup.set_rates(rates)
+        self._rate, self._state = asked(self._policy, step, seen, self._signals.missing, self._state, None)
+        self.lr = self._setup.set_rates(each(float, self._rate))
 
     def state(self) -> dict[str, Any]:
         """What the next step needs of those before."""

@@ -165,7 +165,7 @@ class LaneTraining:
         norms = clipped = None
         if problem.clip_grad_norm is not None or self._watch.wants_grad_norm() or self._signals.reads("grad_norm"):
             norms = rows.grad_norms()
-        rates = self._rates.step(step, self._signals.look(step, *scores, norms))
+        rates = self._rates.step(step, self._signals.look(step, *scores, norms), self._signals.missing)
         if problem.clip_grad_norm is not None and norms is not None:
             rows.clip(norms, problem.clip_grad_norm)
             clipped = norms > problem.clip_grad_norm

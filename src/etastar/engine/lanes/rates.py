@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +10,9 @@ import torch
 
 from etastar.core.batch import map_tensors
 from etastar.core.lane import Lane
-from etastar.engine.signals import Key, checked_rates, keys_of
+from etastar.engine.signals import Key, asked, keys_of
 from etastar.policies.compose import OTHERS, graft, rate_of
-from etastar.policies.policy import Observation, Policy, is_steady
+from etastar.policies.policy import Policy, is_steady
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,12 @@ class Rates:
         self.keys: tuple[Key, ...] = tuple(dict.fromkeys(key for group in groups for key in keys_of(group.policy)))
         """What the policies read; nothing is waited for on a GPU where they read nothing."""
 
-    def step(self, step: int, known: Mapping[Key, torch.Tensor]) -> torch.Tensor:
+    def step(self, step: int, known: Mapping[Key, torch.Tensor], missing: Collection[Key] = ()) -> torch.Tensor:
         """The rate of every lane for this step, float64 [K]; [K, groups] where groups have rates of their own.
 
         Args:
             known: every signal of `keys`, [K].
+            missing: those that have no value yet.
         """
         if self._constant is not None:
             return self._constant
@@ -69,15 +70,14 @@ class Rates:
         for group in self._groups:
             policy, rows = group.policy, group.rows
             seen = {name: known[name, every][rows] for name, every in keys_of(policy)}
-            lr, state = policy.step(Observation(step, seen), group.state)
-            checked = lambda own, policy=policy, rows=rows, seen=seen: checked_rates(policy, own, seen.values(), len(rows))
+            lr, state = asked(policy, step, seen, missing, group.state, len(rows))
             if isinstance(lr, Mapping):
                 for column, label in enumerate(self.labels):
-                    rates[rows, column] = checked(rate_of(lr, label))
+                    rates[rows, column] = rate_of(lr, label)
             elif apart:
-                rates[rows] = checked(lr).expand(len(rows)).unsqueeze(-1)
+                rates[rows] = lr.expand(len(rows)).unsqueeze(-1)
             else:
-                rates[rows] = checked(lr)
+                rates[rows] = lr
             groups.append(_Steered(policy, rows, state, lr))
         self._groups = groups
         self._constant = rates if self._steady else None
