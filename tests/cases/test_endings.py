@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from etastar.cli.signals import ending_as_interrupted
-from kill_harness import SLOW_PROBLEM
+from kill_harness import PACE, PROBLEM
 from processes import stored_lanes, wait_for_none
 
 NEVER_SAVED_BEFORE_THE_END = """
@@ -46,7 +46,7 @@ def start(folder: Path, mark: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", "from etastar.cli.main import main; main()", *arguments],
         cwd=folder,
-        env={**os.environ, "ETASTAR_KILL_TEST": mark},
+        env={**os.environ, "ETASTAR_KILL_TEST": mark, PACE: "0.01"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -84,7 +84,7 @@ def test_what_is_finished_is_saved(tmp_path: Path, number: signal.Signals) -> No
 
 
 def test_no_worker_is_left(tmp_path: Path) -> None:
-    (tmp_path / "user.py").write_text(SLOW_PROBLEM.replace("SECONDS", "0.01").replace("LOOK", "outputs.sum().item()"))
+    (tmp_path / "user.py").write_text(PROBLEM.replace("LOOK", "outputs.sum().item()"))
     mark = uuid.uuid4().hex
     process = start(tmp_path, mark, "find", "user.py:problem", "--workers", "2", "--store", "r.db")
     deadline = time.monotonic() + 60
