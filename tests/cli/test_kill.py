@@ -16,7 +16,6 @@ from cli_harness import run_here
 from kill_harness import PROBLEM, start
 from processes import stored_lanes, wait_for_none
 
-
 COMMAND = ("find", "user.py:problem", "--effort", "thorough", "--json", "-")
 
 
