@@ -59,7 +59,7 @@ def lanes_done(folder: Path) -> int:
     return (folder / "done").read_text().count("lane") if (folder / "done").exists() else 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_what_is_finished_is_saved(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "user.py").write_text(NEVER_SAVED_BEFORE_THE_END)
     process = start(
@@ -83,7 +83,9 @@ def test_what_is_finished_is_saved(tmp_path: Path, number: signal.Signals) -> No
     assert tried and stored_lanes(tmp_path / "r.db") > 0
 
 
+@pytest.mark.slow
 def test_no_worker_is_left(tmp_path: Path) -> None:
+    """The light twin is the second kill of `test_three_kills_and_the_same_answer`: two workers and this signal."""
     (tmp_path / "user.py").write_text(PROBLEM.replace("LOOK", "outputs.sum().item()"))
     mark = uuid.uuid4().hex
     process = start(tmp_path, mark, "find", "user.py:problem", "--workers", "2", "--store", "r.db")
@@ -96,22 +98,23 @@ def test_no_worker_is_left(tmp_path: Path) -> None:
     assert wait_for_none(mark) == []
 
 
-def test_the_first_signal_interrupts_and_what_was_set_is_set_again() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_interrupts_and_what_was_set_is_set_again(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_DFL)
     try:
         with ending_as_interrupted() as ended:
             with pytest.raises(KeyboardInterrupt, match=r"^$"):
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
                 time.sleep(10)
-            assert ended.by is signal.SIGTERM
-            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "a second one ends the process"
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            assert ended.by is number
+            assert signal.getsignal(number) is signal.SIG_DFL, "a second one ends the process"
+        assert signal.getsignal(number) is signal.SIG_DFL
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with ending_as_interrupted():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, "nohup stays nohup"
     finally:
-        signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(number, before)
 
 
 def test_a_thread_is_left_as_it_is() -> None:

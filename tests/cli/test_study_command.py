@@ -80,10 +80,16 @@ def test_a_truncated_data_file_is_named(cli, tmp_path):
     assert not (tmp_path / "o").exists(), "nothing is written for data that cannot be read"
 
 
-def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path):
+BOTH = [signal.SIGKILL, signal.SIGINT]
+
+
+@pytest.mark.parametrize(
+    "signals", [BOTH[:1], pytest.param(BOTH, marks=pytest.mark.slow)], ids=["killed", "and interrupted"]
+)
+def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path, signals):
     command = ("study", "jelassi2023depth", "--out", "o", "--effort", "quick")
     seen: list[dict] = []
-    for how in (signal.SIGKILL, signal.SIGINT):
+    for how in signals:
         mark = uuid.uuid4().hex
         process = start(tmp_path, mark, *command)
         deadline = time.monotonic() + 120
