@@ -15,7 +15,7 @@ import pytest
 
 from etastar.cli.signals import ending_as_interrupted
 from kill_harness import PACE, PROBLEM
-from processes import stored_lanes, wait_for_none
+from processes import PATIENCE, stored_lanes, wait_for_none
 
 NEVER_SAVED_BEFORE_THE_END = """
 import time
@@ -65,7 +65,7 @@ def test_what_is_finished_is_saved(tmp_path: Path, number: signal.Signals) -> No
     process = start(
         tmp_path, uuid.uuid4().hex, "find", "user.py:problem", "--effort", "thorough", "--workers", "1", "--store", "r.db"
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     tried = 0
     while process.poll() is None and time.monotonic() < deadline:
         done = lanes_done(tmp_path)
@@ -74,7 +74,7 @@ def test_what_is_finished_is_saved(tmp_path: Path, number: signal.Signals) -> No
             break
         time.sleep(0.01)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     if process.returncode in (0, 1):
         pytest.skip("the machine was too slow to end it in time")
     assert process.returncode == 128 + number, err
@@ -89,11 +89,11 @@ def test_no_worker_is_left(tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(PROBLEM.replace("LOOK", "outputs.sum().item()"))
     mark = uuid.uuid4().hex
     process = start(tmp_path, mark, "find", "user.py:problem", "--workers", "2", "--store", "r.db")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not stored_lanes(tmp_path / "r.db") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, err
     assert wait_for_none(mark) == []
 

@@ -24,6 +24,7 @@ from etastar import Constant, Observation, Options, Problem, Then, Times, find
 from etastar.engine.preflight import preflight
 from etastar.store.description import digest
 from etastar.store.fingerprint import fingerprint
+from processes import PATIENCE
 
 X = torch.linspace(-2, 2, 240).reshape(60, 4)
 Y = torch.arange(60) % 3
@@ -417,7 +418,9 @@ def test_digests_are_the_same_in_every_process(tmp_path, monkeypatch, capsys):
     (tmp_path / "stable.py").write_text(STABLE)
     environment = {**os.environ, "PYTHONHASHSEED": "77"}
     command = [sys.executable, "stable.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("stable")
     monkeypatch.delitem(sys.modules, "stable")

@@ -14,7 +14,7 @@ import pytest
 
 from cli_harness import run_here
 from kill_harness import PROBLEM, start
-from processes import stored_lanes, wait_for_none
+from processes import PATIENCE, stored_lanes, wait_for_none
 
 COMMAND = ("find", "user.py:problem", "--effort", "thorough", "--json", "-")
 
@@ -43,7 +43,7 @@ def check_kills(
         mark = uuid.uuid4().hex
         options = ("--store", store.name, "--engine", engine, "--workers", str(1 + kill % 2))
         process = start(folder, mark, *COMMAND, *options, pace=pace)  # the answer does not depend on the workers
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         target = lanes + rng.randint(1, most)  # far enough to have trained something, at no fixed moment
         while process.poll() is None and stored_lanes(store) < target and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -51,7 +51,7 @@ def check_kills(
         if process.poll() is None:
             interrupted += 1
             process.send_signal(signals[kill % len(signals)])
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in err, err
         if process.returncode in (130, 143):
             assert out == "" and "run the same command again to go on" in err

@@ -15,7 +15,7 @@ import pytest
 
 from cli_harness import run_here
 from kill_harness import PROBLEM, start
-from processes import stored_lanes, wait_for_none
+from processes import PATIENCE, stored_lanes, wait_for_none
 
 BATCH = 4
 COMMAND = ("search", "user.py:problem", "--engine", "vmap", "--batch", str(BATCH), "--no-measure", "--json", "-")
@@ -37,14 +37,14 @@ def check_kills(folder: Path, kills: int, pace: float, sampler: str, pruner: str
     for _ in range(kills):
         mark = uuid.uuid4().hex
         process = start(folder, mark, *COMMAND, *options, "--store", "killed/runs.db", pace=pace)
-        deadline, target = time.monotonic() + 60, lanes + rng.randint(1, BATCH - 1)
+        deadline, target = time.monotonic() + PATIENCE, lanes + rng.randint(1, BATCH - 1)
         while process.poll() is None and stored_lanes(store) < target and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(rng.random() * 0.3)
         if process.poll() is None:
             killed += 1
             process.send_signal(signal.SIGKILL)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in err, err
         assert wait_for_none(mark) == [], "orphan processes"
         assert stored_lanes(store) >= lanes, "what was stored stays stored"

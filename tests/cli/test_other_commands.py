@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli_harness import Cli
+from processes import PATIENCE
 
 Script = Callable[..., Path]
 
@@ -44,7 +45,7 @@ def test_version(cli: Cli) -> None:
 def test_the_command_line_starts_without_torch() -> None:
     heavy = ("torch", "numpy", "scipy", "sklearn", "sqlalchemy", "pandas", "altair", "loky")
     code = f"import sys, etastar.cli.main; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout.strip() == "[]"
 
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -183,10 +182,8 @@ def closed_port() -> int:
 
 def bad_input(*arguments: str) -> str:
     """The sentence; nothing was trained and no store made."""
-    started = time.monotonic()
     ran = run_here("find", "quadratic", "--effort", "glance", "--store", "lanes.db", *arguments)
     assert (ran.code, ran.out) == (2, ""), ran.err
-    assert time.monotonic() - started < 20
     assert not os.path.exists("lanes.db")
     return ran.sentence
 
