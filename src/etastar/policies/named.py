@@ -10,18 +10,8 @@ from etastar.arguments import shown
 from etastar.errors import ProblemError
 from etastar.policies.compose import Then, squeezed
 from etastar.policies.policy import Constant, Policy
-from etastar.policies.schedule import Schedule
+from etastar.policies.registry import SCHEDULES, configured
 from etastar.policies.torch_schedule import MakeOptimizer, SchedulerFactory, torch_schedule
-
-SCHEDULES: dict[str, Policy] = {
-    "constant": Constant(),
-    "linear": Schedule(decay=1.0, curve="linear"),
-    "cosine": Schedule(decay=1.0, curve="cosine"),
-    "warmup-cosine": Schedule(warmup=0.1, decay=0.9, curve="cosine"),
-    "warmup-linear": Schedule(warmup=0.1, decay=0.9, curve="linear"),
-    "wsd": Schedule(warmup=0.05, decay=0.2, curve="linear"),
-}
-"""name -> schedule without a horizon. `NAME:key=value,...` changes its shares: `wsd:decay=0.5,curve=sqrt`."""
 
 
 def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Policy:
@@ -104,23 +94,17 @@ def _named(text: str) -> Policy:
         raise ProblemError(
             f"schedule is {shown(text)}; expected one of {', '.join(SCHEDULES)}, a Policy, or (optimizer) -> LRScheduler"
         )
-    policy, changes = SCHEDULES[name], {}
+    changes: dict[str, Any] = {}
     if colon and not settings.strip(" ,"):
         raise ProblemError(f"schedule is {shown(text)}; expected settings after the colon, e.g. wsd:decay=0.5")
     for part in filter(None, settings.split(",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not isinstance(policy, Schedule) or key not in ("warmup", "decay", "curve", "floor"):
-            raise ProblemError(
-                f"schedule is {shown(text)}; expected settings of warmup, decay, curve or floor, e.g. wsd:decay=0.5"
-            )
+        if not equals:
+            raise ProblemError(f"schedule is {shown(text)}; expected settings as KEY=VALUE, e.g. wsd:decay=0.5")
         if key in changes:
             raise ProblemError(f"schedule is {shown(text)}, which gives {key} twice; expected each once")
         try:
             changes[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             changes[key] = value
-    return Schedule(**{**_shares(policy), **changes}) if isinstance(policy, Schedule) else policy
-
-
-def _shares(schedule: Schedule) -> dict[str, Any]:
-    return {name: getattr(schedule, name) for name in ("warmup", "decay", "curve", "floor")}
+    return configured(name, changes)

@@ -14,6 +14,8 @@ from etastar.policies.named import SCHEDULES, policy_over
 from etastar.policies.schedule import Schedule
 from etastar.policies.torch_schedule import TorchSchedule, torch_schedule
 
+SHAPES = [name for name, policy in SCHEDULES.items() if not policy.reads]
+
 
 def factors(policy, steps):
     return [float(policy.step(Observation(t), policy.init(torch.tensor(1.0, dtype=torch.float64)))[0]) for t in range(steps)]
@@ -32,8 +34,14 @@ def test_wsd_warms_up_holds_and_decays_linearly():
     assert found[80:] == pytest.approx([(100 - t) / 20 for t in range(80, 100)])
 
 
+def test_a_curve_that_is_a_number_is_a_power():
+    assert factors(policy_over("linear:curve=2", 50), 50) == pytest.approx([(1 - t / 50) ** 2 for t in range(50)], rel=1e-14)
+    wsd = factors(policy_over("wsd:warmup=0,curve=1.7", 50), 50)
+    assert wsd == pytest.approx([1.0] * 40 + [((50 - t) / 10) ** 1.7 for t in range(40, 50)], rel=1e-14)
+
+
 def test_the_rate_is_the_peak_and_a_schedule_ends_at_its_floor():
-    for name in SCHEDULES:
+    for name in SHAPES:
         found = factors(policy_over(name, 160), 160)
         assert max(found) == pytest.approx(1.0)
         assert min(found) > 0
@@ -41,7 +49,7 @@ def test_the_rate_is_the_peak_and_a_schedule_ends_at_its_floor():
     assert after[50:] == pytest.approx([0.1] * 10)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", SHAPES)
 def test_squeezed_schedules_have_the_same_shape(name):
     whole, half = factors(policy_over(name, 400), 400), factors(squeezed(policy_over(name, 400), 200), 200)
     means = [(a + b) / 2 for a, b in zip(whole[::2], whole[1::2], strict=True)]
@@ -50,7 +58,7 @@ def test_squeezed_schedules_have_the_same_shape(name):
 
 
 def test_one_step_is_enough_for_every_schedule():
-    for name in SCHEDULES:
+    for name in SHAPES:
         assert factors(policy_over(name, 1), 1)[0] > 0
 
 
@@ -92,6 +100,8 @@ def test_a_torch_schedule_is_told_apart_by_its_repr():
         ("wsd:decay=1.5", r"decay is 1.5; expected a share in \[0, 1\]"),
         ("wsd:warmup=0.9", "expected shares that add up to at most 1"),
         ("wsd:curve=round", "curve is 'round'; expected one of linear"),
+        ("wsd:curve=-2", r"curve is -2; expected a power in \(0, 100\]"),
+        ("constant:decay=0.5", "constant is given 'decay'; expected the name alone"),
         (Schedule(steps=200), "spans 200 steps but only 100 are planned"),
         (3, "schedule is a int"),
         (lambda opt: lr_scheduler.ReduceLROnPlateau(opt), "reads a metric"),
