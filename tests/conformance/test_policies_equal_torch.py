@@ -39,6 +39,7 @@ PAIRS = {
         ),
         bits=True,
     ),
+    "exponential": Pair("exponential:final=0.02", lambda opt: lr_scheduler.ExponentialLR(opt, 0.02 ** (1 / STEPS))),
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from etastar.errors import ProblemError
+from etastar.policies.exponential import Exponential
 from etastar.policies.one_cycle import OneCycle
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
@@ -18,6 +19,7 @@ SCHEDULES: dict[str, Policy] = {
     "warmup-linear": Schedule(warmup=0.1, decay=0.9, curve="linear"),
     "wsd": Schedule(warmup=0.05, decay=0.2, curve="linear"),
     "one-cycle": OneCycle(),
+    "exponential": Exponential(),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")

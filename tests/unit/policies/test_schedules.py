@@ -103,6 +103,7 @@ def test_a_torch_schedule_is_told_apart_by_its_repr():
         ("wsd:curve=-2", r"curve is -2; expected a power in \(0, 100\]"),
         ("one-cycle:cycle_momentum=True", "expected cycle_momentum=False: a policy sets rates alone"),
         ("one-cycle:warmup=1", r"one-cycle's warmup is 1; expected a share in \(0, 1\)"),
+        ("exponential:final=0", r"exponential's final is 0; expected a share in \(0, 1\]"),
         ("constant:decay=0.5", "constant is given 'decay'; expected the name alone"),
         (Schedule(steps=200), "spans 200 steps but only 100 are planned"),
         (3, "schedule is a int"),
