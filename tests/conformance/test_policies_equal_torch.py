@@ -40,6 +40,8 @@ PAIRS = {
         bits=True,
     ),
     "exponential": Pair("exponential:final=0.02", lambda opt: lr_scheduler.ExponentialLR(opt, 0.02 ** (1 / STEPS))),
+    "step": Pair("step:every=60,drop=0.3", lambda opt: lr_scheduler.StepLR(opt, 60, 0.3), bits=True),
+    "step, a share": Pair("step", lambda opt: lr_scheduler.StepLR(opt, 67, 0.1), bits=True),
 }
 
 

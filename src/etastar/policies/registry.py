@@ -10,6 +10,7 @@ from etastar.policies.exponential import Exponential
 from etastar.policies.one_cycle import OneCycle
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
+from etastar.policies.step_decay import StepDecay
 
 SCHEDULES: dict[str, Policy] = {
     "constant": Constant(),
@@ -20,6 +21,7 @@ SCHEDULES: dict[str, Policy] = {
     "wsd": Schedule(warmup=0.05, decay=0.2, curve="linear"),
     "one-cycle": OneCycle(),
     "exponential": Exponential(),
+    "step": StepDecay(),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")

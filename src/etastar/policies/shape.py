@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Self
 
+from etastar.arguments import shown
 from etastar.errors import ProblemError
 from etastar.policies.policy import Every, Observation
 
@@ -56,3 +57,19 @@ class Shape:
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """The rate at this step."""
         return self.rate(observation.step, state), state
+
+
+def period(name: str, every: Any, steps: int = 1) -> int:
+    """A number of steps: `every` itself, or that share of `steps`, at least one.
+
+    Raises:
+        ProblemError: it is neither.
+
+    >>> period("every", 0.25, 80), period("every", 7, 80)
+    (20, 7)
+    """
+    if isinstance(every, float) and 0 < every < 1:
+        return max(round(every * steps), 1)
+    if isinstance(every, int) and not isinstance(every, bool) and every >= 1:
+        return every
+    raise ProblemError(f"{name} is {shown(every)}; expected a share of the steps in (0, 1), e.g. 0.25, or a step >= 1")
