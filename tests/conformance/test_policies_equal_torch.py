@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field
 
@@ -42,6 +43,11 @@ PAIRS = {
     "exponential": Pair("exponential:final=0.02", lambda opt: lr_scheduler.ExponentialLR(opt, 0.02 ** (1 / STEPS))),
     "step": Pair("step:every=60,drop=0.3", lambda opt: lr_scheduler.StepLR(opt, 60, 0.3), bits=True),
     "step, a share": Pair("step", lambda opt: lr_scheduler.StepLR(opt, 67, 0.1), bits=True),
+    "inverse-sqrt": Pair(
+        "inverse-sqrt:warmup=0.1,cooldown=0",
+        lambda opt: lr_scheduler.LambdaLR(opt, lambda t: (t + 1) / 20 if t < 20 else math.sqrt(20 / (t + 1))),
+        bits=True,
+    ),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from etastar.errors import ProblemError
 from etastar.policies.exponential import Exponential
+from etastar.policies.inverse_sqrt import InverseSqrt
 from etastar.policies.one_cycle import OneCycle
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
@@ -22,6 +23,7 @@ SCHEDULES: dict[str, Policy] = {
     "one-cycle": OneCycle(),
     "exponential": Exponential(),
     "step": StepDecay(),
+    "inverse-sqrt": InverseSqrt(),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")
