@@ -27,6 +27,10 @@ class Pair:
     settings: dict = field(default_factory=dict)
 
 
+def _cyclic(optimizer, mode):
+    return lr_scheduler.CyclicLR(optimizer, [lr * 0.25 for lr in RATES], list(RATES), 25, mode=mode, cycle_momentum=False)
+
+
 PAIRS = {
     "one-cycle": Pair(
         "one-cycle",
@@ -48,6 +52,8 @@ PAIRS = {
         lambda opt: lr_scheduler.LambdaLR(opt, lambda t: (t + 1) / 20 if t < 20 else math.sqrt(20 / (t + 1))),
         bits=True,
     ),
+    "triangular": Pair("triangular", lambda opt: _cyclic(opt, "triangular"), bits=True),
+    "triangular2": Pair("triangular2", lambda opt: _cyclic(opt, "triangular2"), bits=True),
 }
 
 

@@ -12,6 +12,7 @@ from etastar.policies.one_cycle import OneCycle
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
 from etastar.policies.step_decay import StepDecay
+from etastar.policies.triangular import Triangular
 
 SCHEDULES: dict[str, Policy] = {
     "constant": Constant(),
@@ -24,6 +25,8 @@ SCHEDULES: dict[str, Policy] = {
     "exponential": Exponential(),
     "step": StepDecay(),
     "inverse-sqrt": InverseSqrt(),
+    "triangular": Triangular(),
+    "triangular2": Triangular(shrink=0.5),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")
