@@ -54,6 +54,12 @@ PAIRS = {
     ),
     "triangular": Pair("triangular", lambda opt: _cyclic(opt, "triangular"), bits=True),
     "triangular2": Pair("triangular2", lambda opt: _cyclic(opt, "triangular2"), bits=True),
+    "cosine-restarts": Pair(
+        "cosine-restarts:cycles=3,longer=2", lambda opt: lr_scheduler.CosineAnnealingWarmRestarts(opt, 29, 2), bits=True
+    ),
+    "cosine-restarts, equal": Pair(
+        "cosine-restarts:cycles=4,longer=1", lambda opt: lr_scheduler.CosineAnnealingWarmRestarts(opt, 50), bits=True
+    ),
 }
 
 

@@ -16,8 +16,8 @@ SHARE = Number(0, 1, "a share in [0, 1]")
 class InverseSqrt(Shape):
     """factor(t) = min((t + 1) / W, sqrt(W / (t + 1))) x min(1, (steps - t) / D)
 
-    W = round(warmup x steps), at least 1, is the warm-up, D = round(cooldown x steps) the linear cooldown. Until the cooldown
-    the rate of a step does not depend on how many are to come, only on W: a run can go on, and be cooled down anywhere.
+    W = round(warmup x steps), at least 1, is the warm-up, D = round(cooldown x steps) the linear cooldown. Until that the
+    rate of a step does not depend on how many are to come, only on W: a run can go on, and be cooled down anywhere.
 
     Args:
         warmup, cooldown: shares of the steps, in [0, 1], together at most 1.

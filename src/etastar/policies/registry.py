@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from etastar.errors import ProblemError
+from etastar.policies.cosine_restarts import CosineRestarts
 from etastar.policies.exponential import Exponential
 from etastar.policies.inverse_sqrt import InverseSqrt
 from etastar.policies.one_cycle import OneCycle
@@ -27,6 +28,7 @@ SCHEDULES: dict[str, Policy] = {
     "inverse-sqrt": InverseSqrt(),
     "triangular": Triangular(),
     "triangular2": Triangular(shrink=0.5),
+    "cosine-restarts": CosineRestarts(),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")

@@ -38,7 +38,7 @@ class Triangular(Shape):
     """
 
     cycles: int = 4
-    """Smith's runs have four or more, and end where a cycle ends."""
+    """Smith advises four or more, and to end where a cycle ends."""
     low: float = 0.25
     """Smith takes a third or a quarter of the largest rate."""
     shrink: float = 1.0
