@@ -27,11 +27,26 @@ class Pair:
     settings: dict = field(default_factory=dict)
 
 
+def _warmup_cosine(t):
+    return (t + 1) / 20 if t < 20 else 0.5 * (1 - math.cos(math.pi * ((200 - t) / 180)))
+
+
 def _cyclic(optimizer, mode):
-    return lr_scheduler.CyclicLR(optimizer, [lr * 0.25 for lr in RATES], list(RATES), 25, mode=mode, cycle_momentum=False)
+    peaks = _peaks(optimizer)
+    return lr_scheduler.CyclicLR(optimizer, [lr * 0.25 for lr in peaks], peaks, 25, mode=mode, cycle_momentum=False)
 
 
 PAIRS = {
+    "polynomial": Pair("linear:curve=1.5", lambda opt: lr_scheduler.PolynomialLR(opt, STEPS, 1.5)),
+    "linear": Pair("linear", lambda opt: lr_scheduler.LinearLR(opt, 1.0, 0.0, STEPS)),
+    "cosine": Pair("cosine", lambda opt: lr_scheduler.CosineAnnealingLR(opt, STEPS)),
+    "warm-up and cosine": Pair("warmup-cosine", lambda opt: lr_scheduler.LambdaLR(opt, _warmup_cosine), bits=True),
+    "one after another": Pair(
+        "constant@50>step:every=40",
+        lambda opt: lr_scheduler.SequentialLR(
+            opt, [lr_scheduler.ConstantLR(opt, 1.0, 0), lr_scheduler.StepLR(opt, 40, 0.1)], [50]
+        ),
+    ),
     "one-cycle": Pair(
         "one-cycle",
         lambda opt: lr_scheduler.OneCycleLR(opt, list(RATES), total_steps=STEPS, cycle_momentum=False),
@@ -63,10 +78,41 @@ PAIRS = {
 }
 
 
+READ = {
+    "LambdaLR": lambda opt: lr_scheduler.LambdaLR(opt, lambda t: 0.97**t + 0.1),
+    "MultiplicativeLR": lambda opt: lr_scheduler.MultiplicativeLR(opt, lambda t: 0.95 if t % 3 else 1.02),
+    "StepLR": lambda opt: lr_scheduler.StepLR(opt, 30),
+    "MultiStepLR": lambda opt: lr_scheduler.MultiStepLR(opt, [50, 55, 120], 0.3),
+    "ConstantLR": lambda opt: lr_scheduler.ConstantLR(opt, 0.1, 70),
+    "LinearLR": lambda opt: lr_scheduler.LinearLR(opt, 0.05, 1.0, 150),
+    "ExponentialLR": lambda opt: lr_scheduler.ExponentialLR(opt, 0.97),
+    "PolynomialLR": lambda opt: lr_scheduler.PolynomialLR(opt, 180, 2.0),
+    "CosineAnnealingLR": lambda opt: lr_scheduler.CosineAnnealingLR(opt, 90),
+    "CosineAnnealingWarmRestarts": lambda opt: lr_scheduler.CosineAnnealingWarmRestarts(opt, 20, 3),
+    "CyclicLR": lambda opt: _cyclic(opt, "triangular2"),
+    "OneCycleLR": lambda opt: lr_scheduler.OneCycleLR(opt, _peaks(opt), total_steps=STEPS, cycle_momentum=False),
+    "SequentialLR": lambda opt: lr_scheduler.SequentialLR(
+        opt, [lr_scheduler.LinearLR(opt, 0.1, 1.0, 20), lr_scheduler.ExponentialLR(opt, 0.98)], [20]
+    ),
+    "ChainedScheduler": lambda opt: lr_scheduler.ChainedScheduler(
+        [lr_scheduler.LinearLR(opt, 0.1, 1.0, 20), lr_scheduler.ExponentialLR(opt, 0.98)]
+    ),
+}
+"""Every scheduler of torch's that is a function of the step, to be read off as a policy."""
+
+
+def _peaks(optimizer):
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def optimizer_of(scale: float = 1.0) -> torch.optim.Optimizer:
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr * scale} for lr in RATES]
+    return torch.optim.SGD(groups, lr=RATES[0] * scale, momentum=0.9)
+
+
 def rates_of_torch(make, closed: bool) -> list[list[float]]:
     """Rates of every group at every step, as an ordinary loop has them, or by the scheduler's closed form."""
-    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in RATES]
-    optimizer = torch.optim.SGD(groups, lr=RATES[0], momentum=0.9)
+    optimizer = optimizer_of()
     scheduler, table = make(optimizer), []
     for _ in range(STEPS):
         formula = getattr(scheduler, "_get_closed_form_lr", None) if closed else None
@@ -97,3 +143,21 @@ def test_the_rates_are_bit_identical_where_both_follow_the_closed_form(name):
     policy, truth = policy_over(pair.ours, STEPS), rates_of_torch(pair.torchs, closed=True)
     for lr, theirs in zip(RATES, zip(*truth, strict=True), strict=True):
         assert list(rates_over(policy, lr, STEPS)) == list(theirs)
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter in")
+@pytest.mark.parametrize("name", READ)
+def test_a_scheduler_of_torchs_own_is_read_off_step_by_step(name):
+    policy, truth = policy_over(READ[name], STEPS, optimizer_of), rates_of_torch(READ[name], closed=False)
+    for lr, theirs in zip(RATES, zip(*truth, strict=True), strict=True):
+        ours = [rate * (lr / RATES[0]) for rate in rates_over(policy, RATES[0], STEPS)]
+        assert ours == pytest.approx(theirs, rel=1e-12, abs=1e-15)
+
+
+def test_no_scheduler_of_torchs_is_left_out():
+    every = {
+        name
+        for name, kind in vars(lr_scheduler).items()
+        if isinstance(kind, type) and issubclass(kind, lr_scheduler.LRScheduler) and not name.startswith("_")
+    }
+    assert every - set(READ) == {"LRScheduler", "ReduceLROnPlateau"}
