@@ -10,6 +10,7 @@ from etastar.policies.cosine_restarts import CosineRestarts
 from etastar.policies.exponential import Exponential
 from etastar.policies.inverse_sqrt import InverseSqrt
 from etastar.policies.one_cycle import OneCycle
+from etastar.policies.plateau import Plateau
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
 from etastar.policies.step_decay import StepDecay
@@ -29,6 +30,7 @@ SCHEDULES: dict[str, Policy] = {
     "triangular": Triangular(),
     "triangular2": Triangular(shrink=0.5),
     "cosine-restarts": CosineRestarts(),
+    "plateau": Plateau(),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")
