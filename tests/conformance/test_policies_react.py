@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch.optim import lr_scheduler
@@ -82,3 +84,51 @@ def test_a_look_every_tenth_step_sees_nothing_in_between_and_no_value_is_no_look
     assert rare[::10] == rare[9::10]
     unknown = rates_of("plateau:signal=loss,every=1,patience=0", {"loss": [float("nan")] * 20})
     assert unknown == [LANES.tolist()] * 20
+
+
+def greedy_by_hand(losses, *, factor, patience, cooldown=0, warmup=0, low=0.0, high=10.0, reset=500, threshold=1e-6):
+    """The rule as Transformers documents it, for one rate after the other, in plain numbers."""
+    columns = []
+    for lr in LANES.tolist():
+        rate, best, good, bad, skip, left, column = lr, float("inf"), 0, 0, 0, reset, []
+        for loss in losses:
+            if skip:
+                skip, good, bad = skip - 1, 0, 0
+            elif loss < best - threshold:
+                best, good, bad = loss, good + 1, 0
+            else:
+                good, bad = 0, bad + 1
+            if good > patience:
+                rate, good, skip, left = min(rate / factor, high * lr), 0, warmup, reset
+            elif bad > patience:
+                rate, bad, skip = max(rate * factor, low * lr), 0, cooldown
+                if rate <= low * lr:
+                    left -= 1
+                    if left <= 0:
+                        rate, best, good, left = lr, float("inf"), 0, reset
+            column.append(rate)
+        columns.append(column)
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"patience": 1, "factor": 0.5},
+        {"patience": 0, "factor": 0.9, "cooldown": 3, "warmup": 5},
+        {"patience": 0, "factor": 0.5, "low": 0.1, "high": 2.0},
+        {"patience": 0, "factor": 0.3, "low": 0.2, "reset": 3, "cooldown": 2},
+    ],
+)
+def test_greedy_is_the_rule_of_transformers_step_by_step(settings, seed):
+    losses = falling_then_noisy(seed)
+    text = ",".join(f"{name}={value}" for name, value in settings.items())
+    same(rates_of(f"greedy:signal=loss,every=1,{text}", {"loss": losses}), greedy_by_hand(losses, **settings))
+
+
+def test_greedy_goes_both_ways_and_starts_anew():
+    ours = rates_of("greedy:signal=loss,every=1,patience=0,factor=0.3,low=0.2,reset=3", {"loss": falling_then_noisy(1)})
+    ratios = {round(row[0] / 0.3, 3) for row in ours}
+    assert max(ratios) > 1 and min(ratios) == 0.2
+    assert any(later[0] == 0.3 and earlier[0] < 0.1 for earlier, later in itertools.pairwise(ours))

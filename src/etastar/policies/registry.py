@@ -8,6 +8,7 @@ from typing import Any
 from etastar.errors import ProblemError
 from etastar.policies.cosine_restarts import CosineRestarts
 from etastar.policies.exponential import Exponential
+from etastar.policies.greedy import Greedy
 from etastar.policies.inverse_sqrt import InverseSqrt
 from etastar.policies.one_cycle import OneCycle
 from etastar.policies.plateau import Plateau
@@ -31,6 +32,7 @@ SCHEDULES: dict[str, Policy] = {
     "triangular2": Triangular(shrink=0.5),
     "cosine-restarts": CosineRestarts(),
     "plateau": Plateau(),
+    "greedy": Greedy(),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")
