@@ -132,3 +132,14 @@ def test_greedy_goes_both_ways_and_starts_anew():
     ratios = {round(row[0] / 0.3, 3) for row in ours}
     assert max(ratios) > 1 and min(ratios) == 0.2
     assert any(later[0] == 0.3 and earlier[0] < 0.1 for earlier, later in itertools.pairwise(ours))
+
+
+def test_bold_driver_is_the_rule_in_plain_numbers():
+    losses = falling_then_noisy(5)
+    table, factor, last = [], 1.0, None
+    for loss in losses:
+        if last is not None and loss != last:
+            factor = min(factor * 1.05, 10.0) if loss < last else factor * 0.5
+        last = loss
+        table.append([lr * factor for lr in LANES.tolist()])
+    same(rates_of("bold-driver:signal=loss,every=1", {"loss": losses}), table)

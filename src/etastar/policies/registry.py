@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from etastar.errors import ProblemError
+from etastar.policies.bold_driver import BoldDriver
 from etastar.policies.cosine_restarts import CosineRestarts
 from etastar.policies.exponential import Exponential
 from etastar.policies.greedy import Greedy
@@ -33,6 +34,7 @@ SCHEDULES: dict[str, Policy] = {
     "cosine-restarts": CosineRestarts(),
     "plateau": Plateau(),
     "greedy": Greedy(),
+    "bold-driver": BoldDriver(),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")
