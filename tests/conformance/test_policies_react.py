@@ -143,3 +143,14 @@ def test_bold_driver_is_the_rule_in_plain_numbers():
         last = loss
         table.append([lr * factor for lr in LANES.tolist()])
     same(rates_of("bold-driver:signal=loss,every=1", {"loss": losses}), table)
+
+
+def test_hypergradient_is_the_rule_in_plain_numbers():
+    cosines = [float("nan")] + [round(0.9 - t / 100, 3) for t in range(199)]
+    table, factor = [], 1.0
+    for cosine in cosines:
+        if cosine == cosine:
+            factor = min(max(factor * (1 + 0.1 * cosine), 0.5), 10.0)
+        table.append([lr * factor for lr in LANES.tolist()])
+    same(rates_of("hypergradient:beta=0.1,low=0.5", {"grad_cosine": cosines}), table)
+    assert table[-1][0] == pytest.approx(0.15) and max(row[0] for row in table) == pytest.approx(3.0)

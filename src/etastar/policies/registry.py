@@ -10,6 +10,7 @@ from etastar.policies.bold_driver import BoldDriver
 from etastar.policies.cosine_restarts import CosineRestarts
 from etastar.policies.exponential import Exponential
 from etastar.policies.greedy import Greedy
+from etastar.policies.hypergradient import Hypergradient
 from etastar.policies.inverse_sqrt import InverseSqrt
 from etastar.policies.one_cycle import OneCycle
 from etastar.policies.plateau import Plateau
@@ -35,6 +36,7 @@ SCHEDULES: dict[str, Policy] = {
     "plateau": Plateau(),
     "greedy": Greedy(),
     "bold-driver": BoldDriver(),
+    "hypergradient": Hypergradient(),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")
