@@ -154,3 +154,19 @@ def test_hypergradient_is_the_rule_in_plain_numbers():
         table.append([lr * factor for lr in LANES.tolist()])
     same(rates_of("hypergradient:beta=0.1,low=0.5", {"grad_cosine": cosines}), table)
     assert table[-1][0] == pytest.approx(0.15) and max(row[0] for row in table) == pytest.approx(3.0)
+
+
+def test_polyak_reaches_the_lowest_point_of_a_quadratic_in_one_step_and_keeps_to_its_cap():
+    """f = h x^2 / 2 + 3: with c = 1/2 the step is 1 / h."""
+    losses, norms, wanted = [], [], []
+    for h, x in ((20.0, 0.7), (50.0, -3.0), (4.0, 0.1)) * 10:
+        losses.append(h * x * x / 2 + 3)
+        norms.append(abs(h * x))
+        wanted.append([min(1 / h, lr) for lr in LANES.tolist()])
+    signals = {"loss": losses, "grad_norm": norms}
+    ours = rates_of("polyak:lowest=3", signals)
+    for mine, truth in zip(ours, wanted, strict=True):
+        assert mine == pytest.approx(truth, rel=1e-12)
+    assert ours[0][1] == 0.02 and ours[0][2] == pytest.approx(0.05)
+    assert rates_of("polyak:lowest=9", {"loss": [1.0], "grad_norm": [1.0]}) == [[0.0, 0.0, 0.0]]
+    assert rates_of("polyak", {"loss": [1.0], "grad_norm": [0.0]}) == [LANES.tolist()]

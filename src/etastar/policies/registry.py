@@ -15,6 +15,7 @@ from etastar.policies.inverse_sqrt import InverseSqrt
 from etastar.policies.one_cycle import OneCycle
 from etastar.policies.plateau import Plateau
 from etastar.policies.policy import Constant, Policy
+from etastar.policies.polyak import Polyak
 from etastar.policies.schedule import Schedule
 from etastar.policies.step_decay import StepDecay
 from etastar.policies.triangular import Triangular
@@ -37,6 +38,7 @@ SCHEDULES: dict[str, Policy] = {
     "greedy": Greedy(),
     "bold-driver": BoldDriver(),
     "hypergradient": Hypergradient(),
+    "polyak": Polyak(),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")

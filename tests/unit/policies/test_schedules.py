@@ -115,6 +115,7 @@ def test_a_torch_schedule_is_told_apart_by_its_repr():
         ("plateau:every=0", r"the steps between looks \(every\) is 0; expected an integer >= 1"),
         ("greedy:high=0.5", "greedy's high is 0.5; expected a number >= 1"),
         ("bold-driver:down=2", r"bold-driver's down is 2; expected a number in \(0, 1\]"),
+        ("polyak:c=0", "polyak's c is 0; expected a number > 0"),
         ("constant:decay=0.5", "constant is given 'decay'; expected the name alone"),
         (Schedule(steps=200), "spans 200 steps but only 100 are planned"),
         (3, "schedule is a int"),
