@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from etastar import Observation
+from etastar import Constant, Observation, PerGroup, Schedule
 from etastar.policies.named import policy_over
+from etastar.policies.spike_guard import SpikeGuard
 
 LANES = torch.tensor([0.3, 0.02, 1.0], dtype=torch.float64)
 
@@ -25,7 +26,7 @@ def rates_of(text: str, signals: dict[str, list[float]]) -> list[list[float]]:
     policy = policy_over(text, len(next(iter(signals.values()))))
     state, alone, table = policy.init(LANES), [policy.init(lr) for lr in LANES], []
     for step in range(len(next(iter(signals.values())))):
-        seen = Observation(step, {name: torch.tensor(values[step]).double() for name, values in signals.items()})
+        seen = Observation(step, {name: torch.tensor(values[step], dtype=torch.float64) for name, values in signals.items()})
         rate, state = policy.step(seen, state)
         ones = [policy.step(seen, own) for own in alone]
         alone = [own for _, own in ones]
@@ -170,3 +171,29 @@ def test_polyak_reaches_the_lowest_point_of_a_quadratic_in_one_step_and_keeps_to
     assert ours[0][1] == 0.02 and ours[0][2] == pytest.approx(0.05)
     assert rates_of("polyak:lowest=9", {"loss": [1.0], "grad_norm": [1.0]}) == [[0.0, 0.0, 0.0]]
     assert rates_of("polyak", {"loss": [1.0], "grad_norm": [0.0]}) == [LANES.tolist()]
+
+
+def test_spike_guard_cuts_at_a_jump_and_never_at_noise_and_its_statistics_are_those_of_the_losses():
+    noise = torch.randn(2000, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    losses = (2.0 + 0.1 * noise.clamp(-3.5, 3.5)).tolist()
+    calm = rates_of("spike-guard", {"loss": losses})
+    assert calm == [LANES.tolist()] * 2000
+    jumped = rates_of("spike-guard:back=10", {"loss": [*losses[:300], 9.0, float("nan"), *losses[300:400]]})
+    factors = [row[2] for row in jumped]
+    assert factors[:300] == [1.0] * 300 and factors[300:302] == [0.5, 0.25]
+    assert factors[302:] == pytest.approx([min(0.25 * 2 ** ((i + 1) / 10), 1.0) for i in range(100)])
+    policy = policy_over("spike-guard:memory=40", 100)
+    state = policy.init(LANES)
+    for step, loss in enumerate(losses[:40]):
+        _, state = policy.step(Observation(step, {"loss": torch.tensor(loss, dtype=torch.float64)}), state)
+    first = torch.tensor(losses[:40], dtype=torch.float64)
+    assert float(state["mean"][0]) == pytest.approx(float(first.mean()))
+    assert float(state["square"][0]) == pytest.approx(float(first.var(correction=0)))
+
+
+def test_spike_guard_is_around_any_policy():
+    guarded = SpikeGuard(PerGroup({"head": Constant()}, Schedule(decay=1.0)), memory=2).over(10)
+    state = guarded.init(1.0)
+    for step, loss in enumerate((1.0, 1.1, 1.0, 30.0)):
+        rate, state = guarded.step(Observation(step, {"loss": loss}), state)
+    assert {name: float(own) for name, own in rate.items()} == {"head": 0.5, "*": pytest.approx(0.35)}

@@ -17,6 +17,7 @@ from etastar.policies.plateau import Plateau
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.polyak import Polyak
 from etastar.policies.schedule import Schedule
+from etastar.policies.spike_guard import SpikeGuard
 from etastar.policies.step_decay import StepDecay
 from etastar.policies.triangular import Triangular
 
@@ -39,6 +40,7 @@ SCHEDULES: dict[str, Policy] = {
     "bold-driver": BoldDriver(),
     "hypergradient": Hypergradient(),
     "polyak": Polyak(),
+    "spike-guard": SpikeGuard(Constant()),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
 NOT_SETTINGS = ("steps", "policy")

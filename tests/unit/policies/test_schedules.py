@@ -116,6 +116,7 @@ def test_a_torch_schedule_is_told_apart_by_its_repr():
         ("greedy:high=0.5", "greedy's high is 0.5; expected a number >= 1"),
         ("bold-driver:down=2", r"bold-driver's down is 2; expected a number in \(0, 1\]"),
         ("polyak:c=0", "polyak's c is 0; expected a number > 0"),
+        ("spike-guard:cut=1", r"spike-guard's cut is 1; expected a number in \(0, 1\)"),
         ("constant:decay=0.5", "constant is given 'decay'; expected the name alone"),
         (Schedule(steps=200), "spans 200 steps but only 100 are planned"),
         (3, "schedule is a int"),
