@@ -58,7 +58,7 @@ class Polyak:
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """The capped step; the cap itself where there is no gradient."""
-        loss, norm = (torch.as_tensor(observation[name], dtype=torch.float64) for name in self.reads)
+        loss, norm = (torch.as_tensor(observation[name], dtype=torch.float64) for name in ("loss", "grad_norm"))
         cap = state * self.cap
         wanted = (loss - self.lowest).clamp(min=0.0) / (self.c * norm.square())
         return torch.where(norm == 0, cap, torch.minimum(wanted, cap)), state
