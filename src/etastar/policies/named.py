@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from etastar.arguments import shown
 from etastar.errors import ProblemError
+from etastar.policies import third_party
 from etastar.policies.compose import Then, squeezed
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.registry import SCHEDULES, configured
@@ -18,7 +19,8 @@ def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Po
     """The policy that `given` means over a horizon of `steps`.
 
     Args:
-        given: None (constant), a name of `SCHEDULES` with or without settings, a `Policy`, or (optimizer) -> LRScheduler.
+        given: None (constant), a name of `SCHEDULES` or of another distribution's policy, with or without settings, several
+            of them (see `parsed`), a `Policy`, or (optimizer) -> LRScheduler.
         make: the user's optimizer, on which a scheduler is read off; see `torch_schedule`.
 
     Raises:
@@ -30,9 +32,9 @@ def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Po
     if given is None:
         return Constant()
     if isinstance(given, str):
-        return squeezed(parsed(given), steps)
+        return squeezed(_hashable(parsed(given)), steps)
     if isinstance(given, Policy):
-        own = getattr(given, "steps", None)
+        own = getattr(_hashable(given), "steps", None)
         if isinstance(own, int) and own > steps:
             raise ProblemError(
                 f"the schedule spans {own} steps but only {steps} are planned; shorten it, e.g. with schedule.over({steps})"
@@ -45,10 +47,21 @@ def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Po
         )
     if callable(given):
         return torch_schedule(cast(SchedulerFactory, given), steps, make)
-    names = ", ".join(SCHEDULES)
+    names = ", ".join((*SCHEDULES, *third_party.offered()))
     raise ProblemError(
         f"schedule is a {type(given).__name__}; expected one of {names}, a Policy, or a function (optimizer) -> LRScheduler"
     )
+
+
+def _hashable(policy: Policy) -> Policy:
+    try:
+        hash(policy)
+    except TypeError:
+        raise ProblemError(
+            f"the policy {policy!r} has no hash; expected one that cannot change: @dataclass(frozen=True), with tuples for "
+            "lists and dicts"
+        ) from None
+    return policy
 
 
 def parsed(text: str) -> Policy:
@@ -89,22 +102,30 @@ def _when(text: str, whole: str) -> float | int:
 
 
 def _named(text: str) -> Policy:
+    """etastar's own policy of this name, with its settings, or another distribution's."""
     name, colon, settings = text.partition(":")
-    if name not in SCHEDULES:
-        raise ProblemError(
-            f"schedule is {shown(text)}; expected one of {', '.join(SCHEDULES)}, a Policy, or (optimizer) -> LRScheduler"
-        )
-    changes: dict[str, Any] = {}
+    if name in SCHEDULES:
+        third_party.say_of_another(name)
+    elif name not in (theirs := third_party.offered()):
+        known = ", ".join((*SCHEDULES, *theirs))
+        raise ProblemError(f"schedule is {shown(text)}; expected one of {known}, a Policy, or (optimizer) -> LRScheduler")
     if colon and not settings.strip(" ,"):
         raise ProblemError(f"schedule is {shown(text)}; expected settings after the colon, e.g. wsd:decay=0.5")
+    changes = _settings(text, settings)
+    return configured(name, changes) if name in SCHEDULES else third_party.offered_policy(name, changes)
+
+
+def _settings(text: str, settings: str) -> dict[str, Any]:
+    """What `key=value,...` says."""
+    found: dict[str, Any] = {}
     for part in filter(None, settings.split(",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
-            raise ProblemError(f"schedule is {shown(text)}; expected settings as KEY=VALUE, e.g. wsd:decay=0.5")
-        if key in changes:
+            raise ProblemError(f"schedule is {shown(text)}; expected settings NAME=VALUE, e.g. wsd:decay=0.5,floor=0.1")
+        if key in found:
             raise ProblemError(f"schedule is {shown(text)}, which gives {key} twice; expected each once")
         try:
-            changes[key] = ast.literal_eval(value)
+            found[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            changes[key] = value
-    return configured(name, changes)
+            found[key] = value
+    return found
