@@ -233,6 +233,7 @@ class Controller:
             "factor": self._factor,
             "state": self._state,
             "signals": self._past,
+            "proposed": None if self._proposed is None else list(self._proposed),
             "valid_loss": self._valid,
         }
 
@@ -263,6 +264,7 @@ class Controller:
         self._state, self._past, self._rate = own["state"], own["signals"], own["rate"]
         self.taken, self.lr = own["taken"], own["lr"]
         self._factor, self._valid = own["factor"], own["valid_loss"]
+        self._proposed = None if own["proposed"] is None else tuple(own["proposed"])
 
 
 def _number(told: Any) -> torch.Tensor | None:
