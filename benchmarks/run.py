@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 import etastar
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import CASES
+from benchmarks.cases.case import Case
 
 RECORDS = Path(__file__).parent / "records"
 

@@ -43,7 +43,7 @@ def mean_loss(outcomes):
 
 def chart_rows(answer, name):
     """The rows a chart of the answer's page draws."""
-    spec = kind_of(answer).charts(answer)[name].to_dict()
+    spec = kind_of(answer).page(answer).charts[name].to_dict()
     return [row for rows in spec.get("datasets", {}).values() for row in rows]
 
 

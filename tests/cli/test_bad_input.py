@@ -234,6 +234,7 @@ PROBLEMS = {
     "a schedule longer than the steps": ("schedule=etastar.Schedule(steps=900)", ["spans 900 steps but only", "shorten"]),
     "an unknown schedule": ("schedule='cosin'", ["schedule is 'cosin'", "warmup-cosine"]),
     "a schedule that is no Policy": ("schedule=3", ["schedule is a int", "Policy"]),
+    "a policy whose rate is NaN": ("schedule=NoRate()", ["NoRate", "gave the rate nan", "expected a finite number >= 0"]),
     "an argument that is not there": ("epochs=3", ["epochs"]),
 }
 

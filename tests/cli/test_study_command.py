@@ -61,6 +61,7 @@ def test_every_study_says_whose_its_claims_are_and_decides_them_by_rule(name):
         (["jelassi2023depth", "--out", "file/o"], "--out file/o cannot be written"),
         (["jelassi2023depth", "--out", "notes"], "notes/results.jsonl, line 1, is not a row of a study"),
         (["jelassi2023depth", "--out", "o", "--max-seconds", "0"], "--max-seconds is 0.0; expected more than 0"),
+        (["jelassi2023depth", "--out", "o", "--on", "ray", "--ray-address", "host:x"], "'host:x'"),
     ],
 )
 def test_bad_input_is_one_sentence(cli, tmp_path, arguments, said):
@@ -111,7 +112,9 @@ def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path):
     full = rows(tmp_path / "o")
     assert full[: len(seen)] == seen and len(full) == answer["planned"]
 
-    again = checked(json.loads(cli(*command, "--json", "-").out))
+    again = checked(json.loads(cli(*command, "--report", "page", "--json", "-").out))
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert page == (tmp_path / "o" / "index.html").read_text(), "the page, where it was asked for, too"
     assert again["cost"]["measured_now"] == 0 and again["claims"] == answer["claims"] and rows(tmp_path / "o") == full
     readme = (tmp_path / "o" / "README.md").read_text()
     assert all(claim["name"] in readme and claim["verdict"] in readme for claim in answer["claims"])

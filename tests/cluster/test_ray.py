@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,22 @@ import torch.nn.functional as F
 from torch import nn
 
 from cli_harness import HEADER, run_here
-from etastar import EtastarError, Lane, LaneEngine, LoopEngine, Options, Problem, ProblemError, RayEngine, search, surface
+from etastar import (
+    Constant,
+    EtastarError,
+    Lane,
+    LaneEngine,
+    LoopEngine,
+    Options,
+    Problem,
+    ProblemError,
+    RayEngine,
+    Then,
+    Times,
+    Until,
+    search,
+    surface,
+)  # fmt: skip
 from etastar.errors import UserCodeRaised
 
 pytestmark = pytest.mark.timeout(120)
@@ -78,6 +94,11 @@ def test_a_cluster_of_our_own_gives_the_local_outcomes_and_errors_and_leaves_no_
         assert engine.name == LaneEngine("mlp").name
         assert engine.place == "Ray: 1 node, 1 CPU, 1 at once"
         assert comparable(engine.train(small, lanes())) == local
+        arms = [Lane(0.05, 1, 20, policy=Then(Constant(), 15, Times(Constant(), factor))) for factor in (0.1, 0.5)]
+        arms = [replace(arm, until=Until.END) for arm in arms]
+        forked = list(engine.train(small, arms))
+        assert comparable(forked) == comparable(LaneEngine("mlp", 4).train(small, arms))
+        assert sorted(o.spent for _, o in forked) == [5, 20]
         broken_lanes = [outcome for _, outcome in engine.train(linear(data, loss=broken), lanes())]
         assert len(broken_lanes) == len(lanes())
         for outcome in broken_lanes:

@@ -35,7 +35,11 @@ class Report(Protocol):
 
     @property
     def lr(self) -> float:
-        """The rate of the next step that has not been reported, by the problem's `schedule` over the lane's steps."""
+        """The rate of a step, by the problem's `schedule` over the lane's steps; the same until the next report.
+
+        Of the coming step, decided by the reports until then; but where the lane's first look at it comes after a report
+        (between backward and update), of the step just reported, decided by that report, too.
+        """
         ...
 
     def __call__(self, loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: Any = None) -> bool:
@@ -70,7 +74,8 @@ class Problem:
         steps: optimizer steps the user plans to train (the horizon).
         accuracy_threshold: in (0, 1]; a lane has started to train once it gets there.
         loss_threshold: in the loss's unit; at most one of the two. With neither: 0.8 x the uninformed loss.
-        schedule: a name ("constant", "linear", "cosine", "warmup-cosine", "wsd", also "wsd:decay=0.5"), a `Policy`, or a
+        schedule: a name ("constant", "linear", "cosine", "warmup-cosine", "wsd", also "wsd:decay=0.5", and what other
+            distributions offer: `etastar.policies.third_party`), several ("constant@0.75>linear"), a `Policy`, or a
             function (optimizer) -> torch LRScheduler, stepped after every optimizer step. Its peak is the rate we report.
         clip_grad_norm: maximum global gradient norm.
         accumulate: batches per optimizer step.
@@ -142,8 +147,8 @@ class Problem:
             train: `train(lr, seed, report)` trains from a fresh initialisation with rate `lr`, drawing everything random
                 from `seed` (below 2^32), and calls `report(loss=..., accuracy=...)` once per optimizer step with the values
                 measured before the update. When `report` returns False it should return. `report.steps` is the length of
-                this lane and `report.lr` the rate of the next step; `report.valid(loss=...)` says the validation loss. An
-                exception it raises makes a failed lane, unless the lowest rate raises, too.
+                this lane and `report.lr` the rate of a step (see `Report`); `report.valid(loss=...)` says the validation
+                loss. An exception it raises makes a failed lane, unless the lowest rate raises, too.
             steps: optimizer steps the user plans to train.
             lr: the rate in use today, to be judged; optional.
             optimizer: the optimizer's class name, e.g. "AdamW"; chooses the rule for the recommended rate.

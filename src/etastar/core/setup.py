@@ -18,7 +18,7 @@ from etastar.core.objective import split
 from etastar.core.optimizers import Made, detach_scheduler, made_from, optimizer_name
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import ProblemError, call
-from etastar.policies.compose import OTHERS
+from etastar.policies.compose import rate_of
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
@@ -26,11 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """A model and its optimizer at the start of training."""
+    """A model and its optimizer.
+
+    Args:
+        groups: the optimizer's.
+        order: parameters in the order of the groups as they were made, where groups were cut since: sums over all of them
+            (norms) are the same then, bit by bit.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     groups: tuple[Group, ...]
+    order: tuple[torch.Tensor, ...] = ()
 
     def set_lr(self, lr: float) -> None:
         """Set the rate of every group to `lr` x its multiplier."""
@@ -42,14 +49,15 @@ class Setup:
         if not isinstance(rates, Mapping):
             self.set_lr(rates)
             return rates
-        own = [rates.get(group.label, rates[OTHERS]) for group in self.groups]
+        own = [rate_of(rates, group.label) for group in self.groups]
         for lr, group, settings in zip(own, self.groups, self.optimizer.param_groups, strict=True):
             _set_rate(settings, lr * group.multiplier)
         return own[0]
 
     def parameters(self) -> list[torch.Tensor]:
-        """The parameters that the optimizer moves, in the order of its groups."""
-        return [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
+        """The parameters that the optimizer moves, in the order of its groups as they were made."""
+        own = (p for group in self.optimizer.param_groups for p in group["params"])
+        return [p for p in self.order or own if p.requires_grad]
 
     def change(self, changes: Iterable[tuple[str, Any]]) -> None:
         """Give the optimizer other settings; call before its first step. See `changed`."""

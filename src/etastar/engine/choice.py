@@ -21,7 +21,7 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import set_up, to
 from etastar.engine.equality import TRIAL_RATES, TRIAL_STEPS, Equality, small_valid
-from etastar.engine.lanes.engine import KERNELS, LaneEngine, LaneTraining
+from etastar.engine.lanes.engine import KERNELS, LaneEngine
 from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine
 from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
@@ -191,6 +191,7 @@ class _Trial:
         self._problem = problem.but(valid=small_valid(problem)) if problem.valid is not None else problem
         self._bare = self._problem.but(valid=None)
         self._most = min(at_most, self._fit(processes))
+        self._engines = {kernel: LaneEngine(kernel, device=device) for kernel in KERNELS}
         self._equality = Equality(self._problem, criterion, device, self._lr, self._eps)
 
     def why_not(self, engine: str) -> str | None:
@@ -240,14 +241,14 @@ class _Trial:
 
     def _time_lanes(self, kernel: str, size: int) -> float:
         """Seconds of one step of one lane among `size`, at best; all start from one seed's weights, which are made once."""
-        lanes = dict.fromkeys(range(size), self._lane(10 * TRIAL_STEPS))
-        with steady_numerics(), LaneTraining(self._bare, lanes, KERNELS[kernel], self._device, None) as group:
-            group.step()
+        lanes = [self._lane(10 * TRIAL_STEPS)] * size
+        with self._engines[kernel].start(self._bare, lanes) as training:
+            training.step_once()
             taken = []
             for _ in range(TRIAL_STEPS):
                 self._wait()
                 started = time.perf_counter()
-                group.step()
+                training.step_once()
                 self._wait()
                 taken.append(time.perf_counter() - started)
         seconds = min(taken) / size

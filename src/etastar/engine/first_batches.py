@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from statistics import fmean, stdev
 from typing import Any
@@ -15,6 +14,7 @@ from torch.utils.data import TensorDataset
 
 from etastar.core.accuracy import class_dims, declared_ignored, spare_loss
 from etastar.core.batch import Batch, is_tensor_tree
+from etastar.core.kinds import loss_kind
 from etastar.core.lane import Criterion
 from etastar.core.objective import check_scalar, split, unchanged_buffers, without_graph
 from etastar.core.problem import Problem
@@ -107,7 +107,7 @@ def is_too_easy(problem: Problem, criterion: Criterion, data: FirstBatches) -> b
 
 def check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None:
     """Under cross-entropy, integer labels must name a class the model has an output for."""
-    if not _is_cross_entropy(problem.loss) or problem.batches is None:
+    if loss_kind(problem.loss) != "cross-entropy" or problem.batches is None:
         return
     inputs, targets = split(batch)
     outputs = call("the model", model, inputs)
@@ -128,12 +128,6 @@ def check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None
                     f"a label is {int(wrong[0])} but the model has {classes} outputs; expected labels 0..{classes - 1}: "
                     "fix the labels or the output layer"
                 )
-
-
-def _is_cross_entropy(loss: Any) -> bool:
-    loss = loss.func if isinstance(loss, partial) else loss
-    kinds = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
-    return loss in (torch.nn.functional.cross_entropy, torch.nn.functional.nll_loss) or isinstance(loss, kinds)
 
 
 def input_flags(batch: Batch) -> list[str]:

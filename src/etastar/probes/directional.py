@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from etastar.core.estimate import Status
+from etastar.core.kinds import is_plain_sgd
 from etastar.probes.curvature import Refusal
 from etastar.probes.first_step import first_direction
 from etastar.probes.point import Point
@@ -66,7 +67,7 @@ def _directional(
         return probe.refuse("the update does not point downhill here", Status.FLAT, n=point.samples)
     value, rounding = bend / slope, rounding / slope
     rate = 2 / value if value > 0 else None
-    if plain and type(point.optimizer) is not torch.optim.SGD:
+    if plain and not is_plain_sgd(point.optimizer):
         says, rate = "says nothing about this optimizer's steps", None
     elif rate is None:
         says = "the loss curves downwards along this step: a quadratic model gives no limit"

@@ -17,9 +17,9 @@ from etastar import arguments
 from etastar.core.design import Engine
 from etastar.core.lane import Lane, LaneStatus, Outcome, Runs, Until
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed
 from etastar.errors import StoreError
 from etastar.store.database import Database, insert_new
+from etastar.store.lane_key import lane_keys
 from etastar.store.patience import Patience
 from etastar.store.rows import nan_to_none, now, outcome_of, run_row
 from etastar.store.saving import Saving
@@ -171,7 +171,7 @@ class RunStore:
         problem_id = self._problems.get(problem)
         if problem_id is None:
             raise StoreError("this problem is not registered with the store; call store.register(problem, ...) first")
-        keys = [lane_key(problem_id, lane, engine.name) for lane in lanes]
+        keys = lane_keys(problem_id, lanes, engine.name)
         found = self._load(dict(zip(keys, lanes, strict=True)))
         found = {key: outcome for key, outcome in found.items() if not _lacks_first(problem, outcome)}
         for outcome in found.values():
@@ -186,7 +186,7 @@ class RunStore:
                 found[todo_keys[index]] = outcome
                 if outcome.status is not LaneStatus.RAISED:  # the code may be mended without looking any different
                     unsaved[todo_keys[index]] = outcome
-                self.new_gradient_steps += outcome.steps
+                self.new_gradient_steps += outcome.spent
                 self._notify(outcome, True)
                 if unsaved and time.monotonic() - saved_at > SAVE_EVERY:
                     theirs += self._save(problem_id, unsaved, engine.name)
@@ -248,16 +248,6 @@ class RunStore:
             )
             for key, outcome in outcomes.items()
         ]
-
-
-def lane_key(problem_id: str, lane: Lane, engine_name: str) -> str:
-    """The key under which a lane is stored: everything that decides its outcome."""
-    parts: tuple[Any, ...] = (
-        lane.lr, lane.seed, lane.steps, lane.until.value, lane.criterion, lane.policy, engine_name,
-    )  # fmt: skip
-    if lane.settings:  # so that lanes without any keep the keys they had before there were settings
-        parts += (lane.settings,)
-    return f"{problem_id[:12]}-{derive_seed(problem_id, repr(parts)):016x}"
 
 
 def _lacks_first(problem: Problem, outcome: Outcome) -> bool:

@@ -26,8 +26,7 @@ from etastar import (
     WorkerEngine,
 )
 from etastar.core.cannot_batch import CannotBatch
-from etastar.core.numerics import steady_numerics
-from etastar.engine.lanes.engine import LaneTraining, chunks
+from etastar.engine.lanes.engine import chunks
 from etastar.engine.lanes.rows import Rows
 from etastar.problems.digits import digits_cnn, digits_mlp, digits_transformer
 from etastar.problems.quadratic import quadratic
@@ -68,11 +67,11 @@ def test_a_nan_neighbour_another_count_and_another_order_change_no_bit_of_a_lane
 def test_compaction_changes_no_bit_of_a_lane(monkeypatch):
     problem, lanes = digits_mlp(width=24), spread(60, Until.SUCCESS)
     kept = []
-    keep = Rows.keep
-    monkeypatch.setattr(Rows, "keep", lambda self, index: (kept.append(len(index)), keep(self, index))[1])
+    take = Rows.take
+    monkeypatch.setattr(Rows, "take", lambda self, index: (kept.append(len(index)), take(self, index))[1])
     compacted = in_order(LaneEngine("mlp", 16), problem, lanes)
     assert kept and kept == sorted(kept, reverse=True), "decided lanes must have left"
-    monkeypatch.setattr("etastar.engine.lanes.engine.COMPACT_AT", 2.0)
+    monkeypatch.setattr("etastar.engine.lanes.lane_training.COMPACT_AT", 2.0)
     kept.clear()
     assert list(map(facts, in_order(LaneEngine("mlp", 16), problem, lanes))) == list(map(facts, compacted))
     assert not kept
@@ -273,10 +272,9 @@ def test_the_callers_random_state_threads_and_denormals_are_as_before(small):
 
 def test_a_group_of_lanes_closes_its_streams(data):
     problem = small_with(Jittered(data), batch_size=16)
-    lanes = {i: Lane(0.01, i, 5) for i in range(2)}
-    with steady_numerics(), LaneTraining(problem, lanes, LaneEngine("mlp").kernel_factory, "cpu", None) as group:
-        group.step()
-        streams = list(group._feed._source._streams.values())
+    with LaneEngine("mlp").start(problem, [Lane(0.01, i, 5) for i in range(2)]) as training:
+        training.advance(1)
+        streams = list(training._feed._source._streams.values())
     assert len(streams) == 2 and all(s.gi_frame is None for s in streams)
 
 

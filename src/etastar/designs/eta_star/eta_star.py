@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from etastar import arguments
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
@@ -98,9 +99,10 @@ class EtaStar:
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
-    def planned_runs(self) -> tuple[int, int]:
-        """(lanes in the scan, at most this many beyond it)."""
-        return len(_lattice(self._low, self._high)) * self.precision.scan_seeds, self.precision.max_runs
+    def planned(self) -> Plan:
+        """The scan, not widened, and the lanes beyond it."""
+        lanes = len(_lattice(self._low, self._high)) * self.precision.scan_seeds + self.precision.max_runs
+        return Plan(lanes, lanes * self.steps)
 
     def ask(self) -> Sequence[Lane]:
         """The scan, its extensions, then batches on the flank; empty at the end."""
@@ -287,7 +289,7 @@ class EtaStar:
 
     def _estimates(self) -> tuple[Estimate, Estimate, Estimate]:
         """eta*, the 90 % point and the width."""
-        cost, n = sum(o.steps for o in self._outcomes), len(self._outcomes)
+        cost, n = sum(o.spent for o in self._outcomes), len(self._outcomes)
         if self._verdict or self._edge is None:
             status, reason = self._verdict or (
                 Status.NOT_MEASURED,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from etastar.core.design import Plan
 from etastar.core.estimate import Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
@@ -25,11 +27,12 @@ WIDENINGS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """One schedule over one horizon."""
+    """One schedule over one horizon; with `settings` of the optimizer, as a `Lane` has them."""
 
     schedule: str
     horizon: int
     policy: Policy
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,11 @@ class Surface:
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
-    def planned(self) -> tuple[int, int]:
-        """(lanes, gradient steps) at most."""
+    def planned(self) -> Plan:
+        """Every row with all the rates it may try."""
         extra = (2 if self.refine else 0) + (2 * self._most_beyond() if self.widen else 0)
         cells = len(self.rates) + extra
-        return len(self.rows) * cells * self.seeds, sum(row.horizon for row in self.rows) * cells * self.seeds
+        return Plan(len(self.rows) * cells * self.seeds, sum(row.horizon for row in self.rows) * cells * self.seeds)
 
     def ask(self) -> Sequence[Lane]:
         """The first lattice of all rows, then what the rows want; empty at the end."""
@@ -177,7 +180,7 @@ class Surface:
 
     def _lane(self, i: int, x: float, index: int) -> Lane:
         row, seed = self.rows[i], derive_seed(self.seed, "lane", index)
-        return Lane(quantise(10.0**x), seed, row.horizon, self.criterion, Until.END, row.policy)
+        return Lane(quantise(10.0**x), seed, row.horizon, self.criterion, Until.END, row.policy, row.settings)
 
     def _wanted(self, i: int) -> list[float]:
         """Rates a row asks for next: further ones beyond its edge, then those beside its best."""

@@ -7,12 +7,12 @@ import math
 import torch
 
 from etastar.core.estimate import Estimate, Status
+from etastar.core.kinds import is_plain_adam, is_plain_sgd
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import split
 from etastar.core.randomness import isolated_randomness
 from etastar.core.uninformed import uninformed_loss
 from etastar.probes.curvature import Refusal
-from etastar.probes.edge import ADAM_FAMILY
 from etastar.probes.point import Point
 from etastar.probes.relu_chain import ReluChain
 from etastar.theory.kaiming import kaiming_sharpness
@@ -53,7 +53,7 @@ def expected_eta_star(point: Point, chain: ReluChain | str, rungs: tuple[Predict
 
     Source: Haas et al. 2025 (arXiv 2505.22491) for the exponents; the multiples are measured.
     """
-    kind = optimizer_kind(point)
+    kind = _rule(point)
     try:
         _check_reach(point)
         if kind in ("sgd", "momentum") and not isinstance(chain, str) and chain.he_curvature > 0:
@@ -67,11 +67,11 @@ def expected_eta_star(point: Point, chain: ReluChain | str, rungs: tuple[Predict
     return Estimate(middle, low, high, LEVEL, n=point.samples, method=f"{method}, as on networks measured before")
 
 
-def optimizer_kind(point: Point) -> str:
-    """ "sgd", "momentum", "adam", or "" for any other."""
-    if isinstance(point.optimizer, ADAM_FAMILY):
+def _rule(point: Point) -> str:
+    """ "sgd", "momentum", "adam", or "" for any other, of which nothing was measured."""
+    if is_plain_adam(point.optimizer):
         return "adam"
-    if type(point.optimizer) is torch.optim.SGD:
+    if is_plain_sgd(point.optimizer):
         return "momentum" if any(g.get("momentum") for g in point.optimizer.param_groups) else "sgd"
     return ""
 

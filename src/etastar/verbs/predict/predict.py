@@ -12,6 +12,7 @@ import torch
 from etastar import arguments
 from etastar.core.estimate import FLAGS, Estimate, Status
 from etastar.core.kept import undisturbed
+from etastar.core.kinds import is_plain_sgd
 from etastar.core.numerics import steady_numerics
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
@@ -213,7 +214,7 @@ def _settled(point: Point, check: Threshold | None, lr: Estimate, start: str) ->
 def _to_check(point: Point, rungs: tuple[Prediction, ...]) -> Prediction | None:
     """The rung whose sharpness is to be shown to be a threshold of gradient descent: that of the safest start."""
     _, start = safest(tuple(rung for rung in rungs if rung.role == SAFE_START))
-    return next((r for r in rungs if r.name == start), None) if type(point.optimizer) is torch.optim.SGD else None
+    return next((r for r in rungs if r.name == start), None) if is_plain_sgd(point.optimizer) else None
 
 
 def _of_loop(problem: Problem, seed: int, device: str) -> PredictAnswer:

@@ -29,6 +29,10 @@ class SGD(UpdateRule):
         """See `UpdateRule`."""
         return not self.settings["dampening"]
 
+    def torch_state(self, t: int, p: Tensor, slots: Slots, row: int) -> dict[str, Tensor]:
+        """The buffer alone."""
+        return dict(slots)
+
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """The weight of the gradient in the buffer (1 at the first step), and -lr."""
         dampening = 0.0 if t == 1 else self.settings["dampening"]
@@ -197,9 +201,20 @@ class ASGD(UpdateRule):
         g = self._decayed(p, g)
         p.mul_(c[0]).addcmul_(g, c[1])
 
-    def keep(self, index: Tensor) -> None:
+    def torch_state(self, t: int, p: Tensor, slots: Slots, row: int) -> dict[str, Tensor]:
+        """The rate of the next step; the average is still the parameter itself."""
+        if t > self.settings["t0"]:
+            raise CannotBatch("ASGD averages its parameters by now, which lanes do not follow")
+        own = {"eta": self._eta[row].clone(), "mu": torch.ones((), dtype=self._eta.dtype), "ax": p.clone()}
+        return super().torch_state(t, p, slots, row) | own
+
+    def resume(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """The rates of the next step."""
+        self._eta = torch.stack([torch.as_tensor(state["eta"]).cpu().to(scalar_dtype()) for state in states])
+
+    def take(self, index: Tensor) -> None:
         """Its rates are state, too."""
-        super().keep(index)
+        super().take(index)
         self._eta = self._eta.index_select(0, index.cpu())
 
 
