@@ -12,8 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -27,6 +25,7 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy, without_graph
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
+from etastar.core.reduction import OTHER, SUM, declared_reduction, reduction_of
 from etastar.core.setup import set_up, to
 from etastar.engine.reading import next_batch
 from etastar.errors import ProblemError, call
@@ -37,8 +36,6 @@ FIRST_SAMPLES = 512
 """Training samples over which the loss at initialisation is averaged where there is no validation data."""
 FORWARD = 1 / 3
 """Cost of a forward pass in gradient steps: the backward pass is twice as dear."""
-WITHIN = 0.1
-"""A loss is a sum where that of a batch is the sum of its halves' up to this share."""
 
 Scores = tuple[torch.Tensor, torch.Tensor | None]
 Read = tuple[Batch, int]
@@ -89,10 +86,7 @@ class FirstLosses:
             return False  # nobody asks
         self._turn_to(problem)
         if self._summed is None:
-            self._summed = _declared(problem.loss)
-        if self._summed is None:
-            with undisturbed(problem), steady_numerics():
-                self._summed = self._adds_up(problem, derive_seed(0, "reduction"))
+            self._summed = (declared_reduction(problem.loss) or self._seen_reduction(problem)) == SUM
         return self._summed
 
     def _turn_to(self, problem: Problem) -> None:
@@ -122,11 +116,13 @@ class FirstLosses:
             )
         return First(valid_loss=None if loss is None else float(loss))
 
-    def _adds_up(self, problem: Problem, seed: int) -> bool:
-        with self._start(problem, seed) as (model, batch, _):
+    def _seen_reduction(self, problem: Problem) -> str:
+        """How the loss of a batch is made of those of its halves."""
+        seed = derive_seed(0, "reduction")
+        with undisturbed(problem), steady_numerics(), self._start(problem, seed) as (model, batch, _):
             size = samples_in(batch) or 0
             if size < 2:
-                return False
+                return OTHER
             middle = size // 2
             keep_only = lambda keep: map_tensors(lambda t: t[keep] if t.dim() else t, batch)
             loss = lambda some: float(without_graph(loss_and_accuracy, problem, model, some)[0].detach())
@@ -134,9 +130,8 @@ class FirstLosses:
             try:
                 whole, a, b = map(loss, parts)
             except Exception:  # halves are no batches here; what is wrong with whole ones is said where they are read
-                return False
-        mean = (middle * a + (size - middle) * b) / size
-        return abs(whole - (a + b)) < min(WITHIN * abs(whole), abs(whole - mean))
+                return OTHER
+        return reduction_of(whole, [(a, middle), (b, size - middle)])
 
     def _training_loss(self, problem: Problem, model: nn.Module, seed: int, first: Batch, batches: Iterator[Batch]) -> float:
         """Mean over the first batches of the stream, as training sees them, `FIRST_SAMPLES` samples or more."""
@@ -160,16 +155,6 @@ class FirstLosses:
             f"the loss of a training batch (step {step}) at initialisation is {loss}; expected a finite number: check train "
             "and loss"
         )
-
-
-def _declared(loss: Any) -> bool | None:
-    """Whether a loss says itself that it is a sum, as torch's do; None for any other."""
-    if isinstance(loss, partial):
-        return loss.keywords["reduction"] == "sum" if "reduction" in loss.keywords else _declared(loss.func)
-    if isinstance(loss, nn.modules.loss._Loss):
-        return loss.reduction == "sum" if type(loss).__module__.startswith("torch.") else None
-    known = getattr(loss, "__module__", "") == "torch.nn.functional" and hasattr(nn.functional, loss.__name__)
-    return False if known else None
 
 
 def validation_scores(problem: Problem, model: nn.Module, batch: Batch) -> Scores:

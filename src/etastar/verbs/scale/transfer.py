@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from etastar.core.estimate import Estimate, Status
+from etastar.core.estimate import Estimate, Status, log_error
 from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
 from etastar.core.optimizers import alone, made_from
@@ -210,6 +209,6 @@ def _exponent(points: Sequence[TransferPoint]) -> Estimate:
     known = [(p.width, p.lr) for p in points if p.lr.ok]
     if len(known) < 3:
         return Estimate.none(Status.TOO_FEW_POINTS, f"{len(known)} widths; expected at least 3", unit="exponent of width")
-    errors = [math.log10((e.high or 1.0) / (e.low or 1.0)) / 3.29 for _, e in known]
+    errors = [log_error(e.low, e.high) for _, e in known]
     widths = [w for w, _ in known]
     return PowerLaw.fit({"width": widths}, [e.require() for _, e in known], errors=errors).exponent("width")

@@ -11,6 +11,7 @@ from etastar.core.lane import Outcome
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
+from etastar.core.reduction import MEAN, OTHER, SUM
 from etastar.core.setup import set_up, to
 from etastar.errors import ProblemError, call
 from etastar.probes.convention import reduction
@@ -21,7 +22,8 @@ PARTS = 4
 """A batch is cut into so many: a contrastive loss of 1,000 samples falls by a fifth then, and by a tenth in halves."""
 SAMPLES = 64
 """A loss is asked about so many at least."""
-MEAN, SUM, OTHER, UNKNOWN = "mean", "sum", "other", "unknown"
+UNKNOWN = "unknown"
+"""How a loss is reduced where a batch cannot be cut."""
 
 
 def per_sample(outcome: Outcome, batch_size: int) -> Outcome:
