@@ -99,7 +99,6 @@ class LaneTraining:
         self._watch = Watch(lanes, per_epoch // problem.accumulate or None if per_epoch else None)
         if at:
             self._rates.resume(lanes, [kept.steering for kept in at], [kept.lane.policy for kept in at], step)
-            self._signals.keys = tuple(key for kept in at for key in keys_of(kept.lane.policy))
             self._signals.resume([kept.steering["signals"] for kept in at], rows=True)
             self._signals.watch(self._rates.keys, step)
             self._watch.resume([kept.history for kept in at])
