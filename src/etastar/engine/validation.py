@@ -71,7 +71,7 @@ class FirstLosses:
         Raises:
             ProblemError: it is not finite.
         """
-        if lane.until is not Until.END or problem.batches is None:
+        if lane.until is not Until.END or problem.is_loop:
             return First()
         self._turn_to(problem)
         key = (lane.seed, 0 if problem.valid_batches is None else samples_for(problem, lane))
@@ -82,7 +82,7 @@ class FirstLosses:
 
     def summed(self, problem: Problem) -> bool:
         """Whether the problem's loss is a sum over samples: that of a batch is that of its halves together."""
-        if problem.batches is None or problem.valid_batches is None:
+        if problem.valid_batches is None:
             return False  # nobody asks
         self._turn_to(problem)
         if self._summed is None:
@@ -96,8 +96,7 @@ class FirstLosses:
     @contextmanager
     def _start(self, problem: Problem, seed: int) -> Iterator[tuple[nn.Module, Batch, Iterator[Batch]]]:
         """A model before its training, its first batch and those that follow."""
-        assert problem.batches is not None
-        with closing(stream(problem.batches, seed)) as batches:
+        with closing(stream(problem.parts.batches, seed)) as batches:
             first = next_batch(batches, seed, 0)
             setup = set_up(problem, seed, device=self._device, dtype=self._dtype, example=first)
             yield setup.model, to(first, self._device, self._dtype), batches
@@ -191,7 +190,7 @@ def mean_scores(
         return None, None
     total = sum(sizes)
     weigh = lambda values: torch.stack([size * v for size, v in zip(sizes, values, strict=True)]).sum(0) / total
-    per_batch = problem.batches.batch_size if problem.batches is not None else None
+    per_batch = problem.parts.batches.batch_size
     loss = torch.stack(losses).sum(0) * (per_batch or max(sizes)) / total if summed else weigh(losses)
     return loss, weigh(shares) if len(shares) == len(sizes) else None
 
@@ -220,7 +219,7 @@ def on_a_part(problem: Problem, lane: Lane) -> bool:
 
 def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
     """What scoring these lanes took, in gradient steps: a validation for each, and one for each seed before training."""
-    if problem.batches is None:
+    if problem.is_loop:
         return 0.0
     samples = 0
     seeds: dict[tuple[int, int], int] = {}
@@ -236,7 +235,7 @@ def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
 
 
 def _per_batch(problem: Problem) -> int:
-    return (problem.batches.batch_size if problem.batches is not None else None) or 1
+    return problem.parts.batches.batch_size or 1
 
 
 def _per_step(problem: Problem) -> int:

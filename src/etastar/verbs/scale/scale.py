@@ -169,7 +169,7 @@ def _law(
     if not members or not known:
         return ScalingLaw.fit([], []), None
     first, noise = members[0], None
-    if len({m.sizes.get("batch_size") for m in known}) > 1 and first.problem.loop is None:
+    if len({m.sizes.get("batch_size") for m in known}) > 1 and not first.problem.is_loop:
         with isolated_randomness():
             point = starting_point(first.problem, first.problem.seed, samples=NOISE_SAMPLES, device=options.device)
             noise = NoiseScale()(point).value

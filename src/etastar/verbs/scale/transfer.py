@@ -73,12 +73,13 @@ def in_mup(problem: Problem, base: Problem) -> Problem:
     Raises:
         ProblemError: a training loop of one's own, other shapes than a wider `base`, or an optimizer muP's tables lack.
     """
-    if problem.model is None or problem.optimizer is None or base.model is None:
+    if problem.is_loop or base.is_loop:
         raise ProblemError("a training loop of your own cannot be put into muP; make a Problem of model, optimizer and data")
     with undisturbed(problem):
         seed_everything(0)  # the weights do not matter, but are part of the problem's fingerprint
-        smaller = base.model()
-    return problem.but(model=MupModel(problem.model, smaller), optimizer=MupOptimizer(problem.optimizer, smaller))
+        smaller = base.parts.model()
+    parts = problem.parts
+    return problem.but(model=MupModel(parts.model, smaller), optimizer=MupOptimizer(parts.optimizer, smaller))
 
 
 def check_transfer(problems: Sequence[tuple[float, Problem]]) -> None:
@@ -87,9 +88,8 @@ def check_transfer(problems: Sequence[tuple[float, Problem]]) -> None:
         raise ProblemError(f"got {len(problems)} widths; expected at least 2 to compare parametrisations: add to --width")
     base, *_, widest = (problem for _, problem in sorted(problems, key=lambda pair: pair[0]))
     own = in_mup(widest, base)
-    assert own.model is not None and own.optimizer is not None
     with undisturbed(own):
-        own.optimizer(own.model())
+        own.parts.optimizer(own.parts.model())
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,9 @@ def compare(
 
 
 def _in_use(problem: Problem) -> float:
-    assert problem.model is not None and problem.optimizer is not None
+    parts = problem.parts
     with undisturbed(problem):
-        return default_lr(made_from(problem.optimizer(problem.model())).optimizer)
+        return default_lr(made_from(parts.optimizer(parts.model())).optimizer)
 
 
 def _exponent(points: Sequence[TransferPoint]) -> Estimate:
