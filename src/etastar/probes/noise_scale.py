@@ -14,10 +14,10 @@ from etastar.core.estimate import Status
 from etastar.core.reduction import OTHER, SUM
 from etastar.errors import ProblemError
 from etastar.probes.convention import reduction
-from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
 from etastar.probes.samples import chunks
+from etastar.theory.curvature import Refusal
 
 LEVEL = 0.9
 

@@ -19,10 +19,10 @@ from etastar.core.problem import Problem
 from etastar.engine.first_batches import input_flags
 from etastar.errors import attributed
 from etastar.probes.convention import convention
-from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
 from etastar.probes.relu_chain import ReluChain, relu_chain
 from etastar.probes.start import starting_point
+from etastar.theory.curvature import Refusal
 from etastar.verbs.options import Options, asked
 from etastar.verbs.predict.expected_rate import expected_eta_star
 from etastar.verbs.predict.predictions import NAMES, SAFE_START, Prediction, all_rungs, refused, scaled
