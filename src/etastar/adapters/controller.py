@@ -101,8 +101,9 @@ class Controller:
 
     def _follow(self, policy: Policy) -> None:
         self.policy, self._keys = policy, keys_of(policy)
-        moved, computed = self._setup.parameters, [key for key in self._keys if key[0] != "valid_loss"]
-        self._signals = Signals(computed, lambda: flat_gradient(moved()), lambda: flat_parameters(moved()))
+        moved = self._setup.parameters
+        self._computed = [key for key in self._keys if key[0] != "valid_loss"]
+        self._signals = Signals(self._computed, lambda: flat_gradient(moved()), lambda: flat_parameters(moved()))
 
     def step(self, loss: Any = None, accuracy: Any = None, valid_loss: Any = None) -> float:
         """Ask the policy for the rate of this step and set it; returns it, before the groups' own multiples.
@@ -143,6 +144,7 @@ class Controller:
         if not self._keys:
             return {}, set()
         self._signals.resume([self._past], rows=False)  # what a step saw that was not taken does not count
+        self._signals.watch(self._computed, self.taken)
         known = dict(self._signals.look(self.taken, _number(loss), _number(accuracy)))
         missing = set(self._signals.missing)
         for key in self._keys:
