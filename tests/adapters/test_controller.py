@@ -187,7 +187,14 @@ def test_a_step_without_finite_signals_leaves_rate_and_policy():
         (lambda o: Controller(o, Seen("volume")), "reads 'volume'; expected signals of"),
         (lambda o: Controller(o, Seen(Every("loss", 0))), "every 0 steps"),
         (lambda o: Controller(o, Constant()).rollback(), "there is no snapshot to go back to"),
-        (lambda o: Controller(o, Constant()).rollback(factor=0), "rollback's factor is 0; expected a number > 0"),
+        (lambda o: Controller(o, Constant()).rollback(factor=0), "rollback's factor is 0; expected a finite number > 0"),
+        (lambda o: Controller(o, Constant(), lr=0), "lr is 0; expected a learning rate > 0"),
+        (lambda o: Controller(o, Constant(), keep=-1), "keep is -1; expected an integer >= 0"),
+        (
+            lambda o: Controller(o, Plateau("loss", 1)).step(loss=torch.ones(3)),
+            r"a tensor of shape \(3,\); expected one number",
+        ),
+        (lambda o: Controller(o, Plateau("loss", 1)).step(loss="low"), "loss is 'low'; expected one number"),
         (lambda o: Controller(o, Constant()).load_state_dict({}), "expected what state_dict"),
         (
             lambda o: Controller(o, "linear", steps=9).load_state_dict(Controller(o, "cosine", steps=9).state_dict()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from etastar.adapters.attached import attached, default_rate, policy_for
 from etastar.adapters.extension import Extension, extension_of
 from etastar.adapters.ranks import averaged
 from etastar.adapters.snapshots import Ring, Rollback
-from etastar.arguments import shown
+from etastar.arguments import POSITIVE, RATE, shown
 from etastar.core.batch import map_tensors
 from etastar.core.gradients import flat_gradient, flat_parameters
 from etastar.engine.signals import OF_GRADIENT, Signals, asked, keys_of
@@ -78,7 +79,7 @@ class Controller:
         every: int = 100,
     ) -> None:
         self._optimizer, self._scaler = optimizer, scaler
-        self._peak = default_rate(optimizer) if lr is None else float(lr)
+        self._peak = default_rate(optimizer) if lr is None else RATE("lr", lr)
         self._planned = policy_for(policy, steps)
         self._span = steps if steps is not None else getattr(self._planned, "steps", None)
         self._setup = attached(optimizer, self._planned, model)
@@ -129,7 +130,7 @@ class Controller:
 
     def propose(self, loss: Any, accuracy: Any = None, valid_loss: Any = None) -> float:
         """`step`, whatever is told: with a loss of None no signal of a batch has a value yet."""
-        self._valid = self._valid if valid_loss is None else float(valid_loss)
+        self._valid = self._valid if valid_loss is None else float(_number("valid_loss", valid_loss))
         seen, missing = self._look(loss, accuracy)
         rate, state = asked(self.policy, self.taken, seen, missing, self._state, None)
         if all(bool(torch.isfinite(own)) for own in (rate.values() if isinstance(rate, Mapping) else (rate,))):
@@ -145,7 +146,7 @@ class Controller:
             return {}, set()
         self._signals.resume([self._past], rows=False)  # what a step saw that was not taken does not count
         self._signals.watch(self._computed, self.taken)
-        known = dict(self._signals.look(self.taken, _number(loss), _number(accuracy)))
+        known = dict(self._signals.look(self.taken, _told("loss", loss), _told("accuracy", accuracy)))
         missing = set(self._signals.missing)
         for key in self._keys:
             if key[0] == "valid_loss":
@@ -199,7 +200,7 @@ class Controller:
         self._extensions.append(extension)
 
     def rollback(self, factor: float = 1.0) -> Rollback:
-        """Go back to the newest snapshot; a second call goes further back.
+        """Go back to the newest snapshot; a second call goes further back. An extension made since is undone, too.
 
         Args:
             factor: of all rates from there on, e.g. 0.5 after a spike.
@@ -210,8 +211,7 @@ class Controller:
         Raises:
             ProblemError: there is no snapshot.
         """
-        if not (isinstance(factor, (int, float)) and 0 < factor < torch.inf):
-            raise ProblemError(f"rollback's factor is {shown(factor)}; expected a number > 0, e.g. 0.5")
+        POSITIVE("rollback's factor", factor)
         at, slower = self.taken, self._factor
         saved = self._ring.restore()
         if saved is None:
@@ -269,6 +269,15 @@ class Controller:
         self._proposed = None if own["proposed"] is None else tuple(own["proposed"])
 
 
-def _number(told: Any) -> torch.Tensor | None:
+def _told(name: str, value: Any) -> torch.Tensor | None:
+    return None if value is None else _number(name, value)
+
+
+def _number(name: str, value: Any) -> torch.Tensor:
     """What the loop told, apart from its graph."""
-    return None if told is None else torch.as_tensor(told).detach().reshape(()).to("cpu", torch.float64)
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return value.detach().reshape(()).to("cpu", torch.float64)
+    if isinstance(value, numbers.Real):
+        return torch.tensor(float(value), dtype=torch.float64)
+    got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else shown(value)
+    raise ProblemError(f"{name} is {got}; expected one number, e.g. the mean of the batch")
