@@ -116,10 +116,29 @@ def test_a_policy_that_reads_scaled_gradients_is_refused():
     scaler = torch.amp.GradScaler("cpu")
     controller = Controller(optimizer, Polyak(), scaler=scaler)
     scaler.scale(F.cross_entropy(model(X), Y)).backward()
-    with pytest.raises(ProblemError, match=r"still scaled; expected scaler.unscale_\(optimizer\) before"):
+    with pytest.raises(ProblemError, match=r"has not yet divided .* expected scaler.unscale_\(optimizer\) before"):
         controller.step(loss=1.0)
     scaler.unscale_(optimizer)
     controller.step(loss=1.0)
+
+
+@pytest.mark.parametrize("optimizer", STEPPED)
+@pytest.mark.parametrize("unscaled", [True, False])
+def test_scaled_gradients_are_seen_at_the_first_step_where_nobody_told_of_a_scaler(unscaled, optimizer):
+    model, optimizer = model_and(STEPPED[optimizer])
+    scaler = torch.amp.GradScaler("cpu")
+    controller = Controller(optimizer, Polyak())
+    scaler.scale(F.cross_entropy(model(X), Y)).backward()
+    if unscaled:
+        scaler.unscale_(optimizer)
+    controller.step(loss=1.0)
+    if unscaled:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+        scaler.step(optimizer)
+        assert controller.taken == 1
+        return
+    with pytest.raises(ProblemError, match=r"scaler.unscale_\(optimizer\) before controller.step\(\), and Controller\("):
+        scaler.step(optimizer)
 
 
 def test_groups_keep_their_multiples_and_a_tensor_rate_is_filled_in_place():

@@ -13,6 +13,7 @@ from torch import nn
 from etastar.adapters.attached import attached, default_rate, policy_for
 from etastar.adapters.extension import Extension, extension_of
 from etastar.adapters.ranks import averaged
+from etastar.adapters.scaling import Scaling
 from etastar.adapters.snapshots import Ring, Rollback
 from etastar.arguments import POSITIVE, RATE, shown
 from etastar.core.batch import map_tensors
@@ -45,7 +46,8 @@ class Controller:
         lr: the peak rate, of which groups have their multiples; None: the optimizer's default.
         steps: the horizon; may be left out where the policy has none or brings its own.
         model: whose parameters' names a `PerGroup` may use, and whose buffers `rollback` restores.
-        scaler: the GradScaler of the loop; a policy that reads gradients is refused before `unscale_`.
+        scaler: the GradScaler of the loop; a policy that reads gradients is refused before `unscale_`. The first step shows
+            a scaler that was not told.
         keep, every: how many snapshots there are for `rollback`, and how many steps lie between them.
 
     Attributes:
@@ -78,12 +80,13 @@ class Controller:
         keep: int = 0,
         every: int = 100,
     ) -> None:
-        self._optimizer, self._scaler = optimizer, scaler
+        self._optimizer = optimizer
         self._peak = default_rate(optimizer) if lr is None else RATE("lr", lr)
         self._planned = policy_for(policy, steps)
         self._span = steps if steps is not None else getattr(self._planned, "steps", None)
         self._setup = attached(optimizer, self._planned, model)
         self._ring = Ring(self._setup, keep, every)
+        self._scaling = Scaling(self._setup, scaler)
         self.begin()
         optimizer.register_step_post_hook(self._commit)
 
@@ -125,7 +128,8 @@ class Controller:
             own = TOLD.get(name)
             if own and told[own] is None and (name == "smoothed_loss" or self.taken % every == 0):
                 raise ProblemError(f"{self.policy!r} reads {name}; expected controller.step({own}={own})")
-        self._check_unscaled()
+        if self._signals.reads(*OF_GRADIENT):
+            self._scaling.look()
         return self.propose(torch.nan if loss is None else loss, accuracy, valid_loss)
 
     def propose(self, loss: Any, accuracy: Any = None, valid_loss: Any = None) -> float:
@@ -160,19 +164,11 @@ class Controller:
         overflow = getattr(self._optimizer, "found_inf", None)  # set where GradScaler leaves the skipping to a fused step
         if self._proposed is None or (overflow is not None and bool(overflow)):
             return
+        self._scaling.stepped()
         self._state, self._past, self._rate = self._proposed
         self._proposed = None
         self.taken += 1
         self._ring.offer(self.taken, self.state_dict)
-
-    def _check_unscaled(self) -> None:
-        if self._scaler is None or not self._scaler.is_enabled() or not self._signals.reads(*OF_GRADIENT):
-            return
-        if self._scaler._per_optimizer_states[id(self._optimizer)]["stage"].name == "READY":
-            raise ProblemError(
-                f"{self.policy!r} reads gradients, which are still scaled; expected scaler.unscale_(optimizer) before "
-                "controller.step()"
-            )
 
     def extend(self, steps: int) -> Extension:
         """Go on to `steps` steps in all: what was trained stays, the rate holds and then cools down.
