@@ -65,7 +65,7 @@ class LoopEngine:
 
     def train_lane(self, problem: Problem, lane: Lane) -> Outcome:
         """Train one lane; nothing of the caller's is changed by it."""
-        if problem.loop is not None:
+        if problem.is_loop:
             with undisturbed(problem), steady_numerics():
                 return follow(problem, lane)[0]
         with self.start(problem, [lane]) as training:
@@ -90,7 +90,7 @@ class LoopEngine:
         """The lanes; those that begin alike together, and from where they were kept, where the user's code allows it."""
         starts = keeping.starts(lanes)
         alone = all(start.at is None and not any(stem.branches for stem in start.stems) for start in starts)
-        if not alone and (problem.loop is not None or why_no_snapshot(problem, self.device, self.dtype)):
+        if not alone and (problem.is_loop or why_no_snapshot(problem, self.device, self.dtype)):
             yield from ((Stem(lane, (index,)), None) for index, lane in lanes.items())
             return
         for start in starts:
@@ -99,7 +99,7 @@ class LoopEngine:
     def _grown(
         self, problem: Problem, stem: Stem, lanes: dict[int, Lane], keeping: Keeping, at: Snapshot | None
     ) -> Iterator[tuple[int, Outcome]]:
-        if problem.loop is not None:
+        if problem.is_loop:
             yield stem.members[0], self.train_lane(problem, stem.lane)
             return
         start = lambda lane, at: self.start(problem, [lane], None if at is None else [at])
@@ -112,7 +112,7 @@ class LoopTraining:
     def __init__(
         self, engine: LoopEngine, problem: Problem, lanes: Sequence[Lane], at: Sequence[Snapshot] | None = None
     ) -> None:
-        if problem.loop is not None:
+        if problem.is_loop:
             raise ProblemError("a training loop of your own cannot be stepped from outside; expected model, optimizer, loss")
         check_start(lanes, at)
         self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at

@@ -157,7 +157,7 @@ def can_fork(problem: Problem, engine: LoopEngine | LaneEngine) -> bool:
     On Linux, as torch's own DataLoader does it, with one thread in each copy. Not with CUDA, which does not survive a fork,
     nor for a training loop of the user's own, which may start threads.
     """
-    ours = sys.platform == "linux" and problem.loop is None
+    ours = sys.platform == "linux" and not problem.is_loop
     return ours and not engine.device.startswith("cuda") and not torch.cuda.is_initialized()
 
 
