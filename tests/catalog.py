@@ -23,6 +23,7 @@ from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
 from etastar.probes.newton_step import CauchyStep, NewtonStep
 from etastar.probes.noise_scale import NoiseScale
+from etastar.probes.polyak_step import PolyakStep
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness
 from etastar.probes.update_ratios import UpdateRatios
 
@@ -164,6 +165,7 @@ PROBES: dict[str, Probe] = {
     "curvature along update": UpdateCurvature(),
     "eta_c": CriticalRate(),
     "Adam one-shot": AdamOneShot(),
+    "Polyak step": PolyakStep(),
     "Cauchy step": CauchyStep(),
     "Newton step": NewtonStep(),
     "noise scale": NoiseScale(),
