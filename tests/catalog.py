@@ -14,6 +14,7 @@ from etastar.laws.curves.constant_rate import ConstantRate
 from etastar.laws.curves.curve_law import CurveLaw
 from etastar.laws.curves.fading_noise import FadingNoise
 from etastar.laws.curves.luo2025multipower import MultiPowerLaw
+from etastar.laws.curves.same_gain import SameGain
 from etastar.laws.curves.schaipp2025convex import ConvexBound
 from etastar.laws.curves.tissue2024momentum import MomentumLaw
 from etastar.policies.named import SCHEDULES, policy_over
@@ -176,7 +177,7 @@ LAWS: dict[str, type[Law]] = {"surface": SurfaceLaw}
 """name -> law. Each must answer with an `Estimate`, and refuse without data."""
 
 CURVE_LAWS: dict[str, type[CurveLaw]] = {
-    law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, BlindPower)
+    law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, SameGain, BlindPower)
 }
 """name -> law of loss curves."""
 
