@@ -34,9 +34,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar.probes.curvature import flat, hessian
-from etastar.probes.lanczos import largest_eigenvalue
 from etastar.problems.digits import load
+from etastar.theory.curvature import flat, hessian
+from etastar.theory.lanczos import largest_eigenvalue
 from relu_networks import LOSSES, digits, relu_network, widths_of
 
 H = 4.0

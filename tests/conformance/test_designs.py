@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catalog import DESIGNS
+from catalog_experiments import DESIGNS
 from etastar.testing import SyntheticEngine, Truth, check_design
 
 TRUTHS = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from catalog import CRITERION, LAWS
+from catalog_experiments import CRITERION, LAWS
 from etastar import Criterion, Estimate, EtaStar, Lane, PowerLaw, Status, Until
 from etastar.core.design import Plan
 from etastar.designs.fixed_lanes import FixedLanes

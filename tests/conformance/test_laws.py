@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catalog import LAWS
+from catalog_experiments import LAWS
 from etastar import Law
 from etastar.testing import check_law
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catalog import STORES
+from catalog_experiments import STORES
 from etastar.problems import builder
 from etastar.testing import check_store
 from store_cases import FACTS, TRACE
