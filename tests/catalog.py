@@ -8,7 +8,7 @@ from math import inf
 import torch
 from torch import nn
 
-from etastar import Constant, CriticalRate, Law, Policy, Probe, Sharpness, SurfaceLaw
+from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
 from etastar.laws.curves.blind_power import BlindPower
 from etastar.laws.curves.constant_rate import ConstantRate
 from etastar.laws.curves.curve_law import CurveLaw
@@ -172,9 +172,6 @@ PROBES: dict[str, Probe] = {
     "update ratio": UpdateRatios(),
 }
 """name -> probe. Each must read any problem, or say why not, and leave no trace."""
-
-LAWS: dict[str, type[Law]] = {"surface": SurfaceLaw}
-"""name -> law. Each must answer with an `Estimate`, and refuse without data."""
 
 CURVE_LAWS: dict[str, type[CurveLaw]] = {
     law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, SameGain, BlindPower)
