@@ -4,5 +4,5 @@
 `data`, `batch`, `not_data`, `setup`, `groups`, `optimizers`, `schedule_of`, `modes`, `closures`: what users hand us, as we
 use it. `objective`, `accuracy`, `uninformed`, `finite_loss`, `gradients`: what a loss is asked. `kept` and `place`,
 `randomness`, `numerics`: what is left as it was. `kinds` of optimizers and losses, `reduction` of losses over
-samples. `chain` and `cannot_batch`: networks of known layers.
+samples. `chain`: networks of known layers.
 """
