@@ -21,6 +21,7 @@ from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
 from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.point import Point
+from etastar.probes.polyak_step import PolyakStep
 from etastar.probes.reading import Probe, Reading
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness, Sharpness
 from etastar.probes.start import starting_point
@@ -180,6 +181,7 @@ def all_probes(tolerance: float = TOLERANCE) -> tuple[Probe, ...]:
         UpdateCurvature(),
         CriticalRate(),
         AdamOneShot(),
+        PolyakStep(),
         NoiseScale(),
         UpdateRatios(),
     )
