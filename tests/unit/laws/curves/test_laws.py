@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.coverage import wilson
 from scipy.optimize import nnls
 
 from catalog import CURVE_LAWS
 from etastar import Estimate, Law
-from etastar.core.wilson import wilson_interval
 from etastar.laws.curves.blind_power import BlindPower
 from etastar.laws.curves.clock import Clock
 from etastar.laws.curves.constant_rate import ConstantRate
@@ -261,7 +261,7 @@ def test_coverage_of_ninety_percent_intervals():
             for name in ("linear", "sqrt", "wsd"):
                 ends = covered(law, truth, name, seed, noise=1e-3)[-1:]
                 held, n = held + int(ends.sum()), n + len(ends)
-    assert wilson_interval(held, n, level=0.95)[1] >= 0.9 and held / n > 0.85
+    assert wilson(held, n, level=0.95)[1] >= 0.9 and held / n > 0.85
 
 
 # -- peaks --------------------------------------------------------------------------------------------------------------
