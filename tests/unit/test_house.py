@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,11 +22,16 @@ def name_of(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
+@cache
+def trees() -> list[tuple[str, ast.Module]]:
+    """(file, its syntax tree), over the package."""
+    return [(name_of(path), ast.parse(path.read_text())) for path in FILES]
+
+
 def nodes(kind: type[Node], text: str | None = None) -> Iterator[tuple[str, Node]]:
     """(file, node) of this kind, over the package; or over `text`."""
-    trees = [(name_of(p), p.read_text()) for p in FILES] if text is None else [("text", text)]
-    for name, source in trees:
-        yield from ((name, node) for node in ast.walk(ast.parse(source)) if isinstance(node, kind))
+    for name, tree in trees() if text is None else [("text", ast.parse(text))]:
+        yield from ((name, node) for node in ast.walk(tree) if isinstance(node, kind))
 
 
 def smuggled(text: str | None = None) -> list[str]:
@@ -110,3 +116,21 @@ def test_the_kind_of_an_optimizer_is_decided_in_one_file():
         if any(isinstance(part, ast.Attribute) and ast.unparse(part).startswith("torch.optim.") for part in ast.walk(node))
     }
     assert found - {"engine/sequential.py", "problems/optimizers.py"} <= {"core/kinds.py"}
+
+
+def test_a_problem_is_asked_for_its_parts_and_not_looked_at_for_what_is_missing():
+    """Outside of core: no `assert problem.x`, and nobody compares what only parts, or only a loop, have with None."""
+    asserted = [f"{name}:{node.lineno}" for name, node in nodes(ast.Assert) if "problem." in ast.unparse(node.test)]
+    either = ("problem.loop", "problem.batches", "problem.model", "problem.optimizer", "problem.loop_lr", "p.loop")
+    compared = [
+        f"{name}:{node.lineno}"
+        for name, node in nodes(ast.Compare)
+        if ast.unparse(node.left).removeprefix("self._").removeprefix("first.") in either
+        if not name.startswith("core/")
+    ]
+    read = {
+        name
+        for name, node in nodes(ast.Attribute)
+        if ast.unparse(node).endswith(("problem.loop", "problem.loop_lr", "problem.loop_optimizer"))
+    }
+    assert (asserted, compared, read) == ([], [], set())

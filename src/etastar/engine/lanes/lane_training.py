@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from etastar.core.batch import Batch
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
@@ -33,6 +32,7 @@ from etastar.engine.recorder import History
 from etastar.engine.signals import Signals, keys_of
 from etastar.engine.taking import check_start, check_take
 from etastar.engine.validation import mean_scores, samples_for, watched_loss
+from etastar.errors import DoesNotApply
 from etastar.policies.compose import groups_named
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class LaneTraining:
     def __init__(
         self, engine: LaneEngine, problem: Problem, lanes: Sequence[Lane], at: Sequence[Snapshot] | None = None
     ) -> None:
-        if problem.batches is None:
-            raise CannotBatch("it is a training loop of the user's")
+        if problem.is_loop:
+            raise DoesNotApply("it is a training loop of the user's")
         check_start(lanes, at)
         self._started = time.perf_counter()
         self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at
@@ -76,14 +76,12 @@ class LaneTraining:
         self._open.close()
 
     def _opened(self) -> Feed:
-        assert self._problem.batches is not None
         seeds, step = [lane.seed for lane in self.lanes], self._at[0].step if self._at else 0
-        return Feed(self._problem.batches, seeds, self._device, self._dtype, step, self._problem.accumulate)
+        return Feed(self._problem.parts.batches, seeds, self._device, self._dtype, step, self._problem.accumulate)
 
     def _build(self) -> None:
         """Everything of the lanes, at their start or where they were kept."""
         problem, lanes, at = self._problem, self.lanes, self._at
-        assert problem.batches is not None
         step = at[0].step if at else 0
         seeds = [lane.seed for lane in lanes]
         labels = _labels(lanes)
@@ -96,18 +94,16 @@ class LaneTraining:
         gradient, parameters = lambda: self._rows.grad[:, : self._used], lambda: self._rows.params[:, : self._used]
         watched = None if problem.watch_batches is None else self._watched
         self._signals = Signals(self._rates.keys, gradient, parameters, watched)
-        per_epoch = problem.batches.per_epoch
+        per_epoch = problem.parts.batches.per_epoch
         self._watch = Watch(lanes, per_epoch // problem.accumulate or None if per_epoch else None)
         if at:
             self._rates.resume(lanes, [kept.steering for kept in at], [kept.lane.policy for kept in at], step)
-            self._signals.keys = tuple(key for kept in at for key in keys_of(kept.lane.policy))
             self._signals.resume([kept.steering["signals"] for kept in at], rows=True)
             self._signals.watch(self._rates.keys, step)
             self._watch.resume([kept.history for kept in at])
 
     def _fresh(self, seed: int) -> Setup:
-        assert self._problem.batches is not None
-        with closing(stream(self._problem.batches, seed)) as batches:
+        with closing(stream(self._problem.parts.batches, seed)) as batches:
             example = next_batch(batches, seed, 0)
         return set_up(self._problem, seed, device=self._device, dtype=self._dtype, example=example)
 
@@ -164,13 +160,14 @@ class LaneTraining:
         if problem.accumulate > 1:
             scores = self._accumulate(step, scores)
         norms = clipped = None
-        if problem.clip_grad_norm is not None or self._watch.wants_grad_norm() or self._signals.reads("grad_norm"):
+        noted = problem.clip_grad_norm is not None or self._watch.wants_grad_norm()  # as the loop does
+        if noted or self._signals.reads("grad_norm"):
             norms = rows.grad_norms()
         rates = self._rates.step(step, self._signals.look(step, *scores, norms), self._signals.missing)
         if problem.clip_grad_norm is not None and norms is not None:
             rows.clip(norms, problem.clip_grad_norm)
             clipped = norms > problem.clip_grad_norm
-        return scores, norms, clipped, rates
+        return scores, norms if noted else None, clipped, rates
 
     def _accumulate(self, step: int, first: Scores) -> Scores:
         """Means over the batches of one optimizer step."""
