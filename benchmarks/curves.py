@@ -220,7 +220,8 @@ def summary(rows: list[Row], table) -> str:
         share = sum(r["inside"] for r in held) / max(sum(r["answered"] for r in held), 1)
         lines.append([
             *key, len(some), f"{mean(some, 'mae'):.4f}", f"{mean(some, 'final'):.4f}",
-            f"{max(r['worst'] for r in some):.1%}", f"{share:.0%}" if held else "-", exact(sum(r["whole"] for r in held), len(held)),
+            f"{max(r['worst'] for r in some):.1%}", f"{share:.0%}" if held else "-",
+            exact(sum(r["whole"] for r in held), len(held)),
             exact(sum(r["end_inside"] for r in held), len(held)), f"{mean(held, 'width'):.3f}" if held else "-",
             f"{fit['cpu_seconds']:.1f} + {fit['cpu_seconds_intervals']:.1f}" if fit else "-",
             f"{fit['worst_start']:.1%}" if fit else "-",
