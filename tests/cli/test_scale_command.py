@@ -51,7 +51,7 @@ def test_a_loss_times_c_divides_eta_star_by_c(cli: Cli) -> None:
     assert ran.err.startswith("plan: 3 members, at most ")
     values = [m["lr"]["value"] for m in content["members"]]
     assert values[0] / values[2] == pytest.approx(4, rel=0.05)  # rates lie on a lattice
-    assert content["law"]["exponents"]["scale"]["value"] == pytest.approx(-1, abs=0.04)
+    assert content["candidates"][0]["exponents"]["scale"]["value"] == pytest.approx(-1, abs=0.04)
     assert content["lr"]["value"] == pytest.approx(values[2] / 2, rel=0.08)
     assert content["lr"]["low"] < content["lr"]["value"] < content["lr"]["high"]
     again = answer(cli(*QUADRATIC, "--json", "-"))
