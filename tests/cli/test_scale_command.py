@@ -89,7 +89,7 @@ def test_a_real_family_its_best_rate_tables_and_transfer(cli: Cli, script: Scrip
         (n, w) for n in ("standard", "muP") for w in (16, 32, 64)
     ]
     assert points[0]["lr"]["value"] == pytest.approx(points[3]["lr"]["value"], rel=0.2)  # at the base both are the same
-    assert all(len(p["layers"]) == 2 for p in points)
+    assert all(len(p["moves"]) == 2 for p in points)
     page = Path("out/index.html").read_text()
     assert "Which law?" in page and "coordinate" in page and Path("out/law.png").stat().st_size > 5000
 

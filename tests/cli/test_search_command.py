@@ -100,7 +100,14 @@ def test_several_parameters_of_every_kind(cli: Cli) -> None:
     Path("space.toml").write_text(SPACE)
     command = ("search", "digits-mlp", "--set", "depth=1", "--steps", "40", "--space", "space.toml", "--trials", "16")
     content = answer(cli(*command, "--pruner", "median", "--seeds", "2", "--json", "-"))
-    assert {p["name"] for p in content["space"]} == {"lr", "momentum", "weight_decay", "schedule", "batch_size", "width"}
+    assert {p["name"] for p in content["space"]["parameters"]} == {
+        "lr",
+        "momentum",
+        "weight_decay",
+        "schedule",
+        "batch_size",
+        "width",
+    }
     assert all(0 <= t["params"]["momentum"] <= 1 for t in content["trials"])
     assert len({t["params"]["momentum"] for t in content["trials"]}) > 8, "a real number, though its range was written whole"
     assert {t["params"]["batch_size"] for t in content["trials"]} == {16, 32}
@@ -213,7 +220,7 @@ def test_a_best_rate_on_the_edge_of_the_users_range_is_flagged(cli: Cli) -> None
     Path("space.toml").write_text("[lr]\nlow = 1e-3\nhigh = 0.2")
     content = answer(cli(*SMALL[:-1], "20", "--space", "space.toml", *NO_STUDY, "--json", "-"))
     assert "edge-of-range" in content["flags"]
-    assert content["space"][0]["high"] == 0.2
+    assert content["space"]["parameters"][0]["high"] == 0.2
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------
