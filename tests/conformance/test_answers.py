@@ -17,6 +17,7 @@ from etastar.problems import builder
 from etastar.reports.kinds import KINDS
 from etastar.verbs.answer import SCHEMA, Answer, Yours
 from etastar.verbs.doctor import doctor
+from etastar.verbs.schedule import show_schedule
 
 OPTIONS = etastar.Options(store=":memory:", engine="loop", workers=1)
 HEAD = ["schema", "etastar", "command", "problem", "summary"]
@@ -44,6 +45,7 @@ VERBS = {
     "study": lambda folder: etastar.run_study(
         "jelassi2023depth", folder, effort="quick", options=etastar.Options(store=":memory:", max_seconds=0.5)
     ),
+    "schedule": lambda folder: show_schedule("wsd", steps=40),
     "doctor": lambda folder: doctor(quadratic()),
 }
 """command -> a real answer of it."""
