@@ -9,12 +9,20 @@ import torch
 from torch import nn
 
 from etastar import Constant, CriticalRate, Law, Policy, Probe, Sharpness, SurfaceLaw
+from etastar.laws.curves.blind_power import BlindPower
+from etastar.laws.curves.constant_rate import ConstantRate
+from etastar.laws.curves.curve_law import CurveLaw
+from etastar.laws.curves.fading_noise import FadingNoise
+from etastar.laws.curves.luo2025multipower import MultiPowerLaw
+from etastar.laws.curves.schaipp2025convex import ConvexBound
+from etastar.laws.curves.tissue2024momentum import MomentumLaw
 from etastar.policies.named import SCHEDULES, policy_over
 from etastar.policies.torch_schedule import torch_schedule
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
 from etastar.probes.newton_step import CauchyStep, NewtonStep
 from etastar.probes.noise_scale import NoiseScale
+from etastar.probes.polyak_step import PolyakStep
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness
 from etastar.probes.update_ratios import UpdateRatios
 
@@ -156,6 +164,7 @@ PROBES: dict[str, Probe] = {
     "curvature along update": UpdateCurvature(),
     "eta_c": CriticalRate(),
     "Adam one-shot": AdamOneShot(),
+    "Polyak step": PolyakStep(),
     "Cauchy step": CauchyStep(),
     "Newton step": NewtonStep(),
     "noise scale": NoiseScale(),
@@ -165,6 +174,11 @@ PROBES: dict[str, Probe] = {
 
 LAWS: dict[str, type[Law]] = {"surface": SurfaceLaw}
 """name -> law. Each must answer with an `Estimate`, and refuse without data."""
+
+CURVE_LAWS: dict[str, type[CurveLaw]] = {
+    law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, BlindPower)
+}
+"""name -> law of loss curves."""
 
 PUBLIC_NAMES = [
     "Clipped", "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",

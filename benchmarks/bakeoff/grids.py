@@ -40,8 +40,8 @@ def short_grids(unit: tuple[str, str, int]) -> list[dict[str, Any]]:
     """The rows of both grids for one task and optimizer; its lanes are kept in a store of their own."""
     task, optimizer, seeds = unit
     problem = make_problem(task, optimizer, "constant", 100, 1e-2)
-    assert problem.batches is not None and problem.batches.per_epoch is not None
-    per_epoch = problem.batches.per_epoch
+    per_epoch = problem.parts.batches.per_epoch
+    assert per_epoch is not None
     plan = list(itertools.product(EPOCHS, range(seeds)))
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = Options(store=FOLDER / f"grid-{task}-{optimizer}.db", workers=1, device="cpu")

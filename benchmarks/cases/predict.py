@@ -17,13 +17,13 @@ def _rows(config: dict[str, Any]) -> Iterator[Row]:
 
 
 def _summary(rows: list[Row]) -> str:
-    from etastar.core.wilson import wilson_interval
+    from benchmarks.coverage import wilson
 
     lines = []
     for kind, optimizer in dict.fromkeys((r["kind"], r["optimizer"]) for r in rows):
         some = [r for r in rows if (r["kind"], r["optimizer"]) == (kind, optimizer) and r["inside"] is not None]
         inside = sum(r["inside"] for r in some)
-        low, high = wilson_interval(inside, len(some))
+        low, high = wilson(inside, len(some), 0.9)
         off = sorted(abs(r["log10_off"]) for r in some)
         safe = sum(r["start"] is not None and r["start"] <= r["eta_star"] for r in some)
         width = statistics.median(math.log10(r["high"] / r["low"]) for r in some)

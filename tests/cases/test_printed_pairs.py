@@ -18,7 +18,7 @@ from etastar.reports.kinds import kind_of
 
 SEARCH_SEEDS = {derive_seed(0, "best", 0), *(derive_seed(0, "full", i) for i in range(5))}
 """Of the lanes that look for the best rate; those that look for eta* have others."""
-OPTIONS = etastar.Options(store=":memory:", workers=1)
+OPTIONS = etastar.Options(store=":memory:", workers=1, engine="mlp")
 
 
 def digits(**changes):

@@ -12,6 +12,7 @@ import pytest
 
 from bad_inputs import options
 from cli_harness import Cli
+from processes import PATIENCE
 
 Script = Callable[..., Path]
 
@@ -58,7 +59,7 @@ def test_version(cli: Cli) -> None:
 def test_the_command_line_starts_without_torch() -> None:
     heavy = ("torch", "numpy", "scipy", "sklearn", "sqlalchemy", "pandas", "altair", "loky")
     code = f"import sys, etastar.cli.main; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout.strip() == "[]"
 
 

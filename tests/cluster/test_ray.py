@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -79,6 +78,7 @@ def linear(data, **changes) -> Problem:
     return Problem(**(settings | changes))
 
 
+@pytest.mark.slow
 def test_a_cluster_of_our_own_gives_the_local_outcomes_and_errors_and_leaves_no_trace(small, data):
     """One test, because a cluster takes seconds to start."""
 
@@ -188,7 +188,9 @@ def test_a_search_over_batch_sizes_and_a_surface_find_on_ray_what_they_find_here
     assert answers("ray") == answers("here")
 
 
+@pytest.mark.slow
 def test_ray_is_imported_only_when_asked_for():
+    """The light twin is `test_optional_packages_are_imported_where_they_are_used`."""
     code = "import sys, etastar.cli.main, etastar.verbs.find.find; print('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
@@ -201,10 +203,8 @@ def closed_port() -> int:
 
 def bad_input(*arguments: str) -> str:
     """The sentence; nothing was trained and no store made."""
-    started = time.monotonic()
     ran = run_here("find", "quadratic", "--effort", "glance", "--store", "lanes.db", *arguments)
     assert (ran.code, ran.out) == (2, ""), ran.err
-    assert time.monotonic() - started < 20
     assert not os.path.exists("lanes.db")
     return ran.sentence
 

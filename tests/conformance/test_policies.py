@@ -7,6 +7,7 @@ import torch
 
 from catalog import POLICIES
 from etastar import Observation, Policy
+from etastar.engine.signals import SIGNALS
 
 
 def test_the_reactive_rule_reacts():
@@ -27,8 +28,8 @@ def test_policies_are_pure_hashable_and_work_on_vectors_of_lanes(name):
     vector = policy.init(rates)
     singles = [policy.init(lr) for lr in rates]
     for step in range(20):
-        loss = torch.tensor(1.0 + 0.3 * (-1) ** step, dtype=torch.float64)
-        observation = Observation(step, {"loss": loss})
+        value = torch.tensor(1.0 + 0.3 * (-1) ** step + 0.01 * step, dtype=torch.float64)
+        observation = Observation(step, dict.fromkeys(SIGNALS, value))
         out, vector = policy.step(observation, vector)
         again, _ = policy.step(observation, singles[0])
         ones = [policy.step(observation, state) for state in singles]

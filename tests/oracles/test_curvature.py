@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar.probes.curvature import Curvature, Refusal, flat, gauss_newton, hessian, unflat
+from etastar.theory.curvature import Curvature, Refusal, flat, gauss_newton, hessian, unflat
 
 
 def dense(curvature: Curvature) -> torch.Tensor:

@@ -110,3 +110,21 @@ def test_the_kind_of_an_optimizer_is_decided_in_one_file():
         if any(isinstance(part, ast.Attribute) and ast.unparse(part).startswith("torch.optim.") for part in ast.walk(node))
     }
     assert found - {"engine/sequential.py", "problems/optimizers.py"} <= {"core/kinds.py"}
+
+
+def test_a_problem_is_asked_for_its_parts_and_not_looked_at_for_what_is_missing():
+    """Outside of core: no `assert problem.x`, and nobody compares what only parts, or only a loop, have with None."""
+    asserted = [f"{name}:{node.lineno}" for name, node in nodes(ast.Assert) if "problem." in ast.unparse(node.test)]
+    either = ("problem.loop", "problem.batches", "problem.model", "problem.optimizer", "problem.loop_lr", "p.loop")
+    compared = [
+        f"{name}:{node.lineno}"
+        for name, node in nodes(ast.Compare)
+        if ast.unparse(node.left).removeprefix("self._").removeprefix("first.") in either
+        if not name.startswith("core/")
+    ]
+    read = {
+        name
+        for name, node in nodes(ast.Attribute)
+        if ast.unparse(node).endswith(("problem.loop", "problem.loop_lr", "problem.loop_optimizer"))
+    }
+    assert (asserted, compared, read) == ([], [], set())

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -57,6 +58,14 @@ app.command()(listing.problems)
 app.command()(listing.runs)
 
 
+@cache
+def commands() -> Callable[..., Any]:
+    """Every command, made once a process: reading all their parameters takes Typer 25 ms."""
+    from typer.main import get_command
+
+    return get_command(app)
+
+
 def main() -> None:
     """The entry point: a user's mistake is one sentence on stderr and exit code 2; a traceback only where asked for."""
     for stream in (sys.stdout, sys.stderr):
@@ -65,7 +74,7 @@ def main() -> None:
     asked = TRACEBACK in sys.argv[1:]  # wherever it stands: it is added to a command that has just failed
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != TRACEBACK]
     with ending_as_interrupted() as ended:
-        code = _run(app, ended, traceback=asked or bool(os.environ.get("ETASTAR_TRACEBACK")))
+        code = _run(commands(), ended, traceback=asked or bool(os.environ.get("ETASTAR_TRACEBACK")))
     sys.exit(code)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +14,7 @@ from etastar import arguments
 from etastar.core.batch import Batch
 from etastar.core.data import Batches
 from etastar.core.data_forms import make_batches
+from etastar.core.parts import Loop, Parts
 from etastar.core.schedule_of import Followed, schedule_of
 from etastar.errors import ProblemError
 from etastar.policies.policy import Policy, is_steady
@@ -169,6 +171,33 @@ class Problem:
             name=name,
             seed=seed,
         )
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether it is a training loop of the user's own; else it is made of parts."""
+        return self.loop is not None
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What it is made of.
+
+        Raises:
+            ProblemError: it is a training loop of the user's own.
+        """
+        if self.model is None or self.optimizer is None or self.batches is None:
+            raise ProblemError("got a training loop of your own; expected a Problem of model, optimizer, loss and data")
+        return Parts(self.model, self.optimizer, self.batches, self.loss)
+
+    @property
+    def users_loop(self) -> Loop:
+        """The user's own training loop.
+
+        Raises:
+            ProblemError: it is made of parts.
+        """
+        if self.loop is None:
+            raise ProblemError("got a Problem of parts; expected a training loop of your own (Problem.from_loop)")
+        return Loop(self.loop, self.loop_lr, self.loop_optimizer or "")
 
     @property
     def followed(self) -> Followed:

@@ -42,7 +42,7 @@ def schedule_of(problem: Problem) -> Followed:
         ProblemError: the schedule cannot be followed, or there are two.
     """
     schedule = problem.schedule
-    if problem.loop is not None or isinstance(schedule, (str, Policy)) or not (schedule is None or callable(schedule)):
+    if problem.is_loop or isinstance(schedule, (str, Policy)) or not (schedule is None or callable(schedule)):
         return Followed(policy_over(schedule, problem.steps))
     with isolated_randomness():
         model, made = build(problem, derive_seed(problem.seed, "schedule"))
@@ -99,7 +99,7 @@ def _calls_before(problem: Problem, attached: Attached) -> Callable[[int], int]:
     """Optimizer step -> how often the scheduler has been stepped before it."""
     if attached.interval == "step":
         return lambda t: t // attached.frequency
-    per_epoch = problem.batches.per_epoch if problem.batches else None
+    per_epoch = problem.parts.batches.per_epoch
     if not per_epoch:
         raise ProblemError(
             "the scheduler is stepped once an epoch, but the training data does not say how long one is; expected data of "

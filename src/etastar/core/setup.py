@@ -115,9 +115,9 @@ def build(
     example: Batch = None,
 ) -> tuple[nn.Module, Made]:
     """What the user's factories make, as it is; see `set_up`."""
-    assert problem.model is not None and problem.optimizer is not None
+    parts = problem.parts
     seed_everything(derive_seed(seed, "init"))
-    model = call("model()", problem.model)
+    model = call("model()", parts.model)
     if not isinstance(model, nn.Module):
         raise ProblemError(f"model() returned a {type(model).__name__}; expected an nn.Module")
     if any(t.is_meta for t in model.parameters()):
@@ -126,8 +126,8 @@ def build(
             "outside of torch.device('meta')"
         )
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
-        if example is None and problem.batches is not None:
-            example = call("reading a training batch", next, stream(problem.batches, seed))
+        if example is None:
+            example = call("reading a training batch", next, stream(parts.batches, seed))
         _give_shapes(problem, model, example)
     call("model.to(device)", _move, model, device, dtype)
     start_training(model)
@@ -142,8 +142,7 @@ def make_optimizer(problem: Problem, model: nn.Module) -> Made:
     Raises:
         ProblemError: the factory fails or returns the wrong thing, or a scheduler that cannot be followed is attached to it.
     """
-    factory = problem.optimizer
-    assert factory is not None
+    factory = problem.parts.optimizer
     made = call("optimizer(model)", lambda: made_from(factory(model)))
     _check_rates(made)
     if made.scheduled and problem.schedule is not None:
@@ -215,8 +214,8 @@ def _give_shapes(problem: Problem, model: nn.Module, example: Batch) -> None:
 
 def check_fresh_storage(problem: Problem) -> None:
     """Raise `ProblemError` if two calls of the model factory share memory: lanes would train each other's weights."""
-    assert problem.model is not None
-    first, second = call("model()", problem.model), call("model()", problem.model)
+    model = problem.parts.model
+    first, second = call("model()", model), call("model()", model)
     if not (isinstance(first, nn.Module) and isinstance(second, nn.Module)):
         return  # `set_up` says so
     places = {_storage(t): name for name, t in _named_tensors(first)}

@@ -131,8 +131,8 @@ def check_begins(lane: Lane, before: Lane, step: int) -> None:
 
 
 def described(lane: Lane) -> str:
-    """Everything that decides what a lane does up to its end, as text."""
-    return repr((lane.lr, lane.seed, lane.steps, lane.until.value, lane.criterion, lane.policy, lane.settings))
+    """Everything that decides what a lane does as long as it lasts, as text."""
+    return repr((lane.lr, lane.seed, lane.until.value, lane.criterion, lane.policy, lane.settings))
 
 
 def _tensors(setup: Setup) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from etastar.core.lane import Lane, Outcome
 from etastar.core.setup import Setup
@@ -71,3 +71,27 @@ class Training(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Shelf(Protocol):
+    """Where engines keep lanes under way, and find those that were kept."""
+
+    @property
+    def every(self) -> float:
+        """Seconds of training between two looks at what is worth keeping."""
+        ...
+
+    def find(self, lane: Lane, until: int | None = None) -> Snapshot | None:
+        """The latest snapshot, of step `until` at most, that `lane` can go on from."""
+        ...
+
+    def keep(self, snapshots: Sequence[Snapshot]) -> None:
+        """Keep lanes as they are now."""
+        ...
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """An engine that keeps its lanes: on `shelf`, or nowhere where that is None."""
+
+    shelf: Shelf | None

@@ -126,11 +126,10 @@ def choose(
     Raises:
         ProblemError: the engine asked for cannot train this problem.
     """
-    if engine == "loop" or problem.loop is not None or not reproducible:
+    if engine == "loop" or problem.is_loop or not reproducible:
         if engine not in ("auto", "loop"):
-            why = (
-                "it is a training loop of your own" if problem.loop else "the same lane does not give the same losses twice"
-            )
+            changes = "the same lane does not give the same losses twice"
+            why = "it is a training loop of your own" if problem.is_loop else changes
             raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
         return Choice("loop")
     with undisturbed(problem):
@@ -176,7 +175,8 @@ class _Trial:
         self._row_bytes = 0
         self.times: dict[str, float] = {}
         self._criterion, self._device = criterion, device
-        self._problem = problem.but(valid=small_valid(problem)) if problem.valid is not None else problem
+        valid = problem.valid_batches
+        self._problem = problem if valid is None else problem.but(valid=small_valid(valid))
         self._bare = self._problem.but(valid=None)
         self._most = min(at_most, self._fit(processes))
         self._engines = {kernel: LaneEngine(kernel, device=device) for kernel in KERNELS}
@@ -253,10 +253,9 @@ class _Trial:
 
     def _fit(self, processes: int) -> int:
         """Lanes that fit in memory, from one forward pass."""
-        assert self._problem.batches is not None
         seed = derive_seed(0, "trial", "memory")
         with steady_numerics():
-            batch = next_batch(stream(self._problem.batches, seed), seed, 0)
+            batch = next_batch(stream(self._problem.parts.batches, seed), seed, 0)
             setup = set_up(self._problem, seed, device=self._device, example=batch)
             self._lr = default_lr(setup.optimizer)
             self._eps = max(torch.finfo(p.dtype).eps for p in setup.model.parameters() if p.requires_grad)

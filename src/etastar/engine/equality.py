@@ -11,6 +11,7 @@ import torch
 
 from etastar.core.batch import tensors_in
 from etastar.core.cannot_batch import CannotBatch
+from etastar.core.data import Batches
 from etastar.core.lane import Criterion, Lane, Outcome, StepRow, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
@@ -144,10 +145,9 @@ def _largest(pairs: Sequence[tuple[float | None, float | None]]) -> float:
     return worst
 
 
-def small_valid(problem: Problem) -> Any:
+def small_valid(valid: Batches) -> Any:
     """One batch of the validation data where it is plain tensors: enough to compare eval mode."""
-    assert problem.valid_batches is not None
-    batch = next(iter(problem.valid_batches.epoch(0, 0, shuffle=False)))
+    batch = next(iter(valid.epoch(0, 0, shuffle=False)))
     tensors = tensors_in(batch)
     return batch if tensors and isinstance(batch, (tuple, list, dict)) and _alike(tensors) else None
 

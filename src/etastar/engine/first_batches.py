@@ -47,12 +47,11 @@ class FirstBatches:
 
 def look_at_batches(problem: Problem, model: torch.nn.Module, device: str) -> FirstBatches:
     """One pass over the first training batches; only their targets are kept."""
-    assert problem.batches is not None
     spare = problem.but(loss=spare_loss(problem.loss), loss_fn=spare_loss(problem.loss_fn))
     outputs: list[Any] = []
     targets: list[Any] = []
     losses: list[float] = []
-    first = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
+    first = problem.parts.batches.epoch(derive_seed(problem.seed, "labels"), 0)
     with closing(first) as epoch, torch.no_grad(), unchanged_buffers(model):
         for _ in range(START_BATCHES if problem.loss is None else LABEL_BATCHES):
             some = call("reading a training batch", next, epoch, None)
@@ -74,9 +73,8 @@ def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) ->
     if problem.loss_fn is not None:
         return None, _number(call("the loss", without_graph, problem.loss_fn, model, batch))
     inputs, targets = split(batch)
-    assert problem.loss is not None
     outputs = call("the model", model, inputs)
-    return outputs, _number(call("the loss", problem.loss, outputs, targets))
+    return outputs, _number(call("the loss", problem.parts.loss, outputs, targets))
 
 
 def _number(loss: Any) -> float:
@@ -107,7 +105,7 @@ def is_too_easy(problem: Problem, criterion: Criterion, data: FirstBatches) -> b
 
 def check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None:
     """Under cross-entropy, integer labels must name a class the model has an output for."""
-    if loss_kind(problem.loss) != "cross-entropy" or problem.batches is None:
+    if loss_kind(problem.loss) != "cross-entropy":
         return
     inputs, targets = split(batch)
     outputs = call("the model", model, inputs)
@@ -119,7 +117,7 @@ def check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None
     classes = outputs.shape[dims[0]]
     ignored = declared_ignored(problem.loss)
     in_memory = isinstance(problem.train, TensorDataset) or is_tensor_tree(problem.train)
-    with closing(problem.batches.epoch(0, 0, shuffle=False)) as epoch:
+    with closing(problem.parts.batches.epoch(0, 0, shuffle=False)) as epoch:
         for some in islice(epoch, None if in_memory else LABEL_BATCHES):
             labels = split(some)[1]
             wrong = labels[((labels >= classes) | (labels < 0)) & (labels != ignored)]

@@ -17,10 +17,12 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.setup import Setup, check_fresh_storage, set_up
 from etastar.core.snapshot import Snapshot
+from etastar.core.training import Shelf
+from etastar.engine.keeping import Keeping
 from etastar.engine.loop_lane import LoopLane
 from etastar.engine.steady import memory_of
 from etastar.engine.taking import check_start, check_take
-from etastar.engine.trunks import Stem, grow_in_turn, stems_of
+from etastar.engine.trunks import Stem, grow_in_turn
 from etastar.engine.user_loop import follow
 from etastar.engine.validation import FirstLosses
 from etastar.errors import ProblemError
@@ -32,6 +34,9 @@ class LoopEngine:
     Args:
         device: where to train, e.g. "cpu" or "cuda".
         dtype: train in this floating-point type instead of the model's own (float64 for comparisons).
+
+    Attributes:
+        shelf: where lanes under way are kept.
     """
 
     chunk = 1
@@ -43,6 +48,7 @@ class LoopEngine:
             torch.cuda.init()  # before random state is saved, so that CUDA's is, too
         self._checked: Problem | None = None
         self.first_losses = FirstLosses(device, dtype)
+        self.shelf: Shelf | None = None
 
     @property
     def name(self) -> str:
@@ -51,15 +57,15 @@ class LoopEngine:
 
     def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
         """Yield (index, outcome), each with its seed's loss before training; lanes that begin alike follow each other."""
-        own = dict(enumerate(lanes))
-        for stem in self._stems(problem, own):
+        own, keeping = dict(enumerate(lanes)), Keeping(self.shelf)
+        for stem, at in self._starts(problem, own, keeping):
             firsts = {index: self.first_losses.of(problem, own[index]) for index in stem.members}
-            for index, outcome in self._grown(problem, stem, own):
+            for index, outcome in self._grown(problem, stem, own, keeping, at):
                 yield index, firsts[index].beside(outcome)
 
     def train_lane(self, problem: Problem, lane: Lane) -> Outcome:
         """Train one lane; nothing of the caller's is changed by it."""
-        if problem.loop is not None:
+        if problem.is_loop:
             with undisturbed(problem), steady_numerics():
                 return follow(problem, lane)[0]
         with self.start(problem, [lane]) as training:
@@ -80,20 +86,24 @@ class LoopEngine:
             check_fresh_storage(problem)
             self._checked = problem
 
-    def _stems(self, problem: Problem, lanes: dict[int, Lane]) -> list[Stem]:
-        """The lanes; those that begin alike together, where the user's code allows it."""
-        stems = stems_of(lanes)
-        shared = any(stem.branches for stem in stems)
-        if shared and (problem.loop is not None or why_no_snapshot(problem, self.device, self.dtype)):
-            return [Stem(lane, (index,)) for index, lane in lanes.items()]
-        return stems
+    def _starts(self, problem: Problem, lanes: dict[int, Lane], keeping: Keeping) -> Iterator[tuple[Stem, Snapshot | None]]:
+        """The lanes; those that begin alike together, and from where they were kept, where the user's code allows it."""
+        starts = keeping.starts(lanes)
+        alone = all(start.at is None and not any(stem.branches for stem in start.stems) for start in starts)
+        if not alone and (problem.is_loop or why_no_snapshot(problem, self.device, self.dtype)):
+            yield from ((Stem(lane, (index,)), None) for index, lane in lanes.items())
+            return
+        for start in starts:
+            yield from zip(start.stems, start.at or [None] * len(start.stems), strict=True)
 
-    def _grown(self, problem: Problem, stem: Stem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
-        if not stem.branches:
+    def _grown(
+        self, problem: Problem, stem: Stem, lanes: dict[int, Lane], keeping: Keeping, at: Snapshot | None
+    ) -> Iterator[tuple[int, Outcome]]:
+        if problem.is_loop:
             yield stem.members[0], self.train_lane(problem, stem.lane)
             return
         start = lambda lane, at: self.start(problem, [lane], None if at is None else [at])
-        yield from grow_in_turn(start, stem, lanes)
+        yield from grow_in_turn(start, stem, lanes, keeping.look, at)
 
 
 class LoopTraining:
@@ -102,7 +112,7 @@ class LoopTraining:
     def __init__(
         self, engine: LoopEngine, problem: Problem, lanes: Sequence[Lane], at: Sequence[Snapshot] | None = None
     ) -> None:
-        if problem.loop is not None:
+        if problem.is_loop:
             raise ProblemError("a training loop of your own cannot be stepped from outside; expected model, optimizer, loss")
         check_start(lanes, at)
         self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at

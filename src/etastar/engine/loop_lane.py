@@ -41,29 +41,27 @@ class LoopLane:
     """
 
     def __init__(self, engine: LoopEngine, problem: Problem, lane: Lane, at: Snapshot | None = None) -> None:
-        assert problem.batches is not None
         self._engine, self._problem, self.lane = engine, problem, lane
-        self._batches = stream(problem.batches, lane.seed)
+        self._batches = stream(problem.parts.batches, lane.seed)
         self._first = next_batch(self._batches, lane.seed, 0)
         fresh = lambda: engine.set_up(problem, lane.seed, self._first)
         setup = fresh()
         self._closures = needs_closure(setup.optimizer, lambda: nullcontext(fresh().optimizer))
         self.setup = split(setup, groups_named(lane.policy))
         self.setup.change(lane.settings)
-        per_epoch = problem.batches.per_epoch
+        per_epoch = problem.parts.batches.per_epoch
         self._recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
         self._steering = Steering(lane, self.setup, closures=self._closures)
         if at is not None:
             self._resume(at)
 
     def _resume(self, at: Snapshot) -> None:
-        assert self._problem.batches is not None
         check_begins(self.lane, at.lane, at.step)
         at.restore(self.setup)
         self._recorder.resume(at.history)
         self._steering.resume(at.steering, at.lane.policy, at.step)
         self._batches.close()
-        self._batches = batches_from(self._problem.batches, self.lane.seed, at.step, self._problem.accumulate)
+        self._batches = batches_from(self._problem.parts.batches, self.lane.seed, at.step, self._problem.accumulate)
 
     @property
     def step(self) -> int:

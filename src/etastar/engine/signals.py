@@ -111,11 +111,13 @@ class Signals:
         return {"kept": {name: one(t) for name, t in self._kept.items()}, "last": last, "missing": list(self.missing)}
 
     def resume(self, states: Sequence[Mapping[str, Any]], *, rows: bool) -> None:
-        """Go on from these states: one a row, or that of one lane."""
+        """Go on from these states, one a row, or from that of one lane; what they hold is watched."""
         join = lambda parts: torch.stack(parts) if rows else parts[0]
         self._kept = {name: join([own["kept"][name] for own in states]) for name in states[0]["kept"]}
         lasts = [{(name, every): t for name, every, t in own["last"]} for own in states]
         self._last = {key: join([own[key] for own in lasts]) for key in lasts[0]}
+        self.keys = tuple(self._last)
+        self._names = {name for name, _ in self.keys}
         self.missing = {(name, every) for name, every in states[0]["missing"]}
 
     def look(
@@ -236,7 +238,10 @@ def _checked(policy: Policy, rate: Any, values: Sequence[torch.Tensor], k: int |
     shape = () if k is None else (k,)
     if tuple(rates.shape) not in ((), shape):
         raise ProblemError(f"{policy!r} gave rates of shape {tuple(rates.shape)}; expected {shape}, one a lane")
-    bad = ~((rates >= 0) & torch.isfinite(rates)) & _finite(values)
+    right = (rates >= 0) & (rates < torch.inf)
+    if bool(right.all()):
+        return rates
+    bad = ~right & _finite(values)
     if bool(bad.any()):
         words = (
             f"{policy!r} gave the rate {float(rates.expand(bad.shape)[bad][0]):g}{unknown}; expected a finite number >= 0"

@@ -80,9 +80,8 @@ def memory_of(problem: Problem, device: str, dtype: torch.dtype | None) -> Memor
 
 
 def _found(problem: Problem, device: str, dtype: torch.dtype | None) -> Memory:
-    assert problem.batches is not None
     seed = derive_seed(0, "steady")
-    with closing(stream(problem.batches, seed)) as batches:
+    with closing(stream(problem.parts.batches, seed)) as batches:
         first = next_batch(batches, seed, 0)
         fresh = lambda: set_up(problem, seed, device=device, dtype=dtype, example=first)
         setup = fresh()

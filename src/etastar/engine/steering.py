@@ -65,7 +65,6 @@ class Steering:
         """
         self._rate = state["rate"]
         self._state = graft(self._policy, before, state["policy"], self._lr, self._rate, step)
-        self._signals.keys = keys_of(before)
         self._signals.resume([state["signals"]], rows=False)
         self._signals.watch(self._keys, step)
         self.seen = (state["seen"][0], state["seen"][1])

@@ -13,10 +13,12 @@ from etastar.core.lane import Lane, Outcome
 from etastar.core.snapshot import Snapshot
 from etastar.core.training import Training
 from etastar.engine.lanes.watch import LOOK_EVERY
-from etastar.policies.compose import Seeing, joined, trunk_of
+from etastar.policies.compose import Seeing, chain_of, joined, trunk_of
 from etastar.policies.policy import Policy
 
 Found = Iterator[tuple[int, Outcome]]
+Look = Callable[[Training], None]
+"""Called now and then with what is under way."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,13 @@ def stems_of(lanes: Mapping[int, Lane]) -> list[Stem]:
     for number, lane in lanes.items():
         past = (lane.lr, lane.seed, lane.settings, lane.criterion, lane.until, min(lane.criterion.window, lane.steps))
         alike.setdefault(past if trunk_of(lane.policy) else number, []).append(number)
-    chains = {number: _chain(lanes[number]) for numbers in alike.values() if len(numbers) > 1 for number in numbers}
+    chains = {
+        number: chain_of(lanes[number].policy, lanes[number].steps)
+        for numbers in alike.values()
+        if len(numbers) > 1
+        for number in numbers
+    }
     return [stem for numbers in alike.values() for stem in _parted(numbers, 0, lanes, chains)]
-
-
-def _chain(lane: Lane) -> list[tuple[Policy, int]]:
-    """The policies in charge of a lane, each with the step at which it ends; each is the beginning of the next."""
-    chain = [(lane.policy, lane.steps)]
-    while (trunk := trunk_of(chain[0][0])) is not None and trunk[1] < chain[0][1]:
-        chain.insert(0, trunk)
-    return chain
 
 
 def _parted(
@@ -103,16 +102,22 @@ def _trunk(lanes: Sequence[Lane], policy: Policy) -> Lane:
     return replace(lanes[0], policy=Seeing(policy, extra) if extra else policy, steps=max(lane.steps for lane in lanes))
 
 
-def grow_together(training: Training, stems: Sequence[Stem], lanes: Mapping[int, Lane]) -> Found:
+def grow_together(training: Training, stems: Sequence[Stem], lanes: Mapping[int, Lane], look: Look) -> Found:
     """Train stems as rows, side by side; forks are rows named twice. Yields outcomes as lanes are decided."""
     rows, paid = list(stems), dict.fromkeys(lanes, 0)
     while training.undecided:
         stop = min((rows[row].stop or rows[row].lane.steps) for row in training.undecided)
-        while training.undecided and training.step < stop:
-            for decided in training.advance(min(LOOK_EVERY - training.step % LOOK_EVERY, stop - training.step)):
-                yield from rows[decided[0]].outcomes(training, decided, lanes, paid)
+        for decided in _advanced(training, stop, look):
+            yield from rows[decided[0]].outcomes(training, decided, lanes, paid)
         if any(rows[row].stop == training.step for row in training.undecided):
             rows = _forked(training, rows, paid)
+
+
+def _advanced(training: Training, stop: int, look: Look) -> Found:
+    """Train until `stop`, in strides; (row, outcome) of what was decided."""
+    while training.undecided and training.step < stop:
+        yield from training.advance(min(LOOK_EVERY - training.step % LOOK_EVERY, stop - training.step))
+        look(training)
 
 
 def _forked(training: Training, rows: Sequence[Stem], paid: dict[int, int]) -> list[Stem]:
@@ -135,17 +140,17 @@ def grow_in_turn(
     start: Callable[[Lane, Snapshot | None], Training],
     stem: Stem,
     lanes: Mapping[int, Lane],
+    look: Look,
     at: Snapshot | None = None,
     paid: dict[int, int] | None = None,
 ) -> Found:
     """Train one stem after the other: a fork is a snapshot from which arm after arm is started."""
     paid = dict.fromkeys(lanes, 0) if paid is None else paid
     with start(stem.lane, at) as training:
-        ended = training.advance((stem.stop or stem.lane.steps) - stem.start)
-        here = None if ended else training.snapshot(0)
-        for decided in ended:
+        for decided in _advanced(training, stem.stop or stem.lane.steps, look):
             yield from stem.outcomes(training, decided, lanes, paid)
+        here = training.snapshot(0) if training.undecided else None
     if here is not None:
         paid[stem.members[0]] += here.step - stem.start
         for branch in stem.branches:
-            yield from grow_in_turn(start, branch, lanes, here, paid)
+            yield from grow_in_turn(start, branch, lanes, look, here, paid)

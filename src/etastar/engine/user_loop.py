@@ -134,13 +134,13 @@ class LaneReport:
 
 def follow(problem: Problem, lane: Lane) -> tuple[Outcome, bool]:
     """Let the user's own loop train one lane: (what it did, whether it asked for its length or its rate)."""
-    assert problem.loop is not None
+    train = problem.users_loop.train
     if lane.settings:
         raise ProblemError(f"a training loop of your own has no optimizer whose {lane.settings[0][0]} could be changed")
     report = LaneReport(lane)
     seed_everything(derive_seed(lane.seed, "loop"))
     try:
-        call("your training loop", problem.loop, lane.lr, derive_seed(lane.seed, "loop") % SEEDS, report)
+        call("your training loop", train, lane.lr, derive_seed(lane.seed, "loop") % SEEDS, report)
     except UserCodeRaised as error:
         report.raised(error)
     return report.outcome(), report.asked

@@ -55,6 +55,19 @@ def trunk_of(policy: Policy) -> tuple[Policy, int] | None:
     return trunk() if trunk else None
 
 
+def chain_of(policy: Policy, steps: int) -> list[tuple[Policy, int]]:
+    """The policies in charge of a lane of so many steps, each with the step at which it ends; each is how the next begins.
+
+    >>> from etastar.policies.policy import Constant
+    >>> chain_of(Then(Constant(), 30, Times(Constant(), 0.1)), 40)[0]
+    (Constant(), 30)
+    """
+    chain = [(policy, steps)]
+    while (trunk := trunk_of(chain[0][0])) is not None and trunk[1] < chain[0][1]:
+        chain.insert(0, trunk)
+    return chain
+
+
 def graft(policy: Policy, before: Policy, state: Any, lr: Any, rate: Any, step: int) -> Any:
     """The state of `policy` where it goes on after `step` steps that `before` has steered.
 

@@ -11,19 +11,8 @@ from etastar.errors import ProblemError
 from etastar.policies import third_party
 from etastar.policies.compose import Then, squeezed
 from etastar.policies.policy import Constant, Policy
-from etastar.policies.schedule import Schedule
+from etastar.policies.registry import SCHEDULES, configured
 from etastar.policies.torch_schedule import MakeOptimizer, SchedulerFactory, torch_schedule
-
-SCHEDULES: dict[str, Policy] = {
-    "constant": Constant(),
-    "linear": Schedule(decay=1.0, curve="linear"),
-    "cosine": Schedule(decay=1.0, curve="cosine"),
-    "warmup-cosine": Schedule(warmup=0.1, decay=0.9, curve="cosine"),
-    "warmup-linear": Schedule(warmup=0.1, decay=0.9, curve="linear"),
-    "wsd": Schedule(warmup=0.05, decay=0.2, curve="linear"),
-}
-"""name -> schedule without a horizon. `NAME:key=value,...` changes its shares: `wsd:decay=0.5,curve=sqrt`."""
-SHARES = ("warmup", "decay", "curve", "floor")
 
 
 def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Policy:
@@ -123,16 +112,7 @@ def _named(text: str) -> Policy:
     if colon and not settings.strip(" ,"):
         raise ProblemError(f"schedule is {shown(text)}; expected settings after the colon, e.g. wsd:decay=0.5")
     changes = _settings(text, settings)
-    if name not in SCHEDULES:
-        return third_party.offered_policy(name, changes)
-    policy = SCHEDULES[name]
-    if isinstance(policy, Schedule) and changes.keys() <= set(SHARES):
-        return Schedule(**{**{name: getattr(policy, name) for name in SHARES}, **changes})
-    if changes:
-        raise ProblemError(
-            f"schedule is {shown(text)}; expected settings of warmup, decay, curve or floor, e.g. wsd:decay=0.5"
-        )
-    return policy
+    return configured(name, changes) if name in SCHEDULES else third_party.offered_policy(name, changes)
 
 
 def _settings(text: str, settings: str) -> dict[str, Any]:

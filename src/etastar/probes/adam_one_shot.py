@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from etastar.core.estimate import Status
 from etastar.core.kinds import is_plain_adam
-from etastar.probes.curvature import Refusal
 from etastar.probes.directional import slope_and_bend
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
+from etastar.theory.curvature import Refusal
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from etastar.core.estimate import Status
 from etastar.errors import ProblemError
-from etastar.probes.curvature import Refusal
 from etastar.probes.directional import UpdateCurvature
 from etastar.probes.first_step import first_change, first_direction, value_after
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
+from etastar.theory.curvature import Refusal
 
 MAX_FORWARDS = 12
 CLOSED = 1 / 16

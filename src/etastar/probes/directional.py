@@ -9,10 +9,10 @@ import torch
 
 from etastar.core.estimate import Status
 from etastar.core.kinds import is_plain_sgd
-from etastar.probes.curvature import Refusal
 from etastar.probes.first_step import first_direction
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
+from etastar.theory.curvature import Refusal
 
 ROUNDING = 256
 """Of the floating-point type's eps, relative to |Hu| |u|: u'Hu may be small because large parts of it cancel."""

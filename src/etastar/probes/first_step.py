@@ -15,8 +15,8 @@ from etastar.core.closures import needs_closure
 from etastar.core.gradients import clip
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import UserCodeRaised, call
-from etastar.probes.curvature import Refusal, flat, unflat
 from etastar.probes.point import Point
+from etastar.theory.curvature import Refusal, flat, unflat
 
 LINEAR_WITHIN = 1e-3
 PROPORTIONS = (1 / 256, 1.0, 256.0)

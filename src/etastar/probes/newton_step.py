@@ -11,11 +11,11 @@ import torch
 
 from etastar.core.estimate import Status
 from etastar.errors import ProblemError
-from etastar.probes.curvature import Refusal
 from etastar.probes.directional import slope_and_bend
 from etastar.probes.first_step import value_after
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
+from etastar.theory.curvature import Refusal
 
 PRODUCTS = 10
 DAMPINGS = (1.0, 0.3, 0.1, 0.03, 0.01)

@@ -9,15 +9,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.batch import Batch, tensors_in
 from etastar.core.groups import MAXIMISES
-from etastar.core.kept import unmoved
 from etastar.core.objective import split, without_graph
 from etastar.core.randomness import derive_seed, seed_everything
+from etastar.core.traceless import traceless
 from etastar.errors import ProblemError, as_problem, call
-from etastar.probes.curvature import Curvature, Refusal, flat, gauss_newton, hessian
+from etastar.theory.curvature import Curvature, Refusal, flat, gauss_newton, hessian
 
 
 @dataclass(kw_only=True, eq=False)
@@ -203,40 +202,8 @@ class Point:
     def _forward(self) -> Iterator[None]:
         """The same masks each time; buffers, modes and the loss's state as before; attention with second derivatives."""
         seed_everything(derive_seed(self.seed, "mask", 0, 0))
-        remembered, attention = unmoved(self.loss, self.loss_fn), sdpa_kernel(SDPBackend.MATH)
-        with remembered as kept, _spare_buffers(self.model, *kept.modules), _kept_modes(self.model), attention:
+        with traceless(self.model, self.loss, self.loss_fn):
             yield
-
-
-@contextmanager
-def _spare_buffers(*modules: nn.Module) -> Iterator[None]:
-    """Let a forward pass write to copies of the buffers.
-
-    Putting values back into the buffers themselves, as `unchanged_buffers` does, would spoil the graph: autograd has saved
-    the running statistics of BatchNorm and notices that they were written to.
-    """
-    copies: dict[int, torch.Tensor] = {}
-    swapped: list[tuple[nn.Module, str, torch.Tensor]] = []
-    for module in dict.fromkeys(part for whole in modules for part in whole.modules()):
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                swapped.append((module, name, buffer))
-                module._buffers[name] = copies.setdefault(id(buffer), buffer.clone())
-    try:
-        yield
-    finally:
-        for module, name, buffer in swapped:
-            module._buffers[name] = buffer
-
-
-@contextmanager
-def _kept_modes(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _kind(value: Any) -> str:

@@ -12,8 +12,8 @@ import torch
 from etastar.core.estimate import Estimate, Status
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
-from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
+from etastar.theory.curvature import Refusal
 
 
 @dataclass(frozen=True)

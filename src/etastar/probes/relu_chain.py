@@ -13,8 +13,8 @@ from etastar.core.chain import chain_of
 from etastar.core.objective import split
 from etastar.core.randomness import generator
 from etastar.errors import call
-from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
+from etastar.theory.curvature import Refusal
 from etastar.theory.kernel import LayerScale
 
 CHECKED_SAMPLES = 8

@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 
 from etastar.errors import ProblemError
-from etastar.probes.curvature import Curvature, Refusal
 from etastar.probes.edge import edge_of, inverse_preconditioner
-from etastar.probes.lanczos import MAX_PRODUCTS, TopEigenvalue, largest_eigenvalue
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
+from etastar.theory.curvature import Curvature, Refusal
+from etastar.theory.lanczos import MAX_PRODUCTS, TopEigenvalue, largest_eigenvalue
 
 ONE_POINT = "a number of one point: it may change a hundredfold in the first steps of training"
 

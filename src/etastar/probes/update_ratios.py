@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 
 from etastar.errors import ProblemError
-from etastar.probes.curvature import Refusal, unflat
 from etastar.probes.first_step import first_change
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
+from etastar.theory.curvature import Refusal, unflat
 
 
 @dataclass(frozen=True)

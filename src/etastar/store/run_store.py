@@ -17,6 +17,7 @@ from etastar import arguments
 from etastar.core.design import Engine
 from etastar.core.lane import Lane, LaneStatus, Outcome, Runs, Until
 from etastar.core.problem import Problem
+from etastar.core.training import Keeps
 from etastar.errors import StoreError
 from etastar.store.database import Database, insert_new
 from etastar.store.lane_key import lane_keys
@@ -24,6 +25,7 @@ from etastar.store.patience import Patience
 from etastar.store.rows import nan_to_none, now, outcome_of, run_row
 from etastar.store.saving import Saving
 from etastar.store.schema import engine_table, epoch_table, problem_table, run_table, step_table
+from etastar.store.shelf import Shelf
 from etastar.store.sound import read_json, refuse_spoilt
 from etastar.store.summary import summary
 from etastar.store.unsaved import Parcel
@@ -181,6 +183,7 @@ class RunStore:
         unsaved: dict[str, Outcome] = {}
         theirs: list[str] = []
         saved_at = time.monotonic()
+        shelf = self._shelf(problem_id, engine)
         with self._saving.rescued(lambda: self._parcels(problem_id, unsaved, engine.name)):
             for index, outcome in engine.train(problem, list(todo.values())) if todo else ():
                 found[todo_keys[index]] = outcome
@@ -192,8 +195,19 @@ class RunStore:
                     theirs += self._save(problem_id, unsaved, engine.name)
                     saved_at = time.monotonic()
             theirs += self._save(problem_id, unsaved, engine.name)
+        if shelf is not None:
+            shelf.drop(todo.values())
         found |= self._load({key: todo[key] for key in theirs})
         return Runs(found[key] for key in keys)
+
+    def _shelf(self, problem_id: str, engine: Engine) -> Shelf | None:
+        """Where `engine` keeps lanes under way: beside a store that is a file, for problems that are the same again."""
+        if not isinstance(engine, Keeps):
+            return None
+        path = None if ONE_USE in problem_id else self._database.path
+        folder = None if path is None else path.with_name(path.name + ".snapshots")
+        engine.shelf = shelf = None if folder is None else Shelf(folder, f"{problem_id} {engine.name}")
+        return shelf
 
     def summary(self) -> list[dict[str, Any]]:
         """One row per stored problem: name, lanes by status, gradient steps, range of rates, last use."""
@@ -252,7 +266,7 @@ class RunStore:
 
 def _lacks_first(problem: Problem, outcome: Outcome) -> bool:
     """Whether a stored lane has nothing its end can be compared with: it was stored before that was measured."""
-    if problem.loop is not None or outcome.lane.until is not Until.END:
+    if problem.is_loop or outcome.lane.until is not Until.END:
         return False
     return outcome.first_valid_loss is None and outcome.first_train_loss is None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from etastar.core.estimate import Estimate, Status
+from etastar.core.estimate import Z90, Estimate, Status, log_error
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.core.told import told
@@ -22,8 +22,6 @@ from etastar.verbs.find.eta_star import start_design
 from etastar.verbs.workplace import Session, Workplace
 
 Row = dict[str, Any]
-Z90 = 1.645
-"""Half of a 90 % interval in standard errors."""
 
 
 class OutOfTime(Exception):
@@ -112,7 +110,7 @@ def combine(estimates: Sequence[Estimate]) -> Row:
         bad = next(e for e in estimates if not e.ok)
         return {**row, "status": bad.status.value, "reason": bad.reason, "eta_star": None, "low": None, "high": None}
     logs = [math.log10(e.require()) for e in good]
-    own = statistics.fmean((math.log10((e.high or 1) / (e.low or 1)) / (2 * Z90)) ** 2 for e in good) / len(good)
+    own = statistics.fmean(log_error(e.low, e.high) ** 2 for e in good) / len(good)
     seen = statistics.variance(logs) / len(logs) if len(logs) > 1 else 0.0
     middle, half = statistics.fmean(logs), Z90 * math.sqrt(max(own, seen))
     status = {"status": "ok", "reason": ""}

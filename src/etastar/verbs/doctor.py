@@ -102,9 +102,9 @@ def _groups(facts: Preflight) -> list[Finding]:
 
 
 def _data(problem: Problem) -> list[Finding]:
-    batches = problem.batches
-    if batches is None:
+    if problem.is_loop:
         return []
+    batches = problem.parts.batches
     if isinstance(batches, LoaderBatches):
         text = "the DataLoader's own order is iterated (custom sampler or iterable dataset), without its worker processes"
         return [Finding("data", "note", text)]

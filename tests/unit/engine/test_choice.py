@@ -158,7 +158,19 @@ def test_the_choice_is_pinned_in_the_store_and_a_rerun_trains_nothing(tmp_path, 
     assert again.engine.startswith(first.engine_choice.engine)
 
 
-def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_same_engine(tmp_path, monkeypatch):
+@pytest.fixture
+def costs(monkeypatch):
+    """A lane's step takes 1 ms by itself and a share of that among others, however busy the machine is."""
+
+    def of_rows(self, kernel, size):
+        self.times.append((f"{kernel} x {size}", 1e-3 / size))
+        return 1e-3 / size
+
+    monkeypatch.setattr(choosing._Trial, "_time_lanes", of_rows)
+    monkeypatch.setattr(choosing._Trial, "_alone", lambda self: 1e-3)
+
+
+def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_same_engine(tmp_path, monkeypatch, costs):
     options = Options(store=tmp_path / "runs.db", workers=1)
     few = find(digits_mlp(width=16), effort="glance", options=options)
     assert few.engine_choice.engine == "mlp" and few.engine_choice.chunk <= few.engine_choice.at_most < 8
@@ -172,10 +184,10 @@ def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_sam
     def short_of_memory(*args, **kwargs):
         raise ProblemError("two lanes do not fit in memory")
 
-    monkeypatch.setattr("etastar.verbs.crew.choose", short_of_memory)
-    with pytest.raises(ProblemError, match="two lanes"):
-        find(digits_mlp(width=8), effort="glance", options=options)
-    monkeypatch.undo()
+    with monkeypatch.context() as now:
+        now.setattr("etastar.verbs.crew.choose", short_of_memory)
+        with pytest.raises(ProblemError, match="two lanes"):
+            find(digits_mlp(width=8), effort="glance", options=options)
     small = find(digits_mlp(width=8), effort="glance", options=options)
     monkeypatch.setattr("etastar.verbs.crew.choose", short_of_memory)
     assert eta_star(digits_mlp(width=8), precision=COARSE, options=options).engine_choice == small.engine_choice
@@ -184,7 +196,7 @@ def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_sam
 def test_an_engine_asked_for_keeps_its_lanes_apart_and_gives_an_overlapping_answer(tmp_path):
     answers = {
         engine: eta_star(
-            digits_mlp(), precision=COARSE, options=Options(store=tmp_path / "runs.db", workers=1, engine=engine)
+            digits_mlp(width=8), precision=COARSE, options=Options(store=tmp_path / "runs.db", workers=1, engine=engine)
         )
         for engine in ("loop", "mlp")
     }

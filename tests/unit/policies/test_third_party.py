@@ -53,7 +53,7 @@ def test_a_name_of_another_distribution_is_a_schedule_like_ours():
 @pytest.mark.parametrize(
     ("schedule", "words"),
     [
-        ("halfing", "schedule is 'halfing'; expected one of constant, linear, .*wsd, by-thirds, halving, a Policy"),
+        ("halfing", "schedule is 'halfing'; expected one of constant, linear, .*wsd, .*, by-thirds, halving, a Policy"),
         ("halving:when=0.5", "'halving' of etastar-halving 1.2 has no setting 'when'; expected settings of at, steps"),
         ("by-thirds", "'by-thirds' of etastar-halving 1.2 needs share; expected settings of share"),
         ("halving:at=3", r"'halving' of etastar-halving 1.2 cannot be made: ValueError: at is 3"),

@@ -105,6 +105,7 @@ def test_without_rows_nothing_is_concluded(setting, study):
     assert set(verdicts(study, [], setting).values()) == {"cannot tell"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("study", "wanted"), [
     (haas, {"loss": "squared error", "width": 64}),
     (chen, {"loss": "cross-entropy", "graph": "diamond"}),

@@ -20,6 +20,7 @@ from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.eta_star.edge import Edge
 from etastar.designs.eta_star.success_band import RateCount, SuccessBand, count_by_rate, main_band
+from etastar.designs.flat import is_flat
 from etastar.policies.policy import Constant, Policy
 
 SCAN_STEP = 0.5
@@ -166,7 +167,7 @@ class EtaStar:
         """Decide from the scan: refine, widen the range, look closer, or give up with a reason."""
         rates = count_by_rate(self._outcomes)
         band = main_band(rates)
-        if self._is_flat():
+        if is_flat(self._outcomes, lambda o: o.end_loss):
             reason = "the loss is the same at every learning rate; check that it depends on the trainable parameters"
             self._verdict = (Status.FLAT, reason)
         elif band and band[-1].lr < rates[-1].lr:
@@ -210,17 +211,6 @@ class EtaStar:
         self._looked_closer = True
         self._pending = [float(x) for x in new]
         return True
-
-    def _is_flat(self) -> bool:
-        by_seed: dict[int, list[float]] = {}
-        for outcome in self._outcomes:
-            by_seed.setdefault(outcome.lane.seed, []).append(outcome.end_loss)
-        spreads = []
-        for losses in by_seed.values():
-            if not all(map(math.isfinite, losses)):
-                return False
-            spreads.append(max(losses) - min(losses) <= 1e-9 * max(abs(x) for x in losses))
-        return all(spreads)
 
     def _give_up_above(self, rates: list[RateCount]) -> None:
         top = rates[-1].lr

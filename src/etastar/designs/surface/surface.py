@@ -15,6 +15,7 @@ from etastar.core.design import Plan
 from etastar.core.estimate import Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
+from etastar.designs.flat import is_flat
 from etastar.designs.surface.surface_cells import LUCKIEST, Cell, cells_of, default_target, final_loss, final_metric, time_to
 from etastar.laws.law import Record, median
 from etastar.policies.policy import Policy
@@ -216,14 +217,8 @@ class Surface:
 
     def _is_flat(self, i: int) -> bool:
         """Whether every seed's loss is the same at every rate."""
-        by_seed: dict[int, list[float]] = {}
-        for outcomes in self._told[i].values():
-            for o in outcomes:
-                by_seed.setdefault(o.lane.seed, []).append(final_loss(o))
-        every = list(by_seed.values())
-        if len(self._told[i]) < 2 or not all(math.isfinite(x) for losses in every for x in losses):
-            return False
-        return all(max(losses) - min(losses) <= 1e-9 * max(map(abs, losses)) for losses in every)
+        told = self._told[i]
+        return len(told) > 1 and is_flat((o for outcomes in told.values() for o in outcomes), final_loss)
 
     def _verdict(self, i: int) -> RowVerdict:
         row, tried, best = self.rows[i], sorted(self._told[i]), self._best(i)

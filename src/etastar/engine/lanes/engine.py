@@ -11,6 +11,8 @@ from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
 from etastar.core.setup import check_fresh_storage
 from etastar.core.snapshot import Snapshot
+from etastar.core.training import Shelf
+from etastar.engine.keeping import Keeping
 from etastar.engine.lanes.kernels.convnet import ConvNetKernel
 from etastar.engine.lanes.kernels.functional import FunctionalKernel
 from etastar.engine.lanes.kernels.kernel import KernelFactory
@@ -41,6 +43,7 @@ class LaneEngine:
         arguments.CHUNK("chunk", chunk)
         self.kernel, self.chunk, self.device, self.dtype = kernel, chunk, device, dtype
         self._loop = LoopEngine(device, dtype)
+        self.shelf: Shelf | None = None
         self._checked: Problem | None = None
 
     @property
@@ -100,13 +103,14 @@ class LaneEngine:
         except BaseException as error:
             if not may_be_a_lanes(error):
                 raise
-        index = list(left)
+        index, self._loop.shelf = list(left), self.shelf
         yield from ((index[i], outcome) for i, outcome in self._loop.train(problem, list(left.values())))
 
     def _train_chunk(self, problem: Problem, lanes: dict[int, Lane]) -> Iterator[tuple[int, Outcome]]:
-        stems = stems_of(lanes)
-        with self.start(problem, [stem.lane for stem in stems]) as training:
-            yield from grow_together(training, stems, lanes)
+        keeping = Keeping(self.shelf)
+        for start in keeping.starts(lanes):
+            with self.start(problem, [stem.lane for stem in start.stems], start.at) as training:
+                yield from grow_together(training, start.stems, lanes, keeping.look)
 
 
 def chunks(lanes: Sequence[Lane], size: int, whole: int | None = None) -> list[list[int]]:

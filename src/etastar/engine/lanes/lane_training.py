@@ -47,7 +47,7 @@ class LaneTraining:
     def __init__(
         self, engine: LaneEngine, problem: Problem, lanes: Sequence[Lane], at: Sequence[Snapshot] | None = None
     ) -> None:
-        if problem.batches is None:
+        if problem.is_loop:
             raise CannotBatch("it is a training loop of the user's")
         check_start(lanes, at)
         self._started = time.perf_counter()
@@ -75,14 +75,12 @@ class LaneTraining:
         self._open.close()
 
     def _opened(self) -> Feed:
-        assert self._problem.batches is not None
         seeds, step = [lane.seed for lane in self.lanes], self._at[0].step if self._at else 0
-        return Feed(self._problem.batches, seeds, self._device, self._dtype, step, self._problem.accumulate)
+        return Feed(self._problem.parts.batches, seeds, self._device, self._dtype, step, self._problem.accumulate)
 
     def _build(self) -> None:
         """Everything of the lanes, at their start or where they were kept."""
         problem, lanes, at = self._problem, self.lanes, self._at
-        assert problem.batches is not None
         step = at[0].step if at else 0
         seeds = [lane.seed for lane in lanes]
         labels = _labels(lanes)
@@ -95,18 +93,16 @@ class LaneTraining:
         self._signals = Signals(
             self._rates.keys, lambda: self._rows.grad[:, : self._used], lambda: self._rows.params[:, : self._used]
         )
-        per_epoch = problem.batches.per_epoch
+        per_epoch = problem.parts.batches.per_epoch
         self._watch = Watch(lanes, per_epoch // problem.accumulate or None if per_epoch else None)
         if at:
             self._rates.resume(lanes, [kept.steering for kept in at], [kept.lane.policy for kept in at], step)
-            self._signals.keys = tuple(key for kept in at for key in keys_of(kept.lane.policy))
             self._signals.resume([kept.steering["signals"] for kept in at], rows=True)
             self._signals.watch(self._rates.keys, step)
             self._watch.resume([kept.history for kept in at])
 
     def _fresh(self, seed: int) -> Setup:
-        assert self._problem.batches is not None
-        with closing(stream(self._problem.batches, seed)) as batches:
+        with closing(stream(self._problem.parts.batches, seed)) as batches:
             example = next_batch(batches, seed, 0)
         return set_up(self._problem, seed, device=self._device, dtype=self._dtype, example=example)
 

@@ -157,7 +157,7 @@ def centre(problem: Problem, facts: Preflight, device: str) -> tuple[float, tupl
     multiple of it (`CENTRES`). Without it: three decades on either side of the rate in use.
     """
     known = CENTRES.get(optimizer_kind(facts.optimizer))
-    if known and problem.loop is None and is_steady(problem.policy):
+    if known and not problem.is_loop and is_steady(problem.policy):
         with undisturbed(problem):
             reading = CriticalRate()(starting_point(problem, problem.seed, samples=PROBE_SAMPLES, device=device))
         if reading.value:

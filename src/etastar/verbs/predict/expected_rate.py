@@ -12,9 +12,9 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.objective import split
 from etastar.core.randomness import isolated_randomness
 from etastar.core.uninformed import uninformed_loss
-from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
 from etastar.probes.relu_chain import ReluChain
+from etastar.theory.curvature import Refusal
 from etastar.theory.kaiming import kaiming_sharpness
 from etastar.theory.target_scale import learnt_sharpness
 from etastar.verbs.predict.predictions import Prediction

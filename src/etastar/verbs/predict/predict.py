@@ -18,10 +18,10 @@ from etastar.core.problem import Problem
 from etastar.engine.first_batches import input_flags
 from etastar.errors import attributed
 from etastar.probes.convention import convention
-from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
 from etastar.probes.relu_chain import ReluChain, relu_chain
 from etastar.probes.start import starting_point
+from etastar.theory.curvature import Refusal
 from etastar.verbs.answer import Answer, Made, Yours
 from etastar.verbs.options import Options, asked
 from etastar.verbs.predict.expected_rate import expected_eta_star
@@ -115,7 +115,7 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
     seed, options = asked(problem, seed, Options(device=device))
     arguments.SAMPLES("samples", samples)
     place = options.device
-    if problem.loop is not None:
+    if problem.is_loop:
         return _of_loop(problem, seed, place)
     if place.startswith("cuda"):
         torch.cuda.init()  # before random state is saved, so that CUDA's is, too
@@ -204,10 +204,10 @@ def _of_loop(problem: Problem, seed: int, device: str) -> PredictAnswer:
         rungs=tuple(refused(name, OWN_LOOP) for name in NAMES),
         threshold=None,
         widths=None,
-        yours=_judge(problem.loop_lr, none, none),
+        yours=_judge(problem.users_loop.lr, none, none),
         loss="",
         samples=0,
         parameters=0,
         device=device,
-        made=Made(seed=seed, optimizer=problem.loop_optimizer or "", cost={"seconds": 0.0}),
+        made=Made(seed=seed, optimizer=problem.users_loop.optimizer, cost={"seconds": 0.0}),
     )

@@ -12,7 +12,6 @@ from etastar.core.kinds import is_plain_adam, is_plain_sgd
 from etastar.core.numerics import steady_numerics
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.critical_rate import CriticalRate
-from etastar.probes.curvature import Refusal
 from etastar.probes.directional import UpdateCurvature
 from etastar.probes.edge import edge_of
 from etastar.probes.newton_step import CauchyStep, NewtonStep
@@ -20,6 +19,7 @@ from etastar.probes.point import Point
 from etastar.probes.reading import Reading
 from etastar.probes.relu_chain import ReluChain
 from etastar.probes.sharpness import PreconditionedSharpness
+from etastar.theory.curvature import Refusal
 from etastar.theory.kaiming import kaiming_sharpness, width_spread
 from etastar.theory.kernel import relu_kernel, sharpness_of
 

@@ -11,8 +11,8 @@ import torch
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
 from etastar.errors import UserCodeRaised
-from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
+from etastar.theory.curvature import Refusal
 from etastar.verbs.predict.predictions import Prediction
 
 

@@ -118,7 +118,7 @@ def _check_different(members: Sequence[FamilyMember]) -> None:
 
 def _identity(member: FamilyMember) -> tuple[Any, ...]:
     facts, problem = member.facts, member.problem
-    samples = problem.batches.size if problem.batches is not None else None
+    samples = None if problem.is_loop else problem.parts.batches.size
     return facts.shapes, facts.trace, problem.batch_size, problem.steps, samples
 
 

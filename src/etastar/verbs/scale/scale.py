@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from etastar import arguments
-from etastar.core.estimate import Estimate, Status
+from etastar.core.estimate import Estimate, Status, log_error
 from etastar.core.kinds import loss_kind, optimizer_kind
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
@@ -35,8 +35,6 @@ from etastar.verbs.scale.member_rate import PRECISION, MemberRate
 from etastar.verbs.scale.scale_answer import MeasuredMember, ScaleAnswer
 from etastar.verbs.scale.transfer import check_transfer, compare
 
-Z = 1.645
-"""Half-width of a 90 % interval in standard errors."""
 WIDE = 4.0
 """high / low beyond which the answer is flagged."""
 NOISE_SAMPLES = 1024
@@ -173,14 +171,14 @@ def _law(
     if not members or not known:
         return ScalingLaw.fit([], []), None
     first, noise = members[0], None
-    if len({m.sizes.get("batch_size") for m in known}) > 1 and first.problem.loop is None:
+    if len({m.sizes.get("batch_size") for m in known}) > 1 and not first.problem.is_loop:
         with isolated_randomness():
             point = starting_point(first.problem, first.problem.seed, samples=NOISE_SAMPLES, device=options.device)
             noise = NoiseScale()(point).value
     law = ScalingLaw.fit(
         [m.sizes for m in known],
         [m.lr.require() for m in known],
-        errors=[_error(m.lr) for m in known],
+        errors=[log_error(m.lr.low, m.lr.high) for m in known],
         loss=loss_kind(first.problem.loss),
         optimizer=optimizer_kind(first.facts.optimizer),
         noise_scale=noise,
@@ -192,12 +190,6 @@ def _law(
 
 def _edges(graph: Any, sizes: Mapping[str, float]) -> Sequence[Edge]:
     return graph(**sizes)
-
-
-def _error(lr: Estimate) -> float:
-    """Standard error of log10, from the interval."""
-    assert lr.low is not None and lr.high is not None
-    return math.log10(lr.high / lr.low) / 2 / Z if lr.low > 0 else 0.0
 
 
 # -- the answer ------------------------------------------------------------------------------------------------------

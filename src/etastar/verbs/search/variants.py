@@ -59,7 +59,7 @@ def roles(space: Space, defaults: Mapping[str, Any], problem: Problem, make: Mak
     for p in space:
         if p.name in OF_THE_LANE:
             continue
-        if problem.loop is not None:
+        if problem.is_loop:
             raise ProblemError(
                 f"the space has [{p.name}], but a training loop of your own takes the rate alone; expected [lr]"
             )
@@ -74,7 +74,7 @@ def roles(space: Space, defaults: Mapping[str, Any], problem: Problem, make: Mak
     _try_schedules(space, problem)
     corners = product(*(space[name].ends() for name in others))
     variants = [variant_of(problem, make, dict(zip(others, values, strict=True))) for values in corners]
-    sizes = {v.batches.batch_size for v in variants if v.batches is not None}
+    sizes = {v.parts.batches.batch_size for v in variants if not v.is_loop}
     return Roles(tuple(own), tuple(others), frozenset(size for size in sizes if size is not None))
 
 
@@ -97,7 +97,7 @@ def variant_of(problem: Problem, make: Make | None, changes: Mapping[str, Any]) 
 def _try_schedules(space: Space, problem: Problem) -> None:
     if "schedule" not in space:
         return
-    if problem.loop is not None:
+    if problem.is_loop:
         raise ProblemError("the space has [schedule], but a training loop of your own sets its own; expected [lr]")
     choices = space["schedule"].choices
     if choices is None or not all(isinstance(c, str) for c in choices):
@@ -140,11 +140,10 @@ class Variants:
 
     def _of_variant(self, variant: Session, lanes: Sequence[Lane]) -> list[Outcome]:
         """The variant's own criterion decides what has diverged: an uninformed guess costs something else there."""
-        criterion, batches = variant.facts.criterion, variant.problem.batches
+        criterion, size = variant.facts.criterion, variant.problem.parts.batches.batch_size or 1
         others = [tuple(s for s in lane.settings if s[0] not in self._names) for lane in lanes]
         own = [replace(lane, settings=rest, criterion=criterion) for lane, rest in zip(lanes, others, strict=True)]
         outcomes = variant.get_or_train(variant.engine, variant.problem, own)
-        size = (batches.batch_size if batches is not None else None) or 1
         compared = [per_sample(o, size) for o in outcomes] if self._summed else outcomes
         return [replace(o, lane=lane) for o, lane in zip(compared, lanes, strict=True)]
 

@@ -128,7 +128,7 @@ def momentum(
     """
     seed, options = asked(problem, seed, options)
     arguments.SEEDS("seeds", seeds)
-    if problem.loop is not None:
+    if problem.is_loop:
         raise ProblemError(
             "got a training loop of your own; momentum can be set only where etastar makes the optimizer: change the loop "
             "itself"

@@ -82,7 +82,7 @@ def rows_of(problem: Problem, schedules: Sequence[str] | None, horizons: Sequenc
     Raises:
         ProblemError: no such schedule, a horizon that is no number of steps, or a user's own loop asked for either.
     """
-    if problem.loop is not None:
+    if problem.is_loop:
         if schedules is not None or horizons is not None:
             what = "schedules" if schedules is not None else "horizons"
             raise ProblemError(
@@ -142,7 +142,7 @@ def _answer(session: Session, data: SurfaceData, seed: int) -> SurfaceAnswer:
     flags = {
         "range-extended": any(v.widened for v in data.verdicts),
         "rows-at-the-edge": Status.EDGE_OF_RANGE in verdicts,
-        "schedule-not-squeezed": problem.loop is None and not has_horizon(problem.policy),
+        "schedule-not-squeezed": not problem.is_loop and not has_horizon(problem.policy),
     }
     found = (
         *([data.stopped] if data.stopped else []),

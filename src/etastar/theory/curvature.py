@@ -14,7 +14,7 @@ import torch
 
 
 class Refusal(Exception):
-    """A probe does not apply here; the message is the sentence that says why."""
+    """What was asked for does not exist here; the message is the sentence that says why."""
 
 
 @dataclass(frozen=True)
