@@ -8,12 +8,13 @@ from math import inf
 import torch
 from torch import nn
 
-from etastar import Constant, CriticalRate, Law, Policy, Probe, Sharpness, SurfaceLaw
+from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
 from etastar.laws.curves.blind_power import BlindPower
 from etastar.laws.curves.constant_rate import ConstantRate
 from etastar.laws.curves.curve_law import CurveLaw
 from etastar.laws.curves.fading_noise import FadingNoise
 from etastar.laws.curves.luo2025multipower import MultiPowerLaw
+from etastar.laws.curves.same_gain import SameGain
 from etastar.laws.curves.schaipp2025convex import ConvexBound
 from etastar.laws.curves.tissue2024momentum import MomentumLaw
 from etastar.policies.named import SCHEDULES, policy_over
@@ -172,19 +173,17 @@ PROBES: dict[str, Probe] = {
 }
 """name -> probe. Each must read any problem, or say why not, and leave no trace."""
 
-LAWS: dict[str, type[Law]] = {"surface": SurfaceLaw}
-"""name -> law. Each must answer with an `Estimate`, and refuse without data."""
-
 CURVE_LAWS: dict[str, type[CurveLaw]] = {
-    law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, BlindPower)
+    law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, SameGain, BlindPower)
 }
 """name -> law of loss curves."""
 
 PUBLIC_NAMES = [
-    "Clipped", "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
+    "Clipped", "Constant", "Controller", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer",
+    "EtastarError",
     "Every", "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "Law", "LoopEngine", "MissingExtra",
     "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "PerGroup", "Point",
-    "Policy", "PowerLaw", "Precision", "PredictAnswer", "Probe", "ProbeAnswer", "Problem", "ProblemError",
+    "Policy", "PolicyLR", "PowerLaw", "Precision", "PredictAnswer", "Probe", "ProbeAnswer", "Problem", "ProblemError",
     "RayEngine", "Reading", "Record", "RunStore", "Runs", "ScaleAnswer", "ScalingLaw", "Schedule", "SearchAnswer",
     "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "StudyAnswer",
     "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw", "Then", "Times", "Until", "WorkerEngine", "__version__",

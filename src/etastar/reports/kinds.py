@@ -129,7 +129,7 @@ def verb_page(
         title=answer.problem,
         summary=answer.summary,
         numbers=numbers,
-        flags=flag_sentences(answer.flags, getattr(answer, "runs", None)),
+        flags=flag_sentences(answer.flags, answer.runs),
         sections=sections,
         tables=tables,
         charts=charts,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
@@ -32,6 +31,7 @@ from etastar.engine.recorder import History
 from etastar.engine.signals import Signals, keys_of
 from etastar.engine.taking import check_start, check_take
 from etastar.engine.validation import mean_scores, samples_for
+from etastar.errors import DoesNotApply
 from etastar.policies.compose import groups_named
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class LaneTraining:
         self, engine: LaneEngine, problem: Problem, lanes: Sequence[Lane], at: Sequence[Snapshot] | None = None
     ) -> None:
         if problem.is_loop:
-            raise CannotBatch("it is a training loop of the user's")
+            raise DoesNotApply("it is a training loop of the user's")
         check_start(lanes, at)
         self._started = time.perf_counter()
         self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at
