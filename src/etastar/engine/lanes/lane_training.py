@@ -159,13 +159,14 @@ class LaneTraining:
         if problem.accumulate > 1:
             scores = self._accumulate(step, scores)
         norms = clipped = None
-        if problem.clip_grad_norm is not None or self._watch.wants_grad_norm() or self._signals.reads("grad_norm"):
+        noted = problem.clip_grad_norm is not None or self._watch.wants_grad_norm()  # as the loop does
+        if noted or self._signals.reads("grad_norm"):
             norms = rows.grad_norms()
         rates = self._rates.step(step, self._signals.look(step, *scores, norms), self._signals.missing)
         if problem.clip_grad_norm is not None and norms is not None:
             rows.clip(norms, problem.clip_grad_norm)
             clipped = norms > problem.clip_grad_norm
-        return scores, norms, clipped, rates
+        return scores, norms if noted else None, clipped, rates
 
     def _accumulate(self, step: int, first: Scores) -> Scores:
         """Means over the batches of one optimizer step."""
