@@ -2,6 +2,6 @@
 
 `curve` (what was measured), `clock` (a schedule in intrinsic time), `separable` (the fit that all laws share),
 `curve_law` (the contract), `conditions` (where they refuse); the laws: `fading_noise` (the default), `tissue2024momentum`,
-`luo2025multipower`, `schaipp2025convex`, `blind_power` (sees steps only: the baseline); `shapes` (which schedule for the
-rest).
+`luo2025multipower`, `schaipp2025convex`, `blind_power` (sees steps only: the baseline), `same_gain`, `constant_rate` (one
+run at a constant rate); `shapes` (which schedule for the rest).
 """

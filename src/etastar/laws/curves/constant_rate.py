@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -9,9 +10,15 @@ from numpy.typing import ArrayLike
 
 from etastar.laws.curves.blind_power import BlindPower
 from etastar.laws.curves.clock import Clock
-from etastar.laws.curves.curve import Array
+from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.curve_law import halves, relative_error
 from etastar.laws.curves.fading_noise import FadingNoise
+
+
+def law_of(curves: Sequence[Curve], level: float = 0.9) -> FadingNoise:
+    """The law that forecasts where none is named: fading noise, or `ConstantRate` where all there is is such a run."""
+    one = len(curves) == 1 and curves[0].constant
+    return (ConstantRate if one else FadingNoise).fit(curves, level=level)
 
 
 class ConstantRate(FadingNoise):
