@@ -10,6 +10,7 @@ from torch import nn
 from adapters.live import LR, NETS, Live
 from etastar import Constant, Every, PerGroup, ProblemError, Schedule, Times
 from etastar.adapters.controller import Controller
+from etastar.engine.signals import SIGNALS
 from etastar.policies.hypergradient import Hypergradient
 from etastar.policies.plateau import Plateau
 from etastar.policies.polyak import Polyak
@@ -184,6 +185,25 @@ def test_lbfgs_is_asked_before_its_closure():
         last = optimizer.step(closure)
         assert optimizer.param_groups[0]["lr"] == rate
     assert controller.taken == 5
+
+
+@pytest.mark.skipif("valid_loss" not in SIGNALS, reason="the engines have no such signal")
+def test_a_validation_loss_counts_until_the_next_one_and_must_be_told_in_time():
+    model, optimizer = model_and()
+    controller = Controller(optimizer, Plateau("valid_loss", every=3, patience=0, factor=0.5))
+    told, rates = {2: 1.0, 4: 1.5, 9: 0.5}, []
+    for t in range(13):
+        optimizer.zero_grad()
+        backward(model)
+        rates.append(controller.step(valid_loss=told.get(t)))
+        optimizer.step()
+    assert rates == pytest.approx([0.1] * 6 + [0.05] * 6 + [0.025])
+    late = Controller(optimizer, Plateau("valid_loss", every=2))
+    for _ in range(2):
+        late.step()
+        optimizer.step()
+    with pytest.raises(ProblemError, match=r"reads valid_loss; expected controller.step\(valid_loss=valid_loss\)"):
+        late.step()
 
 
 def test_a_step_without_finite_signals_leaves_rate_and_policy():

@@ -37,7 +37,7 @@ def _cyclic(optimizer, mode):
 
 
 PAIRS = {
-    "polynomial": Pair("linear:curve=1.5", lambda opt: lr_scheduler.PolynomialLR(opt, STEPS, 1.5)),
+    "polynomial": Pair("polynomial:curve=1.5", lambda opt: lr_scheduler.PolynomialLR(opt, STEPS, 1.5)),
     "linear": Pair("linear", lambda opt: lr_scheduler.LinearLR(opt, 1.0, 0.0, STEPS)),
     "cosine": Pair("cosine", lambda opt: lr_scheduler.CosineAnnealingLR(opt, STEPS)),
     "warm-up and cosine": Pair("warmup-cosine", lambda opt: lr_scheduler.LambdaLR(opt, _warmup_cosine), bits=True),

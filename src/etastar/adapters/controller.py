@@ -23,7 +23,7 @@ from etastar.errors import ProblemError
 from etastar.policies.compose import OTHERS, each
 from etastar.policies.policy import Policy, is_steady
 
-TOLD = {"loss": "loss", "smoothed_loss": "loss", "accuracy": "accuracy"}
+TOLD = {"loss": "loss", "smoothed_loss": "loss", "accuracy": "accuracy", "valid_loss": "valid_loss"}
 """signal -> what the loop must tell for it; all other signals are read off the optimizer's parameters and gradients."""
 
 
@@ -97,7 +97,8 @@ class Controller:
         self._past: dict[str, Any] = self._signals.state()
         self._proposed: tuple[Any, dict[str, Any], Any] | None = None
         self._rate: Any = None
-        self._valid, self._factor, self._extensions = torch.nan, 1.0, list[Extension]()
+        self._valid: float | None = None
+        self._factor, self._extensions = 1.0, list[Extension]()
         self._horizon, self.taken, self.lr = self._span, 0, self._peak
 
     def _lane_rate(self) -> torch.Tensor:
@@ -118,15 +119,16 @@ class Controller:
         Args:
             loss, accuracy: of this step, numbers or tensors: the mean over micro-batches. Only what the policy reads is
                 needed.
-            valid_loss: where it was just measured; it counts until the next.
+            valid_loss: where it was just measured; it counts until the next. A policy that looks at it every n steps must
+                have been told one by step n.
 
         Raises:
             ProblemError: the policy reads what was not told, or gradients that are still scaled.
         """
-        told = {"loss": loss, "accuracy": accuracy}
+        told = {"loss": loss, "accuracy": accuracy, "valid_loss": self._valid if valid_loss is None else valid_loss}
         for name, every in self._keys:
-            own = TOLD.get(name)
-            if own and told[own] is None and (name == "smoothed_loss" or self.taken % every == 0):
+            due = name == "smoothed_loss" or (self.taken >= every if name == "valid_loss" else self.taken % every == 0)
+            if (own := TOLD.get(name)) and told[own] is None and due:
                 raise ProblemError(f"{self.policy!r} reads {name}; expected controller.step({own}={own})")
         if self._signals.reads(*OF_GRADIENT):
             self._scaling.look()
@@ -154,8 +156,8 @@ class Controller:
         missing = set(self._signals.missing)
         for key in self._keys:
             if key[0] == "valid_loss":
-                known[key] = torch.tensor(self._valid, dtype=torch.float64)
-                missing |= {key} if self._valid != self._valid else set()
+                known[key] = torch.tensor(torch.nan if self._valid is None else self._valid, dtype=torch.float64)
+                missing |= {key} if self._valid is None else set()
         known = averaged(known)
         return {name: known[name, every] for name, every in self._keys}, missing
 
