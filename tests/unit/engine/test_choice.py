@@ -194,12 +194,9 @@ def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_sam
 
 
 def test_an_engine_asked_for_keeps_its_lanes_apart_and_gives_an_overlapping_answer(tmp_path):
-    answers = {
-        engine: eta_star(
-            digits_mlp(width=8), precision=COARSE, options=Options(store=tmp_path / "runs.db", workers=1, engine=engine)
-        )
-        for engine in ("loop", "mlp")
-    }
+    problem = digits_mlp(width=8, steps=60)
+    options = {engine: Options(store=tmp_path / "runs.db", workers=1, engine=engine) for engine in ("loop", "mlp")}
+    answers = {engine: eta_star(problem, precision=COARSE, options=own) for engine, own in options.items()}
     assert all(a.cost["new_gradient_steps"] == a.cost["gradient_steps"] for a in answers.values())
     a, b = (answer.estimate for answer in answers.values())
     assert a.low <= b.high and b.low <= a.high
