@@ -200,7 +200,8 @@ PUBLIC_NAMES = [
     "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "StudyAnswer",
     "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw", "Then", "Times", "Until", "WorkerEngine", "__version__",
     "depth_mup", "depth_width_bounds", "eta_star", "find", "forecast", "kaiming_lr", "kaiming_sharpness",
-    "kernel_sharpness", "momentum", "mup_groups", "mup_init_", "mup_multipliers", "mup_rules", "optuna_space", "path_sum_lr_factor", "predict",
+    "kernel_sharpness", "momentum", "mup_groups", "mup_init_", "mup_multipliers", "mup_rules", "optuna_space",
+    "path_sum_lr_factor", "predict",
     "probe", "report", "rescale_init", "rescale_lr", "run", "run_study", "scale", "search", "sensitivity",
     "surface",
 ]  # fmt: skip
