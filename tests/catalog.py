@@ -9,10 +9,12 @@ import torch
 from torch import nn
 
 from etastar import Constant, CriticalRate, Law, Policy, Probe, Sharpness, SurfaceLaw
+from etastar.core.monitor import Monitor
 from etastar.policies.named import SCHEDULES, policy_over
 from etastar.policies.torch_schedule import torch_schedule
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
+from etastar.probes.monitors.named import MONITORS as MAKERS
 from etastar.probes.newton_step import CauchyStep, NewtonStep
 from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness
@@ -162,6 +164,9 @@ PROBES: dict[str, Probe] = {
     "update ratio": UpdateRatios(),
 }
 """name -> probe. Each must read any problem, or say why not, and leave no trace."""
+
+MONITORS: dict[str, Monitor] = {name: make(7) for name, make in MAKERS.items()}
+"""name -> monitor. Each must read any problem of parts, or say why not, and leave no trace."""
 
 LAWS: dict[str, type[Law]] = {"surface": SurfaceLaw}
 """name -> law. Each must answer with an `Estimate`, and refuse without data."""

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """A model and its optimizer at the start of training."""
+    """A model and its optimizer, at the start of training or in the midst of it, and the problem they train on."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     groups: tuple[Group, ...]
+    problem: Problem
 
     def set_lr(self, lr: float) -> None:
         """Set the rate of every group to `lr` x its multiplier."""
@@ -95,7 +96,7 @@ def set_up(
     """
     model, made = build(problem, seed, device=device, dtype=dtype, example=example)
     _settle(problem, made)
-    return Setup(model, made.optimizer, checked_groups(model, made.optimizer))
+    return Setup(model, made.optimizer, checked_groups(model, made.optimizer), problem)
 
 
 def build(
