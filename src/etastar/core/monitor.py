@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from etastar.arguments import shown
 from etastar.errors import ProblemError
@@ -39,10 +39,8 @@ class Monitor(Protocol):
         CannotLook: by either function; the lane goes on, the monitor is asked no more, and its one reading says why.
     """
 
-    @property
-    def name(self) -> str:
-        """What its readings are called on a page."""
-        ...
+    name: ClassVar[str]
+    """What its readings are called on a page."""
 
     @property
     def every(self) -> int:
