@@ -25,6 +25,7 @@ from etastar.cli.options import (
     Float64Option,
     JsonOption,
     MaxSecondsOption,
+    MonitorOption,
     OnOption,
     OptimizerOption,
     ProblemArgument,
@@ -84,6 +85,7 @@ def find(
     threshold: ThresholdOption = None,
     effort: EffortOption = "thorough",
     within: WithinOption = 0.25,
+    monitor: MonitorOption = None,
     seed: SeedOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
@@ -105,7 +107,9 @@ def find(
     with console:
         options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
         chosen = load(problem, settings, steps, schedule, optimizer, threshold)
-        answer = find_lr(chosen, effort=effort, within=within, seed=seed, options=options)
+        answer = find_lr(
+            chosen, effort=effort, within=within, monitors=() if monitor is None else monitor, seed=seed, options=options
+        )
     deliver(console, lambda: console.show_find(answer), answer.to_json, json, answer, report)
     raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)
 

@@ -82,6 +82,10 @@ WithinOption = Annotated[
     float,
     number("--within", arguments.WITHIN, "Decades: half-width of the interval of the best rate that thorough works for."),
 ]
+MonitorOption = Annotated[
+    str | None,
+    typer.Option(help="Read one more lane, at the recommended rate, while it trains, e.g. sharpness,move; see --report."),
+]
 SeedOption = Annotated[int | None, number("--seed", arguments.SEED, "Seed of the measurement.")]
 WorkersOption = Annotated[
     int | None,

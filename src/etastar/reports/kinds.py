@@ -10,6 +10,7 @@ from etastar.core.estimate import Estimate
 from etastar.errors import ProblemError
 from etastar.reports.charts import charts
 from etastar.reports.content import Number, SectionText, Table, numbers, sections, tables
+from etastar.reports.monitor_charts import monitor_charts, monitor_section
 from etastar.reports.predict_page import predict_charts, predict_numbers, predict_sections, predict_tables
 from etastar.reports.rate_charts import momentum_charts, sensitivity_charts
 from etastar.reports.rate_content import (
@@ -56,8 +57,16 @@ def _lr(answer: Any) -> Estimate:
     return answer.lr
 
 
+def _find_charts(answer: FindAnswer) -> dict[str, Any]:
+    return {**charts(answer), **monitor_charts(answer.problem, answer.watched)}
+
+
+def _find_sections(answer: FindAnswer) -> list[SectionText]:
+    return [*sections(answer), *monitor_section(answer.watched)]
+
+
 KINDS: dict[type, Kind] = {
-    FindAnswer: Kind(lambda answer: answer.lr, charts, numbers, sections, tables),
+    FindAnswer: Kind(_lr, _find_charts, numbers, _find_sections, tables),
     SurfaceAnswer: Kind(_lr, surface_charts, surface_numbers, surface_sections, surface_tables),
     SensitivityAnswer: Kind(_lr, sensitivity_charts, sensitivity_numbers, sensitivity_sections, sensitivity_tables),
     ScaleAnswer: Kind(_lr, scale_charts, scale_numbers, scale_sections, scale_tables),

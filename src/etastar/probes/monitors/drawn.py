@@ -11,12 +11,15 @@ class Drawn:
 
     Args:
         quantity: its name in the readings.
-        title: of the axis.
-        mark: a value worth a line across.
+        title: of the chart.
+        caption: how it is read.
+        mark, mark_name: a value worth a line across, and what it is called.
         share_of: the quantity it is divided by, as that was at the first look.
     """
 
     quantity: str
     title: str
+    caption: str
     mark: float | None = None
+    mark_name: str = ""
     share_of: str | None = None

@@ -57,7 +57,15 @@ class MoveMonitor:
 
     every: int
     name: ClassVar[str] = "move"
-    drawn: ClassVar[tuple[Drawn, ...]] = (Drawn("moved", "move of the layer's output / its first size", share_of="size"),)
+    drawn: ClassVar[tuple[Drawn, ...]] = (
+        Drawn(
+            "moved",
+            "how far layers have moved, as a share of their first outputs",
+            "Each line is one layer, the first pale and the last dark: the root mean square of its output's change since "
+            "initialisation, over that of its first output. Near 0 it learns nothing; far above 1 its start is forgotten.",
+            share_of="size",
+        ),
+    )
 
     def __post_init__(self) -> None:
         check_every(self)

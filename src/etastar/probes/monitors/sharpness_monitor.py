@@ -56,8 +56,19 @@ class SharpnessMonitor:
     products: int = 10
     name: ClassVar[str] = "sharpness"
     drawn: ClassVar[tuple[Drawn, ...]] = (
-        Drawn("edge_ratio", "learning rate x lambda1 / edge of stability", mark=1.0),
-        Drawn("lambda1", "lambda1, the largest curvature of the loss"),
+        Drawn(
+            "edge_ratio",
+            "learning rate x lambda1, as a share of the edge",
+            "lambda1 is the largest curvature of the loss. Above the edge a quadratic of this curvature would diverge; "
+            "large rates make networks rise to it and stay near it.",
+            mark=1.0,
+            mark_name="edge of stability",
+        ),
+        Drawn(
+            "lambda1",
+            "lambda1, the largest curvature of the loss",
+            "No edge is known for this optimizer and its groups: compare the curvature with its own start.",
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -7,20 +7,26 @@ lanes of the full length until the interval is as narrow as asked for.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 
 from etastar import arguments
 from etastar.core.estimate import Status
+from etastar.core.lane import Lane, Outcome, Until, quantise
+from etastar.core.monitor import Monitor
 from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.best_rate import BestRate
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.eta_star.eta_star import EtaStar, Precision
 from etastar.designs.eta_star.success_band import SuccessBand
+from etastar.designs.fixed_lanes import FixedLanes
 from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError, attributed
 from etastar.policies.compose import groups_named, squeezed
 from etastar.policies.policy import Policy, is_steady, rates_over
+from etastar.probes.monitors.named import monitors_over
 from etastar.verbs.find.eta_star import (
     ADAM_LIKE,
     checked_precision,
@@ -57,6 +63,7 @@ def find(
     steps_to_start: int | None = None,
     precision: Precision | None = None,
     start: float | None = None,
+    monitors: str | Sequence[str | Monitor] = (),
     seed: int | None = None,
     options: Options | None = None,
 ) -> FindAnswer:
@@ -70,6 +77,7 @@ def find(
         steps_to_start: steps within which a lane must meet the criterion of eta*; default min(problem.steps, 200).
         precision: of eta*; given, eta* is measured whatever the effort.
         start: where the search begins; default: between the rate in use and what is usual for the optimizer.
+        monitors: names ("sharpness", "move") or monitors, which read one more lane of all steps at the recommended rate.
         seed: of the measurement; default the problem's.
         options: store, workers, device, limits, progress.
 
@@ -91,6 +99,9 @@ def find(
     checked_precision("precision", precision)
     if start is not None:
         arguments.RATE("start", start)
+    watching = monitors_over(monitors, problem.steps)
+    if watching and problem.loop is not None:
+        raise ProblemError("monitors cannot look into a training loop of your own; drop them, or make a Problem of parts")
     end = ETA_STAR_END if effort == "thorough" else None
     plans: list[tuple[BestLR, EtaStar | None]] = []
 
@@ -105,6 +116,8 @@ def find(
             lanes, steps = lanes + planned_lanes(eta, end), steps + planned_lanes(eta, end) * wait_for
         if effort == "thorough":
             lanes, steps = lanes + FullLength.planned_lanes(), steps + FullLength.planned_lanes() * problem.steps
+        if watching:
+            lanes, steps = lanes + 1, steps + problem.steps
         plans.append((short, eta))
         return lanes, steps
 
@@ -117,7 +130,9 @@ def find(
         band, last = measure(session, eta, end) if eta else (None, None)
         if effort == "thorough" and best.lr.ok:
             best = _confirmed(session, best, within, seed)
-        return _answer(session, effort, _capped(best, problem, last), band, last, wait_for, seed)
+        best = _capped(best, problem, last)
+        watched = _watched(session, best, watching, seed) if watching and best.lr.ok else None
+        return _answer(session, effort, best, band, last, wait_for, seed, watched)
 
 
 def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -> float:
@@ -158,6 +173,13 @@ def _confirmed(session: Session, short: BestRate, within: float, seed: int) -> B
     return replace(full, rungs=(*short.rungs, *full.rungs), full_runs=short.full_runs + full.full_runs)
 
 
+def _watched(session: Session, best: BestRate, monitors: tuple[Monitor, ...], seed: int) -> Outcome | None:
+    """A lane of all steps at the recommended rate, read by the monitors; None where there was no time for it."""
+    problem, lr = session.problem, quantise(best.lr.require())
+    lane = Lane(lr, derive_seed(seed, "full", 0), problem.steps, session.facts.criterion, Until.END, problem.policy)
+    return next(iter(session.run(FixedLanes([replace(lane, monitors=monitors)]))), None)
+
+
 def _capped(best: BestRate, problem: Problem, end: SuccessBand | None) -> BestRate:
     """No more than half of what still trains at the end, where the rate is constant and was read off shorter lanes."""
     measured = any(rung.steps == problem.steps for rung in best.rungs)
@@ -179,6 +201,7 @@ def _answer(
     end: SuccessBand | None,
     steps_to_start: int,
     seed: int,
+    watched: Outcome | None,
 ) -> FindAnswer:
     facts, problem, lr = session.facts, session.problem, best.lr
     fallback = ("fallback-loop",) if session.choice.fell_back else ()
@@ -202,4 +225,5 @@ def _answer(
         choice=session.choice,
         seed=seed,
         environment=environment(),
+        watched=watched,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from etastar.core.estimate import Estimate, Status
-from etastar.core.lane import Runs
+from etastar.core.lane import Outcome, Runs
 from etastar.designs.best_rate.best_rate import BestRate
 from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.engine.choice import Choice
@@ -37,6 +37,7 @@ class FindAnswer:
         facts: what was known of the problem before.
         steps_to_start: steps within which a lane had to start to train.
         engine, choice, seed, environment: with what it was measured; `choice` is how the engine was chosen.
+        watched: a lane of all steps at the recommended rate, which the monitors asked for have read; None without.
     """
 
     problem: str
@@ -57,6 +58,7 @@ class FindAnswer:
     choice: Choice
     seed: int
     environment: dict[str, Any]
+    watched: Outcome | None = None
 
     @property
     def lr(self) -> Estimate:
@@ -124,11 +126,18 @@ class FindAnswer:
                 "engine_choice": self.choice.to_json(),
                 "seed": self.seed,
                 "environment": self.environment,
+                "watched": self._watched_json(),
             }
         )
 
     def _per_group(self, lr: float) -> list[dict[str, Any]]:
         return [{"group": group.name, "lr": lr * group.multiplier} for group in self.facts.groups]
+
+    def _watched_json(self) -> dict[str, Any] | None:
+        if self.watched is None:
+            return None
+        lane, readings = self.watched.lane, [vars(reading) for reading in self.watched.readings]
+        return {"lr": lane.lr, "seed": lane.seed, "status": self.watched.status.value, "readings": readings}
 
     def _band_json(self) -> dict[str, Any]:
         band, criterion = self.band, self.facts.criterion
