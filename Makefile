@@ -52,7 +52,7 @@ bakeoff: setup $(if $(SMALL),,$(RIVALS))  ## Everyone recommends a rate for 150 
 	$(BIN)/python -m benchmarks.bakeoff $(if $(SMALL),--small)
 
 docs: setup  ## Check that the README's blocks and every docstring example still run
-	$(BIN)/python -m pytest -q tests/claims/test_readme.py src
+	$(BIN)/python -m pytest -q -m 'not gpu and not cluster' tests/claims/test_readme.py src
 
 clean:  ## Remove what was built; the store .etastar stays
 	rm -rf .venv out dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -28,12 +28,12 @@ first, 89 % with the second; etastar's covers 87-91 % (`make bench BENCH=coverag
 
 def starts(problem: Problem, criterion: Criterion, lr: float, seed: int, steps: int) -> tuple[bool, int]:
     """Whether an ordinary loop meets the criterion within `steps`, and the steps it took; it stops as soon as it knows."""
-    assert problem.model is not None and problem.optimizer is not None and problem.loss is not None
+    parts = problem.parts
     x, y = problem.train
     size = problem.batch_size or 64
     torch.manual_seed(seed)
-    model = problem.model().train()
-    optimizer = problem.optimizer(model)
+    model = parts.model().train()
+    optimizer = parts.optimizer(model)
     for group in optimizer.param_groups:
         group["lr"] = lr
     losses: deque[float] = deque(maxlen=criterion.window)
@@ -45,7 +45,7 @@ def starts(problem: Problem, criterion: Criterion, lr: float, seed: int, steps: 
         index = order[(step % per_epoch) * size :][:size]
         optimizer.zero_grad()
         outputs = model(x[index])
-        loss = problem.loss(outputs, y[index])
+        loss = parts.loss(outputs, y[index])
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))

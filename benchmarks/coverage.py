@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
+from scipy.stats import binomtest
 
 from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs
 from etastar.designs.eta_star.eta_star import EtaStar, Precision
@@ -104,8 +105,6 @@ def replicate(kind: str, width: float, seed: int) -> dict[str, object]:
     }
 
 
-def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % Wilson score interval of a share k of n."""
-    p, d = k / n, 1 + z * z / n
-    centre, half = (p + z * z / (2 * n)) / d, z / d * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return float(centre - half), float(centre + half)
+def wilson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a share k of n."""
+    return binomtest(k, n).proportion_ci(level, method="wilson")

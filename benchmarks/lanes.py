@@ -67,11 +67,11 @@ def ordinary_loop(problem: Problem, steps: int, threads: int) -> float:
     """Seconds of a step of the plain loop: batches by index, nothing logged, nothing checked."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    assert problem.model is not None and problem.optimizer is not None and problem.loss is not None
+    parts = problem.parts
     x, y = problem.train
     size = problem.batch_size or 64
-    model = problem.model().train()
-    optimizer = problem.optimizer(model)
+    model = parts.model().train()
+    optimizer = parts.optimizer(model)
     for group in optimizer.param_groups:
         group["lr"] = LR
 
@@ -81,7 +81,7 @@ def ordinary_loop(problem: Problem, steps: int, threads: int) -> float:
                 order = torch.randperm(len(x))
             index = order[(step % (len(x) // size)) * size :][:size]
             optimizer.zero_grad()
-            problem.loss(model(x[index]), y[index]).backward()
+            parts.loss(model(x[index]), y[index]).backward()
             optimizer.step()
 
     train(3)

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import torch
 
 import etastar
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import CASES
+from benchmarks.cases.case import Case
 
 RECORDS = Path(__file__).parent / "records"
 
@@ -58,9 +60,13 @@ def run(name: str, case: Case) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+", choices=["all", *CASES])
-    names = parser.parse_args().names
-    for name in CASES if "all" in names else names:
-        print(f"\n## {CASES[name].title}\n\n{run(name, CASES[name])}", flush=True)
+    parser.add_argument("--data", help="folder of the data, for cases that read one")
+    args = parser.parse_args()
+    for name in CASES if "all" in args.names else args.names:
+        case = CASES[name]
+        if args.data and "folder" in case.config:
+            case = replace(case, config=case.config | {"folder": args.data})
+        print(f"\n## {case.title}\n\n{run(name, case)}", flush=True)
     sys.stdout.flush()
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 import etastar
+from benchmarks.coverage import wilson
 from etastar import Problem, ScalingLaw
+from etastar.core.estimate import log_error
 from etastar.core.randomness import isolated_randomness
-from etastar.core.wilson import wilson_interval
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.directional import UpdateCurvature
 from etastar.probes.sharpness import PreconditionedSharpness
@@ -142,7 +143,7 @@ def _arm_rows(arm: dict[str, Any], store: str) -> Iterator[Row]:
 
 def _law(arm: Mapping[str, Any], values: Mapping[Shape, Any]) -> ScalingLaw:
     """What `etastar scale` fits."""
-    errors = [math.log10(e.high / e.low) / 3.29 for e in values.values()]
+    errors = [log_error(e.low, e.high) for e in values.values()]
     kind = "adam" if arm["optimizer"].startswith("adam") else "sgd"
     return ScalingLaw.fit([_sizes(s) for s in values], [e.require() for e in values.values()], errors=errors, optimizer=kind)
 
@@ -246,7 +247,7 @@ def _errors(title: str, rows: list[Row], table: Callable[[list[str], list[list[A
         if method == "scale":
             answered = [r for r in rows if r["status"] == "ok"]
             held = sum(r["covered"] for r in answered)
-            low, high = wilson_interval(held, len(answered))
+            low, high = wilson(held, len(answered), 0.9)
             coverage = f"{held} of {len(answered)} = {held / len(answered):.0%} ({low:.0%} .. {high:.0%})"
         lines.append(
             [method, len(errors), f"{statistics.median(errors):.0%}", f"{within:.0%}", f"{errors[-1]:.0%}", coverage]

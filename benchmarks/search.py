@@ -32,24 +32,24 @@ FRESH_SEEDS = 8
 
 def train(problem: Problem, settings: dict[str, float], seed: int, steps: int) -> float:
     """What a user writes: batches by index, stop on a loss that is not finite, validation loss at the end."""
-    assert problem.model is not None and problem.loss is not None
+    parts = problem.parts
     x, y = problem.train
     size = problem.batch_size or 64
     torch.manual_seed(seed)
-    model = problem.model().train()
+    model = parts.model().train()
     optimizer = torch.optim.SGD(model.parameters(), **({"momentum": 0.9} | settings))
     for step in range(steps):
         if step % (len(x) // size) == 0:
             order = torch.randperm(len(x))
         index = order[(step % (len(x) // size)) * size :][:size]
         optimizer.zero_grad()
-        loss = problem.loss(model(x[index]), y[index])
+        loss = parts.loss(model(x[index]), y[index])
         if not math.isfinite(loss.item()):
             return 10.0
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        end = float(problem.loss(model.eval()(problem.valid[0]), problem.valid[1]))
+        end = float(parts.loss(model.eval()(problem.valid[0]), problem.valid[1]))
     return min(end, 10.0) if math.isfinite(end) else 10.0
 
 

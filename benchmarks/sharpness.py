@@ -20,11 +20,11 @@ import torch
 from torch import nn
 
 from etastar.core.randomness import isolated_randomness
-from etastar.probes.curvature import hessian
-from etastar.probes.lanczos import largest_eigenvalue
 from etastar.probes.point import Point
 from etastar.probes.sharpness import Sharpness
 from etastar.problems.digits import cnn, load, mlp
+from etastar.theory.curvature import hessian
+from etastar.theory.lanczos import largest_eigenvalue
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 NETWORKS: dict[str, Callable[[], nn.Module]] = {

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
-from benchmarks.cases import table
+from benchmarks.cases.case import table
 from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Until, quantise
 from etastar.core.randomness import derive_seed
 

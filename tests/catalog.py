@@ -8,15 +8,28 @@ from math import inf
 import torch
 from torch import nn
 
-from etastar import Constant, CriticalRate, Law, Policy, Probe, Sharpness, SurfaceLaw
+from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
 from etastar.core.monitor import Monitor
+from etastar.laws.curves.blind_power import BlindPower
+from etastar.laws.curves.constant_rate import ConstantRate
+from etastar.laws.curves.curve_law import CurveLaw
+from etastar.laws.curves.fading_noise import FadingNoise
+from etastar.laws.curves.luo2025multipower import MultiPowerLaw
+from etastar.laws.curves.same_gain import SameGain
+from etastar.laws.curves.schaipp2025convex import ConvexBound
+from etastar.laws.curves.tissue2024momentum import MomentumLaw
+from etastar.policies.greedy import Greedy
 from etastar.policies.named import SCHEDULES, policy_over
+from etastar.policies.plateau import Plateau
+from etastar.policies.polyak import Polyak
+from etastar.policies.spike_guard import SpikeGuard
 from etastar.policies.torch_schedule import torch_schedule
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
 from etastar.probes.monitors.named import MONITORS as MAKERS
 from etastar.probes.newton_step import CauchyStep, NewtonStep
 from etastar.probes.noise_scale import NoiseScale
+from etastar.probes.polyak_step import PolyakStep
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness
 from etastar.probes.update_ratios import UpdateRatios
 
@@ -121,9 +134,17 @@ class BackOff:
         return state["lr"] * scale, {"lr": state["lr"], "scale": scale, "last": loss}
 
 
+EAGER: dict[str, Policy] = {
+    "plateau": Plateau(every=4, patience=0, threshold=0.5),
+    "greedy": Greedy(every=4, patience=0),
+    "polyak": Polyak(c=5000.0),
+    "spike-guard": SpikeGuard(Constant(), deviations=0.5, memory=5, back=5),
+}
+"""Reactive policies in settings in which they react within the few steps of a test."""
+
 POLICIES: dict[str, Policy] = {
     "constant": Constant(),
-    **{name: policy_over(name, 25) for name in SCHEDULES},
+    **{name: policy_over(EAGER.get(name, name), 25) for name in SCHEDULES},
     "torch": torch_schedule(lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 5, 0.5), 25),
     "torch, with a floor": torch_schedule(
         lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 25, eta_min=1e-3), 25
@@ -158,6 +179,7 @@ PROBES: dict[str, Probe] = {
     "curvature along update": UpdateCurvature(),
     "eta_c": CriticalRate(),
     "Adam one-shot": AdamOneShot(),
+    "Polyak step": PolyakStep(),
     "Cauchy step": CauchyStep(),
     "Newton step": NewtonStep(),
     "noise scale": NoiseScale(),
@@ -168,14 +190,17 @@ PROBES: dict[str, Probe] = {
 MONITORS: dict[str, Monitor] = {name: make(7) for name, make in MAKERS.items()}
 """name -> monitor. Each must read any problem of parts, or say why not, and leave no trace."""
 
-LAWS: dict[str, type[Law]] = {"surface": SurfaceLaw}
-"""name -> law. Each must answer with an `Estimate`, and refuse without data."""
+CURVE_LAWS: dict[str, type[CurveLaw]] = {
+    law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, SameGain, BlindPower)
+}
+"""name -> law of loss curves."""
 
 PUBLIC_NAMES = [
-    "Clipped", "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
+    "Clipped", "Constant", "Controller", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer",
+    "EtastarError",
     "Every", "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "Law", "LoopEngine", "MissingExtra",
     "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "PerGroup", "Point",
-    "Policy", "PowerLaw", "Precision", "PredictAnswer", "Probe", "ProbeAnswer", "Problem", "ProblemError",
+    "Policy", "PolicyLR", "PowerLaw", "Precision", "PredictAnswer", "Probe", "ProbeAnswer", "Problem", "ProblemError",
     "RayEngine", "Reading", "Record", "RunStore", "Runs", "ScaleAnswer", "ScalingLaw", "Schedule", "SearchAnswer",
     "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "StudyAnswer",
     "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw", "Then", "Times", "Until", "WorkerEngine", "__version__",

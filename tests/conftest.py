@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,30 @@ import etastar
 from postgres_server import Server, programs
 
 torch.set_num_threads(1)
+FORKS = pytest.StashKey[list[tuple[Any, ...]]]()
+"""(engine, network, optimizer, trunk, largest difference, share of the steps) of what the tests of forks compared."""
+
+
+@pytest.fixture
+def fork_table(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Notes one row of the table that the run ends with."""
+    rows = request.config.stash.setdefault(FORKS, [])
+
+    def note(engine: str, network: str, optimizer: str, trunk: str, apart: float, outcomes: list[etastar.Outcome]) -> None:
+        share = sum(o.spent for o in outcomes) / sum(o.steps for o in outcomes) if outcomes else None
+        rows.append((engine, network, optimizer, trunk, apart, share))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if not (rows := config.stash.get(FORKS, [])):
+        return
+    terminalreporter.section("forks against training every arm from its start, float64")
+    terminalreporter.write_line(f"{'engine':22}{'network':13}{'optimizer':22}{'trunk':11}{'difference':>11}{'steps':>8}")
+    for engine, network, optimizer, trunk, apart, share in rows:
+        steps = "" if share is None else f"{share:8.0%}"
+        terminalreporter.write_line(f"{engine:22}{network:13}{optimizer:22}{trunk:11}{apart:11.1e}{steps}")
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-SLOW_PROBLEM = """
-import time
+PACE = "ETASTAR_TEST_SECONDS_A_LOSS"
+PROBLEM = """
+import os
+import select
 import torch
 import torch.nn.functional as F
 import etastar
@@ -20,7 +22,7 @@ Y = (X[:, 0] > 0).long()
 
 
 def loss(outputs, targets):
-    time.sleep(SECONDS)
+    select.select([], [], [], float(os.environ.get("ETASTAR_TEST_SECONDS_A_LOSS", 0)))
     LOOK
     return F.cross_entropy(outputs, targets)
 
@@ -31,9 +33,11 @@ problem = etastar.Problem(
     loss=loss,
     train=(X, Y),
     batch_size=16,
-    steps=60,
+    steps=30,
 )
 """
+"""Slow where `PACE` says so, in a process that is to be stopped; at once where nobody stops it. It waits without the module
+`time`: lanes of code that may read a clock never train together."""
 
 
 def interruptible() -> None:
@@ -41,12 +45,12 @@ def interruptible() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(folder: Path, mark: str, *arguments: str) -> subprocess.Popen[str]:
-    """`etastar ARGUMENTS` in `folder`, in a process that carries `mark` in its environment."""
+def start(folder: Path, mark: str, *arguments: str, pace: float = 0.0) -> subprocess.Popen[str]:
+    """`etastar ARGUMENTS` in `folder`, `pace` seconds a loss, in a process that carries `mark` in its environment."""
     return subprocess.Popen(
         [str(Path(sys.executable).with_name("etastar")), *arguments],
         cwd=folder,
-        env={**os.environ, "ETASTAR_KILL_TEST": mark},
+        env={**os.environ, "ETASTAR_KILL_TEST": mark, PACE: str(pace)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

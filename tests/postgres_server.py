@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg
 
+from processes import PATIENCE
+
 ROLES = """
 CREATE ROLE team LOGIN CREATEDB;
 CREATE ROLE locked LOGIN PASSWORD 'open sesame';
@@ -76,7 +78,7 @@ class Server:
         """Stop it and remove its files."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=60)
+        self._process.wait(timeout=PATIENCE)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str, user: str = "team") -> str:
@@ -109,12 +111,13 @@ class Server:
         assert done.returncode == 0, done.stderr
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 self.sql("SELECT 1")
                 return
             except psycopg.OperationalError:
-                said = (self.folder / "log").read_text()
-                assert self._process.poll() is None and time.monotonic() < deadline, f"PostgreSQL did not start:\n{said}"
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    said = (self.folder / "log").read_text()
+                    raise RuntimeError(f"PostgreSQL did not start:\n{said}") from None
                 time.sleep(0.02)

@@ -6,6 +6,9 @@ import sqlite3
 import time
 from pathlib import Path
 
+PATIENCE = 300.0
+"""Seconds for which a test waits for another process: twenty busy neighbours on two cores make it eleven times as slow."""
+
 
 def processes(mark: str) -> list[int]:
     """Every process that descends from ours, by the mark in its environment."""
@@ -20,7 +23,7 @@ def processes(mark: str) -> list[int]:
     return found
 
 
-def wait_for_none(mark: str, seconds: float = 15.0) -> list[int]:
+def wait_for_none(mark: str, seconds: float = PATIENCE) -> list[int]:
     deadline = time.monotonic() + seconds
     while (left := processes(mark)) and time.monotonic() < deadline:
         time.sleep(0.1)

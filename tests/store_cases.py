@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from etastar import Criterion, Lane, LoopEngine, Outcome, Problem, RunStore, Until
+from processes import PATIENCE
 
 CRITERION = Criterion(loss=0.4)
 STABLE, EXPLOSIVE = 0.1, 1e8
@@ -108,8 +109,8 @@ def together(work: Callable[[int], Any], writers: int) -> list[Any]:
     barrier = threading.Barrier(writers)
 
     def begin(index: int) -> Any:
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=PATIENCE)
         return work(index)
 
     with ThreadPoolExecutor(writers) as threads:
-        return [future.result(timeout=60) for future in [threads.submit(begin, i) for i in range(writers)]]
+        return [future.result(timeout=PATIENCE) for future in [threads.submit(begin, i) for i in range(writers)]]

@@ -15,10 +15,9 @@ from benchmarks.bakeoff.tasks import OPTIMIZERS, SCHEDULES, SLOW, TASKS, make_pr
 from etastar.core.lane import Lane, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.fixed_lanes import FixedLanes
-from etastar.engine.preflight import Preflight
 from etastar.policies.named import policy_over
 from etastar.verbs.options import Options
-from etastar.verbs.session import open_session
+from etastar.verbs.workplace import Workplace
 
 FOLDER = Path(os.environ.get("ETASTAR_BAKEOFF", ".etastar/bakeoff"))
 RATES = {"momentum": (-3.5, 0.5), "adam": (-4.5, -0.5), "adamw": (-4.5, -0.5)}
@@ -52,18 +51,14 @@ def combinations(tasks: list[str]) -> Iterator[tuple[str, str, str]]:
 def train(task: str, optimizer: str, schedule: str) -> tuple[str, Runs]:
     """All lanes of one combination; those in the store are read."""
     problem = make_problem(task, optimizer, schedule, max(FULL), 1e-2)
-    lanes: list[Lane] = []
-
-    def design(facts: Preflight) -> tuple[int, int]:
-        for steps, seed in plan():
-            policy = policy_over(schedule, steps)
-            own = derive_seed(0, "bakeoff", seed)
-            lanes.extend(Lane(quantise(10**x), own, steps, facts.criterion, Until.END, policy) for x in grid(optimizer))
-        return len(lanes), sum(lane.steps for lane in lanes)
-
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = Options(store=FOLDER / f"{task}-{optimizer}-{schedule}.db", workers=1, device="cpu")
-    with open_session(problem, options, design) as session:
+    with Workplace(options) as place:
+        session, lanes = place.of(problem), []
+        for steps, seed in plan():
+            policy, own = policy_over(schedule, steps), derive_seed(0, "bakeoff", seed)
+            criterion = session.facts.criterion
+            lanes += [Lane(quantise(10**x), own, steps, criterion, Until.END, policy) for x in grid(optimizer)]
         runs = session.run(FixedLanes(lanes))
     return f"{task}/{optimizer}/{schedule}", runs
 

@@ -18,9 +18,8 @@ from benchmarks.bakeoff.work import arguments, in_processes
 from etastar.core.lane import Lane, Outcome, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.fixed_lanes import FixedLanes
-from etastar.engine.preflight import Preflight
 from etastar.verbs.options import Options
-from etastar.verbs.session import open_session
+from etastar.verbs.workplace import Workplace
 
 SEEDS = 3
 RATES = [quantise(10 ** (-4.9 + 0.5 * i)) for i in range(13)]
@@ -41,20 +40,16 @@ def short_grids(unit: tuple[str, str, int]) -> list[dict[str, Any]]:
     """The rows of both grids for one task and optimizer; its lanes are kept in a store of their own."""
     task, optimizer, seeds = unit
     problem = make_problem(task, optimizer, "constant", 100, 1e-2)
-    assert problem.batches is not None and problem.batches.per_epoch is not None
-    per_epoch = problem.batches.per_epoch
+    per_epoch = problem.parts.batches.per_epoch
+    assert per_epoch is not None
     plan = list(itertools.product(EPOCHS, range(seeds)))
-    lanes: list[Lane] = []
-
-    def design(facts: Preflight) -> tuple[int, int]:
-        for epochs, seed in plan:
-            own, steps = derive_seed(0, "bakeoff", seed), epochs * per_epoch
-            lanes.extend(Lane(lr, own, steps, facts.criterion, Until.END) for lr in RATES)
-        return len(lanes), sum(lane.steps for lane in lanes)
-
     FOLDER.mkdir(parents=True, exist_ok=True)
     options = Options(store=FOLDER / f"grid-{task}-{optimizer}.db", workers=1, device="cpu")
-    with open_session(problem, options, design) as session:
+    with Workplace(options) as place:
+        session, lanes = place.of(problem), []
+        for epochs, seed in plan:
+            own, steps = derive_seed(0, "bakeoff", seed), epochs * per_epoch
+            lanes += [Lane(lr, own, steps, session.facts.criterion, Until.END) for lr in RATES]
         runs = session.run(FixedLanes(lanes))
     rows = []
     for i, (epochs, seed) in enumerate(plan):

@@ -140,8 +140,7 @@ def has_batchnorm(model: nn.Module) -> bool:
 
 def train(problem: Problem, method: Method, seed: int) -> tuple[nn.Module, list[float]]:
     """The network after `problem.steps` steps (fewer if the loss stops being finite), and its training losses."""
-    assert problem.batches is not None
-    with closing(stream(problem.batches, seed)) as batches:
+    with closing(stream(problem.parts.batches, seed)) as batches:
         first = next_batch(batches, seed, 0)
         setup = set_up(problem, seed, example=first)
         model, optimizer = setup.model, setup.optimizer

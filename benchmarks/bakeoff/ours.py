@@ -17,13 +17,14 @@ from typing import Any
 from benchmarks.bakeoff.curves import FOLDER, combinations
 from benchmarks.bakeoff.tasks import DEFAULT_LR, HORIZONS, TASKS, Case, make_problem
 from benchmarks.bakeoff.truth import finished, truth
+from etastar.core.design import Plan
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.engine.preflight import Preflight
 from etastar.policies.named import policy_over
 from etastar.verbs.find.find import USUAL, start_rate
 from etastar.verbs.options import Options
-from etastar.verbs.session import Session, open_session
+from etastar.verbs.workplace import Session, Workplace
 
 BUDGETS = (0.6, 1.0, 2.0, 3.2)
 SEEDS = {160: 5, 640: 3}
@@ -62,7 +63,9 @@ def search(combination: tuple[str, str, str], done: list[str], known: set[tuple[
         return []
     problem = make_problem(task, optimizer, schedule, max(HORIZONS), DEFAULT_LR[optimizer])
     options = Options(store=FOLDER / f"ours-{task}-{optimizer}-{schedule}.db", workers=1, device="cpu")
-    with open_session(problem, options, lambda facts: (6, 6 * max(HORIZONS))) as session:
+    with Workplace(options) as place:
+        session = place.of(problem)
+        session.plan(Plan(6, 6 * max(HORIZONS)))
         return [_row(session, case, budget, seed, done) for case, budget, seed in wanted]
 
 

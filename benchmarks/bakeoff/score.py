@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.bakeoff.curves import FOLDER
 from benchmarks.bakeoff.tasks import HORIZONS, TASKS, Case
 from benchmarks.bakeoff.truth import Truth, finished, truth
-from etastar.core.wilson import wilson_interval
+from benchmarks.coverage import wilson
 
 NATS, POINTS = 0.05, 1.0
 """A case is good if it loses less than this."""
@@ -155,7 +155,7 @@ def _method(name: str, own: list[Score]) -> dict[str, Any]:
         "spread": statistics.median(x for x in spreads if x == x) if spreads else None,
         "cost": statistics.fmean(one.cost for one in own),
         "held": held / len(with_interval) if with_interval else None,
-        "held_interval": wilson_interval(held, len(with_interval), 0.9) if with_interval else None,
+        "held_interval": wilson(held, len(with_interval), 0.9) if with_interval else None,
         "width": statistics.median(one.width for one in with_interval if one.width) if with_interval else None,
     }
 

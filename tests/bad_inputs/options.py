@@ -23,6 +23,8 @@ LONG = "x" * 300
 PATHS = ("", "nosuch/deeper/x", ".", "/dev/null/x", LONG, "a\x1b[2J/\N{PILE OF POO}/x")
 """Places that are not there, a folder, under a file, a name longer than a file system takes."""
 
+MEASURING = ("find", "search", "surface", "sensitivity", "momentum", "scale", "study")
+"""Commands that train lanes."""
 BASE: dict[str, tuple[str, ...]] = {
     "find": ("quadratic", "--set", "steps=12", "--effort", "glance", "--store", ":memory:"),
     "search": ("quadratic", "--set", "steps=12", "--sampler", "random", "--trials", "2", "--store", ":memory:"),
@@ -190,11 +192,11 @@ def _arguments() -> Iterator[Row]:
 
 def _pairs() -> Iterator[Row]:
     """Options that contradict each other."""
-    for command in ("find", "search", "surface", "sensitivity", "momentum"):
+    for command in MEASURING:
         yield Row(f"{command} with an address of nothing", (*base(command), "--ray-address", "host:1"), ("--on ray",))
         yield Row(f"{command} with a port in words", (*base(command), "--on", "ray", "--ray-address", "host:x"), ("host:x",))
         yield Row(f"{command} on Ray's CPU", (*base(command), "--on", "ray", "--device", "cuda:0"), ("cuda:0",))
-    for command in ("find", "search", "surface", "sensitivity", "momentum", "scale"):
+    for command in MEASURING:
         own = base(command, "--store")
         for name, given in {
             "before": ("--json", "a.db", "--store", "a.db"),

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from etastar.cli.signals import ending_as_interrupted
-from kill_harness import SLOW_PROBLEM
-from processes import stored_lanes, wait_for_none
+from kill_harness import PACE, PROBLEM
+from processes import PATIENCE, stored_lanes, wait_for_none
 
 NEVER_SAVED_BEFORE_THE_END = """
 import time
@@ -46,7 +46,7 @@ def start(folder: Path, mark: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", "from etastar.cli.main import main; main()", *arguments],
         cwd=folder,
-        env={**os.environ, "ETASTAR_KILL_TEST": mark},
+        env={**os.environ, "ETASTAR_KILL_TEST": mark, PACE: "0.01"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -59,13 +59,13 @@ def lanes_done(folder: Path) -> int:
     return (folder / "done").read_text().count("lane") if (folder / "done").exists() else 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_what_is_finished_is_saved(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "user.py").write_text(NEVER_SAVED_BEFORE_THE_END)
     process = start(
         tmp_path, uuid.uuid4().hex, "find", "user.py:problem", "--effort", "thorough", "--workers", "1", "--store", "r.db"
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     tried = 0
     while process.poll() is None and time.monotonic() < deadline:
         done = lanes_done(tmp_path)
@@ -74,7 +74,7 @@ def test_what_is_finished_is_saved(tmp_path: Path, number: signal.Signals) -> No
             break
         time.sleep(0.01)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     if process.returncode in (0, 1):
         pytest.skip("the machine was too slow to end it in time")
     assert process.returncode == 128 + number, err
@@ -83,35 +83,38 @@ def test_what_is_finished_is_saved(tmp_path: Path, number: signal.Signals) -> No
     assert tried and stored_lanes(tmp_path / "r.db") > 0
 
 
+@pytest.mark.slow
 def test_no_worker_is_left(tmp_path: Path) -> None:
-    (tmp_path / "user.py").write_text(SLOW_PROBLEM.replace("SECONDS", "0.01").replace("LOOK", "outputs.sum().item()"))
+    """The light twin is the second kill of `test_three_kills_and_the_same_answer`: two workers and this signal."""
+    (tmp_path / "user.py").write_text(PROBLEM.replace("LOOK", "outputs.sum().item()"))
     mark = uuid.uuid4().hex
     process = start(tmp_path, mark, "find", "user.py:problem", "--workers", "2", "--store", "r.db")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not stored_lanes(tmp_path / "r.db") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, err
     assert wait_for_none(mark) == []
 
 
-def test_the_first_signal_interrupts_and_what_was_set_is_set_again() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_interrupts_and_what_was_set_is_set_again(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_DFL)
     try:
         with ending_as_interrupted() as ended:
             with pytest.raises(KeyboardInterrupt, match=r"^$"):
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
                 time.sleep(10)
-            assert ended.by is signal.SIGTERM
-            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "a second one ends the process"
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            assert ended.by is number
+            assert signal.getsignal(number) is signal.SIG_DFL, "a second one ends the process"
+        assert signal.getsignal(number) is signal.SIG_DFL
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with ending_as_interrupted():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, "nohup stays nohup"
     finally:
-        signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(number, before)
 
 
 def test_a_thread_is_left_as_it_is() -> None:

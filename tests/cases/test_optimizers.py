@@ -11,18 +11,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar import Options, Problem, ProblemError, find, probe
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.groups import Group, in_words
 from etastar.core.lane import Lane, Until
-from etastar.core.optimizers import SeveralOptimizers, made_from
+from etastar.core.optimizers import SeveralOptimizers
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.setup import set_up
 from etastar.engine.choice import choose
 from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import preflight
-from etastar.verbs.surface.momentum import with_optimizer_setting
+from etastar.errors import DoesNotApply
+from etastar.verbs.surface.momentum import momentum
 
 DRAW = torch.Generator().manual_seed(8)
 X = torch.randn(128, 6, generator=DRAW)
@@ -96,7 +96,7 @@ def test_the_unit_is_the_firsts_rate_and_ratios_are_kept():
 
 def test_lanes_of_several_optimizers_run_one_by_one():
     p = problem(sgd_and_adam)
-    with isolated_randomness(), pytest.raises(CannotBatch, match="SeveralOptimizers has no rule"):
+    with isolated_randomness(), pytest.raises(DoesNotApply, match="SeveralOptimizers has no rule"):
         layout_of(set_up(p, 0))
     choice = choose(p, preflight(p).criterion)
     assert choice.engine in ("loop", "sequential")
@@ -172,12 +172,12 @@ def test_what_cannot_move_together_is_a_sentence(factory, words):
 
 
 def test_a_setting_that_not_all_of_them_have_is_refused():
-    with pytest.raises(ProblemError, match="AdamW has no setting 'momentum'"):
-        preflight(with_optimizer_setting(problem(sgd_and_adam), momentum=0.5))
-    changed = with_optimizer_setting(problem(sgd_and_adam), weight_decay=0.5)
+    with pytest.raises(ProblemError, match="has no setting 'momentum' to change"):
+        momentum(problem(sgd_and_adam), values=[0.5], seeds=1, options=QUIET)
     with isolated_randomness():
-        own = made_from(changed.optimizer(net())).own
-    assert [o.param_groups[0]["weight_decay"] for o in own] == [0.5, 0.5]
+        setup = set_up(problem(sgd_and_adam), 0)
+    setup.change([("weight_decay", 0.5)])
+    assert [group["weight_decay"] for group in setup.optimizer.param_groups] == [0.0, 0.5], "no decay stays none"
 
 
 def own_rates(model):

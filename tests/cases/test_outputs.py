@@ -19,6 +19,7 @@ from cli_harness import HEADER, Ran, run_here
 from etastar import Options, ProblemError, StoreError, find, search
 from etastar.cli.outputs import write_json
 from etastar.problems import builder
+from processes import PATIENCE
 
 READS = "import pathlib\npathlib.Path('read').touch()\n"
 LONG = "n" * 300
@@ -199,7 +200,7 @@ def test_standard_output_that_is_full(json_to: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", "from etastar.cli.main import main; main()", "problems", "--json", json_to],
-            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
         )  # fmt: skip
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
@@ -213,7 +214,7 @@ def test_nobody_reads_the_verdict_and_the_json_is_written() -> None:
     os.close(reads)
     done = subprocess.run(
         [sys.executable, "-c", "from etastar.cli.main import main; main()", "problems", "--json", "a.json"],
-        stdout=writes, stderr=subprocess.PIPE, text=True, timeout=60,
+        stdout=writes, stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
     )  # fmt: skip
     os.close(writes)
     assert (done.returncode, done.stderr) == (0, "")
@@ -248,7 +249,7 @@ def test_nor_is_what_other_processes_print() -> None:
     done = subprocess.run(
         [sys.executable, "-c", command, "find", "loud.py:p", "--effort", "glance", "--engine", "loop", "--workers", "2",
          "--store", ":memory:", "--json", "-"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["command"] == "find" and "raw" in done.stderr
@@ -256,7 +257,7 @@ def test_nor_is_what_other_processes_print() -> None:
 
 def test_standard_output_that_is_closed() -> None:
     command = f"{sys.executable} -c 'from etastar.cli.main import main; main()' problems --json - >&-"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE)
     sentence = "--json - cannot be written (standard output is closed); pass a file, e.g. --json answer.json"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"etastar: {sentence}\n")
 
@@ -286,7 +287,7 @@ def test_a_pipe_of_the_shell_is_written_to() -> None:
     reader.start()
     assert run_here("problems", "--json", f"/dev/fd/{writes}").code == 0
     os.close(writes)
-    reader.join(timeout=30)
+    reader.join(timeout=PATIENCE)
     assert json.loads(got[0])["command"] == "problems"
 
 

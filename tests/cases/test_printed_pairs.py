@@ -18,7 +18,7 @@ from etastar.reports.kinds import kind_of
 
 SEARCH_SEEDS = {derive_seed(0, "best", 0), *(derive_seed(0, "full", i) for i in range(5))}
 """Of the lanes that look for the best rate; those that look for eta* have others."""
-OPTIONS = etastar.Options(store=":memory:", workers=1)
+OPTIONS = etastar.Options(store=":memory:", workers=1, engine="mlp")
 
 
 def digits(**changes):
@@ -43,7 +43,7 @@ def mean_loss(outcomes):
 
 def chart_rows(answer, name):
     """The rows a chart of the answer's page draws."""
-    spec = kind_of(answer).charts(answer)[name].to_dict()
+    spec = kind_of(answer).page(answer).charts[name].to_dict()
     return [row for rows in spec.get("datasets", {}).values() for row in rows]
 
 

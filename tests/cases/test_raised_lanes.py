@@ -15,7 +15,8 @@ from torch import nn
 
 import etastar
 from etastar import Criterion, Lane, LaneEngine, LaneStatus, LoopEngine, Options, Outcome, Problem, Runs, Until
-from etastar.core.design import run
+from etastar.core.design import Plan, run
+from etastar.designs.fixed_lanes import FixedLanes
 from etastar.engine.sequential import SequentialEngine
 from etastar.engine.workers import WorkerEngine
 from etastar.errors import UserCodeRaised
@@ -191,6 +192,9 @@ class Scripted:
 
     lanes: list[Lane]
     told: list[Outcome] = field(default_factory=list)
+
+    def planned(self) -> Plan:
+        return FixedLanes(self.lanes).planned()
 
     def ask(self) -> list[Lane]:
         return [] if self.told else self.lanes

@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from etastar import Constant, Observation, Options, Problem, ProblemError, find
 from etastar.core.data import stream
 from etastar.core.lane import Lane, Until
-from etastar.core.optimizers import made_from
+from etastar.core.named_groups import split
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.setup import set_up
 from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import preflight
-from etastar.verbs.surface.momentum import with_optimizer_setting
+from etastar.policies.compose import each, groups_named
 
 STEPS = 24
 DRAW = torch.Generator().manual_seed(3)
@@ -67,11 +67,11 @@ def rates_in_torch(made, steps=STEPS, every=1):
 def rates_in_lanes(p: Problem, lr: float, steps=STEPS):
     """Rates of every group at each step of a lane at `lr`."""
     with isolated_randomness():
-        setup = set_up(p, 1)
+        setup = split(set_up(p, 1), groups_named(p.policy))
     state, rates = p.policy.init(torch.tensor(lr, dtype=torch.float64)), []
     for t in range(steps):
         rate, state = p.policy.step(Observation(t), state)
-        setup.set_lr(float(rate))
+        setup.set_rates(each(float, rate))
         rates.append([float(g["lr"]) for g in setup.optimizer.param_groups])
     return rates
 
@@ -221,28 +221,85 @@ def test_rates_scaled_before_are_taken_from_initial_lr_and_said():
 GROUPS_DIFFER = {
     "a list of functions": lambda o: S.LambdaLR(o, [lambda t: 1.0, lambda t: 0.9**t]),
     "functions by index": lambda o: S.MultiplicativeLR(o, [(lambda t, i=i: 0.9 if i else 1.0) for i in range(2)]),
+    "warm-ups of two lengths": lambda o: S.LambdaLR(o, [lambda t, w=w: min((t + 1) / w, 1.0) for w in (3, 12)]),
     "one peak for all": lambda o: S.OneCycleLR(o, o.param_groups[0]["lr"], total_steps=STEPS, cycle_momentum=False),
+    "one floor for all": lambda o: S.CosineAnnealingLR(o, STEPS, eta_min=0.01),
+    "restarts with one floor for all": lambda o: S.CosineAnnealingWarmRestarts(o, 7, eta_min=0.01),
 }
 
 
-@pytest.mark.parametrize("kind", GROUPS_DIFFER)
-def test_groups_with_schedules_of_their_own_are_refused(kind):
-    make = GROUPS_DIFFER[kind]
-    words = r"treats parameter groups differently \(step \d+: group_0 at .* group_1 at .* one schedule for all groups"
-    with pytest.raises(ProblemError, match=words):
-        problem(two_rates, schedule=make)
+def scaled(optimizer, lr):
+    """The optimizer at rate `lr`, its groups in their ratio."""
+    for group in optimizer.param_groups:
+        group["lr"] *= lr / optimizer.defaults["lr"]
+    optimizer.defaults["lr"] = lr
+    return optimizer
 
+
+@pytest.mark.parametrize("lr", [0.2, 0.05, 3.0])
+@pytest.mark.parametrize("kind", GROUPS_DIFFER)
+def test_groups_with_schedules_of_their_own_are_followed(kind, lr):
+    optimizer = scaled(two_rates(net()), lr)
+    real = rates_in_torch(([optimizer], [GROUPS_DIFFER[kind](optimizer)]))
+    p = problem(two_rates, schedule=GROUPS_DIFFER[kind])
+    assert groups_named(p.policy) == ("group_1",)
+    assert close(rates_in_lanes(p, lr), real)
+
+
+@pytest.mark.parametrize("kind", GROUPS_DIFFER)
+def test_lanes_whose_groups_follow_their_own_schedules_equal_the_loop_and_torch(kind):
+    p = problem(two_rates, schedule=GROUPS_DIFFER[kind])
+    lanes = [Lane(lr, 9, STEPS, until=Until.END, policy=p.policy) for lr in (0.02, 0.3)]
+    together = LaneEngine("mlp", dtype=torch.float64).try_train(p, lanes)
+    for lane, found in zip(lanes, together, strict=True):
+        loop = LoopEngine(dtype=torch.float64).train_lane(p, lane)
+        assert [r.loss for r in found.trace] == pytest.approx([r.loss for r in loop.trace], rel=1e-10)
+
+        def make(model, lr=lane.lr):
+            optimizer = scaled(two_rates(model), lr)
+            return [optimizer], [GROUPS_DIFFER[kind](optimizer)]
+
+        assert [r.loss for r in loop.trace] == pytest.approx(losses_in_torch(p, 9, make), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["a list of functions", "warm-ups of two lengths", "one peak for all"])
+def test_groups_with_schedules_of_their_own_come_with_the_optimizer(kind):
     def factory(model):
         optimizer = two_rates(model)
-        return optimizer, make(optimizer)
+        return optimizer, GROUPS_DIFFER[kind](optimizer)
 
-    if kind != "one peak for all":  # there the rates that are set keep one ratio, which is taken
-        with pytest.raises(ProblemError, match=words):
-            preflight(problem(factory))
-        return
-    facts = preflight(problem(factory))
-    assert [g.multiplier for g in facts.groups] == pytest.approx([1.0, 1.0])
-    assert facts.lr == pytest.approx(0.05)
+    optimizer, scheduler = factory(net())
+    real = rates_in_torch(([optimizer], [scheduler]))
+    p = problem(factory)
+    facts = preflight(p)
+    if kind == "one peak for all":  # the rates that are set keep one ratio, which is taken
+        assert [g.multiplier for g in facts.groups] == pytest.approx([1.0, 1.0])
+        assert groups_named(p.policy) == ()
+    else:
+        assert [g.multiplier for g in facts.groups] == pytest.approx([0.25, 1.0])
+        assert groups_named(p.policy) == ("group_1",)
+    assert close(rates_in_lanes(p, facts.lr), real)
+
+
+def test_two_groups_of_one_name_with_schedules_of_their_own_are_a_sentence():
+    def twins(model):
+        groups = [{"params": model[i].parameters(), "name": "twin"} for i in (0, 2)]
+        return torch.optim.SGD(groups, lr=0.2)
+
+    with pytest.raises(ProblemError, match="groups called 'twin' follow different schedules; expected a name each"):
+        problem(twins, schedule=GROUPS_DIFFER["a list of functions"])
+    assert groups_named(problem(twins, schedule=FLOORS["cosine"]).policy) == ()
+
+
+@pytest.mark.parametrize("lr", [0.3, 0.0417])
+@pytest.mark.parametrize("ours", ["cosine", "warmup-linear", "wsd:curve=sqrt,floor=0.1"])
+def test_a_scheduler_of_our_own_formula_trains_to_the_same_bits(ours, lr):
+    own = problem(schedule=ours)
+    read = problem(schedule=lambda o: S.LambdaLR(o, own.policy.factor))
+    trained = [LoopEngine().train_lane(p, Lane(lr, 2, STEPS, until=Until.END, policy=p.policy)) for p in (own, read)]
+    assert trained[0].trace == trained[1].trace
+    in_torch = losses_in_torch(own, 2, lambda m: [[o := sgd(m, lr)], [S.LambdaLR(o, own.policy.factor)]])
+    assert [row.loss for row in trained[0].trace] == in_torch
 
 
 @pytest.mark.parametrize(
@@ -293,7 +350,7 @@ def test_lanes_with_a_smallest_rate_equal_the_loop_and_torch():
 @pytest.mark.parametrize(
     ("make", "optimizer", "words"),
     [
-        (FLOORS["cosine"], two_rates, "eta_min.*same number for group_0 and group_1.*cosine:floor="),
+        (lambda o: S.CosineAnnealingLR(o, STEPS, eta_min=0.1), two_rates, "do not follow.*eta_min.*floor="),
         (lambda o: S.LambdaLR(o, lambda t: max(0.8**t, 0.01 / o.defaults["lr"])), sgd, "do not follow.*eta_min.*floor="),
         (lambda o: S.OneCycleLR(o, 0.1, total_steps=STEPS, cycle_momentum=False), sgd, "do not follow the optimizer's"),
         (lambda o: S.CyclicLR(o, 0.01, 0.1, 5, cycle_momentum=False), sgd, "do not follow the optimizer's"),
@@ -421,8 +478,7 @@ def test_optimizer_settings_reach_an_optimizer_inside_a_dict():
         optimizer = sgd(model, momentum=0.9)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": S.ExponentialLR(optimizer, 0.9), "interval": "step"}}
 
-    changed = with_optimizer_setting(problem(factory), momentum=0.5)
     with isolated_randomness():
-        made = made_from(changed.optimizer(net()))
-    assert made.optimizer.param_groups[0]["momentum"] == 0.5
-    assert preflight(changed).defaults["momentum"] == 0.5
+        setup = set_up(problem(factory), 0)
+    setup.change([("momentum", 0.5)])
+    assert setup.optimizer.param_groups[0]["momentum"] == 0.5

@@ -101,8 +101,7 @@ def test_a_time_limit_leaves_the_confirmation_its_share_or_the_answer_says_that_
     """A lane takes a second of a clock of our own; trials come four at a time."""
     now = [0.0]
     clock = SimpleNamespace(monotonic=lambda: now[0])
-    monkeypatch.setattr("etastar.core.design.time", clock)
-    monkeypatch.setattr("etastar.verbs.session.time", clock)
+    monkeypatch.setattr("etastar.verbs.workplace.time", clock)
 
     def tick(outcome: etastar.Outcome, new: bool) -> None:
         now[0] += 1.0

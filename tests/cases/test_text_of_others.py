@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -114,11 +113,14 @@ def test_what_is_left_of_a_text(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 
-def test_a_terminal_without_the_letters_of_a_label_gets_their_codes(tmp_path: Path) -> None:
-    (tmp_path / "user.py").write_text(HEADER + "p = flat(label='学習')")
-    done = subprocess.run(
-        [sys.executable, "-c", "from etastar.cli.main import main; main()", "doctor", "user.py:p"],
-        cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert r"\u5b66\u7fd2" in done.stdout
+def test_a_terminal_without_the_letters_of_a_label_gets_their_codes(user: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    from etastar.cli.main import main
+
+    user("p = flat(label='学習')")
+    monkeypatch.setattr(sys, "argv", ["etastar", "doctor", "user.py:p"])
+    written = io.BytesIO()
+    terminal = io.TextIOWrapper(written, encoding="ascii")
+    with contextlib.redirect_stdout(terminal), pytest.raises(SystemExit, match=r"^0$"):
+        main()
+    terminal.flush()
+    assert rb"\u5b66\u7fd2" in written.getvalue()

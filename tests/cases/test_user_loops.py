@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import etastar
 from etastar import Criterion, Lane, LaneStatus, LoopEngine, Options, Problem, Until
+from etastar.policies.compose import PerGroup
 from etastar.policies.schedule import Schedule
 
 HERE = Options(store=":memory:", workers=1)
@@ -103,6 +105,122 @@ def test_a_policy_is_asked_once_a_step() -> None:
     lane = Lane(0.8, 0, 4, Criterion(loss=0.5), Until.END, Halving())
     LoopEngine().train_lane(door(train, schedule=Halving()), lane)
     assert rates == [(0.8, 0.8), (0.4, 0.4), (0.2, 0.2), (0.1, 0.1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ByLoss:
+    """rate = lr x loss; the state counts how often it was asked, which must be once a step."""
+
+    reads = ("loss", "smoothed_loss")
+
+    def init(self, lr):
+        return lr, 0
+
+    def step(self, observation, state):
+        lr, asked = state
+        assert observation.step == asked
+        return lr * observation["loss"].nan_to_num(1.0), (lr, asked + 1)
+
+
+LOSSES = [3.0, 2.0, 4.0, 1.0, 5.0, 2.5]
+
+
+def reading(policy, *looks: str):
+    """(rates that a loop read, rates in its trace); `looks` says before ("b") and after ("a") which reports it reads."""
+    rates = []
+
+    def train(lr, seed, report):
+        for loss, look in zip(LOSSES, looks, strict=True):
+            if "b" in look:
+                rates.append(report.lr)
+            report(loss=loss)
+            if "a" in look:
+                rates.extend({report.lr, report.lr})
+
+    lane = Lane(0.5, 0, len(LOSSES), Criterion(loss=-1.0), Until.END, policy)
+    return rates, [row.lr for row in LoopEngine().train_lane(door(train), lane).trace]
+
+
+def test_the_rate_read_before_a_report_is_the_coming_steps_and_read_after_it_that_steps_own() -> None:
+    before, after = ["b"] * 6, ["a"] * 6
+    own = [0.5 * loss for loss in LOSSES]
+    assert reading(ByLoss(), *before) == ([0.5, *own[:-1]], [0.5, *own[:-1]])
+    assert reading(ByLoss(), *after) == (own, own)
+    linear = Schedule(decay=1.0, curve="linear").over(6)
+    by_hand = [0.5 * (6 - t) / 6 for t in range(6)]
+    for looks in (before, after):
+        assert reading(linear, *looks) == (pytest.approx(by_hand), pytest.approx(by_hand))
+
+
+def test_a_loop_that_reads_now_and_then_keeps_the_rate_it_read_and_its_trace_says_so() -> None:
+    own = [0.5 * loss for loss in LOSSES]
+    assert reading(ByLoss(), "b", "", "", "b", "", "") == ([0.5, own[2]], [0.5] * 3 + [own[2]] * 3)
+    assert reading(ByLoss(), "", "", "a", "", "a", "") == ([own[2], own[4]], [0.5] * 2 + [own[2]] * 2 + [own[4]] * 2)
+
+
+def test_the_rate_that_a_report_names_is_what_the_trace_holds() -> None:
+    def train(lr, seed, report):
+        for loss in LOSSES:
+            report(loss=loss, lr=0.25)
+            assert report.lr == 0.5 * loss
+
+    lane = Lane(0.5, 0, len(LOSSES), Criterion(loss=-1.0), Until.END, ByLoss())
+    assert [row.lr for row in LoopEngine().train_lane(door(train), lane).trace] == [0.25] * len(LOSSES)
+
+
+def test_a_torch_loop_of_ones_own_equals_the_lane_whose_policy_sees_this_steps_gradient() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class NormStep:
+        """lr / |g|, clipped."""
+
+        reads = ("grad_norm",)
+
+        def init(self, lr):
+            return lr
+
+        def step(self, observation, state):
+            return state / (1 + observation["grad_norm"]), state
+
+    x = torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(-1, 2)
+    y = x.sum(1, keepdim=True)
+    net = lambda: torch.nn.utils.skip_init(torch.nn.Linear, 2, 1, dtype=torch.float64).requires_grad_()
+    zero = lambda: (model := net(), [p.data.zero_() for p in model.parameters()], model)[-1]
+
+    def train(lr, seed, report):
+        model = zero()
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+        for _ in range(report.steps):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.mse_loss(model(x), y)
+            loss.backward()
+            report(
+                loss=loss,
+                grad_norm=torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]),
+            )
+            optimizer.param_groups[0]["lr"] = report.lr
+            optimizer.step()
+
+    ours = Problem(
+        model=zero,
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1),
+        loss=torch.nn.functional.mse_loss,
+        train=(x, y),
+        batch_size=6,
+        steps=8,
+    )
+    lane = Lane(0.5, 0, 8, Criterion(loss=-1.0), Until.END, NormStep())
+    theirs, truth = LoopEngine().train_lane(door(train), lane), LoopEngine().train_lane(ours, lane)
+    assert [row.lr for row in theirs.trace] == pytest.approx([row.lr for row in truth.trace], rel=1e-12)
+    assert [row.loss for row in theirs.trace] == pytest.approx([row.loss for row in truth.trace], rel=1e-12)
+    assert len({row.lr for row in truth.trace}) == 8
+
+
+def test_rates_per_group_are_refused_before_the_loop_runs() -> None:
+    train, trainings = descent()
+    lane = Lane(0.5, 0, 4, Criterion(loss=0.5), Until.END, PerGroup({"head": Schedule().over(4)}))
+    with pytest.raises(etastar.ProblemError, match=r"gives groups rates of their own; a training loop .* takes one rate"):
+        LoopEngine().train_lane(door(train), lane)
+    assert trainings == []
 
 
 @pytest.mark.parametrize("told", ["steps", "lr"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import etastar
 from cli_harness import run_here
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +25,25 @@ def test_there_are_blocks():
     assert len(PYTHON) >= 2 and len(SHELL) >= 4
 
 
+def test_every_command_is_one_that_etastar_reads():
+    """The light twin of the test below: names, options and their values, without running anything."""
+    from etastar.cli.main import commands
+
+    group: Any = commands()
+    lines = [shlex.split(line) for line in SHELL if line.startswith("etastar ")]
+    assert len(lines) >= 4
+    for _, command, *arguments in lines:
+        group.commands[command].make_context(command, arguments)
+
+
+@pytest.mark.parametrize("index", range(len(PYTHON)))
+def test_every_name_a_python_block_takes_from_etastar_is_there(index):
+    tree = ast.parse(PYTHON[index])
+    taken = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "etastar"}
+    assert taken and all(hasattr(etastar, name) for name in taken)
+
+
+@pytest.mark.slow
 def test_python_blocks_run_and_the_shell_commands_after_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for index, body in enumerate(PYTHON):

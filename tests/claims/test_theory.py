@@ -34,9 +34,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar.probes.curvature import flat, hessian
-from etastar.probes.lanczos import largest_eigenvalue
 from etastar.problems.digits import load
+from etastar.theory.curvature import flat, hessian
+from etastar.theory.lanczos import largest_eigenvalue
 from relu_networks import LOSSES, digits, relu_network, widths_of
 
 H = 4.0
@@ -108,6 +108,7 @@ def change_of_preactivations(depth: int, width: int = 128, seeds: int = 160) -> 
         return float(((last(moved) - z) / eta).square().mean())
 
 
+@pytest.mark.slow
 def test_07_one_step_changes_preactivations_by_the_rate_squared_times_depth_cubed():
     depths = [2, 4, 8, 16]
     slope = np.polyfit(np.log(depths), np.log([change_of_preactivations(d) for d in depths]), 1)[0]

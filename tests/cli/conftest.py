@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cli_harness import HEADER, Cli, Ran, run_here
+from processes import PATIENCE
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def process(tmp_path: Path) -> Cli:
     def run(*args: Any) -> Ran:
         command = [str(Path(sys.executable).with_name("etastar")), *map(str, args)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ETASTAR")}
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE)
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run

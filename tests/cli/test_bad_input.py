@@ -234,6 +234,7 @@ PROBLEMS = {
     "a schedule longer than the steps": ("schedule=etastar.Schedule(steps=900)", ["spans 900 steps but only", "shorten"]),
     "an unknown schedule": ("schedule='cosin'", ["schedule is 'cosin'", "warmup-cosine"]),
     "a schedule that is no Policy": ("schedule=3", ["schedule is a int", "Policy"]),
+    "a policy whose rate is NaN": ("schedule=NoRate()", ["NoRate", "gave the rate nan", "expected a finite number >= 0"]),
     "an argument that is not there": ("epochs=3", ["epochs"]),
 }
 
@@ -519,12 +520,16 @@ def test_a_sound_store_is_used(cli: Cli, sound_store: bytes) -> None:
 
 PROCESSES = {
     "a missing file": (["find", "nosuch.py:p"], ["nosuch.py"]),
-    "a model, not its factory": (["find", "user.py:p"], ["model is a Linear", "copy.deepcopy"]),
     "an unknown verb": (["fnid"], ["'fnid'", "etastar --help"]),
 }
 
 
 @pytest.mark.parametrize(("arguments", "fragments"), PROCESSES.values(), ids=PROCESSES.keys())
-def test_in_a_process(process: Cli, script: Script, arguments: list[str], fragments: list[str]) -> None:
-    script("p = problem(model=net)")
+def test_in_a_process(process: Cli, arguments: list[str], fragments: list[str]) -> None:
     expect(process(*arguments), *fragments)
+
+
+@pytest.mark.slow
+def test_a_users_file_in_a_process(process: Cli, script: Script) -> None:
+    script("p = problem(model=net)")
+    expect(process("find", "user.py:p"), "model is a Linear", "copy.deepcopy")

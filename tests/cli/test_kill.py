@@ -13,35 +13,37 @@ from pathlib import Path
 import pytest
 
 from cli_harness import run_here
-from kill_harness import SLOW_PROBLEM, start
-from processes import stored_lanes, wait_for_none
+from kill_harness import PROBLEM, start
+from processes import PATIENCE, stored_lanes, wait_for_none
+
+COMMAND = ("find", "user.py:problem", "--effort", "thorough", "--json", "-")
 
 
-def undisturbed(folder: Path, store: str) -> dict:
+def undisturbed(folder: Path, store: str, engine: str) -> dict:
     """The answer of a run that nobody stops, in this process."""
     with contextlib.chdir(folder):
-        ran = run_here("find", "user.py:problem", "--effort", "thorough", "--store", store, "--json", "-")
+        ran = run_here(*COMMAND, "--store", store, "--engine", engine)
     assert ran.code == 0, ran.err
     return json.loads(ran.out)
 
 
 def check_kills(
-    folder: Path, kills: int, signals: list[int], seconds_per_step: float, at_least: int, *, together: bool, most: int
+    folder: Path, kills: int, signals: list[int], pace: float, at_least: int, *, together: bool, most: int
 ) -> None:
     """Each run is let train for a second or more (what is stored at once), so the whole must take longer than the kills.
 
     `together`: lanes train as rows and finish in groups; else the loss looks at its numbers, and they come one by one.
     """
-    look = "pass" if together else "outputs.sum().item()"
-    (folder / "user.py").write_text(SLOW_PROBLEM.replace("SECONDS", str(seconds_per_step)).replace("LOOK", look))
-    truth = undisturbed(folder, "undisturbed.db")
+    look, engine = ("pass", "vmap") if together else ("outputs.sum().item()", "auto")
+    (folder / "user.py").write_text(PROBLEM.replace("LOOK", look))
+    truth = undisturbed(folder, "undisturbed.db", engine)
     store, rng = folder / "killed.db", random.Random(0)
     lanes, interrupted = 0, 0
     for kill in range(kills):
         mark = uuid.uuid4().hex
-        options = ("--store", store.name, "--workers", str(1 + kill % 2))  # the answer does not depend on the second
-        process = start(folder, mark, "find", "user.py:problem", "--effort", "thorough", *options, "--json", "-")
-        deadline = time.monotonic() + 60
+        options = ("--store", store.name, "--engine", engine, "--workers", str(1 + kill % 2))
+        process = start(folder, mark, *COMMAND, *options, pace=pace)  # the answer does not depend on the workers
+        deadline = time.monotonic() + PATIENCE
         target = lanes + rng.randint(1, most)  # far enough to have trained something, at no fixed moment
         while process.poll() is None and stored_lanes(store) < target and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -49,7 +51,7 @@ def check_kills(
         if process.poll() is None:
             interrupted += 1
             process.send_signal(signals[kill % len(signals)])
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in err, err
         if process.returncode in (130, 143):
             assert out == "" and "run the same command again to go on" in err
@@ -60,7 +62,7 @@ def check_kills(
         assert now >= lanes, "what was stored stays stored"
         lanes = now
     assert interrupted >= at_least, "the runs ended before they could be killed"
-    resumed = undisturbed(folder, store.name)
+    resumed = undisturbed(folder, store.name, engine)
     for key in ("lr", "eta_star", "eta_star_90", "transition_width", "rates", "flags"):
         assert resumed[key] == truth[key], key
     assert resumed["cost"]["gradient_steps"] == truth["cost"]["gradient_steps"]
@@ -69,11 +71,11 @@ def check_kills(
 
 
 def test_three_kills_and_the_same_answer(tmp_path):
-    signals = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM]
-    check_kills(tmp_path, 3, signals, 0.014, at_least=3, together=True, most=4)
+    signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]  # the second with two workers
+    check_kills(tmp_path, 3, signals, 0.028, at_least=3, together=True, most=4)
 
 
 @pytest.mark.slow
 def test_twenty_kills_and_the_same_answer(tmp_path):
     signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
-    check_kills(tmp_path, 20, signals, 0.012, at_least=15, together=False, most=1)
+    check_kills(tmp_path, 20, signals, 0.024, at_least=15, together=False, most=1)

@@ -14,11 +14,11 @@ import optuna
 import pytest
 
 from cli_harness import run_here
-from kill_harness import SLOW_PROBLEM, start
-from processes import stored_lanes, wait_for_none
+from kill_harness import PROBLEM, start
+from processes import PATIENCE, stored_lanes, wait_for_none
 
 BATCH = 4
-COMMAND = ("search", "user.py:problem", "--batch", str(BATCH), "--no-measure", "--json", "-")
+COMMAND = ("search", "user.py:problem", "--engine", "vmap", "--batch", str(BATCH), "--no-measure", "--json", "-")
 
 
 def undisturbed(folder: Path, *options: str) -> dict:
@@ -28,23 +28,23 @@ def undisturbed(folder: Path, *options: str) -> dict:
     return json.loads(ran.out)
 
 
-def check_kills(folder: Path, kills: int, seconds_per_step: float, sampler: str, pruner: str) -> None:
-    (folder / "user.py").write_text(SLOW_PROBLEM.replace("SECONDS", str(seconds_per_step)).replace("LOOK", "pass"))
+def check_kills(folder: Path, kills: int, pace: float, sampler: str, pruner: str) -> None:
+    (folder / "user.py").write_text(PROBLEM.replace("LOOK", "pass"))
     trials = BATCH * (kills + 2)  # a kill costs the search at most one batch, trained as lanes or one after the other
     options = ("--trials", str(trials), "--sampler", sampler, "--pruner", pruner)
     truth = undisturbed(folder, *options, "--store", "undisturbed/runs.db")
     store, rng, lanes, killed = folder / "killed/runs.db", random.Random(1), 0, 0
     for _ in range(kills):
         mark = uuid.uuid4().hex
-        process = start(folder, mark, *COMMAND, *options, "--store", "killed/runs.db")
-        deadline, target = time.monotonic() + 60, lanes + rng.randint(1, BATCH - 1)
+        process = start(folder, mark, *COMMAND, *options, "--store", "killed/runs.db", pace=pace)
+        deadline, target = time.monotonic() + PATIENCE, lanes + rng.randint(1, BATCH - 1)
         while process.poll() is None and stored_lanes(store) < target and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(rng.random() * 0.3)
         if process.poll() is None:
             killed += 1
             process.send_signal(signal.SIGKILL)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in err, err
         assert wait_for_none(mark) == [], "orphan processes"
         assert stored_lanes(store) >= lanes, "what was stored stays stored"
@@ -65,10 +65,10 @@ def check_kills(folder: Path, kills: int, seconds_per_step: float, sampler: str,
 
 
 def test_a_kill_and_the_same_answer(tmp_path):
-    check_kills(tmp_path, 1, 0.007, "genetic", "none")
+    check_kills(tmp_path, 1, 0.014, "genetic", "none")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sampler", "pruner"), [("tpe", "median"), ("cmaes", "none"), ("random", "hyperband")])
 def test_many_kills_and_the_same_answer(tmp_path, sampler, pruner):
-    check_kills(tmp_path, 6, 0.015, sampler, pruner)
+    check_kills(tmp_path, 6, 0.03, sampler, pruner)

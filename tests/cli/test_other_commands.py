@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bad_inputs import options
 from cli_harness import Cli
+from processes import PATIENCE
 
 Script = Callable[..., Path]
 
@@ -22,7 +24,7 @@ HELP = {
     "doctor": ["PROBLEM", "--set", "--device", "--json"],
     "problems": ["--json"],
     "runs": ["--store", "--json"],
-    "study": ["NAME", "--out", "--data", "--effort", "--seed", "--workers", "--max-seconds", "--store", "--json", "--quiet"],
+    "study": ["NAME", "--out", "--data", "--effort"],
 }  # fmt: skip
 
 
@@ -32,6 +34,19 @@ def test_help(cli: Cli, verb: str) -> None:
     assert (ran.code, ran.err) == (0, "")
     for word in HELP[verb]:
         assert word.lower() in ran.out.lower()
+
+
+def test_commands_that_measure_have_the_same_options() -> None:
+    """One name, one help, one range everywhere; only a study has a seed and a device of its own."""
+    shared = ("--workers", "--engine", "--on", "--ray-address", "--max-seconds", "--store", "--report", "--json", "--quiet")
+    found = options.commands()
+    told = {
+        command: [(name, found[command][name].help, found[command][name].default) for name in shared]
+        for command in options.MEASURING
+    }
+    assert len({repr(rows) for rows in told.values()}) == 1, told
+    assert {command for command, names in found.items() if "--workers" in names} == set(options.MEASURING)
+    assert {repr(found[command]["--device"].help) for command in options.MEASURING} == {"'auto, cpu, cuda or cuda:N.'"}
 
 
 def test_version(cli: Cli) -> None:
@@ -44,7 +59,7 @@ def test_version(cli: Cli) -> None:
 def test_the_command_line_starts_without_torch() -> None:
     heavy = ("torch", "numpy", "scipy", "sklearn", "sqlalchemy", "pandas", "altair", "loky")
     code = f"import sys, etastar.cli.main; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout.strip() == "[]"
 
 

@@ -14,7 +14,7 @@ import pytest
 from etastar.studies import STUDIES
 from etastar.studies.run import study_named
 from kill_harness import start
-from processes import wait_for_none
+from processes import PATIENCE, wait_for_none
 
 
 def rows(folder) -> list[dict]:
@@ -61,6 +61,7 @@ def test_every_study_says_whose_its_claims_are_and_decides_them_by_rule(name):
         (["jelassi2023depth", "--out", "file/o"], "--out file/o cannot be written"),
         (["jelassi2023depth", "--out", "notes"], "notes/results.jsonl, line 1, is not a row of a study"),
         (["jelassi2023depth", "--out", "o", "--max-seconds", "0"], "--max-seconds is 0.0; expected more than 0"),
+        (["jelassi2023depth", "--out", "o", "--on", "ray", "--ray-address", "host:x"], "'host:x'"),
     ],
 )
 def test_bad_input_is_one_sentence(cli, tmp_path, arguments, said):
@@ -80,18 +81,24 @@ def test_a_truncated_data_file_is_named(cli, tmp_path):
     assert not (tmp_path / "o").exists(), "nothing is written for data that cannot be read"
 
 
-def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path):
+BOTH = [signal.SIGKILL, signal.SIGINT]
+
+
+@pytest.mark.parametrize(
+    "signals", [BOTH[:1], pytest.param(BOTH, marks=pytest.mark.slow)], ids=["killed", "and interrupted"]
+)
+def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path, signals):
     command = ("study", "jelassi2023depth", "--out", "o", "--effort", "quick")
     seen: list[dict] = []
-    for how in (signal.SIGKILL, signal.SIGINT):
+    for how in signals:
         mark = uuid.uuid4().hex
         process = start(tmp_path, mark, *command)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while process.poll() is None and len(rows(tmp_path / "o")) < len(seen) + 3 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert process.poll() is None, "it ended before it could be stopped"
         process.send_signal(how)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in err and wait_for_none(mark) == []
         assert how is signal.SIGKILL or (process.returncode == 130 and "run the same command again to go on" in err)
         now = rows(tmp_path / "o")
@@ -111,7 +118,9 @@ def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path):
     full = rows(tmp_path / "o")
     assert full[: len(seen)] == seen and len(full) == answer["planned"]
 
-    again = checked(json.loads(cli(*command, "--json", "-").out))
+    again = checked(json.loads(cli(*command, "--report", "page", "--json", "-").out))
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert page == (tmp_path / "o" / "index.html").read_text(), "the page, where it was asked for, too"
     assert again["cost"]["measured_now"] == 0 and again["claims"] == answer["claims"] and rows(tmp_path / "o") == full
     readme = (tmp_path / "o" / "README.md").read_text()
     assert all(claim["name"] in readme and claim["verdict"] in readme for claim in answer["claims"])
@@ -121,15 +130,11 @@ def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path):
 @pytest.mark.slow
 def test_the_quick_study_of_eta_star_on_digits(cli, tmp_path):
     command = ("study", "iyer2023maximal", "--out", "o", "--effort", "quick", "--workers", "1", "--json", "-")
-    started = time.monotonic()
     answer = checked(json.loads(cli(*command).out))
-    first = time.monotonic() - started
     claims = {claim["name"]: claim for claim in answer["claims"]}
     assert claims["falls with size"]["verdict"] == "agrees" and claims["sharpness is linear"]["verdict"] == "agrees"
-    started = time.monotonic()
     again = json.loads(cli(*command).out)
-    assert again["claims"] == answer["claims"] and again["cost"]["new_gradient_steps"] == 0
-    assert time.monotonic() - started < max(first / 3, 5.0)
+    assert again["claims"] == answer["claims"] and again["cost"]["new_gradient_steps"] == again["cost"]["measured_now"] == 0
     (tmp_path / "o" / "results.jsonl").unlink()
     stored = json.loads(cli(*command).out)
     assert stored["cost"]["new_gradient_steps"] == 0, "every lane came from the store"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import FrozenInstanceError, is_dataclass
+from dataclasses import FrozenInstanceError, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,14 +13,16 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from catalog import MONITORS, OPTIMIZERS
-from etastar import Lane, Problem, ProblemError
+from etastar import Criterion, Lane, LaneEngine, LoopEngine, Problem, ProblemError, Until
 from etastar.core.data import stream
 from etastar.core.modes import start_training
-from etastar.core.monitor import REFUSED, CannotLook, Monitor
+from etastar.core.monitor import REFUSED, Monitor
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.randomness import isolated_randomness, seed_everything
 from etastar.core.setup import Setup, set_up
 from etastar.engine.looks import Looks
+from etastar.errors import DoesNotApply
+from etastar.probes.monitors.named import MONITORS as MAKERS
 from etastar.probes.monitors.named import monitors_over
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -164,7 +166,7 @@ class Stubborn:
     def look(self, step, setup, state):
         torch.rand(1), random.random()
         if step >= 4:
-            raise CannotLook("it has seen enough")
+            raise DoesNotApply("it has seen enough")
         return [("", "looks", float(state))], state + 1
 
 
@@ -198,3 +200,59 @@ def test_lanes_refuse_what_is_no_monitor_and_are_the_same_with_and_without():
     with pytest.raises(ProblemError, match="monitors is a MoveMonitor; expected a list"):
         monitors_over(move, 100)
     assert monitors_over(["move", type(move)(9)], 100) == (type(move)(5), type(move)(9))
+
+
+EVERY = tuple(make(6) for make in MAKERS.values())
+
+
+def plain(outcome):
+    """An outcome without what is read, or timed."""
+    return repr(replace(outcome, readings=(), seconds=0.0, lane=replace(outcome.lane, monitors=())))
+
+
+@pytest.mark.parametrize("kind", ["dropout", "BatchNorm", "transformer", "a loss that remembers", "a loader of one's own"])
+def test_the_loop_trains_bit_for_bit_the_same_with_monitors_and_without(kind):
+    own, lane = PROBLEMS[kind], Lane(0.05, 3, 20, Criterion(loss=-1.0), Until.END)
+    without = LoopEngine().train_lane(own, lane)
+    watched = LoopEngine().train_lane(own, replace(lane, monitors=EVERY))
+    assert plain(watched) == plain(without) and without.readings == ()
+    for monitor in EVERY:
+        assert list(dict.fromkeys(r.step for r in watched.read_by(monitor))) == [0, 6, 12, 18, 20]
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "vmap"])
+def test_rows_read_what_the_loop_reads_and_train_as_they_do_without(kernel):
+    """A warm-up: the rate of a look is that of its step, 0 at first."""
+    small = lambda: nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+    own = problem(small, steps=30, schedule="warmup-cosine")
+    lanes = [
+        Lane(lr, 3, 30, Criterion(loss=-1.0), Until.END, own.policy, monitors=monitors)
+        for lr, monitors in ((0.05, EVERY), (0.1, ()), (0.2, EVERY[:2]))
+    ]
+    rows = LaneEngine(kernel, dtype=torch.float64).try_train(own, lanes)
+    for lane, row in zip(lanes, rows, strict=True):
+        truth = LoopEngine(dtype=torch.float64).train_lane(own, lane)
+        assert [(r.step, r.monitor, r.block, r.name) for r in row.readings] == [
+            (r.step, r.monitor, r.block, r.name) for r in truth.readings
+        ]
+        theirs = [r.value for r in truth.readings]
+        assert [r.value for r in row.readings] == pytest.approx(theirs, rel=1e-8, abs=1e-12, nan_ok=True)
+    without = LaneEngine(kernel, dtype=torch.float64).try_train(own, [replace(lane, monitors=()) for lane in lanes])
+    assert [plain(o) for o in rows] == [plain(o) for o in without]
+
+
+def test_lanes_that_stop_early_are_read_at_their_very_end_whoever_trains():
+    own, lane = problem(lambda: nn.Linear(6, 3), steps=40), Lane(0.1, 3, 40, Criterion(loss=0.9), monitors=EVERY[1:2])
+    ((_, rows),) = LaneEngine("mlp").train(own, [lane])
+    loop = LoopEngine().train_lane(own, lane)
+    assert rows.readings == loop.readings and loop.reached == rows.readings[-1].step < 40
+
+
+def test_a_lane_that_diverges_is_read_until_then_and_one_of_ones_own_loop_is_refused():
+    own = problem(dropout)
+    outcome = LoopEngine().train_lane(own, Lane(1e9, 3, 20, monitors=EVERY))
+    assert (
+        outcome.broken and {r.step for r in outcome.readings} == {0} and not any(r.name == REFUSED for r in outcome.readings)
+    )
+    with pytest.raises(ProblemError, match="monitors cannot look into a training loop of your own"):
+        LoopEngine().train_lane(Problem.from_loop(lambda lr, seed, report: None, steps=3), Lane(0.1, 0, 3, monitors=EVERY))

@@ -11,7 +11,19 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
-from etastar import Constant, Criterion, Lane, LaneEngine, LoopEngine, Observation, Options, Problem, ProblemError, Until
+from etastar import (
+    Constant,
+    Criterion,
+    Lane,
+    LaneEngine,
+    LaneStatus,
+    LoopEngine,
+    Observation,
+    Options,
+    Problem,
+    ProblemError,
+    Until,
+)
 from etastar.engine.signals import SIGNALS
 from etastar.policies.compose import Clipped, PerGroup, Then, Times
 from etastar.policies.named import policy_over
@@ -30,8 +42,8 @@ def net() -> nn.Module:
 
 def problem(**changes) -> Problem:
     sgd = lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9)
-    given = {"model": net, "optimizer": sgd, "batch_size": 16, "steps": 40}
-    return Problem(loss=F.cross_entropy, train=(X, Y), **(given | changes))
+    given = {"model": net, "optimizer": sgd, "loss": F.cross_entropy, "train": (X, Y), "batch_size": 16, "steps": 40}
+    return Problem(**(given | changes))
 
 
 def lane(policy, lr: float = 0.1, seed: int = 3, steps: int = STEPS) -> Lane:
@@ -192,6 +204,100 @@ class Tied(nn.Module):
 
 
 @dataclass(frozen=True)
+class Turns:
+    """The lane's rate; from step `at` on what `then` makes of the loss."""
+
+    then: str
+    at: int = 0
+    signal: str = "loss"
+
+    @property
+    def reads(self):
+        return (self.signal,)
+
+    def init(self, lr):
+        return lr
+
+    def step(self, observation, state):
+        seen = observation[self.signal]
+        if self.then == "raises" or (self.then == "raises on inf" and not bool(torch.isfinite(seen).all())):
+            raise ValueError("no rate for this")
+        rate = {"nan": seen * math.nan, "negative": -seen, "inf": seen * math.inf, "ratio": state * (seen / seen)}
+        return rate.get(self.then, state) if observation.step >= self.at else state, state
+
+
+def own_loop(lr, seed, report):
+    """Descent on w^2, from its own rate."""
+    w = torch.ones((), dtype=torch.float64)
+    for _ in range(report.steps):
+        report(loss=w * w)
+        w = w - 2 * report.lr * w
+
+
+TRAINED = ENGINES | {"loop of one's own": ENGINES["loop"]}
+
+
+def outcomes(engine: str, *lanes: Lane, together: bool = False):
+    own = problem(loss=F.mse_loss, train=(X, X[:, :2]))
+    if together:
+        return train(TRAINED[engine](), own, *lanes)
+    if engine not in ENGINES:
+        own = Problem.from_loop(own_loop, steps=40)
+    found = dict(TRAINED[engine]().train(own, lanes))
+    return [found[index] for index in range(len(lanes))]
+
+
+@pytest.mark.parametrize("engine", TRAINED)
+@pytest.mark.parametrize(
+    ("policy", "sentence"),
+    [
+        (Turns("nan", at=3), r"at=3, signal='loss'\) gave the rate nan; expected a finite number >= 0"),
+        (Turns("inf", at=3), "gave the rate inf; expected"),
+        (Turns("negative"), "gave the rate -0?.*; expected"),
+        (Turns("raises"), r"raised ValueError: no rate for this \(.*test_policies_in_training.py, line "),
+    ],
+    ids=repr,
+)
+def test_a_rate_that_is_none_is_the_policys_fault_where_all_it_saw_was_finite(policy, sentence, engine):
+    with pytest.raises(ProblemError, match=sentence):
+        outcomes(engine, lane(Constant()), lane(policy))
+
+
+@pytest.mark.parametrize("engine", TRAINED)
+@pytest.mark.parametrize("then", ["ratio", "raises on inf"])
+def test_where_what_it_saw_was_not_finite_the_lane_has_diverged_and_the_others_train_on(then, engine):
+    lanes = [lane(Turns(then), 0.1), lane(Turns(then), 1e160), lane(Turns(then), 0.2)]
+    found = outcomes(engine, *lanes, together=engine in ENGINES and then == "ratio")
+    alone = outcomes(engine, lanes[0], lanes[2])
+    assert found[1].status is LaneStatus.DIVERGED and not math.isfinite(found[1].trace[-1].loss)
+    for mine, truth in zip((found[0], found[2]), alone, strict=True):
+        assert mine.status is not LaneStatus.DIVERGED
+        assert [row.loss for row in mine.trace] == pytest.approx([row.loss for row in truth.trace], rel=1e-10)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("signal", ["update_norm", "grad_cosine"])
+def test_a_rate_made_of_what_has_no_value_yet_is_the_policys_fault(signal, engine):
+    with pytest.raises(ProblemError, match=f"gave the rate nan at step 0, where {signal} has no value yet; expected"):
+        outcomes(engine, lane(Turns("ratio", signal=signal)))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_accuracy_is_refused_where_there_is_none(engine):
+    regression = problem(loss=F.mse_loss, train=(X, X[:, :2]))
+    with pytest.raises(ProblemError, match="reads accuracy, which this training does not have; expected labels that are"):
+        list(ENGINES[engine]().train(regression, [lane(Writes("accuracy"))]))
+
+
+@pytest.mark.parametrize(
+    ("signal", "words"), [("accuracy", "reads accuracy, which"), ("grad_norm", r"report\(..., grad_norm=")]
+)
+def test_a_loop_of_ones_own_has_to_report_what_its_policy_reads(signal, words):
+    with pytest.raises(ProblemError, match=words):
+        outcomes("loop of one's own", lane(Writes(signal)))
+
+
+@dataclass(frozen=True)
 class Gives:
     """Gives what it is told to."""
 
@@ -211,6 +317,7 @@ class Gives:
         (Writes("volume"), {}, "reads 'volume'; expected signals of loss"),
         (Gives(-0.1), {}, "gave the rate -0.1; expected a finite number >= 0"),
         (Gives(math.nan), {}, "gave the rate nan"),
+        (Gives("fast"), {}, "gave the rate 'fast'; expected a number or a tensor"),
         (Gives(torch.ones(2)), {}, r"gave rates of shape \(2,\); expected \(\)"),
         (PerGroup({"nose": Constant()}), {}, "names a group 'nose', which does not exist; expected one of group_0, 0, 2"),
         (PerGroup({"a": Constant()}), {"model": Tied}, "cuts a tied parameter"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,19 @@ def test_every_public_name_exists_and_is_documented(name):
     for method, member in inspect.getmembers(value, inspect.isfunction):
         if not method.startswith("_") and member.__module__.startswith("etastar"):
             assert inspect.getdoc(member), f"{name}.{method} has no docstring"
+
+
+OPTIONAL = {"ray", "optuna", "cmaes", "psycopg", "lightning", "transformers", "tensorboard"}
+
+
+def test_optional_packages_are_imported_where_they_are_used():
+    """Within functions: `import etastar` takes nothing that is not installed, and nothing that takes seconds."""
+    package = Path(etastar.__file__).parent
+    for path in package.rglob("*.py"):
+        outside = [node for node in ast.parse(path.read_text()).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = {a.name for n in outside if isinstance(n, ast.Import) for a in n.names}
+        names |= {n.module or "" for n in outside if isinstance(n, ast.ImportFrom)}
+        assert not {name.partition(".")[0] for name in names} & OPTIONAL, path
 
 
 def test_an_unknown_name_is_an_attribute_error():

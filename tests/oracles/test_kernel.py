@@ -82,6 +82,7 @@ def test_the_kernel_of_two_layers_is_the_gram_matrix_of_its_gradients():
     assert relu_kernel(x, layers) == pytest.approx(truth.numpy(), rel=0.05, abs=0.01 * float(truth.max()))
 
 
+@pytest.mark.slow
 def test_the_bounds_hold_for_measured_spectra_and_for_the_kernel_of_any_data():
     inside = []
     for width, layers in ((64, 3), (64, 5), (128, 4), (256, 3), (256, 5)):
@@ -122,6 +123,7 @@ def test_the_intervals_cover_nine_of_ten_initialisations():
     assert all(sum(each) >= 0.88 * len(each) for each in inside.values()), {k: sum(v) for k, v in inside.items()}
 
 
+@pytest.mark.slow
 def test_lambda1_is_linear_in_depth_times_width():
     """Check 5: six networks, slope 1 +- 0.15 and R^2 > 0.9 of log lambda1 against log (hidden layers x width)."""
     sizes, values = [], []

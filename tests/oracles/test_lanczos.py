@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etastar.probes.lanczos import FEWEST_PRODUCTS, TopEigenvalue, largest_eigenvalue
+from etastar.theory.lanczos import FEWEST_PRODUCTS, TopEigenvalue, largest_eigenvalue
 
 
 def top(spectrum, *, seed: int = 0, dtype: torch.dtype = torch.float64, **options) -> TopEigenvalue:

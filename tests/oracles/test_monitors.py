@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar import Problem
-from etastar.core.monitor import CannotLook
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup, set_up
+from etastar.errors import DoesNotApply
 from etastar.probes.monitors.move_monitor import ROUTES, MoveMonitor
 from etastar.probes.monitors.sharpness_monitor import SharpnessMonitor
 
@@ -146,7 +146,7 @@ class OnceOnly(torch.autograd.Function):
 def test_a_loss_without_a_second_derivative_is_refused_with_its_reason():
     setup = setup_of(lambda: nn.Sequential(nn.Linear(6, 3)), SGD, lambda z, y: F.cross_entropy(OnceOnly.apply(z), y))
     monitor = SharpnessMonitor(every=5)
-    with pytest.raises(CannotLook, match="no second derivative of this loss: OnceOnly is once differentiable"):
+    with pytest.raises(DoesNotApply, match="no second derivative of this loss: OnceOnly is once differentiable"):
         monitor.look(0, setup, monitor.init(setup, (X, Y)))
 
 
@@ -158,7 +158,7 @@ def test_narrow_types_are_read_in_float32_and_their_memory_is_not_written_to():
     setup = setup_of(half, SGD, batch=batch)
     wide = copy.deepcopy(setup.model).float()
     before = [(t.data_ptr(), t.clone()) for t in (*setup.model.parameters(), *setup.model.buffers())]
-    twin = Setup(wide, torch.optim.SGD(wide.parameters(), lr=0.1, momentum=0.9), setup.groups, setup.problem)
+    twin = Setup(wide, torch.optim.SGD(wide.parameters(), lr=0.1, momentum=0.9), setup.groups, problem=setup.problem)
     for monitor in (SharpnessMonitor(every=5), MoveMonitor(every=5)):
         own, _ = monitor.look(0, setup, monitor.init(setup, batch))
         theirs, _ = monitor.look(0, twin, monitor.init(twin, (batch[0].float(), Y)))
@@ -246,5 +246,5 @@ def test_before_training_nothing_has_moved_and_afterwards_the_parts_add_up(kind)
 
 def test_a_model_without_weight_matrices_has_no_layers_to_follow():
     setup, batch = bowl(lambda m: torch.optim.SGD(m.parameters(), lr=0.1))
-    with pytest.raises(CannotLook, match="calls no module with a weight matrix"):
+    with pytest.raises(DoesNotApply, match="calls no module with a weight matrix"):
         MoveMonitor(every=3).init(setup, batch)

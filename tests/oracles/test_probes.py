@@ -13,12 +13,12 @@ from torch import nn
 from etastar import CriticalRate, Point, Sharpness
 from etastar.core.randomness import isolated_randomness
 from etastar.probes.adam_one_shot import AdamOneShot
-from etastar.probes.curvature import flat
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
 from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness
 from etastar.probes.update_ratios import UpdateRatios
 from etastar.problems.digits import load
+from etastar.theory.curvature import flat
 
 SPECTRA = {
     "positive": np.linspace(0.1, 5, 20),

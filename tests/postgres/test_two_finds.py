@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli_harness import HEADER
+from processes import PATIENCE
 from store_cases import rows
 
 COMMAND = ("find", "user.py:p", "--effort", "thorough", "--workers", "1", "--json", "-")
@@ -42,7 +43,7 @@ def start(folder: Path, url: str) -> subprocess.Popen[str]:
 
 
 def answer(process: subprocess.Popen[str]) -> dict:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return json.loads(out)
 
@@ -79,7 +80,7 @@ def test_a_killed_find_goes_on_from_the_server(problem: Path, postgres_url: str)
     with (problem / "user.py").open("a") as file:
         file.write(SLOW)
     killed = start(problem, postgres_url)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     tables = "SELECT count(*) FROM pg_tables WHERE tablename = 'run'"
     while time.monotonic() < deadline and killed.poll() is None:
         if rows(postgres_url, tables) == [(1,)] and rows(postgres_url, "SELECT count(*) FROM run") > [(3,)]:

@@ -110,7 +110,7 @@ def _changes(
     if schedule is not None:
         changes["schedule"] = schedule
     if optimizer is not None:
-        if problem.loop is not None:
+        if problem.is_loop:
             raise ProblemError("--optimizer cannot change a problem made with from_loop; change the loop itself")
         changes["optimizer"] = optimizer_factory(optimizer)
     if threshold is not None:

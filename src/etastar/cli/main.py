@@ -6,45 +6,13 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from functools import cache
 from typing import Annotated, Any
 
 import typer
 
-from etastar.cli import scaling, searching, studying, surfaces
-from etastar.cli.options import (
-    DEFAULT_STORE,
-    EXIT_ANSWERED,
-    EXIT_BAD_INPUT,
-    EXIT_FAULT,
-    EXIT_INTERRUPTED,
-    EXIT_NO_ANSWER,
-    DeviceOption,
-    EffortOption,
-    EngineOption,
-    Float64Option,
-    JsonOption,
-    MaxSecondsOption,
-    MonitorOption,
-    OnOption,
-    OptimizerOption,
-    ProblemArgument,
-    QuietOption,
-    RayAddressOption,
-    ReportOption,
-    SamplesOption,
-    ScheduleOption,
-    SeedOption,
-    SetOption,
-    StepsOption,
-    StoreOption,
-    ThresholdOption,
-    WithinOption,
-    WorkersOption,
-    load,
-    options_of,
-)
-from etastar.cli.outputs import check_outputs, deliver
+from etastar.cli import finding, listing, scaling, searching, starting, studying, surfaces
+from etastar.cli.options import EXIT_ANSWERED, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED, EXIT_NO_ANSWER
 from etastar.cli.signals import Ended, ending_as_interrupted
 from etastar.cli.standard_output import drop_answers
 from etastar.version import __version__
@@ -75,150 +43,26 @@ def _app(
     pass
 
 
-@app.command()
-def find(
-    problem: ProblemArgument,
-    settings: SetOption = "",
-    steps: StepsOption = None,
-    schedule: ScheduleOption = None,
-    optimizer: OptimizerOption = None,
-    threshold: ThresholdOption = None,
-    effort: EffortOption = "thorough",
-    within: WithinOption = 0.25,
-    monitor: MonitorOption = None,
-    seed: SeedOption = None,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    engine: EngineOption = "auto",
-    on: OnOption = "here",
-    ray_address: RayAddressOption = None,
-    max_seconds: MaxSecondsOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    report: ReportOption = None,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
-) -> None:
-    """Find the best rate for the optimizer, schedule and horizon; judge the one in use; measure eta*."""
-    from etastar.cli.output import Console
-    from etastar.verbs.find.find import find as find_lr
-
-    check_outputs(json, report)
-    console = Console(quiet=quiet, json_on_stdout=json == "-")
-    with console:
-        options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
-        chosen = load(problem, settings, steps, schedule, optimizer, threshold)
-        answer = find_lr(
-            chosen, effort=effort, within=within, monitors=() if monitor is None else monitor, seed=seed, options=options
-        )
-    deliver(console, lambda: console.show_find(answer), answer.to_json, json, answer, report)
-    raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)
-
-
+app.command()(finding.find)
 app.command()(searching.search)
 app.command()(surfaces.surface)
 app.command()(surfaces.sensitivity)
 app.command()(surfaces.momentum)
 app.command()(scaling.scale)
 app.command()(studying.study)
+app.command()(starting.doctor)
+app.command()(starting.probe)
+app.command()(starting.predict)
+app.command()(listing.problems)
+app.command()(listing.runs)
 
 
-@app.command()
-def doctor(
-    problem: ProblemArgument,
-    settings: SetOption = "",
-    steps: StepsOption = None,
-    schedule: ScheduleOption = None,
-    optimizer: OptimizerOption = None,
-    threshold: ThresholdOption = None,
-    device: DeviceOption = "auto",
-    json: JsonOption = None,
-    quiet: QuietOption = False,
-) -> None:
-    """Check a problem without measuring it: what is slow, badly scaled, frozen or not reproducible."""
-    from etastar.cli.output import Console
-    from etastar.verbs.doctor import doctor as examine
+@cache
+def commands() -> Callable[..., Any]:
+    """Every command, made once a process: reading all their parameters takes Typer 25 ms."""
+    from typer.main import get_command
 
-    check_outputs(json)
-    console = Console(quiet=quiet, json_on_stdout=json == "-")
-    diagnosis = examine(load(problem, settings, steps, schedule, optimizer, threshold), device=device)
-    deliver(console, lambda: console.show_diagnosis(diagnosis), diagnosis.to_json, json)
-
-
-@app.command()
-def probe(
-    problem: ProblemArgument,
-    settings: SetOption = "",
-    optimizer: OptimizerOption = None,
-    samples: SamplesOption = 512,
-    seed: SeedOption = None,
-    device: DeviceOption = "auto",
-    float64: Float64Option = False,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
-) -> None:
-    """Read curvature, critical rate and gradient noise at initialisation; nothing is trained."""
-    from etastar.cli.output import Console
-    from etastar.verbs.probe import probe as read
-
-    check_outputs(json)
-    console = Console(quiet=quiet, json_on_stdout=json == "-")
-    chosen = load(problem, settings, None, None, optimizer, None)
-    import torch
-
-    answer = read(chosen, seed=seed, samples=samples, device=device, dtype=torch.float64 if float64 else None)
-    deliver(console, lambda: console.show_probe(answer), answer.to_json, json)
-    raise typer.Exit(EXIT_ANSWERED if answer.ok else EXIT_NO_ANSWER)
-
-
-@app.command()
-def predict(
-    problem: ProblemArgument,
-    settings: SetOption = "",
-    optimizer: OptimizerOption = None,
-    samples: SamplesOption = 512,
-    seed: SeedOption = None,
-    device: DeviceOption = "auto",
-    report: ReportOption = None,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
-) -> None:
-    """Predict where to start and where eta* lies, from widths to forward passes; nothing is trained."""
-    from etastar.cli.output import Console
-    from etastar.cli.predicted import show_predict
-    from etastar.verbs.predict.predict import predict as climb
-
-    check_outputs(json, report)
-    console = Console(quiet=quiet, json_on_stdout=json == "-")
-    answer = climb(load(problem, settings, None, None, optimizer, None), seed=seed, samples=samples, device=device)
-    deliver(console, lambda: show_predict(console, answer), answer.to_json, json, answer, report)
-    raise typer.Exit(EXIT_ANSWERED if answer.ok else EXIT_NO_ANSWER)
-
-
-@app.command()
-def problems(json: JsonOption = None) -> None:
-    """List the ready-made problems."""
-    from etastar.cli.output import Console
-    from etastar.problems import BUILTINS
-
-    check_outputs(json)
-    rows = [{"name": name, "what": what} for name, (_, _, what) in BUILTINS.items()]
-    content = {"etastar": __version__, "command": "problems", "problems": rows}
-    console = Console(quiet=False, json_on_stdout=json == "-")
-    deliver(console, lambda: console.show_problems(rows), lambda: content, json)
-
-
-@app.command()
-def runs(store: StoreOption = DEFAULT_STORE, json: JsonOption = None) -> None:
-    """Show what the store holds."""
-    from etastar.cli.output import Console
-    from etastar.store.run_store import RunStore
-
-    check_outputs(json)
-    with closing(RunStore(store, create=False)) as opened:
-        rows = opened.summary()
-    content = {"etastar": __version__, "command": "runs", "store": opened.url, "problems": rows}
-    console = Console(quiet=False, json_on_stdout=json == "-")
-    deliver(console, lambda: console.show_runs(opened.url, rows), lambda: content, json)
+    return get_command(app)
 
 
 def main() -> None:
@@ -229,7 +73,7 @@ def main() -> None:
     asked = TRACEBACK in sys.argv[1:]  # wherever it stands: it is added to a command that has just failed
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != TRACEBACK]
     with ending_as_interrupted() as ended:
-        code = _run(app, ended, traceback=asked or bool(os.environ.get("ETASTAR_TRACEBACK")))
+        code = _run(commands(), ended, traceback=asked or bool(os.environ.get("ETASTAR_TRACEBACK")))
     sys.exit(code)
 
 

@@ -1,9 +1,9 @@
-"""What the commands share: their options, and what has to be checked before anything is trained."""
+"""One option each: its name, its help, its range; groups of them are dataclasses in `groups.py`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,10 +11,6 @@ from etastar import arguments
 from etastar.arguments import Number, Whole
 from etastar.cli.standard_output import ON_STDOUT, kept_for_answers
 from etastar.errors import ProblemError
-
-if TYPE_CHECKING:
-    from etastar.core.problem import Problem
-    from etastar.verbs.options import Options
 
 EXIT_ANSWERED, EXIT_NO_ANSWER, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
 DEFAULT_STORE = ".etastar/runs.db"
@@ -63,6 +59,12 @@ ProblemArgument = Annotated[
     str,
     typer.Argument(callback=apart, help="path/to/file.py:name (a Problem or a function returning one) or a built-in name."),
 ]
+FamilyArgument = Annotated[
+    str,
+    typer.Argument(
+        callback=apart, help="path/to/file.py:name (a function of its sizes that returns a Problem) or a built-in name."
+    ),
+]
 SetOption = Annotated[str, typer.Option("--set", help="Arguments of the problem's function, e.g. depth=8,width=256.")]
 StepsOption = Annotated[int | None, number("--steps", arguments.STEPS, "Optimizer steps you plan to train.")]
 ScheduleOption = Annotated[
@@ -74,17 +76,6 @@ OptimizerOption = Annotated[
 ThresholdOption = Annotated[
     float | None,
     number("--threshold", arguments.ACCURACY, "Accuracy at which a network has started to train, in (0, 1]."),
-]
-EffortOption = Annotated[
-    str, typer.Option(help="glance (0.6 full runs), quick (3.2) or thorough (eta* too, then to the interval).")
-]
-WithinOption = Annotated[
-    float,
-    number("--within", arguments.WITHIN, "Decades: half-width of the interval of the best rate that thorough works for."),
-]
-MonitorOption = Annotated[
-    str | None,
-    typer.Option(help="Read one more lane, at the recommended rate, while it trains, e.g. sharpness,move; see --report."),
 ]
 SeedOption = Annotated[int | None, number("--seed", arguments.SEED, "Seed of the measurement.")]
 WorkersOption = Annotated[
@@ -112,47 +103,4 @@ JsonOption = Annotated[
     str | None,
     typer.Option("--json", callback=answer_place, help="Write the answer as JSON to this file; - for standard output."),
 ]
-SamplesOption = Annotated[
-    int, number("--samples", arguments.SAMPLES, "Training samples to probe with (or all in one epoch).")
-]
-Float64Option = Annotated[bool, typer.Option("--float64", help="Compute in double precision.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON).")]
-
-
-def options_of(
-    store: str,
-    workers: int | None,
-    device: str,
-    engine: str,
-    max_seconds: float | None,
-    console: Any,
-    *,
-    on: str = "here",
-    ray_address: str | None = None,
-) -> Options:
-    """How the verb runs, with a store that can be used: what is wrong with it is said before the problem's data is read."""
-    from etastar.store.database import check
-    from etastar.verbs.options import Options
-
-    options = Options(
-        store=store,
-        workers=workers,
-        device=device,
-        engine=engine,
-        on=on,
-        ray_address=ray_address,
-        max_seconds=max_seconds,
-        on_plan=console.plan,
-        on_outcome=console.outcome,
-    )
-    check(store)
-    return options
-
-
-def load(
-    problem: str, settings: str, steps: int | None, schedule: str | None, optimizer: str | None, threshold: float | None
-) -> Problem:
-    """The problem with the command line's changes."""
-    from etastar.cli.load import load_problem
-
-    return load_problem(problem, settings=settings, steps=steps, schedule=schedule, optimizer=optimizer, threshold=threshold)

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from etastar import arguments
-from etastar.cli.options import (
-    DEFAULT_STORE,
-    EXIT_ANSWERED,
-    EXIT_NO_ANSWER,
-    DeviceOption,
-    EngineOption,
-    JsonOption,
-    MaxSecondsOption,
-    OptimizerOption,
-    QuietOption,
-    ReportOption,
-    ScheduleOption,
-    SeedOption,
-    SetOption,
-    StepsOption,
-    StoreOption,
-    ThresholdOption,
-    WorkersOption,
-    apart,
-    number,
-    options_of,
-)
-from etastar.cli.outputs import check_outputs, deliver
+from etastar.cli.groups import FamilyOptions, PageOptions, RunOptions
+from etastar.cli.options import number
+from etastar.cli.spread import spread
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-FamilyArgument = Annotated[
-    str,
-    typer.Argument(
-        callback=apart, help="path/to/file.py:name (a function of its sizes that returns a Problem) or a built-in name."
-    ),
-]
 DepthOption = Annotated[str, typer.Option(help="Hidden layers of the members, e.g. 4,8.")]
 WidthOption = Annotated[str, typer.Option(help="Widths of the members, e.g. 128,256.")]
 VaryOption = Annotated[
@@ -58,8 +30,10 @@ AnyShapeOption = Annotated[
 ]
 
 
+@spread
 def scale(
-    family: FamilyArgument,
+    *,
+    family: FamilyOptions,
     to: ToOption,
     depth: DepthOption = "",
     width: WidthOption = "",
@@ -70,39 +44,20 @@ def scale(
     budget: BudgetOption = None,
     transfer: TransferOption = False,
     any_shape: AnyShapeOption = False,
-    settings: SetOption = "",
-    steps: StepsOption = None,
-    schedule: ScheduleOption = None,
-    optimizer: OptimizerOption = None,
-    threshold: ThresholdOption = None,
-    seed: SeedOption = None,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    engine: EngineOption = "auto",
-    max_seconds: MaxSecondsOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    report: ReportOption = None,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
+    run: RunOptions,
+    out: PageOptions,
 ) -> None:
     """Measure small members of a family and predict the rate of a larger one, or say why not."""
     from dataclasses import replace
 
-    from etastar.cli.load import load_family
-    from etastar.cli.output import Console
-    from etastar.cli.tables import tables_of
     from etastar.problems.optimizers import parse_settings
     from etastar.verbs.scale.member_rate import PRECISION
     from etastar.verbs.scale.scale import scale as measure_and_predict
 
-    check_outputs(json, report)
-    axes = _axes(depth, width, vary or [])
-    target = parse_settings(to, "to")
-    console = Console(quiet=quiet, json_on_stdout=json == "-")
-    options = options_of(store, workers, device, engine, max_seconds, console)
-    name, make = load_family(
-        family, settings=settings, steps=steps, schedule=schedule, optimizer=optimizer, threshold=threshold
-    )
+    console = out.console()
+    axes, target = _axes(depth, width, vary or []), parse_settings(to, "to")
+    options = run.options(console)
+    name, make = family.load()
     with console:
         answer = measure_and_predict(
             make,
@@ -115,11 +70,10 @@ def scale(
             budget=budget,
             transfer=transfer,
             name=name,
-            seed=seed,
+            seed=run.seed,
             options=options,
         )
-    deliver(console, lambda: console.show_answer(answer, tables_of(answer)), answer.to_json, json, answer, report)
-    raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)
 
 
 def _axes(depth: str, width: str, vary: list[str]) -> dict[str, list[Any]]:

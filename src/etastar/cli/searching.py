@@ -8,31 +8,9 @@ from typing import Annotated
 import typer
 
 from etastar import arguments
-from etastar.cli.options import (
-    DEFAULT_STORE,
-    EXIT_ANSWERED,
-    EXIT_NO_ANSWER,
-    DeviceOption,
-    EngineOption,
-    JsonOption,
-    MaxSecondsOption,
-    OnOption,
-    OptimizerOption,
-    ProblemArgument,
-    QuietOption,
-    RayAddressOption,
-    ReportOption,
-    ScheduleOption,
-    SeedOption,
-    SetOption,
-    StepsOption,
-    StoreOption,
-    WorkersOption,
-    number,
-    options_of,
-    place,
-)
-from etastar.cli.outputs import check_outputs, deliver
+from etastar.cli.groups import PageOptions, ProblemOptions, RunOptions
+from etastar.cli.options import number, place
+from etastar.cli.spread import spread
 
 SamplerOption = Annotated[str, typer.Option(help="grid, random, genetic, tpe, cmaes or gp.")]
 TrialsOption = Annotated[int, number("--trials", arguments.TRIALS, "Settings to try.")]
@@ -43,16 +21,17 @@ SpaceOption = Annotated[
 PrunerOption = Annotated[str, typer.Option(help="none, median or hyperband.")]
 SeedsOption = Annotated[int, number("--seeds", arguments.SEEDS, "Trainings per trial, from the same seeds for every trial.")]
 BatchOption = Annotated[int | None, number("--batch", arguments.BATCH, "Trials asked and trained together.")]
-MeasureOption = Annotated[bool, typer.Option(help="Measure eta* first where the space has no rate.")]
+MeasureOption = Annotated[bool, typer.Option(help="Measure the rate first, at a glance, where the space has none.")]
 StudyOption = Annotated[str | None, typer.Option(help="Name of the Optuna study.")]
 StudyStorageOption = Annotated[
     str | None, typer.Option(help="Where the Optuna study is kept: a file or URL (default: optuna.db beside the store).")
 ]
 
 
+@spread
 def search(
-    problem: ProblemArgument,
-    settings: SetOption = "",
+    *,
+    problem: ProblemOptions,
     sampler: SamplerOption = "tpe",
     trials: TrialsOption = 64,
     space: SpaceOption = None,
@@ -62,38 +41,20 @@ def search(
     measure: MeasureOption = True,
     study: StudyOption = None,
     study_storage: StudyStorageOption = None,
-    steps: StepsOption = None,
-    schedule: ScheduleOption = None,
-    optimizer: OptimizerOption = None,
-    seed: SeedOption = None,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    engine: EngineOption = "auto",
-    on: OnOption = "here",
-    ray_address: RayAddressOption = None,
-    max_seconds: MaxSecondsOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    report: ReportOption = None,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
+    run: RunOptions,
+    out: PageOptions,
 ) -> None:
     """Search hyper-parameters with an Optuna sampler, seeded by the measured interval of the rate."""
-    from etastar.cli.load import load_maker
-    from etastar.cli.output import Console
-    from etastar.cli.search_output import show_search
     from etastar.store.optuna_study import check_storage
     from etastar.verbs.search.search import search as search_space
     from etastar.verbs.search.search import storage_of
 
-    check_outputs(json, report)
-    console = Console(quiet=quiet, json_on_stdout=json == "-")
-    with console:
-        options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
-        check_storage(storage_of(study_storage, store))
-        chosen, make = load_maker(problem, settings=settings, steps=steps, schedule=schedule, optimizer=optimizer)
+    with out.console() as console:
+        options = run.options(console)
+        check_storage(storage_of(study_storage, run.store))
+        chosen, make = problem.load_maker()
         answer = search_space(
             chosen, sampler=sampler, trials=trials, space=space, pruner=pruner, seeds=seeds, batch=batch, measure=measure,
-            make=make, seed=seed, study=study, study_storage=study_storage, options=options,
+            make=make, seed=run.seed, study=study, study_storage=study_storage, options=options,
         )  # fmt: skip
-    deliver(console, lambda: show_search(console, answer), answer.to_json, json, answer, report)
-    raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)

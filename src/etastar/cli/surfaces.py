@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from etastar import arguments
-from etastar.cli.options import (
-    DEFAULT_STORE,
-    EXIT_ANSWERED,
-    EXIT_NO_ANSWER,
-    DeviceOption,
-    EngineOption,
-    JsonOption,
-    MaxSecondsOption,
-    OnOption,
-    OptimizerOption,
-    ProblemArgument,
-    QuietOption,
-    RayAddressOption,
-    ReportOption,
-    ScheduleOption,
-    SeedOption,
-    SetOption,
-    StepsOption,
-    StoreOption,
-    ThresholdOption,
-    WorkersOption,
-    load,
-    number,
-    options_of,
-)
-from etastar.cli.outputs import check_outputs, deliver
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from etastar.cli.output import Console
+from etastar.cli.groups import PageOptions, ProblemOptions, RunOptions
+from etastar.cli.options import number
+from etastar.cli.spread import spread
 
 SchedulesOption = Annotated[
     str | None, typer.Option(help="Schedules to compare, e.g. constant,warmup-cosine,wsd:decay=0.5.")
@@ -51,128 +23,71 @@ HalfDecadesOption = Annotated[bool, typer.Option("--half-decades", help="Also th
 ValuesOption = Annotated[str | None, typer.Option(help="Momenta (beta1 for Adam and its kin), e.g. 0,0.5,0.9,0.99.")]
 
 
+@spread
 def surface(
-    problem: ProblemArgument,
+    *,
+    problem: ProblemOptions,
     schedules: SchedulesOption = None,
     horizons: HorizonsOption = None,
     rates: RatesOption = None,
     seeds: SeedsOption = 3,
     target: TargetOption = None,
-    settings: SetOption = "",
-    steps: StepsOption = None,
-    schedule: ScheduleOption = None,
-    optimizer: OptimizerOption = None,
-    threshold: ThresholdOption = None,
-    seed: SeedOption = None,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    engine: EngineOption = "auto",
-    on: OnOption = "here",
-    ray_address: RayAddressOption = None,
-    max_seconds: MaxSecondsOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    report: ReportOption = None,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
+    run: RunOptions,
+    out: PageOptions,
 ) -> None:
     """Time, accuracy and reliability over learning rate x schedule x horizon."""
+    from etastar.verbs.surface.surface import surface as measure
 
-    def ask(console: Console) -> Any:
-        from etastar.verbs.surface.surface import surface as measure
-
-        options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
-        return measure(
-            load(problem, settings, steps, schedule, optimizer, threshold),
+    with out.console() as console:
+        options = run.options(console)
+        answer = measure(
+            problem.load(),
             schedules=None if schedules is None else split_schedules(schedules),
             horizons=None if horizons is None else _numbers(horizons, "horizons", int, "100,200,400"),
             rates=None if rates is None else _rates(rates),
             seeds=seeds,
             target=target,
-            seed=seed,
+            seed=run.seed,
             options=options,
         )
+    out.deliver_answer(console, answer, ok=answer.lr.ok)
 
-    _run(ask, json, report, quiet)
 
-
+@spread
 def sensitivity(
-    problem: ProblemArgument,
+    *,
+    problem: ProblemOptions,
     half_decades: HalfDecadesOption = False,
     seeds: SeedsOption = 3,
-    settings: SetOption = "",
-    steps: StepsOption = None,
-    schedule: ScheduleOption = None,
-    optimizer: OptimizerOption = None,
-    threshold: ThresholdOption = None,
-    seed: SeedOption = None,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    engine: EngineOption = "auto",
-    on: OnOption = "here",
-    ray_address: RayAddressOption = None,
-    max_seconds: MaxSecondsOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    report: ReportOption = None,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
+    run: RunOptions,
+    out: PageOptions,
 ) -> None:
     """What does the learning rate do? The classic grid 1e-6, 1e-5 ... 1, all else as the problem has it."""
+    from etastar.verbs.surface.sensitivity import sensitivity as measure
 
-    def ask(console: Console) -> Any:
-        from etastar.verbs.surface.sensitivity import sensitivity as measure
-
-        options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
-        chosen = load(problem, settings, steps, schedule, optimizer, threshold)
-        return measure(chosen, half_decades=half_decades, seeds=seeds, seed=seed, options=options)
-
-    _run(ask, json, report, quiet)
+    with out.console() as console:
+        options = run.options(console)
+        answer = measure(problem.load(), half_decades=half_decades, seeds=seeds, seed=run.seed, options=options)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)
 
 
+@spread
 def momentum(
-    problem: ProblemArgument,
+    *,
+    problem: ProblemOptions,
     values: ValuesOption = None,
     seeds: SeedsOption = 3,
-    settings: SetOption = "",
-    steps: StepsOption = None,
-    schedule: ScheduleOption = None,
-    optimizer: OptimizerOption = None,
-    threshold: ThresholdOption = None,
-    seed: SeedOption = None,
-    workers: WorkersOption = None,
-    device: DeviceOption = "auto",
-    engine: EngineOption = "auto",
-    on: OnOption = "here",
-    ray_address: RayAddressOption = None,
-    max_seconds: MaxSecondsOption = None,
-    store: StoreOption = DEFAULT_STORE,
-    report: ReportOption = None,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
+    run: RunOptions,
+    out: PageOptions,
 ) -> None:
     """The best rate and the loss at several momenta (beta1 for Adam and its kin)."""
+    from etastar.verbs.surface.momentum import momentum as measure
 
-    def ask(console: Console) -> Any:
-        from etastar.verbs.surface.momentum import momentum as measure
-
-        options = options_of(store, workers, device, engine, max_seconds, console, on=on, ray_address=ray_address)
-        chosen = load(problem, settings, steps, schedule, optimizer, threshold)
+    with out.console() as console:
+        options, chosen = run.options(console), problem.load()
         wanted = None if values is None else _numbers(values, "values", float, "0,0.9")
-        return measure(chosen, values=wanted, seeds=seeds, seed=seed, options=options)
-
-    _run(ask, json, report, quiet)
-
-
-def _run(ask: Callable[[Console], Any], json: str | None, report: Path | None, quiet: bool) -> None:
-    """Check the outputs, measure, write and print the answer, and leave with its exit code."""
-    from etastar.cli.output import Console
-    from etastar.cli.tables import tables_of
-
-    check_outputs(json, report)
-    console = Console(quiet=quiet, json_on_stdout=json == "-")
-    with console:
-        answer = ask(console)
-    deliver(console, lambda: console.show_answer(answer, tables_of(answer)), answer.to_json, json, answer, report)
-    raise typer.Exit(EXIT_ANSWERED if answer.lr.ok else EXIT_NO_ANSWER)
+        answer = measure(chosen, values=wanted, seeds=seeds, seed=run.seed, options=options)
+    out.deliver_answer(console, answer, ok=answer.lr.ok)
 
 
 def split_schedules(text: str) -> list[str]:

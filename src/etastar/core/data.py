@@ -53,6 +53,13 @@ def stream(batches: Batches, seed: int) -> Generator[Batch]:
         yield from batches.epoch(seed, epoch)
 
 
+def stream_from(batches: Batches, seed: int, number: int) -> Generator[Batch] | None:
+    """The same from batch `number` on, where those before it need not be read; None where they do."""
+    if number == 0:
+        return stream(batches, seed)
+    return batches.stream_from(seed, number) if isinstance(batches, IndexedBatches) else None
+
+
 class IndexedBatches:
     """Batches from anything with a length that can be read at a list of indices; the last partial batch is dropped.
 
@@ -91,12 +98,19 @@ class IndexedBatches:
         batches = list(order.split(self.batch_size))
         return batches[:-1] if self._drop_last and len(batches[-1]) < self.batch_size else batches
 
-    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True) -> Generator[Batch]:
-        """One pass over the data in that order."""
-        for number, index in enumerate(self.order(seed, epoch, shuffle=shuffle)):
+    def epoch(self, seed: int, epoch: int, *, shuffle: bool = True, first: int = 0) -> Generator[Batch]:
+        """One pass over the data in that order, from batch `first` on."""
+        for number, index in enumerate(self.order(seed, epoch, shuffle=shuffle)[first:], first):
             with reseeded(self._owned, seed, "owned", epoch, number):
                 batch = self.read(index)
             yield batch
+
+    def stream_from(self, seed: int, number: int) -> Generator[Batch]:
+        """See `stream_from`: what a batch is depends on its place alone."""
+        epoch, first = divmod(number, self.per_epoch or 1)
+        yield from self.epoch(seed, epoch, first=first)
+        for later in itertools.count(epoch + 1):
+            yield from self.epoch(seed, later)
 
     def read(self, index: torch.Tensor) -> Batch:
         """The batch of these samples."""

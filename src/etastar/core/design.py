@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from etastar.core.lane import Lane, Outcome, Runs
@@ -12,12 +12,32 @@ from etastar.core.problem import Problem
 Answer = TypeVar("Answer", covariant=True)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment takes at most. Plans add up.
+
+    >>> Plan(4, 400) + Plan(1, 1000)
+    Plan(lanes=5, steps=1400)
+    """
+
+    lanes: int
+    steps: int
+    """Gradient steps, of all lanes together."""
+
+    def __add__(self, other: Plan) -> Plan:
+        return Plan(self.lanes + other.lanes, self.steps + other.steps)
+
+
 class Design(Protocol[Answer]):
     """An experiment. It never sees a model: it asks for lanes, is told their outcomes, and answers.
 
     A design is deterministic: told the same outcomes in the same order it asks the same lanes. That is what makes a
     killed run resumable and a stored lane reusable.
     """
+
+    def planned(self) -> Plan:
+        """What it will ask for at most, all told; known before anything is asked."""
+        ...
 
     def ask(self) -> Sequence[Lane]:
         """The next batch of lanes; empty when the experiment is over."""
@@ -63,7 +83,7 @@ def run(
     engine: Engine,
     store: Store,
     *,
-    max_seconds: float | None = None,
+    late: Callable[[], bool] = lambda: False,
     progress: Callable[[Runs], None] | None = None,
 ) -> Answer:
     """Run `design` to its end and return its answer: the loop everything that trains goes through.
@@ -71,15 +91,15 @@ def run(
     A lane in which the user's code raised is a failed lane, as one that diverged is.
 
     Args:
-        max_seconds: after this wall time no further batch is asked for; the design answers with what it has.
+        late: whether time is over: then no further batch is asked for, and the design answers with what it has.
         progress: called with each batch's outcomes.
 
     Raises:
         UserCodeRaised: every lane of one length raised, or the lowest rate did: that is no matter of the rate.
     """
-    started, told = time.monotonic(), Runs()
+    told = Runs()
     while True:
-        if max_seconds is not None and time.monotonic() - started >= max_seconds:
+        if late():
             design.stop("time-limit")
         if not (lanes := design.ask()):
             _check_raised(told)

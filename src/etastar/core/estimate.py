@@ -9,6 +9,9 @@ from typing import Any
 
 from etastar.errors import NoAnswer
 
+Z90 = 1.645
+"""Half of a 90 % interval in standard errors, where the scatter is normal."""
+
 
 class Status(StrEnum):
     """Why an estimate has a value, or why it has none."""
@@ -207,3 +210,14 @@ class Estimate:
             "cost": self.cost,
             "flags": list(self.flags),
         }
+
+
+def log_error(low: float | None, high: float | None) -> float:
+    """Standard error of log10 of a rate, from the ends of its 90 % interval: log10(high / low) / (2 x 1.645).
+
+    Zero where an end is missing or not positive: nothing is known of it then.
+
+    >>> round(log_error(1.0, 10**0.329), 12), log_error(0.0, 1.0)
+    (0.1, 0.0)
+    """
+    return math.log10(high / low) / (2 * Z90) if low and high and low > 0 else 0.0

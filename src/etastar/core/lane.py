@@ -180,7 +180,7 @@ class Outcome:
         lane: what was run.
         status: how it ended.
         reached: optimizer steps taken when the criterion was first met; None if never.
-        steps: gradient steps spent, those among them that a loop of the user's own took after it was told to stop.
+        steps: gradient steps from its start, those among them that a loop of the user's own took after it was told to stop.
         first_loss: loss of the first batch, before any update.
         end_loss, end_accuracy: means over the last window of batches seen.
         valid_loss, valid_accuracy: on the validation data, for lanes that ran to their end.
@@ -191,6 +191,7 @@ class Outcome:
         readings: of the lane's monitors, in the order they were made.
         seconds: wall time.
         error: what the user's code raised, in one line, for lanes that ended so; `traceback` is all of it.
+        shared: steps among `steps` that were not computed for it: a lane trained before it has the same beginning.
     """
 
     lane: Lane
@@ -210,6 +211,12 @@ class Outcome:
     first_valid_loss: float | None = None
     first_train_loss: float | None = None
     readings: tuple[ReadingRow, ...] = ()
+    shared: int = field(default=0, compare=False)
+
+    @property
+    def spent(self) -> int:
+        """Gradient steps that were computed for it."""
+        return self.steps - self.shared
 
     @property
     def trained(self) -> bool:
@@ -295,8 +302,8 @@ class Runs(Sequence[Outcome]):
 
     @property
     def gradient_steps(self) -> int:
-        """Gradient steps spent over all outcomes."""
-        return sum(o.steps for o in self._outcomes)
+        """Gradient steps spent over all outcomes: what lanes share counts once."""
+        return sum(o.spent for o in self._outcomes)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -325,6 +332,7 @@ class Runs(Sequence[Outcome]):
             "status": [o.status.value for o in rows],
             "reached": [o.reached for o in rows],
             "steps": [o.steps for o in rows],
+            "spent": [o.spent for o in rows],
             "first_loss": [o.first_loss for o in rows],
             "first_valid_loss": [o.first_valid_loss for o in rows],
             "first_train_loss": [o.first_train_loss for o in rows],

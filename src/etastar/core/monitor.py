@@ -18,10 +18,6 @@ Readings = Sequence[tuple[str, str, float]]
 """(block, quantity, value): of one layer, or of the whole model where the block is empty."""
 
 
-class CannotLook(Exception):
-    """A monitor does not apply to this training; the message is the sentence that says why."""
-
-
 @runtime_checkable
 class Monitor(Protocol):
     """Reads a training at steps 0, `every`, 2 `every` ... and at the end of a lane that is sound, as two pure functions.
@@ -36,7 +32,7 @@ class Monitor(Protocol):
     names all its settings: under it its readings are stored.
 
     Raises:
-        CannotLook: by either function; the lane goes on, the monitor is asked no more, and its one reading says why.
+        DoesNotApply: by either function; the lane goes on, the monitor is asked no more, and its one reading says why.
     """
 
     name: ClassVar[str]

@@ -45,9 +45,11 @@ def split(setup: Setup, labels: Sequence[str]) -> Setup:
             members = [p for p in own["params"] if label_of.get(id(p), OTHERS) == label]
             name = group.name if label == OTHERS else f"{group.name} {label}"
             groups.append(Group(name, group.multiplier, sum(p.numel() for p in members), label))
-            settings.append({**own, "params": members})
+            lr = own["lr"].clone() if isinstance(own["lr"], torch.Tensor) else own["lr"]  # it is filled in place
+            settings.append({**own, "params": members, "lr": lr})
+    order = tuple(setup.parameters())
     optimizer.param_groups[:] = settings
-    return replace(setup, groups=tuple(groups))
+    return replace(setup, groups=tuple(groups), order=order)
 
 
 def _labels(setup: Setup, prefixes: Sequence[str]) -> dict[int, str]:
@@ -56,7 +58,7 @@ def _labels(setup: Setup, prefixes: Sequence[str]) -> dict[int, str]:
     for name, p in setup.model.named_parameters(remove_duplicate=False):
         names.setdefault(id(p), []).append(name)
     found: dict[int, str] = {}
-    for prefix in prefixes:
+    for prefix in sorted(prefixes, key=len, reverse=True):  # the most special name is a parameter's
         begins = lambda name, prefix=prefix: name == prefix or name.startswith(prefix.rstrip(".") + ".")
         hit = {key: [begins(name) for name in own] for key, own in names.items() if any(map(begins, own))}
         if not hit:

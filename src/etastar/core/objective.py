@@ -40,8 +40,7 @@ def loss_and_accuracy(problem: Problem, model: nn.Module, batch: Batch) -> tuple
         return loss, metric
     inputs, targets = split(batch)
     outputs = model(inputs)
-    assert problem.loss is not None
-    loss = problem.loss(outputs, targets)
+    loss = problem.parts.loss(outputs, targets)
     check_scalar(loss)
     if problem.metric_fn is not None:
         return loss, metric
@@ -68,9 +67,9 @@ def known_accuracy(problem: Problem, outputs: Any, *targets: Any) -> AccuracyRul
 
 def accuracy_of(problem: Problem, model: nn.Module) -> AccuracyRule | None:
     """The same for who has no outputs yet; the first training batch is read and `model` left as it is."""
-    if ACCURACY not in problem.asked and problem.batches is not None and problem.loss is not None:
+    if ACCURACY not in problem.asked and problem.loss is not None:
         with torch.no_grad(), unchanged_buffers(model), isolated_randomness():
-            inputs, targets = split(next(iter(problem.batches.epoch(0, 0))))
+            inputs, targets = split(next(iter(problem.parts.batches.epoch(0, 0))))
             leaf = next(model.parameters())
             inputs, targets = (map_tensors(lambda t: t.to(leaf.device), part) for part in (inputs, targets))
             floats = lambda t: t.to(leaf.dtype) if t.is_floating_point() else t

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +14,7 @@ from etastar import arguments
 from etastar.core.batch import Batch
 from etastar.core.data import Batches
 from etastar.core.data_forms import make_batches
+from etastar.core.parts import Loop, Parts
 from etastar.core.schedule_of import Followed, schedule_of
 from etastar.errors import ProblemError
 from etastar.policies.policy import Policy, is_steady
@@ -35,7 +37,11 @@ class Report(Protocol):
 
     @property
     def lr(self) -> float:
-        """The rate of the next step that has not been reported, by the problem's `schedule` over the lane's steps."""
+        """The rate of a step, by the problem's `schedule` over the lane's steps; the same until the next report.
+
+        Of the coming step, decided by the reports until then; but where the lane's first look at it comes after a report
+        (between backward and update), of the step just reported, decided by that report, too.
+        """
         ...
 
     def __call__(self, loss: Any, accuracy: Any = None, grad_norm: Any = None, lr: Any = None) -> bool:
@@ -70,7 +76,8 @@ class Problem:
         steps: optimizer steps the user plans to train (the horizon).
         accuracy_threshold: in (0, 1]; a lane has started to train once it gets there.
         loss_threshold: in the loss's unit; at most one of the two. With neither: 0.8 x the uninformed loss.
-        schedule: a name ("constant", "linear", "cosine", "warmup-cosine", "wsd", also "wsd:decay=0.5"), a `Policy`, or a
+        schedule: a name ("constant", "linear", "cosine", "warmup-cosine", "wsd", also "wsd:decay=0.5", and what other
+            distributions offer: `etastar.policies.third_party`), several ("constant@0.75>linear"), a `Policy`, or a
             function (optimizer) -> torch LRScheduler, stepped after every optimizer step. Its peak is the rate we report.
         clip_grad_norm: maximum global gradient norm.
         accumulate: batches per optimizer step.
@@ -142,8 +149,8 @@ class Problem:
             train: `train(lr, seed, report)` trains from a fresh initialisation with rate `lr`, drawing everything random
                 from `seed` (below 2^32), and calls `report(loss=..., accuracy=...)` once per optimizer step with the values
                 measured before the update. When `report` returns False it should return. `report.steps` is the length of
-                this lane and `report.lr` the rate of the next step; `report.valid(loss=...)` says the validation loss. An
-                exception it raises makes a failed lane, unless the lowest rate raises, too.
+                this lane and `report.lr` the rate of a step (see `Report`); `report.valid(loss=...)` says the validation
+                loss. An exception it raises makes a failed lane, unless the lowest rate raises, too.
             steps: optimizer steps the user plans to train.
             lr: the rate in use today, to be judged; optional.
             optimizer: the optimizer's class name, e.g. "AdamW"; chooses the rule for the recommended rate.
@@ -164,6 +171,33 @@ class Problem:
             name=name,
             seed=seed,
         )
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether it is a training loop of the user's own; else it is made of parts."""
+        return self.loop is not None
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What it is made of.
+
+        Raises:
+            ProblemError: it is a training loop of the user's own.
+        """
+        if self.model is None or self.optimizer is None or self.batches is None:
+            raise ProblemError("got a training loop of your own; expected a Problem of model, optimizer, loss and data")
+        return Parts(self.model, self.optimizer, self.batches, self.loss)
+
+    @property
+    def users_loop(self) -> Loop:
+        """The user's own training loop.
+
+        Raises:
+            ProblemError: it is made of parts.
+        """
+        if self.loop is None:
+            raise ProblemError("got a Problem of parts; expected a training loop of your own (Problem.from_loop)")
+        return Loop(self.loop, self.loop_lr, self.loop_optimizer or "")
 
     @property
     def followed(self) -> Followed:

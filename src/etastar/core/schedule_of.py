@@ -15,7 +15,7 @@ from etastar.core.setup import build, make_optimizer
 from etastar.errors import ProblemError
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Constant, Policy
-from etastar.policies.torch_schedule import TorchSchedule, check_alike, group_names, other_settings, read_rates
+from etastar.policies.torch_schedule import TorchSchedule, group_names, of_groups, other_settings, read_rates
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
@@ -42,7 +42,7 @@ def schedule_of(problem: Problem) -> Followed:
         ProblemError: the schedule cannot be followed, or there are two.
     """
     schedule = problem.schedule
-    if problem.loop is not None or isinstance(schedule, (str, Policy)) or not (schedule is None or callable(schedule)):
+    if problem.is_loop or isinstance(schedule, (str, Policy)) or not (schedule is None or callable(schedule)):
         return Followed(policy_over(schedule, problem.steps))
     with isolated_randomness():
         model, made = build(problem, derive_seed(problem.seed, "schedule"))
@@ -62,7 +62,7 @@ def _scaled(optimizer: torch.optim.Optimizer, scale: float) -> torch.optim.Optim
 
 
 def _attached(problem: Problem, made: Made) -> Followed:
-    """The rates that the schedulers beside the optimizer set, as one schedule: all of them scale with the lane's rate.
+    """The rates that the schedulers beside the optimizer set, group by group: all of them scale with the lane's rate.
 
     The rate in use is the optimizer's default; under schedulers that set rates of their own (OneCycleLR, CyclicLR) it is the
     largest they reach, unless some group reaches the default.
@@ -75,14 +75,13 @@ def _attached(problem: Problem, made: Made) -> Followed:
     if peaks and not any(math.isclose(peak, lr) for peak in peaks):
         lr = max(peaks)
     rates = peaks or initial
-    factors: dict[str, list[float]] = {}
+    found: list[tuple[str, TorchSchedule]] = []
     for name, rate, column in zip(group_names(optimizer), rates, zip(*table, strict=True), strict=True):
         if rate > 0:
-            factors[name] = [value / rate for value in column]
+            found.append((name, TorchSchedule(tuple(value / rate for value in column))))
         elif any(column):
             raise ProblemError(f"the scheduler gives {name}, a group of rate 0, a rate; expected a share of its own")
-    check_alike(factors)
-    return Followed(TorchSchedule(tuple(next(iter(factors.values())))), lr, tuple(rates))
+    return Followed(of_groups(found), lr, tuple(rates))
 
 
 def _own_peaks(made: Made) -> list[float]:
@@ -100,7 +99,7 @@ def _calls_before(problem: Problem, attached: Attached) -> Callable[[int], int]:
     """Optimizer step -> how often the scheduler has been stepped before it."""
     if attached.interval == "step":
         return lambda t: t // attached.frequency
-    per_epoch = problem.batches.per_epoch if problem.batches else None
+    per_epoch = problem.parts.batches.per_epoch
     if not per_epoch:
         raise ProblemError(
             "the scheduler is stepped once an epoch, but the training data does not say how long one is; expected data of "

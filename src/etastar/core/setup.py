@@ -18,7 +18,7 @@ from etastar.core.objective import split
 from etastar.core.optimizers import Made, detach_scheduler, made_from, optimizer_name
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import ProblemError, call
-from etastar.policies.compose import OTHERS
+from etastar.policies.compose import rate_of
 
 if TYPE_CHECKING:
     from etastar.core.problem import Problem
@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """A model and its optimizer, at the start of training or in the midst of it, and the problem they train on."""
+    """A model and its optimizer, at the start of training or in the midst of it, and the problem they train on.
+
+    Args:
+        groups: the optimizer's.
+        order: parameters in the order of the groups as they were made, where groups were cut since: sums over all of them
+            (norms) are the same then, bit by bit.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     groups: tuple[Group, ...]
-    problem: Problem
+    order: tuple[torch.Tensor, ...] = ()
+    problem: Problem | None = None
 
     def set_lr(self, lr: float) -> None:
         """Set the rate of every group to `lr` x its multiplier."""
@@ -43,14 +50,15 @@ class Setup:
         if not isinstance(rates, Mapping):
             self.set_lr(rates)
             return rates
-        own = [rates.get(group.label, rates[OTHERS]) for group in self.groups]
+        own = [rate_of(rates, group.label) for group in self.groups]
         for lr, group, settings in zip(own, self.groups, self.optimizer.param_groups, strict=True):
             _set_rate(settings, lr * group.multiplier)
         return own[0]
 
     def parameters(self) -> list[torch.Tensor]:
-        """The parameters that the optimizer moves, in the order of its groups."""
-        return [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
+        """The parameters that the optimizer moves, in the order of its groups as they were made."""
+        own = (p for group in self.optimizer.param_groups for p in group["params"])
+        return [p for p in self.order or own if p.requires_grad]
 
     def change(self, changes: Iterable[tuple[str, Any]]) -> None:
         """Give the optimizer other settings; call before its first step. See `changed`."""
@@ -96,7 +104,7 @@ def set_up(
     """
     model, made = build(problem, seed, device=device, dtype=dtype, example=example)
     _settle(problem, made)
-    return Setup(model, made.optimizer, checked_groups(model, made.optimizer), problem)
+    return Setup(model, made.optimizer, checked_groups(model, made.optimizer), problem=problem)
 
 
 def build(
@@ -108,9 +116,9 @@ def build(
     example: Batch = None,
 ) -> tuple[nn.Module, Made]:
     """What the user's factories make, as it is; see `set_up`."""
-    assert problem.model is not None and problem.optimizer is not None
+    parts = problem.parts
     seed_everything(derive_seed(seed, "init"))
-    model = call("model()", problem.model)
+    model = call("model()", parts.model)
     if not isinstance(model, nn.Module):
         raise ProblemError(f"model() returned a {type(model).__name__}; expected an nn.Module")
     if any(t.is_meta for t in model.parameters()):
@@ -119,8 +127,8 @@ def build(
             "outside of torch.device('meta')"
         )
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
-        if example is None and problem.batches is not None:
-            example = call("reading a training batch", next, stream(problem.batches, seed))
+        if example is None:
+            example = call("reading a training batch", next, stream(parts.batches, seed))
         _give_shapes(problem, model, example)
     call("model.to(device)", _move, model, device, dtype)
     start_training(model)
@@ -135,8 +143,7 @@ def make_optimizer(problem: Problem, model: nn.Module) -> Made:
     Raises:
         ProblemError: the factory fails or returns the wrong thing, or a scheduler that cannot be followed is attached to it.
     """
-    factory = problem.optimizer
-    assert factory is not None
+    factory = problem.parts.optimizer
     made = call("optimizer(model)", lambda: made_from(factory(model)))
     _check_rates(made)
     if made.scheduled and problem.schedule is not None:
@@ -208,8 +215,8 @@ def _give_shapes(problem: Problem, model: nn.Module, example: Batch) -> None:
 
 def check_fresh_storage(problem: Problem) -> None:
     """Raise `ProblemError` if two calls of the model factory share memory: lanes would train each other's weights."""
-    assert problem.model is not None
-    first, second = call("model()", problem.model), call("model()", problem.model)
+    model = problem.parts.model
+    first, second = call("model()", model), call("model()", model)
     if not (isinstance(first, nn.Module) and isinstance(second, nn.Module)):
         return  # `set_up` says so
     places = {_storage(t): name for name, t in _named_tensors(first)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from etastar.core.design import Plan
 from etastar.core.lane import Lane, Runs
 
 
@@ -16,8 +17,13 @@ class FixedLanes:
     """
 
     def __init__(self, lanes: Sequence[Lane], batch: int = 256) -> None:
+        self._plan = Plan(len(lanes), sum(lane.steps for lane in lanes))
         self._left, self._batch = list(lanes), batch
         self._runs = Runs()
+
+    def planned(self) -> Plan:
+        """All of the lanes."""
+        return self._plan
 
     def ask(self) -> Sequence[Lane]:
         """The next lanes."""

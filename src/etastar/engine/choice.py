@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
@@ -21,13 +20,13 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import set_up, to
 from etastar.engine.equality import TRIAL_RATES, TRIAL_STEPS, Equality, small_valid
-from etastar.engine.lanes.engine import KERNELS, LaneEngine, LaneTraining
+from etastar.engine.lanes.engine import KERNELS, LaneEngine
 from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine
 from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
 from etastar.engine.reading import next_batch
 from etastar.engine.sequential import SequentialEngine
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 
 ENGINES = ("auto", "loop", "sequential", *KERNELS)
 CHUNKS = {"cpu": (8, 32, 64), "cuda": (64, 256, 512)}
@@ -138,11 +137,10 @@ def choose(
     Raises:
         ProblemError: the engine asked for cannot train this problem.
     """
-    if engine == "loop" or problem.loop is not None or not reproducible:
+    if engine == "loop" or problem.is_loop or not reproducible:
         if engine not in ("auto", "loop"):
-            why = (
-                "it is a training loop of your own" if problem.loop else "the same lane does not give the same losses twice"
-            )
+            changes = "the same lane does not give the same losses twice"
+            why = "it is a training loop of your own" if problem.is_loop else changes
             raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
         return Choice("loop")
     with undisturbed(problem):
@@ -188,9 +186,11 @@ class _Trial:
         self._row_bytes = 0
         self.times: list[tuple[str, float]] = []
         self._criterion, self._device = criterion, device
-        self._problem = problem.but(valid=small_valid(problem)) if problem.valid is not None else problem
+        valid = problem.valid_batches
+        self._problem = problem if valid is None else problem.but(valid=small_valid(valid))
         self._bare = self._problem.but(valid=None)
         self._most = min(at_most, self._fit(processes))
+        self._engines = {kernel: LaneEngine(kernel, device=device) for kernel in KERNELS}
         self._equality = Equality(self._problem, criterion, device, self._lr, self._eps)
 
     def why_not(self, engine: str) -> str | None:
@@ -240,14 +240,14 @@ class _Trial:
 
     def _time_lanes(self, kernel: str, size: int) -> float:
         """Seconds of one step of one lane among `size`, at best; all start from one seed's weights, which are made once."""
-        lanes = dict.fromkeys(range(size), self._lane(10 * TRIAL_STEPS))
-        with steady_numerics(), LaneTraining(self._bare, lanes, KERNELS[kernel], self._device, None) as group:
-            group.step()
+        lanes = [self._lane(10 * TRIAL_STEPS)] * size
+        with self._engines[kernel].start(self._bare, lanes) as training:
+            training.step_once()
             taken = []
             for _ in range(TRIAL_STEPS):
                 self._wait()
                 started = time.perf_counter()
-                group.step()
+                training.step_once()
                 self._wait()
                 taken.append(time.perf_counter() - started)
         seconds = min(taken) / size
@@ -264,16 +264,15 @@ class _Trial:
 
     def _fit(self, processes: int) -> int:
         """Lanes that fit in memory, from one forward pass."""
-        assert self._problem.batches is not None
         seed = derive_seed(0, "trial", "memory")
         with steady_numerics():
-            batch = next_batch(stream(self._problem.batches, seed), seed, 0)
+            batch = next_batch(stream(self._problem.parts.batches, seed), seed, 0)
             setup = set_up(self._problem, seed, device=self._device, example=batch)
             self._lr = default_lr(setup.optimizer)
             self._eps = max(torch.finfo(p.dtype).eps for p in setup.model.parameters() if p.requires_grad)
             try:
                 layout = layout_of(setup)
-            except CannotBatch:
+            except DoesNotApply:
                 return 2  # the kernel's own refusal says more than ours
             self._row_bytes = bytes_per_lane(layout, 0)
             activations = activation_bytes(self._problem, setup, to(batch, self._device), self._device)

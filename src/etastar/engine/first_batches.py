@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from statistics import fmean, stdev
 from typing import Any
@@ -15,6 +14,7 @@ from torch.utils.data import TensorDataset
 
 from etastar.core.accuracy import class_dims, declared_ignored, spare_loss
 from etastar.core.batch import Batch, is_tensor_tree
+from etastar.core.kinds import loss_kind
 from etastar.core.lane import Criterion
 from etastar.core.objective import check_scalar, split, unchanged_buffers, without_graph
 from etastar.core.problem import Problem
@@ -47,12 +47,11 @@ class FirstBatches:
 
 def look_at_batches(problem: Problem, model: torch.nn.Module, device: str) -> FirstBatches:
     """One pass over the first training batches; only their targets are kept."""
-    assert problem.batches is not None
     spare = problem.but(loss=spare_loss(problem.loss), loss_fn=spare_loss(problem.loss_fn))
     outputs: list[Any] = []
     targets: list[Any] = []
     losses: list[float] = []
-    first = problem.batches.epoch(derive_seed(problem.seed, "labels"), 0)
+    first = problem.parts.batches.epoch(derive_seed(problem.seed, "labels"), 0)
     with closing(first) as epoch, torch.no_grad(), unchanged_buffers(model):
         for _ in range(START_BATCHES if problem.loss is None else LABEL_BATCHES):
             some = call("reading a training batch", next, epoch, None)
@@ -74,9 +73,8 @@ def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) ->
     if problem.loss_fn is not None:
         return None, _number(call("the loss", without_graph, problem.loss_fn, model, batch))
     inputs, targets = split(batch)
-    assert problem.loss is not None
     outputs = call("the model", model, inputs)
-    return outputs, _number(call("the loss", problem.loss, outputs, targets))
+    return outputs, _number(call("the loss", problem.parts.loss, outputs, targets))
 
 
 def _number(loss: Any) -> float:
@@ -107,7 +105,7 @@ def is_too_easy(problem: Problem, criterion: Criterion, data: FirstBatches) -> b
 
 def check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None:
     """Under cross-entropy, integer labels must name a class the model has an output for."""
-    if not _is_cross_entropy(problem.loss) or problem.batches is None:
+    if loss_kind(problem.loss) != "cross-entropy":
         return
     inputs, targets = split(batch)
     outputs = call("the model", model, inputs)
@@ -119,7 +117,7 @@ def check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None
     classes = outputs.shape[dims[0]]
     ignored = declared_ignored(problem.loss)
     in_memory = isinstance(problem.train, TensorDataset) or is_tensor_tree(problem.train)
-    with closing(problem.batches.epoch(0, 0, shuffle=False)) as epoch:
+    with closing(problem.parts.batches.epoch(0, 0, shuffle=False)) as epoch:
         for some in islice(epoch, None if in_memory else LABEL_BATCHES):
             labels = split(some)[1]
             wrong = labels[((labels >= classes) | (labels < 0)) & (labels != ignored)]
@@ -128,12 +126,6 @@ def check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None
                     f"a label is {int(wrong[0])} but the model has {classes} outputs; expected labels 0..{classes - 1}: "
                     "fix the labels or the output layer"
                 )
-
-
-def _is_cross_entropy(loss: Any) -> bool:
-    loss = loss.func if isinstance(loss, partial) else loss
-    kinds = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
-    return loss in (torch.nn.functional.cross_entropy, torch.nn.functional.nll_loss) or isinstance(loss, kinds)
 
 
 def input_flags(batch: Batch) -> list[str]:

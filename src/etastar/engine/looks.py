@@ -9,10 +9,10 @@ from typing import Any
 
 from etastar.core.batch import Batch
 from etastar.core.lane import Lane, ReadingRow
-from etastar.core.monitor import REFUSED, CannotLook, Monitor, Readings
+from etastar.core.monitor import REFUSED, Monitor, Readings
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup
-from etastar.errors import UserCodeRaised
+from etastar.errors import DoesNotApply, UserCodeRaised
 
 
 class Looks:
@@ -38,7 +38,8 @@ class Looks:
     def look(self, step: int, setup: Callable[[], Setup], *, last: bool = False) -> None:
         """Let those that are due look at `setup`, which is made only for them."""
         if due := self.due(step, last=last):
-            shown = setup()
+            with isolated_randomness():
+                shown = setup()
             for monitor in due:
                 self._looked[monitor] = step
                 self._ask(monitor, step, lambda monitor=monitor: monitor.look(step, shown, self._states[monitor]))
@@ -53,7 +54,7 @@ class Looks:
         try:
             with isolated_randomness():
                 read, self._states[monitor] = look()
-        except (CannotLook, UserCodeRaised) as error:
+        except (DoesNotApply, UserCodeRaised) as error:
             self._states.pop(monitor, None)
             read = [(str(error), REFUSED, math.nan)]
         self.readings += tuple(ReadingRow(step, repr(monitor), *one) for one in read)

@@ -1,35 +1,31 @@
-"""The reference engine: one ordinary PyTorch training loop per lane, obviously right. Faster engines must equal it."""
+"""The reference engine: lanes one after the other, each an ordinary PyTorch loop. Faster engines must equal it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
 
 import torch
 
 from etastar import arguments
-from etastar.core.batch import Batch, is_finite
-from etastar.core.closures import needs_closure
-from etastar.core.data import stream
-from etastar.core.finite_loss import check_batch
-from etastar.core.gradients import clip, gradient_values
+from etastar.core.batch import Batch
 from etastar.core.kept import undisturbed
-from etastar.core.lane import Lane, Outcome, Until
-from etastar.core.modes import evaluating
-from etastar.core.named_groups import split
+from etastar.core.lane import Lane, Outcome
 from etastar.core.numerics import steady_numerics
-from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.setup import Setup, check_fresh_storage, set_up, to
-from etastar.engine.reading import next_batch
-from etastar.engine.recorder import Recorder
-from etastar.engine.steering import Steering
+from etastar.core.setup import Setup, check_fresh_storage, set_up
+from etastar.core.snapshot import Snapshot
+from etastar.core.training import Shelf
+from etastar.engine.keeping import Keeping
+from etastar.engine.loop_lane import LoopLane
+from etastar.engine.steady import memory_of
+from etastar.engine.taking import check_start, check_take
+from etastar.engine.trunks import Stem, grow_in_turn
 from etastar.engine.user_loop import follow
-from etastar.engine.validation import FirstLosses, mean_scores, validation_scores
-from etastar.errors import ProblemError, UserCodeRaised, call
-from etastar.policies.compose import groups_named
+from etastar.engine.validation import FirstLosses
+from etastar.errors import ProblemError
 
 
 class LoopEngine:
@@ -38,6 +34,9 @@ class LoopEngine:
     Args:
         device: where to train, e.g. "cpu" or "cuda".
         dtype: train in this floating-point type instead of the model's own (float64 for comparisons).
+
+    Attributes:
+        shelf: where lanes under way are kept.
     """
 
     chunk = 1
@@ -49,6 +48,7 @@ class LoopEngine:
             torch.cuda.init()  # before random state is saved, so that CUDA's is, too
         self._checked: Problem | None = None
         self.first_losses = FirstLosses(device, dtype)
+        self.shelf: Shelf | None = None
 
     @property
     def name(self) -> str:
@@ -56,137 +56,132 @@ class LoopEngine:
         return f"loop/{self.device}" + (f"/{str(self.dtype).removeprefix('torch.')}" if self.dtype else "")
 
     def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
-        """Yield (index, outcome) in the order of `lanes`, each with its seed's loss before training."""
-        for index, lane in enumerate(lanes):
-            first = self.first_losses.of(problem, lane)
-            yield index, first.beside(self.train_lane(problem, lane))
+        """Yield (index, outcome), each with its seed's loss before training; lanes that begin alike follow each other."""
+        own, keeping = dict(enumerate(lanes)), Keeping(self.shelf)
+        for stem, at in self._starts(problem, own, keeping):
+            firsts = {index: self.first_losses.of(problem, own[index]) for index in stem.members}
+            for index, outcome in self._grown(problem, stem, own, keeping, at):
+                yield index, firsts[index].beside(outcome)
 
     def train_lane(self, problem: Problem, lane: Lane) -> Outcome:
         """Train one lane; nothing of the caller's is changed by it."""
-        with undisturbed(problem), steady_numerics():
-            if problem.loop is not None:
+        if problem.is_loop:
+            with undisturbed(problem), steady_numerics():
                 return follow(problem, lane)[0]
-            if self._checked is not problem:
-                check_fresh_storage(problem)
-                self._checked = problem
-            return self._train(problem, lane)
+        with self.start(problem, [lane]) as training:
+            [(_, outcome)] = training.advance(lane.steps)
+        return outcome
 
-    def _set_up(self, problem: Problem, seed: int, example: Batch) -> Setup:
+    def start(self, problem: Problem, lanes: Sequence[Lane], at: Sequence[Snapshot] | None = None) -> LoopTraining:
+        """See `Engine`."""
+        return LoopTraining(self, problem, lanes, at)
+
+    def set_up(self, problem: Problem, seed: int, example: Batch) -> Setup:
+        """How a lane of `seed` starts."""
         return set_up(problem, seed, device=self.device, dtype=self.dtype, example=example)
 
-    def _train(self, problem: Problem, lane: Lane) -> Outcome:
-        assert problem.batches is not None
-        with closing(stream(problem.batches, lane.seed)) as batches:
-            return self._train_on(batches, problem, lane)
+    def check(self, problem: Problem) -> None:
+        """Refuse a model factory that gives the same memory twice; once for a problem."""
+        if self._checked is not problem:
+            check_fresh_storage(problem)
+            self._checked = problem
 
-    def _train_on(self, batches: Iterator[Batch], problem: Problem, lane: Lane) -> Outcome:
-        assert problem.batches is not None
-        first = next_batch(batches, lane.seed, 0)
-        setup = self._set_up(problem, lane.seed, first)
-        closures = needs_closure(setup.optimizer, lambda: nullcontext(self._set_up(problem, lane.seed, first).optimizer))
-        setup = split(setup, groups_named(lane.policy))
-        setup.change(lane.settings)
-        per_epoch = problem.batches.per_epoch
-        recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
-        steering = Steering(lane, setup, closures=closures)
-        while not recorder.done:
-            step = recorder.step
-            micro = []
-            for part in range(problem.accumulate):
-                batch = first if step == part == 0 else next_batch(batches, lane.seed, step, part)
-                micro.append(to(batch, self.device, self.dtype))
-            looks = recorder.wants_grad_norm()
-            try:
-                taken = _step(problem, setup, micro, lane.seed, step, looks, steering, closures=closures)
-            except UserCodeRaised as error:
-                recorder.raised(error)
-                break
-            loss, accuracy, norm, clipped, alive = taken
-            recorder.report(loss, accuracy, norm, steering.lr, clipped, alive)
-            if recorder.non_finite:
-                for batch in micro:
-                    check_batch(problem, batch, f"a training batch (step {step})", self.device, self.dtype)
-        valid = (None, None)
-        if lane.until is Until.END and not recorder.history.status.broken:
-            valid = self._validate(problem, lane, setup)
-        return recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
+    def _starts(self, problem: Problem, lanes: dict[int, Lane], keeping: Keeping) -> Iterator[tuple[Stem, Snapshot | None]]:
+        """The lanes; those that begin alike together, and from where they were kept, where the user's code allows it."""
+        starts = keeping.starts(lanes)
+        alone = all(start.at is None and not any(stem.branches for stem in start.stems) for start in starts)
+        if not alone and (problem.is_loop or why_no_snapshot(problem, self.device, self.dtype)):
+            yield from ((Stem(lane, (index,)), None) for index, lane in lanes.items())
+            return
+        for start in starts:
+            yield from zip(start.stems, start.at or [None] * len(start.stems), strict=True)
 
-    def _validate(self, problem: Problem, lane: Lane, setup: Setup) -> tuple[float | None, float | None]:
-        """Loss and accuracy on the validation data, in eval mode."""
-        if problem.valid_batches is None:
-            return None, None
-        summed = self.first_losses.summed(problem)
-        evaluate = lambda batch: validation_scores(problem, setup.model, to(batch, self.device, self.dtype))
-        with torch.no_grad(), evaluating(setup.model, setup.optimizer):
-            scores = mean_scores(problem, lane, evaluate, summed=summed)
-        loss, share = (None if score is None else float(score) for score in scores)
-        return loss, share
+    def _grown(
+        self, problem: Problem, stem: Stem, lanes: dict[int, Lane], keeping: Keeping, at: Snapshot | None
+    ) -> Iterator[tuple[int, Outcome]]:
+        if problem.is_loop:
+            yield stem.members[0], self.train_lane(problem, stem.lane)
+            return
+        start = lambda lane, at: self.start(problem, [lane], None if at is None else [at])
+        yield from grow_in_turn(start, stem, lanes, keeping.look, at)
 
 
-def _step(
-    problem: Problem,
-    setup: Setup,
-    micro: list[Batch],
-    seed: int,
-    step: int,
-    looks: bool,
-    steering: Steering,
-    *,
-    closures: bool,
-) -> tuple[float, float | None, float | None, bool | None, int | None]:
-    """One optimizer step over the micro-batches; the loss and accuracy are those before the update.
+class LoopTraining:
+    """See `Training`. Rows are trained one after the other; a fork is a snapshot restored."""
 
-    Where it `looks`, the gradient's norm is measured, and the gradients that are not exactly zero are counted. The policy is
-    asked for the step's rate once there is a gradient, before it is clipped. With `closures` the optimizer computes the loss
-    itself, once or more often; the first is reported, and the policy is asked before.
-    """
-    losses: list[float] = []
-    first: list[tuple[float, float | None]] = []
-    norms: list[float] = []
-    alive: list[int] = []
+    def __init__(
+        self, engine: LoopEngine, problem: Problem, lanes: Sequence[Lane], at: Sequence[Snapshot] | None = None
+    ) -> None:
+        if problem.is_loop:
+            raise ProblemError("a training loop of your own cannot be stepped from outside; expected model, optimizer, loss")
+        check_start(lanes, at)
+        self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at
+        self._rows: list[LoopLane] = []
+        self._open = ExitStack()
+        self.step = at[0].step if at else 0
 
-    def closure() -> torch.Tensor:
-        setup.optimizer.zero_grad()
-        total = torch.zeros((), dtype=torch.float64)
-        right: list[float] = []
-        for part, batch in enumerate(micro):
-            seed_everything(derive_seed(seed, "mask", step, part))
-            loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
-            if not loss.requires_grad:
-                raise ProblemError("the loss does not depend on any trainable parameter; check for .detach() or no_grad()")
-            losses.append(float(loss.detach()))
-            call("backward()", (loss.reshape(()) / problem.accumulate).backward)
-            total += loss.detach().double().cpu().reshape(()) / problem.accumulate
-            if accuracy is not None:
-                right.append(float(accuracy))
-        first.append((float(total), sum(right) / len(right) if len(right) == len(micro) else None))
-        if not closures:
-            steering.ask(step, *first[-1])
-        values = gradient_values(_parameters(setup)) if looks else []
-        if looks:
-            alive.append(sum(int(g.count_nonzero()) for g in values))
-        if problem.clip_grad_norm is not None:
-            norms.append(float(clip(_parameters(setup), problem.clip_grad_norm)))
-        elif looks:
-            norms.append(float(torch.nn.utils.get_total_norm(values)))
-        return total
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(undisturbed(self._problem))
+            stack.enter_context(steady_numerics())
+            self._engine.check(self._problem)
+            if len(self.lanes) > 1 or self._at:
+                self._refuse_memory()
+            self._rows = [self._lane(lane, self._at[i] if self._at else None) for i, lane in enumerate(self.lanes)]
+            self._open = stack.pop_all()
+        return self
 
-    try:
-        if closures:
-            steering.ask_before(step)
-            call("optimizer.step(closure)", setup.optimizer.step, closure)
-        else:
-            closure()
-            call("optimizer.step()", setup.optimizer.step)
-    except UserCodeRaised:
-        finite = all(map(math.isfinite, losses)) and all(map(is_finite, _parameters(setup)))
-        if finite:
-            raise
-        return math.nan, None, None, None, None  # what is raised after NaN belongs to the divergence
-    loss, accuracy = steering.seen = first[0]
-    clipped = None if problem.clip_grad_norm is None else norms[0] > problem.clip_grad_norm
-    return loss, accuracy, norms[0] if norms else None, clipped, alive[0] if alive else None
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for row in self._rows:
+            row.close()
+        self._open.close()
+
+    @property
+    def undecided(self) -> list[int]:
+        """See `Training`."""
+        return [row for row, lane in enumerate(self._rows) if not lane.decided]
+
+    def advance(self, steps: int) -> list[tuple[int, Outcome]]:
+        """See `Training`."""
+        found = []
+        for row in self.undecided:
+            outcome = self._rows[row].advance(steps)
+            if outcome is not None:
+                found.append((row, outcome))
+        self.step = max((lane.step for lane in self._rows), default=self.step)
+        return found
+
+    def outcome_as(self, row: int, lane: Lane) -> Outcome:
+        """See `Training`."""
+        return self._rows[row].outcome_as(lane)
+
+    def take(self, rows: Sequence[int], lanes: Sequence[Lane] | None = None) -> None:
+        """See `Training`."""
+        named = check_take(self, rows, lanes)
+        kept = {row: self.snapshot(row) for row in dict.fromkeys(rows)}
+        for row in self._rows:
+            row.close()
+        self._rows = [self._lane(lane, kept[row]) for row, lane in zip(rows, named, strict=True)]
+        self.lanes = named
+
+    def snapshot(self, row: int) -> Snapshot:
+        """See `Training`."""
+        self._refuse_memory()
+        return self._rows[row].snapshot()
+
+    def setup(self, row: int) -> Setup:
+        """See `Training`; it is the row itself."""
+        return self._rows[row].setup
+
+    def _lane(self, lane: Lane, at: Snapshot | None) -> LoopLane:
+        return LoopLane(self._engine, self._problem, lane, at)
+
+    def _refuse_memory(self) -> None:
+        if why := why_no_snapshot(self._problem, self._engine.device, self._engine.dtype):
+            raise ProblemError(f"{why}, which no snapshot holds; train every lane from its start, alone")
 
 
-def _parameters(setup: Setup) -> list[torch.Tensor]:
-    return [p for group in setup.optimizer.param_groups for p in group["params"]]
+def why_no_snapshot(problem: Problem, device: str, dtype: torch.dtype | None) -> str | None:
+    """Why a lane cannot go on from a snapshot; None if it can."""
+    with undisturbed(problem), steady_numerics():
+        return memory_of(problem, device, dtype).why_not_kept

@@ -81,7 +81,7 @@ def preflight(problem: Problem, device: str = "cpu") -> Preflight:
     """
     check_default_device()
     with undisturbed(problem):
-        return _of_loop(problem) if problem.loop is not None else _of_parts(problem, device)
+        return _of_loop(problem) if problem.is_loop else _of_parts(problem, device)
 
 
 def optimizer_settings(problem: Problem, device: str = "cpu") -> dict[str, Any]:
@@ -90,12 +90,12 @@ def optimizer_settings(problem: Problem, device: str = "cpu") -> dict[str, Any]:
     Raises:
         ProblemError: model, data or optimizer cannot be used.
     """
-    if problem.batches is None:
+    if problem.is_loop:
         return {}
     with undisturbed(problem):
         check_fresh_storage(problem)
         seed = derive_seed(problem.seed, "preflight")
-        sample = call("reading a training batch", next, stream(problem.batches, seed))
+        sample = call("reading a training batch", next, stream(problem.parts.batches, seed))
         return _settings(set_up(problem, seed, device=device, example=sample).optimizer)
 
 
@@ -109,10 +109,9 @@ def start_steps(problem: Problem) -> int:
 
 
 def _of_parts(problem: Problem, device: str) -> Preflight:
-    assert problem.batches is not None
     check_fresh_storage(problem)
     seed = derive_seed(problem.seed, "preflight")
-    with closing(stream(problem.batches, seed)) as batches:
+    with closing(stream(problem.parts.batches, seed)) as batches:
         sample = call("reading a training batch", next, batches)
     with steady_numerics():
         setup = set_up(problem, seed, device=device, example=sample)
@@ -185,14 +184,14 @@ def _remembers(problem: Problem, model: torch.nn.Module, batch: Batch) -> list[s
 
 
 def _of_loop(problem: Problem) -> Preflight:
-    criterion = _criterion(problem, None, None)
+    loop, criterion = problem.users_loop, _criterion(problem, None, None)
     (trace, asked), (again, _) = (_loop_trace(problem, criterion) for _ in range(2))
     if not all(map(math.isfinite, trace)):
         raise ProblemError(f"your training loop reported losses {list(trace)} at lr={TRACE_LR}; expected finite numbers")
     reproducible = _same(trace, again)
     return Preflight(
-        lr=problem.loop_lr,
-        optimizer=problem.loop_optimizer or "",
+        lr=loop.lr,
+        optimizer=loop.optimizer,
         momentum=False,
         groups=(),
         parameters=0,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from etastar.core.batch import Batch
+from etastar.core.data import Batches, stream, stream_from
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import call
 
@@ -13,3 +14,13 @@ def next_batch(batches: Iterator[Batch], seed: int, step: int, part: int = 0) ->
     """The next batch; random transforms in it draw from (seed, step, part) alone."""
     seed_everything(derive_seed(seed, "batch", step, part))
     return call("reading a training batch", next, batches)
+
+
+def batches_from(batches: Batches, seed: int, step: int, parts: int = 1) -> Generator[Batch]:
+    """The stream of `seed` from optimizer step `step` on; what cannot be skipped is read again."""
+    if (there := stream_from(batches, seed, step * parts)) is not None:
+        return there
+    again = stream(batches, seed)
+    for number in range(step * parts):
+        next_batch(again, seed, *divmod(number, parts))
+    return again

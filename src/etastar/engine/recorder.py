@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, StepRow, Until
 from etastar.errors import UserCodeRaised
@@ -25,6 +26,8 @@ is not exactly zero, in so many looks in a row, `GRAD_NORM_EVERY` steps apart: i
 with 2-5 % left, or for 30 steps only, were seen to come back."""
 UNINFORMED = 0.95
 """A loss of at least this share of the uninformed one says that a network knows nothing."""
+COLUMNS = ("losses", "accuracies", "grad_norms", "lrs", "clipped")
+"""What a history holds of every step."""
 
 
 def blow_up_loss(lane: Lane, first_loss: float) -> float:
@@ -165,7 +168,7 @@ class History:
             lr_first=lrs[0],
             lr_last=lrs[-1],
             lr_sum=math.fsum(lrs),
-            lr_sq_sum=math.fsum(lr**2 for lr in lrs),
+            lr_sq_sum=math.fsum(lr * lr for lr in lrs),
             loss_mean=mean,
             loss_sd=_sd(finite, mean),
             accuracy_mean=statistics.fmean(accuracies) if accuracies else None,
@@ -178,7 +181,7 @@ class History:
 def _sd(values: list[float], mean: float) -> float:
     if len(values) < 2:
         return math.nan
-    return math.sqrt(math.fsum((x - mean) ** 2 for x in values) / (len(values) - 1))
+    return math.sqrt(math.fsum((x - mean) * (x - mean) for x in values) / (len(values) - 1))
 
 
 class Recorder:
@@ -242,6 +245,25 @@ class Recorder:
         self.done = history.non_finite or decided or history.dead or self.step >= lane.steps
         return not self.done
 
+    def state(self) -> dict[str, Any]:
+        """What was recorded, as numbers in lists."""
+        history = self.history
+        return {name: list(getattr(history, name)) for name in COLUMNS} | {"reached": history.reached, "alive": self._alive}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from what was recorded of an undecided lane."""
+        history = self.history
+        for name in COLUMNS:
+            setattr(history, name, list(state[name]))
+        history.reached, self._alive = state["reached"], list(state["alive"])
+        if history.losses:
+            first, lane = history.losses[0], history.lane
+            self._bound, self._blow_up = lane.criterion.bound(first), blow_up_loss(lane, first)
+
+    def used(self, lr: float) -> None:
+        """The rate of the last step, where it is known only after its report."""
+        self.history.lrs[-1] = lr
+
     def raised(self, error: UserCodeRaised) -> None:
         """The user's code raised: the lane is over."""
         self.history.error = error
@@ -250,6 +272,10 @@ class Recorder:
     def _meets(self) -> bool:
         history, window = self.history, self.history.lane.criterion.window
         return meets(history.lane, self._bound, history.losses[-window:], history.accuracies[-window:])
+
+    def outcome_as(self, lane: Lane) -> Outcome:
+        """The record under the name of another lane, which has the same past."""
+        return replace(self.history, lane=lane).outcome(seconds=time.perf_counter() - self._started)
 
     def outcome(self, *, valid_loss: float | None = None, valid_accuracy: float | None = None) -> Outcome:
         """The lane's record; call when it has stopped."""

@@ -27,8 +27,9 @@ class SequentialEngine(LoopEngine):
         """Engine and device."""
         return "sequential" + super().name.removeprefix("loop")
 
-    def _set_up(self, problem: Problem, seed: int, example: Batch) -> Setup:
-        setup = super()._set_up(problem, seed, example)
+    def set_up(self, problem: Problem, seed: int, example: Batch) -> Setup:
+        """The loop's, tuned."""
+        setup = super().set_up(problem, seed, example)
         if any(isinstance(module, nn.Conv2d) for module in setup.model.modules()):
             setup.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         use_fused(setup.optimizer)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from etastar.errors import ProblemError
-from etastar.policies.policy import Every, Policy
+from etastar.arguments import shown
+from etastar.errors import DoesNotApply, EtastarError, ProblemError, in_one_line
+from etastar.policies.compose import each
+from etastar.policies.policy import Every, Observation, Policy
 
 Key = tuple[str, int]
 """(signal, looked at every so many steps)."""
@@ -24,7 +26,11 @@ SIGNALS: dict[str, str] = {
     "param_norm": "|parameters| before the update",
 }
 """name -> what it is."""
+MAKE_ACCURACY = "expected labels that are classes, metric_fn, or report(accuracy=...)"
 OF_GRADIENT = ("grad_norm", "grad_cosine")
+OF_THE_PAST = ("smoothed_loss", "grad_cosine", "update_norm")
+"""Signals that are made of more than one step."""
+OF_PARAMETERS = ("update_norm", "param_norm")
 Rows = Callable[[], torch.Tensor]
 
 
@@ -75,10 +81,43 @@ class Signals:
         self._kept: dict[str, torch.Tensor] = {}
         """Slots from the last step: gradient, parameters, sum and weight of the smoothed loss."""
         self._last: dict[Key, torch.Tensor] = {}
+        self.missing: set[Key] = set()
+        """What has no value yet, and is NaN."""
 
     def reads(self, *names: str) -> bool:
         """Whether one of these is read."""
         return not self._names.isdisjoint(names)
+
+    def watch(self, keys: Iterable[Key], step: int) -> None:
+        """Compute these from now on, after `step` steps.
+
+        Raises:
+            ProblemError: one of them would need steps that are over.
+        """
+        own = tuple(dict.fromkeys(keys))
+        for name, every in own if step else ():
+            if (name, every) not in self.keys and (name in OF_THE_PAST or every > 1):
+                raise ProblemError(
+                    f"a policy that reads {name} cannot begin at step {step} of a lane in which nobody watched it; expected "
+                    "a trunk that reads it, too"
+                )
+        self.keys, self._names = own, {name for name, _ in own}
+
+    def state(self, row: int | None = None) -> dict[str, Any]:
+        """What the next step needs of those before; of one row, where there are rows."""
+        one = lambda t: t[row] if row is not None and t.dim() else t
+        last = [[name, every, one(t)] for (name, every), t in self._last.items()]
+        return {"kept": {name: one(t) for name, t in self._kept.items()}, "last": last, "missing": list(self.missing)}
+
+    def resume(self, states: Sequence[Mapping[str, Any]], *, rows: bool) -> None:
+        """Go on from these states, one a row, or from that of one lane; what they hold is watched."""
+        join = lambda parts: torch.stack(parts) if rows else parts[0]
+        self._kept = {name: join([own["kept"][name] for own in states]) for name in states[0]["kept"]}
+        lasts = [{(name, every): t for name, every, t in own["last"]} for own in states]
+        self._last = {key: join([own[key] for own in lasts]) for key in lasts[0]}
+        self.keys = tuple(self._last)
+        self._names = {name for name, _ in self.keys}
+        self.missing = {(name, every) for name, every in states[0]["missing"]}
 
     def look(
         self, step: int, loss: torch.Tensor | None, accuracy: torch.Tensor | None, norm: torch.Tensor | None = None
@@ -91,15 +130,15 @@ class Signals:
         """
         if not self.keys:
             return {}
-        now: dict[str, torch.Tensor] = {}
+        now: dict[str, torch.Tensor | None] = {}
         if loss is not None and self.reads("smoothed_loss"):
             now["smoothed_loss"] = self._smoothed(loss)  # at every step, also where it is looked at less often
         for key in self.keys:
             name, every = key
             if step % every == 0 or key not in self._last:
                 if name not in now:
-                    now[name] = self._value(name, loss, accuracy, norm).detach().to("cpu", torch.float64)
-                self._last[key] = now[name]
+                    now[name] = self._value(name, loss, accuracy, norm)
+                self._set(key, now[name], loss)
         self._keep()
         return self._last
 
@@ -109,25 +148,36 @@ class Signals:
         self._kept = {name: chosen(t) for name, t in self._kept.items()}
         self._last = {key: chosen(t) for key, t in self._last.items()}
 
+    def _set(self, key: Key, value: torch.Tensor | None, loss: torch.Tensor | None) -> None:
+        """The last value of a signal; NaN, one a row, where it has none yet."""
+        if value is None:
+            self.missing.add(key)
+            value = torch.tensor(torch.nan) if loss is None else torch.full_like(loss, torch.nan, dtype=torch.float64)
+        else:
+            self.missing.discard(key)
+        self._last[key] = value.detach().to("cpu", torch.float64)
+
     def _value(
         self, name: str, loss: torch.Tensor | None, accuracy: torch.Tensor | None, norm: torch.Tensor | None
-    ) -> torch.Tensor:
-        unknown = torch.tensor(torch.nan) if loss is None else torch.full_like(loss, torch.nan, dtype=torch.float64)
+    ) -> torch.Tensor | None:
+        """One signal now; None where it has no value yet."""
+        if loss is None and name not in OF_PARAMETERS:
+            return None
         if name == "loss":
-            return unknown if loss is None else loss
-        if name == "smoothed_loss":
-            return unknown
+            return loss
         if name == "accuracy":
-            return unknown if accuracy is None else accuracy
+            if accuracy is None:
+                raise ProblemError(f"a policy reads accuracy, which this training does not have; {MAKE_ACCURACY}")
+            return accuracy
         if name == "grad_norm":
             return torch.linalg.vector_norm(self._gradient(), dim=-1) if norm is None else norm
-        if name == "grad_cosine":
-            before = self._kept.get("gradient")
-            return unknown if before is None else torch.nn.functional.cosine_similarity(self._gradient(), before, dim=-1)
         if name == "param_norm":
             return torch.linalg.vector_norm(self._parameters(), dim=-1)
+        if name == "grad_cosine":
+            before = self._kept.get("gradient")
+            return None if before is None else torch.nn.functional.cosine_similarity(self._gradient(), before, dim=-1)
         before = self._kept.get("parameters")
-        return unknown if before is None else torch.linalg.vector_norm(self._parameters() - before, dim=-1)
+        return None if before is None else torch.linalg.vector_norm(self._parameters() - before, dim=-1)
 
     def _smoothed(self, loss: torch.Tensor) -> torch.Tensor:
         """Mean of the losses so far, the last ones weighted most: sum / weight, both kept."""
@@ -144,20 +194,61 @@ class Signals:
             self._kept["parameters"] = self._parameters().clone()
 
 
-def checked_rates(policy: Policy, rate: Any, seen: Iterable[torch.Tensor], k: int | None) -> torch.Tensor:
-    """A policy's rates as float64, [] or [k].
+def asked(
+    policy: Policy, step: int, seen: Mapping[str, torch.Tensor], missing: Collection[Key], state: Any, k: int | None
+) -> tuple[Any, Any]:
+    """(rate, next state) of a policy; the rate float64, [] or [k], or such rates by group.
+
+    Where a signal it reads is not finite, although it has a value, a lane is diverging, and so may be its rate.
+
+    Args:
+        seen: the signals it reads, by name.
+        missing: signals that have no value yet.
+        k: how many lanes it is asked for; None: for the loop's one.
 
     Raises:
-        ProblemError: it gave rates of another shape, negative ones, or NaN although all it saw was finite.
+        ProblemError: it gave something else than (rate, state), or rates of another shape; or it raised, or gave a rate that
+            is negative or not finite, although all it saw was finite.
+        DoesNotApply: one of `k` lanes has such a rate: the loop says of each lane whose fault that is.
     """
-    rates = torch.as_tensor(rate, dtype=torch.float64)
+    values = [seen[name] for name, every in keys_of(policy) if (name, every) not in missing]
+    try:
+        given = policy.step(Observation(step, seen), state)
+    except EtastarError:
+        raise
+    except Exception as error:
+        if k is not None:
+            raise
+        if not _finite(values):
+            return torch.tensor(torch.nan, dtype=torch.float64), state
+        raise ProblemError(f"{policy!r} raised {in_one_line(error)}") from error
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise ProblemError(f"{policy!r} gave {shown(given)}; expected (rate, state)")
+    absent = " and ".join(name for name, every in keys_of(policy) if (name, every) in missing)
+    unknown = f" at step {step}, where {absent} has no value yet" if absent else ""
+    return each(lambda rate: _checked(policy, rate, values, k, unknown), given[0]), given[1]
+
+
+def _checked(policy: Policy, rate: Any, values: Sequence[torch.Tensor], k: int | None, unknown: str) -> torch.Tensor:
+    try:
+        rates = torch.as_tensor(rate, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise ProblemError(f"{policy!r} gave the rate {shown(rate)}; expected a number or a tensor") from None
     shape = () if k is None else (k,)
     if tuple(rates.shape) not in ((), shape):
         raise ProblemError(f"{policy!r} gave rates of shape {tuple(rates.shape)}; expected {shape}, one a lane")
-    if bool((rates >= 0).all()) and bool(torch.isfinite(rates).all()):
+    right = (rates >= 0) & (rates < torch.inf)
+    if bool(right.all()):
         return rates
-    finite = all(bool(torch.isfinite(s).all()) for s in seen)
-    if bool((rates < 0).any()) or finite:
-        bad = float(rates.flatten()[~((rates >= 0) & torch.isfinite(rates)).flatten()][0])
-        raise ProblemError(f"{policy!r} gave the rate {bad}; expected a finite number >= 0")
+    bad = ~right & _finite(values)
+    if bool(bad.any()):
+        words = (
+            f"{policy!r} gave the rate {float(rates.expand(bad.shape)[bad][0]):g}{unknown}; expected a finite number >= 0"
+        )
+        raise ProblemError(words) if k is None else DoesNotApply(words)
     return rates
+
+
+def _finite(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Whether all are, [] or [k]."""
+    return torch.stack([torch.isfinite(value) for value in values]).all(0) if values else torch.tensor(True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from etastar.core.gradients import flat_gradient, flat_parameters
 from etastar.core.lane import Lane
 from etastar.core.setup import Setup
-from etastar.engine.signals import Signals, check_before_gradient, checked_rates, keys_of
-from etastar.policies.compose import each
-from etastar.policies.policy import Observation
+from etastar.engine.signals import Signals, asked, check_before_gradient, keys_of
+from etastar.policies.compose import each, graft
+from etastar.policies.policy import Policy
 
 
 class Steering:
@@ -33,7 +36,8 @@ class Steering:
             check_before_gradient(lane.policy)
         moved = setup.parameters
         self._signals = Signals(self._keys, lambda: flat_gradient(moved()), lambda: flat_parameters(moved()))
-        self._state = lane.policy.init(torch.tensor(lane.lr, dtype=torch.float64))
+        self._lr = torch.tensor(lane.lr, dtype=torch.float64)
+        self._state, self._rate = lane.policy.init(self._lr), None
         self.lr = lane.lr
         self.seen: tuple[float | None, float | None] = (None, None)
 
@@ -46,6 +50,21 @@ class Steering:
         number = lambda x: None if x is None else torch.tensor(x, dtype=torch.float64)
         known = self._signals.look(step, number(loss), number(accuracy)) if self._keys else {}
         seen = {name: known[name, every] for name, every in self._keys}
-        rate, self._state = self._policy.step(Observation(step, seen), self._state)
-        rates = each(lambda own: float(checked_rates(self._policy, own, seen.values(), None)), rate)
-        self.lr = self._setup.set_rates(rates)
+        self._rate, self._state = asked(self._policy, step, seen, self._signals.missing, self._state, None)
+        self.lr = self._setup.set_rates(each(float, self._rate))
+
+    def state(self) -> dict[str, Any]:
+        """What the next step needs of those before."""
+        return {"policy": self._state, "rate": self._rate, "signals": self._signals.state(), "seen": list(self.seen)}
+
+    def resume(self, state: Mapping[str, Any], before: Policy, step: int) -> None:
+        """Go on after `step` steps from the state of a lane that `before` has steered so far.
+
+        Raises:
+            ProblemError: `before` is not how this lane's policy begins, or it reads what nobody watched.
+        """
+        self._rate = state["rate"]
+        self._state = graft(self._policy, before, state["policy"], self._lr, self._rate, step)
+        self._signals.resume([state["signals"]], rows=False)
+        self._signals.watch(self._keys, step)
+        self.seen = (state["seen"][0], state["seen"][1])

@@ -12,8 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -27,6 +25,7 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy, without_graph
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
+from etastar.core.reduction import OTHER, SUM, declared_reduction, reduction_of
 from etastar.core.setup import set_up, to
 from etastar.engine.reading import next_batch
 from etastar.errors import ProblemError, call
@@ -37,8 +36,6 @@ FIRST_SAMPLES = 512
 """Training samples over which the loss at initialisation is averaged where there is no validation data."""
 FORWARD = 1 / 3
 """Cost of a forward pass in gradient steps: the backward pass is twice as dear."""
-WITHIN = 0.1
-"""A loss is a sum where that of a batch is the sum of its halves' up to this share."""
 
 Scores = tuple[torch.Tensor, torch.Tensor | None]
 Read = tuple[Batch, int]
@@ -74,7 +71,7 @@ class FirstLosses:
         Raises:
             ProblemError: it is not finite.
         """
-        if lane.until is not Until.END or problem.batches is None:
+        if lane.until is not Until.END or problem.is_loop:
             return First()
         self._turn_to(problem)
         key = (lane.seed, 0 if problem.valid_batches is None else samples_for(problem, lane))
@@ -85,14 +82,11 @@ class FirstLosses:
 
     def summed(self, problem: Problem) -> bool:
         """Whether the problem's loss is a sum over samples: that of a batch is that of its halves together."""
-        if problem.batches is None or problem.valid_batches is None:
+        if problem.valid_batches is None:
             return False  # nobody asks
         self._turn_to(problem)
         if self._summed is None:
-            self._summed = _declared(problem.loss)
-        if self._summed is None:
-            with undisturbed(problem), steady_numerics():
-                self._summed = self._adds_up(problem, derive_seed(0, "reduction"))
+            self._summed = (declared_reduction(problem.loss) or self._seen_reduction(problem)) == SUM
         return self._summed
 
     def _turn_to(self, problem: Problem) -> None:
@@ -102,8 +96,7 @@ class FirstLosses:
     @contextmanager
     def _start(self, problem: Problem, seed: int) -> Iterator[tuple[nn.Module, Batch, Iterator[Batch]]]:
         """A model before its training, its first batch and those that follow."""
-        assert problem.batches is not None
-        with closing(stream(problem.batches, seed)) as batches:
+        with closing(stream(problem.parts.batches, seed)) as batches:
             first = next_batch(batches, seed, 0)
             setup = set_up(problem, seed, device=self._device, dtype=self._dtype, example=first)
             yield setup.model, to(first, self._device, self._dtype), batches
@@ -122,11 +115,13 @@ class FirstLosses:
             )
         return First(valid_loss=None if loss is None else float(loss))
 
-    def _adds_up(self, problem: Problem, seed: int) -> bool:
-        with self._start(problem, seed) as (model, batch, _):
+    def _seen_reduction(self, problem: Problem) -> str:
+        """How the loss of a batch is made of those of its halves."""
+        seed = derive_seed(0, "reduction")
+        with undisturbed(problem), steady_numerics(), self._start(problem, seed) as (model, batch, _):
             size = samples_in(batch) or 0
             if size < 2:
-                return False
+                return OTHER
             middle = size // 2
             keep_only = lambda keep: map_tensors(lambda t: t[keep] if t.dim() else t, batch)
             loss = lambda some: float(without_graph(loss_and_accuracy, problem, model, some)[0].detach())
@@ -134,9 +129,8 @@ class FirstLosses:
             try:
                 whole, a, b = map(loss, parts)
             except Exception:  # halves are no batches here; what is wrong with whole ones is said where they are read
-                return False
-        mean = (middle * a + (size - middle) * b) / size
-        return abs(whole - (a + b)) < min(WITHIN * abs(whole), abs(whole - mean))
+                return OTHER
+        return reduction_of(whole, [(a, middle), (b, size - middle)])
 
     def _training_loss(self, problem: Problem, model: nn.Module, seed: int, first: Batch, batches: Iterator[Batch]) -> float:
         """Mean over the first batches of the stream, as training sees them, `FIRST_SAMPLES` samples or more."""
@@ -160,16 +154,6 @@ class FirstLosses:
             f"the loss of a training batch (step {step}) at initialisation is {loss}; expected a finite number: check train "
             "and loss"
         )
-
-
-def _declared(loss: Any) -> bool | None:
-    """Whether a loss says itself that it is a sum, as torch's do; None for any other."""
-    if isinstance(loss, partial):
-        return loss.keywords["reduction"] == "sum" if "reduction" in loss.keywords else _declared(loss.func)
-    if isinstance(loss, nn.modules.loss._Loss):
-        return loss.reduction == "sum" if type(loss).__module__.startswith("torch.") else None
-    known = getattr(loss, "__module__", "") == "torch.nn.functional" and hasattr(nn.functional, loss.__name__)
-    return False if known else None
 
 
 def validation_scores(problem: Problem, model: nn.Module, batch: Batch) -> Scores:
@@ -206,7 +190,7 @@ def mean_scores(
         return None, None
     total = sum(sizes)
     weigh = lambda values: torch.stack([size * v for size, v in zip(sizes, values, strict=True)]).sum(0) / total
-    per_batch = problem.batches.batch_size if problem.batches is not None else None
+    per_batch = problem.parts.batches.batch_size
     loss = torch.stack(losses).sum(0) * (per_batch or max(sizes)) / total if summed else weigh(losses)
     return loss, weigh(shares) if len(shares) == len(sizes) else None
 
@@ -235,7 +219,7 @@ def on_a_part(problem: Problem, lane: Lane) -> bool:
 
 def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
     """What scoring these lanes took, in gradient steps: a validation for each, and one for each seed before training."""
-    if problem.batches is None:
+    if problem.is_loop:
         return 0.0
     samples = 0
     seeds: dict[tuple[int, int], int] = {}
@@ -251,7 +235,7 @@ def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
 
 
 def _per_batch(problem: Problem) -> int:
-    return (problem.batches.batch_size if problem.batches is not None else None) or 1
+    return problem.parts.batches.batch_size or 1
 
 
 def _per_step(problem: Problem) -> int:

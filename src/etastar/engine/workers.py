@@ -23,6 +23,7 @@ from loky.process_executor import ProcessPoolExecutor as FreshProcesses
 from etastar import arguments
 from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
+from etastar.core.training import Shelf
 from etastar.engine.lanes.engine import LaneEngine, shares
 from etastar.engine.loop import LoopEngine
 from etastar.errors import EtastarError, ProblemError, attributed
@@ -49,6 +50,7 @@ class WorkerEngine:
         self.workers, self.engine = workers, engine or LoopEngine()
         self._executor: ProcessPoolExecutor | FreshProcesses | None = None
         self._problem: Problem | None = None
+        self.shelf: Shelf | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +65,10 @@ class WorkerEngine:
                 executor = self._start(problem)
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)  # see `can_fork`
-                    futures = [executor.submit(_train, lanes) for lanes in shares(missing, self.engine.chunk, self.workers)]
+                    futures = [
+                        executor.submit(_train, lanes, self.shelf)
+                        for lanes in shares(missing, self.engine.chunk, self.workers)
+                    ]
                 for future in as_completed(futures):
                     for index, outcome in future.result():
                         del missing[index]
@@ -152,7 +157,7 @@ def can_fork(problem: Problem, engine: LoopEngine | LaneEngine) -> bool:
     On Linux, as torch's own DataLoader does it, with one thread in each copy. Not with CUDA, which does not survive a fork,
     nor for a training loop of the user's own, which may start threads.
     """
-    ours = sys.platform == "linux" and problem.loop is None
+    ours = sys.platform == "linux" and not problem.is_loop
     return ours and not engine.device.startswith("cuda") and not torch.cuda.is_initialized()
 
 
@@ -184,6 +189,7 @@ def _exit_with_parent(parent: int) -> None:
 
 
 @attributed  # here, where the frames are: they do not travel
-def _train(lanes: dict[int, Lane]) -> list[tuple[int, Outcome]]:
-    index = list(lanes)
-    return [(index[i], outcome) for i, outcome in _worker["engine"].train(_worker["problem"], list(lanes.values()))]
+def _train(lanes: dict[int, Lane], shelf: Shelf | None) -> list[tuple[int, Outcome]]:
+    index, engine = list(lanes), _worker["engine"]
+    engine.shelf = shelf
+    return [(index[i], outcome) for i, outcome in engine.train(_worker["problem"], list(lanes.values()))]

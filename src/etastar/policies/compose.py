@@ -49,6 +49,49 @@ def groups_named(policy: Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*own, *inner)))
 
 
+def trunk_of(policy: Policy) -> tuple[Policy, int] | None:
+    """The policy that `policy` is until some step, and that step; lanes of one trunk may share their training until then."""
+    trunk = getattr(policy, "trunk", None)
+    return trunk() if trunk else None
+
+
+def chain_of(policy: Policy, steps: int) -> list[tuple[Policy, int]]:
+    """The policies in charge of a lane of so many steps, each with the step at which it ends; each is how the next begins.
+
+    >>> from etastar.policies.policy import Constant
+    >>> chain_of(Then(Constant(), 30, Times(Constant(), 0.1)), 40)[0]
+    (Constant(), 30)
+    """
+    chain = [(policy, steps)]
+    while (trunk := trunk_of(chain[0][0])) is not None and trunk[1] < chain[0][1]:
+        chain.insert(0, trunk)
+    return chain
+
+
+def graft(policy: Policy, before: Policy, state: Any, lr: Any, rate: Any, step: int) -> Any:
+    """The state of `policy` where it goes on after `step` steps that `before` has steered.
+
+    Args:
+        state: of `before`.
+        lr: the lane's rate.
+        rate: the rate `before` gave last; None if it was not asked yet.
+
+    Raises:
+        ProblemError: `before` is not how `policy` begins.
+    """
+    policy, before = (getattr(own, "bare", own) for own in (policy, before))
+    if policy == before:
+        return state
+    trunk = trunk_of(policy)
+    if trunk is None:
+        raise ProblemError(
+            f"{policy!r} cannot go on where {before!r} was; expected Then({before!r}, at, rest), or the same policy"
+        )
+    if trunk[1] < step:
+        raise ProblemError(f"{policy!r} has changed at step {trunk[1]}; this row is at step {step}, expected an earlier one")
+    return policy.grafted(graft(trunk[0], before, state, lr, rate, step), lr, rate)  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
 class Then:
     """`first` until step `at`, then `rest`, which sees step - at and its own share of the horizon.
@@ -114,9 +157,17 @@ class Then:
         first, rest = squeezed(self.first, min(change, steps)), squeezed(self.rest, max(steps - change, 1))
         return replace(self, first=first, rest=rest, steps=steps)
 
+    def trunk(self) -> tuple[Policy, int] | None:
+        """`first`, until the change; None without a horizon."""
+        return (self.first, self._change) if self.steps is not None or isinstance(self.at, int) else None
+
+    def grafted(self, own: Any, lr: Any, rate: Any) -> Any:
+        """Its state where `first`, in state `own`, has given the rate so far."""
+        return {"lr": lr, "rate": lr if rate is None else rate, "own": own}
+
     def init(self, lr: Any) -> Any:
         """The lane's rate, the rate in use, and the state of the policy in charge."""
-        return {"lr": lr, "rate": lr, "own": self.first.init(lr)}
+        return self.grafted(self.first.init(lr), lr, None)
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """The rate of the policy in charge."""
@@ -133,6 +184,17 @@ class Then:
         if isinstance(rate, Mapping):
             raise ProblemError("Then cannot start its rest from the current rate where groups have rates of their own")
         return rate
+
+
+def rate_of(rates: Mapping[str, Any], label: str) -> Any:
+    """The rate of the group `label` among rates by name: that of the longest name it has or begins with, else of the others.
+
+    >>> rates = {"body": 0.1, "body.0": 0.2, "*": 1.0}
+    >>> [rate_of(rates, label) for label in ("body", "body.0", "body.0.bias", "body.1", "head")]
+    [0.1, 0.2, 0.2, 0.1, 1.0]
+    """
+    names = [name for name in rates if label == name or label.startswith(name.rstrip(".") + ".")]
+    return rates[max(names, key=len, default=OTHERS)]
 
 
 def each(fn: Callable[[Any], Any], rate: Any) -> Any:
@@ -159,6 +221,31 @@ class Around:
     def over(self, steps: int) -> Self:
         """The same over another horizon."""
         return replace(self, policy=squeezed(self.policy, steps))
+
+
+@dataclass(frozen=True)
+class Seeing(Around):
+    """`policy`, with signals that it does not read itself: those who go on from its lane will."""
+
+    extra: tuple[str | Every, ...]
+
+    @property
+    def bare(self) -> Policy:
+        """`policy` alone: the rates and states are its own."""
+        return self.policy
+
+    @property
+    def reads(self) -> tuple[str | Every, ...]:
+        """What `policy` reads, and `extra`."""
+        return tuple(dict.fromkeys((*self.policy.reads, *self.extra)))
+
+    def init(self, lr: Any) -> Any:
+        """The state of `policy`."""
+        return self.policy.init(lr)
+
+    def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
+        """Its rate."""
+        return self.policy.step(observation, state)
 
 
 @dataclass(frozen=True)

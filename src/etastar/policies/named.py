@@ -8,27 +8,19 @@ from typing import Any, cast
 
 from etastar.arguments import shown
 from etastar.errors import ProblemError
+from etastar.policies import third_party
 from etastar.policies.compose import Then, squeezed
 from etastar.policies.policy import Constant, Policy
-from etastar.policies.schedule import Schedule
+from etastar.policies.registry import SCHEDULES, configured
 from etastar.policies.torch_schedule import MakeOptimizer, SchedulerFactory, torch_schedule
-
-SCHEDULES: dict[str, Policy] = {
-    "constant": Constant(),
-    "linear": Schedule(decay=1.0, curve="linear"),
-    "cosine": Schedule(decay=1.0, curve="cosine"),
-    "warmup-cosine": Schedule(warmup=0.1, decay=0.9, curve="cosine"),
-    "warmup-linear": Schedule(warmup=0.1, decay=0.9, curve="linear"),
-    "wsd": Schedule(warmup=0.05, decay=0.2, curve="linear"),
-}
-"""name -> schedule without a horizon. `NAME:key=value,...` changes its shares: `wsd:decay=0.5,curve=sqrt`."""
 
 
 def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Policy:
     """The policy that `given` means over a horizon of `steps`.
 
     Args:
-        given: None (constant), a name of `SCHEDULES` with or without settings, a `Policy`, or (optimizer) -> LRScheduler.
+        given: None (constant), a name of `SCHEDULES` or of another distribution's policy, with or without settings, several
+            of them (see `parsed`), a `Policy`, or (optimizer) -> LRScheduler.
         make: the user's optimizer, on which a scheduler is read off; see `torch_schedule`.
 
     Raises:
@@ -40,9 +32,11 @@ def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Po
     if given is None:
         return Constant()
     if isinstance(given, str):
-        return squeezed(parsed(given), steps)
+        return squeezed(_hashable(parsed(given)), steps)
+    if isinstance(given, type) and hasattr(given, "step"):
+        raise ProblemError(f"schedule is the class {given.__name__}; expected a policy made of it, e.g. {given.__name__}()")
     if isinstance(given, Policy):
-        own = getattr(given, "steps", None)
+        own = getattr(_hashable(given), "steps", None)
         if isinstance(own, int) and own > steps:
             raise ProblemError(
                 f"the schedule spans {own} steps but only {steps} are planned; shorten it, e.g. with schedule.over({steps})"
@@ -55,10 +49,21 @@ def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Po
         )
     if callable(given):
         return torch_schedule(cast(SchedulerFactory, given), steps, make)
-    names = ", ".join(SCHEDULES)
+    names = ", ".join((*SCHEDULES, *third_party.offered()))
     raise ProblemError(
         f"schedule is a {type(given).__name__}; expected one of {names}, a Policy, or a function (optimizer) -> LRScheduler"
     )
+
+
+def _hashable(policy: Policy) -> Policy:
+    try:
+        hash(policy)
+    except TypeError:
+        raise ProblemError(
+            f"the policy {policy!r} has no hash; expected one that cannot change: @dataclass(frozen=True), with tuples for "
+            "lists and dicts"
+        ) from None
+    return policy
 
 
 def parsed(text: str) -> Policy:
@@ -99,28 +104,30 @@ def _when(text: str, whole: str) -> float | int:
 
 
 def _named(text: str) -> Policy:
+    """etastar's own policy of this name, with its settings, or another distribution's."""
     name, colon, settings = text.partition(":")
-    if name not in SCHEDULES:
-        raise ProblemError(
-            f"schedule is {shown(text)}; expected one of {', '.join(SCHEDULES)}, a Policy, or (optimizer) -> LRScheduler"
-        )
-    policy, changes = SCHEDULES[name], {}
+    if name in SCHEDULES:
+        third_party.say_of_another(name)
+    elif name not in (theirs := third_party.offered()):
+        known = ", ".join((*SCHEDULES, *theirs))
+        raise ProblemError(f"schedule is {shown(text)}; expected one of {known}, a Policy, or (optimizer) -> LRScheduler")
     if colon and not settings.strip(" ,"):
         raise ProblemError(f"schedule is {shown(text)}; expected settings after the colon, e.g. wsd:decay=0.5")
+    changes = _settings(text, settings)
+    return configured(name, changes) if name in SCHEDULES else third_party.offered_policy(name, changes)
+
+
+def _settings(text: str, settings: str) -> dict[str, Any]:
+    """What `key=value,...` says."""
+    found: dict[str, Any] = {}
     for part in filter(None, settings.split(",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not isinstance(policy, Schedule) or key not in ("warmup", "decay", "curve", "floor"):
-            raise ProblemError(
-                f"schedule is {shown(text)}; expected settings of warmup, decay, curve or floor, e.g. wsd:decay=0.5"
-            )
-        if key in changes:
+        if not equals:
+            raise ProblemError(f"schedule is {shown(text)}; expected settings NAME=VALUE, e.g. wsd:decay=0.5,floor=0.1")
+        if key in found:
             raise ProblemError(f"schedule is {shown(text)}, which gives {key} twice; expected each once")
         try:
-            changes[key] = ast.literal_eval(value)
+            found[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            changes[key] = value
-    return Schedule(**{**_shares(policy), **changes}) if isinstance(policy, Schedule) else policy
-
-
-def _shares(schedule: Schedule) -> dict[str, Any]:
-    return {name: getattr(schedule, name) for name in ("warmup", "decay", "curve", "floor")}
+            found[key] = value
+    return found

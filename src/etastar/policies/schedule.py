@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from etastar.arguments import shown, word
 from etastar.errors import ProblemError
-from etastar.policies.policy import Every, Observation
+from etastar.policies.policy import Constant, Policy
+from etastar.policies.shape import Shape
 
 CURVES: dict[str, Callable[[float], float]] = {
     "linear": lambda left: left,
@@ -17,10 +18,12 @@ CURVES: dict[str, Callable[[float], float]] = {
     "sqrt": lambda left: 1 - math.sqrt(1 - left),
 }
 """curve -> share of the rate, from the share of the decay that is still to come (1 at its start, 0 at its end)."""
+LARGEST_POWER = 100.0
+"""Beyond it nine tenths of the steps have less than 1e-4 of the rate: a mistyped number, no schedule."""
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Shape):
     """Warm up, hold, decay: factor(t) x the lane's rate at step t = 0 .. steps - 1.
 
         t < W:              (t + 1) / W                                          W = round(warmup x steps)
@@ -32,7 +35,8 @@ class Schedule:
 
     Args:
         warmup, decay: shares of the steps, in [0, 1]; their sum is at most 1.
-        curve: "linear", "cosine" or "sqrt" (1 - sqrt of the share of the decay that is over).
+        curve: "linear", "cosine", "sqrt" (1 - sqrt of the share of the decay that is over), or a number q > 0: the share
+            that is still to come to the power q, polynomial decay.
         floor: last factor, in [0, 1].
         steps: the horizon; None until `Problem` or `over` sets it.
 
@@ -46,7 +50,7 @@ class Schedule:
 
     warmup: float = 0.0
     decay: float = 1.0
-    curve: str = "linear"
+    curve: str | float = "linear"
     floor: float = 0.0
     steps: int | None = None
 
@@ -60,40 +64,41 @@ class Schedule:
                 f"the schedule warms up over {self.warmup:g} of the steps and decays over {self.decay:g}, more than all of "
                 "them; expected shares that add up to at most 1"
             )
-        word("the schedule's curve", self.curve, CURVES)
-        if self.steps is not None and not (isinstance(self.steps, int) and self.steps >= 1):
-            raise ProblemError(f"the schedule's steps are {self.steps!r}; expected an integer >= 1")
+        if isinstance(self.curve, (int, float)) and not isinstance(self.curve, bool):
+            if not 0 < self.curve <= LARGEST_POWER:
+                raise ProblemError(f"the schedule's curve is {self.curve!r}; expected a power in (0, 100], e.g. curve=2")
+        else:
+            word("the schedule's curve", self.curve, CURVES)
+        super().__post_init__()
 
-    def over(self, steps: int) -> Schedule:
-        """The same shape over `steps` steps."""
-        return replace(self, steps=steps)
+    def trunk(self) -> tuple[Policy, int] | None:
+        """A constant rate until the decay, where there is no warm-up: decays of several lengths may share it.
+
+        >>> Schedule(decay=0.2).over(100).trunk()
+        (Constant(), 80)
+        """
+        if self.steps is None or self.warmup or not 0 < (hold := self.steps - self._phases()[1]) < self.steps:
+            return None
+        return Constant(), hold
+
+    def grafted(self, own: Any, lr: Any, rate: Any) -> Any:
+        """Its state at the end of the trunk: the peak rate."""
+        return lr
+
+    def _phases(self) -> tuple[int, int]:
+        """Steps of warm-up and of decay."""
+        steps = self.horizon
+        warmup = max(round(self.warmup * steps), 1) if self.warmup else 0
+        return warmup, min(max(round(self.decay * steps), 1), steps - warmup) if self.decay else 0
 
     def factor(self, step: int) -> float:
         """Share of the peak rate at `step`."""
-        if self.steps is None:
-            raise ProblemError("this schedule has no horizon yet; call schedule.over(steps) first")
-        warmup = max(round(self.warmup * self.steps), 1) if self.warmup else 0
-        decay = min(max(round(self.decay * self.steps), 1), self.steps - warmup) if self.decay else 0
+        steps = self.horizon
+        warmup, decay = self._phases()
         if step < warmup:
             return (step + 1) / warmup
-        if step < self.steps - decay or not decay:
+        if step < steps - decay or not decay:
             return 1.0
-        left = max(self.steps - step, 0) / decay
-        return self.floor + (1 - self.floor) * CURVES[self.curve](left)
-
-    @property
-    def reads(self) -> tuple[str | Every, ...]:
-        """Nothing: it is a function of the step."""
-        return ()
-
-    def rate(self, t: int, lr: Any) -> Any:
-        """factor(t) x lr."""
-        return lr * self.factor(t)
-
-    def init(self, lr: Any) -> Any:
-        """The peak rate is the state."""
-        return lr
-
-    def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
-        """factor(step) x peak."""
-        return self.rate(observation.step, state), state
+        left = max(steps - step, 0) / decay
+        share = CURVES[self.curve](left) if isinstance(self.curve, str) else left**self.curve
+        return self.floor + (1 - self.floor) * share

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from etastar.errors import ProblemError, in_one_line
-from etastar.policies.policy import Every, Observation
+from etastar.policies.compose import PerGroup
+from etastar.policies.policy import Every, Observation, Policy
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
 MakeOptimizer = Callable[[float], torch.optim.Optimizer]
@@ -89,35 +90,56 @@ class TorchSchedule:
         return self.rate(observation.step, state), state
 
 
-def torch_schedule(factory: SchedulerFactory, steps: int, make: MakeOptimizer | None = None) -> TorchSchedule:
+def torch_schedule(factory: SchedulerFactory, steps: int, make: MakeOptimizer | None = None) -> Policy:
     """The schedule that `factory` makes, over `steps` optimizer steps (`scheduler.step()` after each).
 
-    It is read at three rates, group by group, as r = m (a(t) lr + b(t)) with m the group's multiple of the default rate.
+    It is read at three rates, group by group, as r = m (a(t) lr + b(t)) with m the group's multiple of the default rate; and
+    once more with every group at rate 1, where a(t) is what a scheduler that multiplies gives, to the last bit.
 
     Args:
         factory: (optimizer) -> LRScheduler.
         make: the user's own optimizer with all rates scaled; default: one group at rate 1, of which only the rate counts.
 
+    Returns:
+        A `TorchSchedule`; where groups follow schedules of their own, a `PerGroup` of them.
+
     Raises:
-        ProblemError: it fails, reads a metric, sets other settings than the rate, gives groups different schedules, or sets
-            rates that do not follow the optimizer's.
+        ProblemError: it fails, reads a metric, sets other settings than the rate, or sets rates that do not follow the
+            optimizer's.
     """
     optimizers = [(make or _one_group)(scale) for scale in SCALES]
-    rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
-    tables = [_table(factory, optimizer, steps, whole=make is not None) for optimizer in optimizers]
     unit, names = float(optimizers[1].defaults["lr"]), group_names(optimizers[1])
-    factors: dict[str, list[float]] = {}
-    offsets: dict[str, list[float]] = {}
+    rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
+    optimizers.append(_at_one((make or _one_group)(1.0)))
+    *tables, ones = [_table(factory, optimizer, steps, whole=make is not None) for optimizer in optimizers]
+    found: list[tuple[str, TorchSchedule]] = []
     for g, name in enumerate(names):
         slopes, constants = _line([[row[g] for row in table] for table in tables], [own[g] for own in rates])
         if rates[1][g] > 0:
-            factors[name], offsets[name] = slopes, [b * unit / rates[1][g] for b in constants]
+            exact = [
+                a if b or not _equal(one[g], a, 1.0) else one[g] for one, a, b in zip(ones, slopes, constants, strict=True)
+            ]
+            offsets = [b * unit / rates[1][g] for b in constants]
+            found.append((name, _checked(exact, offsets, unit)))
         elif any(constants):
             raise ProblemError(f"the scheduler gives {name}, a parameter group of rate 0, a rate; {FOLLOW}")
-    if not factors:
-        return TorchSchedule((1.0,) * steps)  # nothing trains, which is said where the optimizer is set up
-    check_alike(factors)
-    return _checked(next(iter(factors.values())), offsets, unit)
+    return of_groups(found) if found else TorchSchedule((1.0,) * steps)  # nothing trains: said where it is set up
+
+
+def of_groups(schedules: Sequence[tuple[str, TorchSchedule]]) -> Policy:
+    """One policy of what every group follows: the first's schedule, and of those that differ from it their own.
+
+    Raises:
+        ProblemError: two groups of one name follow different schedules.
+    """
+    first = schedules[0][1]
+    apart: dict[str, TorchSchedule] = {}
+    for name, schedule in schedules:
+        if not _alike(apart.get(name, first), schedule):
+            if [own for own, _ in schedules].count(name) > 1:
+                raise ProblemError(f"parameter groups called {name!r} follow different schedules; expected a name each")
+            apart[name] = schedule
+    return PerGroup(apart, first) if apart else first
 
 
 def _table(factory: SchedulerFactory, optimizer: torch.optim.Optimizer, steps: int, *, whole: bool) -> Table:
@@ -158,24 +180,6 @@ def read_rates(
     return table
 
 
-def check_alike(factors: Mapping[str, Sequence[float]]) -> None:
-    """Raise `ProblemError` if groups do not all follow one schedule.
-
-    Args:
-        factors: name of a group -> its share of its own rate at every step.
-    """
-    (first, own), *others = factors.items()
-    peak = max(map(abs, own))
-    for name, other in others:
-        far = next((t for t, (a, b) in enumerate(zip(own, other, strict=True)) if not _equal(a, b, peak)), None)
-        if far is not None:
-            raise ProblemError(
-                f"the scheduler treats parameter groups differently (step {far}: {first} at {own[far]:.3g} of its rate, "
-                f"{name} at {other[far]:.3g} of its own); expected one schedule for all groups, whose rates keep their "
-                "ratio: the same function for each, or max_lr=[group['lr'] for group in optimizer.param_groups]"
-            )
-
-
 def check_scheduler(scheduler: Any, otherwise: str) -> None:
     """Raise `ProblemError` if it is no scheduler that is a function of the step; `otherwise` is said of another type."""
     if isinstance(scheduler, ReduceLROnPlateau):
@@ -191,6 +195,13 @@ def group_names(optimizer: torch.optim.Optimizer) -> list[str]:
 
 def _one_group(scale: float) -> torch.optim.Optimizer:
     return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=scale, momentum=0.9)
+
+
+def _at_one(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The optimizer with every rate at 1."""
+    for settings in (optimizer.defaults, *optimizer.param_groups):
+        settings |= {name: 1.0 for name in ("lr", "initial_lr") if name in settings}
+    return optimizer
 
 
 def _made(factory: SchedulerFactory, optimizer: torch.optim.Optimizer) -> LRScheduler:
@@ -246,21 +257,20 @@ def _line(readings: list[list[float]], rates: list[float]) -> tuple[list[float],
     return factors, offsets
 
 
-def _checked(factors: Sequence[float], offsets: dict[str, list[float]], unit: float) -> TorchSchedule:
-    """The schedule of all groups; absolute parts must be small beside the rate, and in the ratio of the groups' rates."""
-    (first, own), *others = offsets.items()
-    if not any(map(any, offsets.values())):
+def _checked(factors: Sequence[float], offsets: Sequence[float], unit: float) -> TorchSchedule:
+    """The schedule of one group; its absolute part must be small beside the rate."""
+    if not any(offsets):
         return TorchSchedule(tuple(factors))
-    peak = max(factors) * unit
-    if min(own) < 0 or max(own) >= peak:
+    if min(offsets) < 0 or max(offsets) >= max(factors) * unit:
         raise ProblemError(f"the scheduler's rates do not follow the optimizer's learning rate; {FOLLOW}")
-    for name, other in others:
-        if not all(_equal(a, b, peak) for a, b in zip(own, other, strict=True)):
-            raise ProblemError(
-                f"the scheduler sets a smallest rate (eta_min, min_lr) that is the same number for {first} and {name}, whose"
-                " rates differ; expected a share of the rate, e.g. schedule='cosine:floor=0.01'"
-            )
-    return TorchSchedule(tuple(factors), tuple(own))
+    return TorchSchedule(tuple(factors), tuple(offsets))
+
+
+def _alike(one: TorchSchedule, other: TorchSchedule) -> bool:
+    """Whether two schedules are one, but for rounding."""
+    pairs = ((one.factors, other.factors), (one.offsets, other.offsets))
+    close = lambda a, b: len(a) == len(b) and all(_equal(x, y, max(map(abs, a))) for x, y in zip(a, b, strict=True))
+    return all(close(a, b) for a, b in pairs)
 
 
 def _equal(a: float, b: float, peak: float) -> bool:

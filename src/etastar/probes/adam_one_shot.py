@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from etastar.core.estimate import Status
-from etastar.probes.curvature import Refusal
+from etastar.core.kinds import is_plain_adam
+from etastar.errors import DoesNotApply
 from etastar.probes.directional import slope_and_bend
-from etastar.probes.edge import ADAM_FAMILY
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
 
@@ -28,8 +28,8 @@ class AdamOneShot(Probe):
 
     def read(self, point: Point) -> Reading:
         """One gradient, one product."""
-        if type(point.optimizer) not in ADAM_FAMILY:
-            raise Refusal(
+        if not is_plain_adam(point.optimizer):
+            raise DoesNotApply(
                 f"for Adam and AdamW; the first step of {type(point.optimizer).__name__} is not the gradient's sign"
             )
         g = point.gradient()

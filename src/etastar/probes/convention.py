@@ -10,10 +10,10 @@ import torch
 
 from etastar.core.batch import Batch
 from etastar.core.objective import split
+from etastar.core.reduction import MEAN, OTHER, SUM, reduction_of
 from etastar.probes.point import Point
 from etastar.probes.samples import chunks, cut, length
 
-WITHIN = 0.1
 MOST_PARTS = 4
 """Forward passes spent on finding out how a loss is reduced where the outputs of all samples cannot be cut."""
 
@@ -44,7 +44,7 @@ class PerBatch:
         n = length(second)
         if n is None or n == self.size:
             return self.own(first, second)
-        if self.kind == "sum":
+        if self.kind == SUM:
             return self.own(first, second) * (self.size / n)
         cut_first = (lambda start, stop: first) if callable(first) else (lambda start, stop: cut(first, start, stop))
         starts = range(0, max(n - self.size, 0) + 1, self.size)
@@ -58,7 +58,7 @@ def as_trained(point: Point, size: int) -> Point:
     if n is None or n < 4 or n == size:
         return point
     kind = _reduction_by_parts(point, n, size)
-    if kind == "mean":
+    if kind == MEAN:
         return point
     own = point.loss or point.loss_fn
     assert own is not None
@@ -69,7 +69,7 @@ def as_trained(point: Point, size: int) -> Point:
 def sees_whole_batches(point: Point) -> bool:
     """Whether the loss is known not to be made of samples' losses."""
     loss = point.loss or point.loss_fn
-    return isinstance(loss, PerBatch) and loss.kind == "other"
+    return isinstance(loss, PerBatch) and loss.kind == OTHER
 
 
 def _reduction_by_parts(point: Point, n: int, size: int) -> str:
@@ -83,35 +83,26 @@ def _reduction_by_parts(point: Point, n: int, size: int) -> str:
                 own, step = point.loss, n // count
                 whole = float(own(cut(outputs, 0, step * count), cut(targets, 0, step * count)))
                 starts = range(0, step * count, step)
-                return _kind(whole, [float(own(cut(outputs, i, i + step), cut(targets, i, i + step))) for i in starts])
+                parts = [float(own(cut(outputs, i, i + step), cut(targets, i, i + step))) for i in starts]
+                return reduction_of(whole, [(part, step) for part in parts])
     parts = chunks(point.batch, min(count, MOST_PARTS))
-    return "mean" if parts is None else reduction(point, parts)
+    return MEAN if parts is None else reduction(point, parts)
 
 
 def convention(point: Point) -> str:
     """The loss and its reduction, in words."""
     loss = point.loss or point.loss_fn
     if isinstance(loss, PerBatch):
-        sees = "SUM over" if loss.kind == "sum" else "neither a mean nor a sum over samples: mean over"
+        sees = "SUM over" if loss.kind == SUM else "neither a mean nor a sum over samples: mean over"
         return f"{point.loss_name}, {sees} batches of {loss.size}"
     parts = chunks(point.batch, 2)
     kind = "" if parts is None else reduction(point, parts)
-    words = {"mean": ", mean over the samples", "sum": ", SUM over the samples"}
+    words = {MEAN: ", mean over the samples", SUM: ", SUM over the samples"}
     return point.loss_name + words.get(kind, ", neither a mean nor a sum over samples")
 
 
 def reduction(point: Point, parts: Sequence[Batch]) -> str:
-    """ "mean", "sum" or "other": whether the loss of everything is the mean or the sum of those of equal parts.
-
-    Batch normalisation makes neither exact, hence a margin.
-    """
+    """ "mean", "sum" or "other": whether the loss of everything is the mean or the sum of those of equal parts."""
     if sees_whole_batches(point):
-        return "other"
-    return _kind(point.value(), [point.value(part) for part in parts])
-
-
-def _kind(whole: float, parts: Sequence[float]) -> str:
-    total = sum(parts)
-    errors = {"mean": abs(whole - total / len(parts)), "sum": abs(whole - total)}
-    best = min(errors, key=lambda kind: errors[kind])
-    return best if errors[best] <= WITHIN * abs(whole) else "other"
+        return OTHER
+    return reduction_of(point.value(), [(point.value(part), 1) for part in parts])

@@ -55,13 +55,12 @@ def coordinate_check(
     Returns:
         One entry per linear layer in the order of the forward pass; a loss that stops being finite gives infinite numbers.
     """
-    assert problem.batches is not None
     lane = derive_seed(seed, "coordinates")
     with (
         isolated_randomness(),
         steady_numerics(),
         unmoved(*problem.judges),
-        closing(stream(problem.batches, lane)) as batches,
+        closing(stream(problem.parts.batches, lane)) as batches,
     ):
         probe = next(batches)
         setup = set_up(problem, lane, device=device, example=probe)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from etastar.core.kinds import is_plain_adam, is_plain_sgd
 from etastar.probes.point import Point
-
-ADAM_FAMILY = (torch.optim.Adam, torch.optim.AdamW)
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,7 @@ def edge_of(optimizer: torch.optim.Optimizer) -> Edge:
 
     Source: Cohen et al. 2021 (arXiv 2103.00065) and 2022 (arXiv 2207.14484).
     """
-    kind = type(optimizer)
-    if kind is torch.optim.SGD:
+    if is_plain_sgd(optimizer):
         b, nesterov, d = (_common(optimizer, key) for key in ("momentum", "nesterov", "dampening"))
         if b is None or nesterov is None or d is None:
             return Edge(None, "the groups differ in momentum")
@@ -50,12 +48,12 @@ def edge_of(optimizer: torch.optim.Optimizer) -> Edge:
             return Edge(2 * (1 + b) / (1 + 2 * b), f"2 (1 + b) / ((1 + 2b) lambda), b = {b:g}")
         formula = f"2 (1 + b) / ((1 - d) lambda), d = {d:g}" if d else "2 (1 + b) / lambda"
         return Edge(2 * (1 + b) / (1 - d), f"{formula}, b = {b:g}")
-    if kind in ADAM_FAMILY:
+    if is_plain_adam(optimizer):
         b1 = _common(optimizer, "betas", 0)
         if b1 is None:
             return Edge(None, "the groups differ in betas", adaptive=True)
         return Edge(2 * (1 + b1) / (1 - b1), f"2 (1 + b1) / ((1 - b1) lambda_P), b1 = {b1:g}", adaptive=True)
-    return Edge(None, f"the edge of {kind.__name__} is not known")
+    return Edge(None, f"the edge of {type(optimizer).__name__} is not known")
 
 
 def inverse_preconditioner(point: Point) -> tuple[torch.Tensor, str]:
@@ -65,19 +63,18 @@ def inverse_preconditioner(point: Point) -> tuple[torch.Tensor, str]:
     Any other optimizer: the multipliers alone.
 
     Raises:
-        Refusal: the gradient is not finite.
+        DoesNotApply: the gradient is not finite.
     """
     multipliers = point.multipliers
     same = bool((multipliers == multipliers[0]).all()) and float(multipliers[0]) == 1
-    kind = type(point.optimizer)
-    if kind is torch.optim.SGD:
+    if is_plain_sgd(point.optimizer):
         return multipliers, "SGD has none" if same else "SGD: the groups' rates as multiples of the default rate"
-    if kind in ADAM_FAMILY:
+    if is_plain_adam(point.optimizer):
         eps = {id(p): float(g["eps"]) for g in point.optimizer.param_groups for p in g["params"]}
         epsilon = torch.cat([torch.full_like(p, eps[id(p)]).reshape(-1) for p in point.parameters])
         what = "Adam's at its first step, 1 / (|g| + eps)" + ("" if same else ", times the groups' multipliers")
         return multipliers / (point.gradient().abs() + epsilon), what
-    return multipliers, f"{kind.__name__}'s preconditioner is not known, multipliers only"
+    return multipliers, f"{type(point.optimizer).__name__}'s preconditioner is not known, multipliers only"
 
 
 def _common(optimizer: torch.optim.Optimizer, key: str, index: int | None = None) -> float | None:

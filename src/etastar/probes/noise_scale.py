@@ -11,9 +11,9 @@ import torch
 from scipy.stats import t as student
 
 from etastar.core.estimate import Status
-from etastar.errors import ProblemError
+from etastar.core.reduction import OTHER, SUM
+from etastar.errors import DoesNotApply, ProblemError
 from etastar.probes.convention import reduction
-from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
 from etastar.probes.samples import chunks
@@ -52,12 +52,14 @@ class NoiseScale(Probe):
         """One gradient per chunk."""
         parts = chunks(point.batch, self.chunks)
         if parts is None:
-            raise Refusal(f"needs a batch of at least {2 * self.chunks} samples that can be cut along its first dimension")
+            raise DoesNotApply(
+                f"needs a batch of at least {2 * self.chunks} samples that can be cut along its first dimension"
+            )
         b = point.samples // self.chunks
         kind = reduction(point, parts)
-        if kind == "other":
-            raise Refusal("the loss is neither a mean nor a sum over samples: a sample has no gradient of its own")
-        scale = 1 / b if kind == "sum" else 1.0
+        if kind == OTHER:
+            raise DoesNotApply("the loss is neither a mean nor a sum over samples: a sample has no gradient of its own")
+        scale = 1 / b if kind == SUM else 1.0
         gradients = torch.stack([point.gradient(part).double() * scale for part in parts])
         gram = (gradients @ gradients.mT).cpu().numpy()
         return self._report(gram, b)

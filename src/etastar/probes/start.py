@@ -34,11 +34,11 @@ def starting_point(
     Raises:
         ProblemError: the problem cannot be trained, has no parts (`from_loop`), or starts at a loss that is not finite.
     """
-    if problem.batches is None:
+    if problem.is_loop:
         raise ProblemError("a training loop of your own has no parts to probe; make a Problem of model, loss and data")
     check_fresh_storage(problem)
-    lane = derive_seed(seed, "probe")
-    batch = draw(problem.batches, lane, samples)
+    lane, batches = derive_seed(seed, "probe"), problem.parts.batches
+    batch = draw(batches, lane, samples)
     setup = set_up(problem, lane, device=device, dtype=dtype, example=batch)
     check_data(problem, setup, device, dtype)
     point = Point(
@@ -54,8 +54,8 @@ def starting_point(
     if not math.isfinite(loss):
         check_finite(batch, "a training batch")
         raise ProblemError(f"the loss at initialisation is {loss}; expected a finite number: check data and model")
-    size = problem.batches.batch_size or length(next(iter(problem.batches.epoch(lane, 0))))
+    size = batches.batch_size or length(next(iter(batches.epoch(lane, 0))))
     trained = point if size is None else as_trained(point, size)
     if size is None or size <= samples or not sees_whole_batches(trained):
         return trained
-    return replace(trained, batch=to(draw(problem.batches, lane, size), device, dtype))
+    return replace(trained, batch=to(draw(batches, lane, size), device, dtype))

@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from etastar.core.estimate import Estimate
 from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.reports.chart_parts import INK
 from etastar.reports.flags import flag_sentences
-from etastar.reports.rate_text import rate_text
+from etastar.reports.parts import Number, SectionText, Table
+from etastar.reports.rate_text import bound_sentence, rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.verbs.find.find_answer import FindAnswer
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number worth a card at the top of the page."""
-
-    title: str
-    value: str
-    interval: str
-    meaning: str
-    colour: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of cells; the first cell of a row names it, the last explains it."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class SectionText:
-    """A question, what its figures show, and a caption for each chart by name."""
-
-    title: str
-    text: str
-    captions: dict[str, str]
 
 
 def numbers(answer: FindAnswer) -> list[Number]:
@@ -56,13 +26,6 @@ def numbers(answer: FindAnswer) -> list[Number]:
         sentence = answer.yours.sentence[:1].upper() + answer.yours.sentence[1:] + "."
         found.append(Number("Yours", rate_text(answer.yours.lr), f"verdict: {answer.yours.verdict}", sentence, INK))
     return found
-
-
-def bound_sentence(estimate: Estimate) -> str:
-    """What an estimate without a value still says; empty if nothing."""
-    if estimate.low is not None:
-        return f"It is at least {rate_text(estimate.low)}."
-    return f"It is at most {rate_text(estimate.high)}." if estimate.high is not None else ""
 
 
 def sections(answer: FindAnswer) -> list[SectionText]:

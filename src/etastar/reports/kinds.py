@@ -1,34 +1,26 @@
-"""Which charts and words belong to which kind of answer."""
+"""One registry: how each kind of answer is shown on a terminal and drawn on a page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from etastar.core.estimate import Estimate
 from etastar.errors import ProblemError
-from etastar.reports.charts import charts
-from etastar.reports.content import Number, SectionText, Table, numbers, sections, tables
-from etastar.reports.monitor_charts import monitor_charts, monitor_section
-from etastar.reports.predict_page import predict_charts, predict_numbers, predict_sections, predict_tables
-from etastar.reports.rate_charts import momentum_charts, sensitivity_charts
-from etastar.reports.rate_content import (
-    momentum_numbers,
-    momentum_sections,
-    momentum_tables,
-    sensitivity_numbers,
-    sensitivity_sections,
-    sensitivity_tables,
-)
-from etastar.reports.scale_charts import scale_charts
-from etastar.reports.scale_content import scale_numbers, scale_sections, scale_tables
-from etastar.reports.search_charts import search_charts
-from etastar.reports.search_content import search_numbers, search_sections, search_tables
-from etastar.reports.surface_charts import surface_charts
-from etastar.reports.surface_content import surface_numbers, surface_sections, surface_tables
+from etastar.reports.flags import flag_sentences
+from etastar.reports.parts import Number, Page, SectionText, Table
+from etastar.reports.rate_text import bound_sentence
+from etastar.reports.terminal.cost import cost_lines
+from etastar.reports.terminal.find import find_tables
+from etastar.reports.terminal.predict import predict_cost, predict_notes, predict_short
+from etastar.reports.terminal.probe import probe_cost, probe_notes, probe_tables
+from etastar.reports.terminal.response import momentum_tables, sensitivity_tables, surface_tables
+from etastar.reports.terminal.scale import scale_tables
+from etastar.reports.terminal.search import search_notes, search_tables
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.predict.predict import PredictAnswer
+from etastar.verbs.probe import ProbeAnswer
 from etastar.verbs.scale.scale_answer import ScaleAnswer
 from etastar.verbs.search.search_answer import SearchAnswer
 from etastar.verbs.surface.momentum import MomentumAnswer
@@ -36,53 +28,128 @@ from etastar.verbs.surface.sensitivity import SensitivityAnswer
 from etastar.verbs.surface.surface_answer import SurfaceAnswer
 
 
+def _nothing(answer: Any) -> list[Any]:
+    return []
+
+
+def _no_page(answer: Any) -> Page:
+    pages = ", ".join(cls.__name__ for cls, kind in KINDS.items() if kind.page is not _no_page)
+    raise ProblemError(f"got a {type(answer).__name__}; expected one of {pages}: pass what a verb returned")
+
+
 @dataclass(frozen=True)
 class Kind:
-    """The parts of one kind of page.
+    """How one kind of answer is shown.
 
     Args:
-        main: the estimate without which there is no answer.
-        charts: name -> chart.
-        numbers, sections, tables: what it says.
+        short: tables for the terminal.
+        page: what its page shows; modules that draw are imported once one is asked for, since that takes half a second.
+        notes: lines below the tables; cost: the last lines.
     """
 
-    main: Callable[[Any], Estimate]
-    charts: Callable[[Any], dict[str, Any]]
-    numbers: Callable[[Any], list[Number]]
-    sections: Callable[[Any], list[SectionText]]
-    tables: Callable[[Any], list[Table]]
+    short: Callable[[Any], list[Table]]
+    page: Callable[[Any], Page] = _no_page
+    notes: Callable[[Any], list[str]] = _nothing
+    cost: Callable[[Any], list[str]] = cost_lines
 
 
-def _lr(answer: Any) -> Estimate:
-    return answer.lr
+def _find(answer: FindAnswer) -> Page:
+    from etastar.reports import charts as draw
+    from etastar.reports import content as say
+    from etastar.reports.monitor_charts import monitor_charts, monitor_section
+
+    sections = [*say.sections(answer), *monitor_section(answer.watched)]
+    charts = {**draw.charts(answer), **monitor_charts(answer.problem, answer.watched)}
+    return verb_page(answer, say.numbers(answer), sections, say.tables(answer), charts)
 
 
-def _find_charts(answer: FindAnswer) -> dict[str, Any]:
-    return {**charts(answer), **monitor_charts(answer.problem, answer.watched)}
+def _surface(answer: SurfaceAnswer) -> Page:
+    from etastar.reports import surface_charts as draw
+    from etastar.reports import surface_content as say
+
+    numbers, sections, tables = say.surface_numbers(answer), say.surface_sections(answer), say.surface_tables(answer)
+    return verb_page(answer, numbers, sections, tables, draw.surface_charts(answer))
 
 
-def _find_sections(answer: FindAnswer) -> list[SectionText]:
-    return [*sections(answer), *monitor_section(answer.watched)]
+def _sensitivity(answer: SensitivityAnswer) -> Page:
+    from etastar.reports import rate_charts as draw
+    from etastar.reports import rate_content as say
+
+    numbers, sections, tables = (
+        say.sensitivity_numbers(answer),
+        say.sensitivity_sections(answer),
+        say.sensitivity_tables(answer),
+    )
+    return verb_page(answer, numbers, sections, tables, draw.sensitivity_charts(answer))
+
+
+def _momentum(answer: MomentumAnswer) -> Page:
+    from etastar.reports import rate_charts as draw
+    from etastar.reports import rate_content as say
+
+    numbers, sections, tables = say.momentum_numbers(answer), say.momentum_sections(answer), say.momentum_tables(answer)
+    return verb_page(answer, numbers, sections, tables, draw.momentum_charts(answer))
+
+
+def _scale(answer: ScaleAnswer) -> Page:
+    from etastar.reports import scale_charts as draw
+    from etastar.reports import scale_content as say
+
+    numbers, sections, tables = say.scale_numbers(answer), say.scale_sections(answer), say.scale_tables(answer)
+    return verb_page(answer, numbers, sections, tables, draw.scale_charts(answer))
+
+
+def _search(answer: SearchAnswer) -> Page:
+    from etastar.reports import search_charts as draw
+    from etastar.reports import search_content as say
+
+    numbers, sections, tables = say.search_numbers(answer), say.search_sections(answer), say.search_tables(answer)
+    return verb_page(answer, numbers, sections, tables, draw.search_charts(answer))
+
+
+def _predict(answer: PredictAnswer) -> Page:
+    from etastar.reports import predict_page as draw
+    from etastar.reports import predict_page as say
+
+    numbers, sections, tables = say.predict_numbers(answer), say.predict_sections(answer), say.predict_tables(answer)
+    return verb_page(answer, numbers, sections, tables, draw.predict_charts(answer))
+
+
+def verb_page(
+    answer: Any,
+    numbers: Sequence[Number],
+    sections: Sequence[SectionText],
+    tables: Sequence[Table],
+    charts: Mapping[str, Any],
+) -> Page:
+    """The page of a verb's answer: its verdict, or why there is none, above what it shows."""
+    main: Estimate = answer.lr
+    no_answer = {"status": main.status.value, "reason": main.reason, "bound": bound_sentence(main)}
+    return Page(
+        kind="Learning rate report",
+        title=answer.problem,
+        summary=answer.summary,
+        numbers=numbers,
+        flags=flag_sentences(answer.flags, getattr(answer, "runs", None)),
+        sections=sections,
+        tables=tables,
+        charts=charts,
+        no_answer=None if main.ok else no_answer,
+    )
 
 
 KINDS: dict[type, Kind] = {
-    FindAnswer: Kind(_lr, _find_charts, numbers, _find_sections, tables),
-    SurfaceAnswer: Kind(_lr, surface_charts, surface_numbers, surface_sections, surface_tables),
-    SensitivityAnswer: Kind(_lr, sensitivity_charts, sensitivity_numbers, sensitivity_sections, sensitivity_tables),
-    ScaleAnswer: Kind(_lr, scale_charts, scale_numbers, scale_sections, scale_tables),
-    PredictAnswer: Kind(_lr, predict_charts, predict_numbers, predict_sections, predict_tables),
-    SearchAnswer: Kind(_lr, search_charts, search_numbers, search_sections, search_tables),
-    MomentumAnswer: Kind(_lr, momentum_charts, momentum_numbers, momentum_sections, momentum_tables),
+    FindAnswer: Kind(find_tables, _find),
+    SurfaceAnswer: Kind(surface_tables, _surface),
+    SensitivityAnswer: Kind(sensitivity_tables, _sensitivity),
+    MomentumAnswer: Kind(momentum_tables, _momentum),
+    ScaleAnswer: Kind(scale_tables, _scale),
+    SearchAnswer: Kind(search_tables, _search, search_notes),
+    PredictAnswer: Kind(predict_short, _predict, predict_notes, predict_cost),
+    ProbeAnswer: Kind(probe_tables, notes=probe_notes, cost=probe_cost),
 }
 
 
 def kind_of(answer: Any) -> Kind:
-    """The parts of `answer`'s page.
-
-    Raises:
-        ProblemError: there is no page for it.
-    """
-    if (kind := KINDS.get(type(answer))) is None:
-        names = ", ".join(cls.__name__ for cls in KINDS)
-        raise ProblemError(f"got a {type(answer).__name__}; expected one of {names}: pass what a verb returned")
-    return kind
+    """How `answer` is shown; what is no answer has no page."""
+    return KINDS.get(type(answer)) or Kind(_nothing)

@@ -12,8 +12,8 @@ from etastar.core.lane import Outcome, ReadingRow
 from etastar.core.monitor import Monitor
 from etastar.probes.monitors.drawn import Drawn
 from etastar.reports.chart_parts import AXIS, FAINT, HALO_THEN_INK, INK, WIDTH, framed, rows_of
-from etastar.reports.content import SectionText
 from etastar.reports.panels import round_values
+from etastar.reports.parts import SectionText
 from etastar.reports.rate_text import LABEL_EXPRESSION, rate_text
 
 LEGEND = 12

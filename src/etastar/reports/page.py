@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,58 +15,23 @@ from markupsafe import Markup
 
 from etastar import arguments
 from etastar.errors import ProblemError
-from etastar.reports.content import Number, SectionText, Table, bound_sentence
-from etastar.reports.flags import flag_sentences
 from etastar.reports.kinds import kind_of
-from etastar.verbs.find.find_answer import FindAnswer
-from etastar.verbs.predict.predict import PredictAnswer
-from etastar.verbs.scale.scale_answer import ScaleAnswer
-from etastar.verbs.search.search_answer import SearchAnswer
-from etastar.verbs.surface.momentum import MomentumAnswer
-from etastar.verbs.surface.sensitivity import SensitivityAnswer
-from etastar.verbs.surface.surface_answer import SurfaceAnswer
+from etastar.reports.parts import Page
 from etastar.version import __version__
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 """The version Altair writes specs for, as vl-convert names it."""
 PNG_SCALE = 2
-Answer = FindAnswer | SurfaceAnswer | SensitivityAnswer | MomentumAnswer | PredictAnswer | ScaleAnswer | SearchAnswer
 
 
-@dataclass(frozen=True)
-class Page:
-    """What a page shows, whatever it is about.
-
-    Args:
-        kind: what sort of page, above the title.
-        title, summary: its first lines.
-        no_answer: status, reason and bound, where there is no answer; then the summary is left out.
-        numbers: the cards.
-        flags: (key, sentence).
-        sections: words around the charts, which they name.
-        tables: below the charts.
-        charts: name -> Altair chart.
-    """
-
-    kind: str
-    title: str
-    summary: str
-    numbers: Sequence[Number] = ()
-    flags: Sequence[tuple[str, str]] = ()
-    sections: Sequence[SectionText] = ()
-    tables: Sequence[Table] = ()
-    charts: Mapping[str, Any] = field(default_factory=dict)
-    no_answer: Mapping[str, str] | None = None
-
-
-def report(answer: Answer, directory: str | os.PathLike[str]) -> Path:
+def report(answer: Any, directory: str | os.PathLike[str]) -> Path:
     """Write `answer` as `directory`/index.html, and each chart as PNG and SVG beside it.
 
     The page holds its scripts and data and fetches nothing; files of the same name are replaced.
 
     Args:
-        answer: what `find`, `surface`, `sensitivity`, `momentum`, `predict`, `scale` or `search` returned, with or without a
-            value.
+        answer: what `find`, `surface`, `sensitivity`, `momentum`, `predict`, `scale`, `search` or `run_study` returned, with
+            or without a value.
         directory: a folder; made if it is not there.
 
     Returns:
@@ -77,25 +40,7 @@ def report(answer: Answer, directory: str | os.PathLike[str]) -> Path:
     Raises:
         ProblemError: the folder cannot be made or written; or there is no page for this kind of answer.
     """
-    return write_page(page_of(answer), arguments.path("directory", directory, "report"))
-
-
-def page_of(answer: Answer) -> Page:
-    """The page of a verb's answer."""
-    kind = kind_of(answer)
-    main = kind.main(answer)
-    no_answer = {"status": main.status.value, "reason": main.reason, "bound": bound_sentence(main)}
-    return Page(
-        kind="Learning rate report",
-        title=answer.problem,
-        summary=answer.summary,
-        numbers=kind.numbers(answer),
-        flags=flag_sentences(answer.flags, getattr(answer, "runs", None)),
-        sections=kind.sections(answer),
-        tables=kind.tables(answer),
-        charts=kind.charts(answer),
-        no_answer=None if main.ok else no_answer,
-    )
+    return write_page(kind_of(answer).page(answer), arguments.path("directory", directory, "report"))
 
 
 def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
@@ -122,9 +67,9 @@ def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
     return index
 
 
-def render(answer: Answer, specs: dict[str, dict[str, Any]]) -> str:
+def render(answer: Any, specs: dict[str, dict[str, Any]]) -> str:
     """The HTML of a verb's answer with these charts' specs."""
-    return render_page(page_of(answer), specs)
+    return render_page(kind_of(answer).page(answer), specs)
 
 
 def render_page(page: Page, specs: dict[str, dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from etastar.reports.chart_parts import INK, WIDTH, in_style
-from etastar.reports.content import Number, SectionText, Table
+from etastar.reports.parts import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.verbs.predict.predict import PredictAnswer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etastar.reports.content import Number, SectionText, Table
+from etastar.reports.parts import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import RECOMMENDED
 from etastar.reports.surface_content import interval, levelled, measurement_rows, three_answers, yours_number

@@ -1,8 +1,10 @@
-"""How a learning rate is written for a reader."""
+"""How a learning rate, and a bound on one, is written for a reader."""
 
 from __future__ import annotations
 
 import math
+
+from etastar.core.estimate import Estimate
 
 LABEL_EXPRESSION = (
     "datum.label === '' ? '' : datum.value >= 0.00099 && datum.value < 10000 "
@@ -27,3 +29,10 @@ def rate_text(x: float, digits: int = 3) -> str:
     mantissa, power = f"{rounded:.{digits - 1}e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     return f"{mantissa}e{int(power)}"
+
+
+def bound_sentence(estimate: Estimate) -> str:
+    """What an estimate without a value still says; empty if nothing."""
+    if estimate.low is not None:
+        return f"It is at least {rate_text(estimate.low)}."
+    return f"It is at most {rate_text(estimate.high)}." if estimate.high is not None else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etastar.reports.content import Number, SectionText, Table
+from etastar.reports.parts import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.reports.surface_content import interval, levelled

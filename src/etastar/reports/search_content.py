@@ -6,7 +6,7 @@ from etastar.designs.search.confirmation import Finalist
 from etastar.designs.search.search_space import Parameter
 from etastar.designs.search.trials import Trial
 from etastar.reports.chart_parts import INK
-from etastar.reports.content import Number, SectionText, Table
+from etastar.reports.parts import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.search_marks import ending
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import altair as alt
+from scipy.stats import binomtest
 
 from etastar.core.estimate import Estimate
 from etastar.core.lane import LaneStatus
-from etastar.core.wilson import wilson_interval
 from etastar.designs.eta_star.success_band import RateCount, SuccessBand
 from etastar.reports.chart_parts import AXIS, ENDINGS, HALO_THEN_INK, INK, framed, rate_axis, rate_tooltip, rows_of
 from etastar.reports.rate_text import rate_text
@@ -95,7 +95,7 @@ def _count_layers(band: SuccessBand, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     rows = []
     for r in band.rates:
         if r.runs >= 2:
-            low, high = wilson_interval(r.trained, r.runs, band.eta_star.level)
+            low, high = binomtest(r.trained, r.runs).proportion_ci(band.eta_star.level, method="wilson")
             counts = f"{r.trained} of {r.runs} trained"
             rows.append({"lr": r.lr, "p": r.trained / r.runs, "low": low, "high": high, "counts": counts})
     if not rows:

@@ -7,7 +7,7 @@ from typing import Any
 from etastar.core.estimate import Estimate
 from etastar.designs.surface.surface_cells import Cell
 from etastar.reports.chart_parts import INK
-from etastar.reports.content import Number, SectionText, Table
+from etastar.reports.parts import Number, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.verbs.surface.surface_answer import SurfaceAnswer

@@ -33,7 +33,7 @@ def check_again(stored: Outcome | None, again: Outcome, where: str) -> None:
 
 def _lacks_first(problem: Problem, outcome: Outcome) -> bool:
     """Whether a stored lane has nothing its end can be compared with: it was stored before that was measured."""
-    if problem.loop is not None or outcome.lane.until is not Until.END:
+    if problem.is_loop or outcome.lane.until is not Until.END:
         return False
     return outcome.first_valid_loss is None and outcome.first_train_loss is None
 

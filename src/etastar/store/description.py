@@ -23,8 +23,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from etastar.store.contents import array_numbers, file_state, numbers
-from etastar.store.origin import installed, installed_class, version_of
-from etastar.users_code import names_in
+from etastar.store.origin import installed, version_of
+from etastar.users_code import file_of, names_in
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 DEEP = 60
@@ -44,15 +44,18 @@ MODULES = 6
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-def digest(value: Any) -> str:
+def digest(value: Any, read: tuple[str, ...] = ()) -> str:
     """32 hexadecimal digits that differ where `value` does anything else.
+
+    Args:
+        read: files, and folders, whose code is read as the user's own is, although it may be installed.
 
     >>> digest(lambda x: x + 1) == digest(lambda x: x + 1) != digest(lambda x: x + 2)
     True
     >>> digest({"b", "a"}) == digest({"a", "b"}), digest(print) == digest(sum)
     (True, False)
     """
-    walk = _Description()
+    walk = _Description(read)
     found = [walk.of(value)]
     while walk.deeper:
         found.append(walk.resume())
@@ -71,7 +74,8 @@ def _hash(*parts: Any) -> str:
 class _Description:
     """One walk over an object and all it holds; each object is described once."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: tuple[str, ...]) -> None:
+        self._to_read = read
         self._known: dict[int, str] = {}
         self._open: dict[int, int] = {}
         self._alive: list[Any] = []
@@ -98,6 +102,9 @@ class _Description:
         finally:
             del self._open[key]
         return self._known[key]
+
+    def _installed(self, file: str | None) -> bool:
+        return installed(file) and not (file is not None and self._to_read and file.startswith(self._to_read))
 
     def resume(self) -> str:
         """The digest of the next object that lay too deep."""
@@ -153,7 +160,7 @@ class _Description:
     def _function(self, value: types.FunctionType) -> Iterable[Any]:
         cells = [self.of(cell.cell_contents) for cell in value.__closure__ or () if _filled(cell)]
         defaults = (self.of(value.__defaults__), self.of(value.__kwdefaults__))
-        if installed(value.__code__.co_filename):
+        if self._installed(value.__code__.co_filename):
             return (PurePath(value.__code__.co_filename).name, value.__code__.co_qualname, cells, defaults)
         wrapped = {name: item for name, item in vars(value).items() if name != "__wrapped__"}
         return (self.of(value.__code__), defaults, cells, self._named(value), self.of(wrapped))
@@ -171,7 +178,7 @@ class _Description:
         """A global; of a module of the user's, what is named of it."""
         if not isinstance(value, types.ModuleType):
             return [(name, self.of(value))]
-        if installed(getattr(value, "__file__", None)) or name.count(".") > MODULES:
+        if self._installed(getattr(value, "__file__", None)) or name.count(".") > MODULES:
             return []
         own = [(part, vars(value)[part]) for part in names if part in vars(value)]
         return [pair for part, item in own for pair in self._read(f"{name}.{part}", item, names)]
@@ -197,7 +204,7 @@ class _Description:
         return [self._class_alone(kind) for kind in value.__mro__]
 
     def _class_alone(self, kind: type) -> Any:
-        if installed_class(kind):
+        if self._installed(file_of(kind)):
             return (_name(kind), version_of(kind.__module__))
         own = {name: item for name, item in vars(kind).items() if not NOT_CODE.fullmatch(name)}
         return (kind.__qualname__, [(name, self.of(own[name])) for name in sorted(own)])

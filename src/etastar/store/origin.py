@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from etastar.users_code import OURS, file_of, is_ours, is_users
+from etastar.users_code import OURS, is_ours, is_users
 
 _PROBLEMS = os.path.join(OURS, "problems", "")
 
@@ -18,11 +18,6 @@ def installed(file: str | None) -> bool:
     if file is not None and is_ours(file):
         return not os.path.realpath(file).startswith(_PROBLEMS)
     return not is_users(file)
-
-
-def installed_class(kind: type) -> bool:
-    """The same of the file a class was written in."""
-    return installed(file_of(kind))
 
 
 def version_of(module: str | None) -> str:

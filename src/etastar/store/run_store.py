@@ -17,14 +17,16 @@ from etastar import arguments
 from etastar.core.design import Engine
 from etastar.core.lane import Lane, LaneStatus, Outcome, Runs
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed
+from etastar.core.training import Keeps
 from etastar.errors import StoreError
 from etastar.store.again import check_again, is_complete
 from etastar.store.database import Database, insert_new
+from etastar.store.lane_key import lane_keys
 from etastar.store.patience import Patience
 from etastar.store.rows import nan_to_none, now, outcome_of, reading_rows, run_row
 from etastar.store.saving import Saving
 from etastar.store.schema import engine_table, epoch_table, problem_table, reading_table, run_table, step_table
+from etastar.store.snapshot_folder import SnapshotFolder
 from etastar.store.sound import read_json, refuse_spoilt
 from etastar.store.summary import summary
 from etastar.store.unsaved import Parcel
@@ -176,7 +178,7 @@ class RunStore:
         problem_id = self._problems.get(problem)
         if problem_id is None:
             raise StoreError("this problem is not registered with the store; call store.register(problem, ...) first")
-        keys = [lane_key(problem_id, lane, engine.name) for lane in lanes]
+        keys = lane_keys(problem_id, lanes, engine.name)
         stored = self._load(dict(zip(keys, lanes, strict=True)))
         found = {key: outcome for key, outcome in stored.items() if is_complete(problem, outcome)}
         for outcome in found.values():
@@ -186,20 +188,32 @@ class RunStore:
         unsaved: dict[str, Outcome] = {}
         theirs: list[str] = []
         saved_at = time.monotonic()
+        shelf = self._shelf(problem_id, engine)
         with self._saving.rescued(lambda: self._parcels(problem_id, unsaved, engine.name)):
             for index, outcome in engine.train(problem, list(todo.values())) if todo else ():
                 check_again(stored.get(todo_keys[index]), outcome, self._where)
                 found[todo_keys[index]] = outcome
                 if outcome.status is not LaneStatus.RAISED:  # the code may be mended without looking any different
                     unsaved[todo_keys[index]] = outcome
-                self.new_gradient_steps += outcome.steps
+                self.new_gradient_steps += outcome.spent
                 self._notify(outcome, True)
                 if unsaved and time.monotonic() - saved_at > SAVE_EVERY:
                     theirs += self._save(problem_id, unsaved, engine.name)
                     saved_at = time.monotonic()
             theirs += self._save(problem_id, unsaved, engine.name)
+        if shelf is not None:
+            shelf.drop(todo.values())
         found |= self._load({key: todo[key] for key in theirs})
         return Runs(found[key] for key in keys)
+
+    def _shelf(self, problem_id: str, engine: Engine) -> SnapshotFolder | None:
+        """Where `engine` keeps lanes under way: beside a store that is a file, for problems that are the same again."""
+        if not isinstance(engine, Keeps):
+            return None
+        path = None if ONE_USE in problem_id else self._database.path
+        folder = None if path is None else path.with_name(path.name + ".snapshots")
+        engine.shelf = shelf = None if folder is None else SnapshotFolder(folder, f"{problem_id} {engine.name}")
+        return shelf
 
     def summary(self) -> list[dict[str, Any]]:
         """One row per stored problem: name, lanes by status, gradient steps, range of rates, last use."""
@@ -258,16 +272,6 @@ class RunStore:
             )
             for key, outcome in outcomes.items()
         ]
-
-
-def lane_key(problem_id: str, lane: Lane, engine_name: str) -> str:
-    """The key under which a lane is stored: everything that decides its outcome."""
-    parts: tuple[Any, ...] = (
-        lane.lr, lane.seed, lane.steps, lane.until.value, lane.criterion, lane.policy, engine_name,
-    )  # fmt: skip
-    if lane.settings:  # so that lanes without any keep the keys they had before there were settings
-        parts += (lane.settings,)
-    return f"{problem_id[:12]}-{derive_seed(problem_id, repr(parts)):016x}"
 
 
 def _close(a: Sequence[float], b: Sequence[float]) -> bool:

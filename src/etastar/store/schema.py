@@ -97,6 +97,7 @@ run_table = Table(
     Column("status", String, nullable=False),
     Column("reached", BigInteger),
     Column("steps", BigInteger, nullable=False),
+    Column("shared", BigInteger, doc="of these, computed for another lane that begins alike"),
     Column("first_loss", Float),
     Column("first_valid_loss", Float),
     Column("first_train_loss", Float),
@@ -111,7 +112,7 @@ run_table = Table(
     Column("created", String, nullable=False),
     _one_of("run", "status"),
     _one_of("run", "until"),
-    *_at_least(0, "planned_steps", "reached", "steps"),
+    *_at_least(0, "planned_steps", "reached", "steps", "shared"),
     sqlite_strict=STRICT,
 )
 
@@ -165,7 +166,7 @@ reading_table = Table(
 
 LATER = frozenset({engine_table.name, reading_table.name})
 """Tables that the first stores did not have; they are added. The others, once missing, were lost."""
-LATER_COLUMNS = (run_table.c.first_valid_loss, run_table.c.first_train_loss)
+LATER_COLUMNS = (run_table.c.first_valid_loss, run_table.c.first_train_loss, run_table.c.shared)
 """Columns that the first stores did not have; they are added, empty."""
 
 

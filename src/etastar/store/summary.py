@@ -23,6 +23,7 @@ def summary(connection: sa.Connection, where: str) -> list[dict[str, Any]]:
     _refuse_spoilt_runs(connection, where)
     kept = [status for status in LaneStatus if status is not LaneStatus.RAISED]  # such lanes are never stored
     counts = [sa.func.sum(sa.case((run_table.c.status == s.value, 1), else_=0)).label(s.value) for s in kept]
+    spent = run_table.c.steps - sa.func.coalesce(run_table.c.shared, 0)
     query = (
         sa.select(
             problem_table.c.id,
@@ -30,7 +31,7 @@ def summary(connection: sa.Connection, where: str) -> list[dict[str, Any]]:
             problem_table.c.facts,
             sa.func.count(run_table.c.key).label("lanes"),
             *counts,
-            sa.cast(sa.func.sum(run_table.c.steps), sa.BigInteger).label("gradient_steps"),
+            sa.cast(sa.func.sum(spent), sa.BigInteger).label("gradient_steps"),
             sa.func.min(run_table.c.lr).label("lr_low"),
             sa.func.max(run_table.c.lr).label("lr_high"),
             sa.func.max(run_table.c.created).label("last"),

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from etastar.core.estimate import Estimate, Status
+from etastar.core.estimate import Z90, Estimate, Status, log_error
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.eta_star.eta_star import Precision
-from etastar.engine.preflight import Preflight
 from etastar.probes.reading import Probe
 from etastar.probes.start import starting_point
 from etastar.verbs.find.eta_star import start_design
-from etastar.verbs.options import Options
-from etastar.verbs.session import Session, open_session
+from etastar.verbs.workplace import Session, Workplace
 
 Row = dict[str, Any]
-Z90 = 1.645
-"""Half of a 90 % interval in standard errors."""
 
 
 class OutOfTime(Exception):
@@ -38,17 +32,15 @@ class Bench:
     """Measures rows.
 
     Args:
-        options: how lanes are trained and kept.
-        deadline: monotonic seconds after which nothing is begun; None: never.
+        place: where; its time limit is that of all rows.
     """
 
-    options: Options
-    deadline: float | None = None
+    place: Workplace
     new_gradient_steps: int = 0
 
     def check_time(self) -> None:
         """Raise `OutOfTime` when nothing may be begun any more."""
-        if self.deadline is not None and time.monotonic() >= self.deadline:
+        if self.place.late():
             raise OutOfTime
 
     def eta_star(self, problem: Problem, *, seeds: Sequence[int], precision: Precision) -> Row:
@@ -56,32 +48,18 @@ class Bench:
 
         Where most of the measurements have no answer there is none, and `status` says which.
         """
-        steps = problem.steps
-
-        def plan(facts: Preflight) -> tuple[int, int]:
-            design = start_design(problem, facts, steps, precision, self.options.device, seeds[0])
-            lanes = len(seeds) * sum(design.planned_runs())
-            return lanes, lanes * steps
-
-        estimates: list[Estimate] = []
-        with self._session(problem, plan) as session:
-            for seed in seeds:
-                design = start_design(problem, session.facts, steps, precision, self.options.device, seed)
-                estimates.append(session.run(design).eta_star)
-                self._not_cut(estimates[-1])
-            return {**combine(estimates), **self._cost(session)}
+        session = self._session(problem)
+        designs = [start_design(session, problem.steps, precision, seed) for seed in seeds]
+        session.plan(*(design.planned() for design in designs))
+        estimates = [self._not_cut(session.run(design).eta_star) for design in designs]
+        return {**combine(estimates), **self._cost(session)}
 
     def best_rate(self, problem: Problem, *, start: float, seed: int, within: float = 0.15) -> Row:
         """The rate with the smallest validation loss after all steps, climbing from `start` on the same three seeds."""
-
-        def plan(facts: Preflight) -> tuple[int, int]:
-            lanes = FullLength.planned_lanes()
-            return lanes, lanes * problem.steps
-
-        with self._session(problem, plan) as session:
-            found = session.run(FullLength(session.facts.criterion, problem.steps, start=start, within=within, seed=seed))
-            self._not_cut(found.lr)
-            return {"best": _estimate_row(found.lr), "rungs": [r.to_json() for r in found.rungs], **self._cost(session)}
+        session = self._session(problem)
+        found = session.run(FullLength(session.facts.criterion, problem.steps, start=start, within=within, seed=seed))
+        self._not_cut(found.lr)
+        return {"best": _estimate_row(found.lr), "rungs": [r.to_json() for r in found.rungs], **self._cost(session)}
 
     def probe(self, problem: Problem, probe: Probe, *, seeds: Sequence[int], samples: int = 256) -> Row:
         """What `probe` reads at fresh initialisations, one a seed, in the problem's own precision."""
@@ -89,7 +67,7 @@ class Bench:
         for seed in seeds:
             self.check_time()
             with isolated_randomness():
-                readings.append(probe(starting_point(problem, seed, samples=samples, device=self.options.device)))
+                readings.append(probe(starting_point(problem, seed, samples=samples, device=self.place.options.device)))
         values = [r.value for r in readings if r.value is not None]
         return {
             "values": values,
@@ -99,19 +77,21 @@ class Bench:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _session(self, problem: Problem, plan: Callable[[Preflight], tuple[int, int]]) -> AbstractContextManager[Session]:
+    def _session(self, problem: Problem) -> Session:
         self.check_time()
-        left = None if self.deadline is None else max(self.deadline - time.monotonic(), 1e-3)
-        return open_session(problem, replace(self.options, max_seconds=left), plan)
+        return self.place.of(problem)
 
     def _cost(self, session: Session) -> Row:
+        """What a row cost; its worker processes end here, so that their CPU time is counted with it."""
+        session.crew.rest()
         cost = session.cost()
         self.new_gradient_steps += int(cost["new_gradient_steps"])
         return {"lanes": len(session.runs), "gradient_steps": int(cost["gradient_steps"]), "engine": session.engine.name}
 
-    def _not_cut(self, estimate: Estimate) -> None:
+    def _not_cut(self, estimate: Estimate) -> Estimate:
         if "time-limit" in estimate.flags or estimate.status is Status.NOT_MEASURED:
             raise OutOfTime
+        return estimate
 
 
 def combine(estimates: Sequence[Estimate]) -> Row:
@@ -129,7 +109,7 @@ def combine(estimates: Sequence[Estimate]) -> Row:
         bad = next(e for e in estimates if not e.ok)
         return {**row, "status": bad.status.value, "reason": bad.reason, "eta_star": None, "low": None, "high": None}
     logs = [math.log10(e.require()) for e in good]
-    own = statistics.fmean((math.log10((e.high or 1) / (e.low or 1)) / (2 * Z90)) ** 2 for e in good) / len(good)
+    own = statistics.fmean(log_error(e.low, e.high) ** 2 for e in good) / len(good)
     seen = statistics.variance(logs) / len(logs) if len(logs) > 1 else 0.0
     middle, half = statistics.fmean(logs), Z90 * math.sqrt(max(own, seen))
     status = {"status": "ok", "reason": ""}

@@ -22,7 +22,7 @@ from etastar.designs.eta_star.eta_star import Precision
 from etastar.laws.scaling.power_law import PowerLaw
 from etastar.problems.branched import BranchedNetwork
 from etastar.problems.optimizers import optimizer_factory
-from etastar.reports.content import SectionText, Table
+from etastar.reports.parts import SectionText, Table
 from etastar.studies.bench import Bench
 from etastar.studies.charts import DataPoint, Line, LogLog, loglog_chart
 from etastar.studies.claim import Claim, Inside, Near

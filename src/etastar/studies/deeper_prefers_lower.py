@@ -16,7 +16,7 @@ from etastar.designs.eta_star.eta_star import Precision
 from etastar.laws.scaling.power_law import PowerLaw
 from etastar.problems.optimizers import optimizer_factory
 from etastar.problems.residual import DeepNetwork
-from etastar.reports.content import SectionText, Table
+from etastar.reports.parts import SectionText, Table
 from etastar.studies.bench import Bench
 from etastar.studies.charts import DataPoint, LogLog, loglog_chart
 from etastar.studies.claim import Claim, Inside, Near

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from scipy.stats import t as student
 
-from etastar.core.estimate import Estimate, Status
+from etastar.core.estimate import Estimate, Status, log_error
 from etastar.core.randomness import derive_seed
 from etastar.errors import ProblemError
 from etastar.laws.scaling.power_law import PowerLaw
@@ -49,7 +49,7 @@ def law_of(
     seeds = [seeds_of(row) for row in rows]
     width = max(map(len, seeds))
     values = [[*own, *[math.nan] * (width - len(own))] for own in seeds]
-    return _fit(table, values, given, [_own_error(row) for row in rows])
+    return _fit(table, values, given, [log_error(row["low"], row["high"]) for row in rows])
 
 
 def plain_law(table: Mapping[str, Sequence[float]], values: Sequence[float], unit: str = "value") -> PowerLaw | None:
@@ -68,11 +68,6 @@ def _fit(
         return PowerLaw.fit(table, values, given=given, errors=errors, conditions=(), unit=unit, level=LEVEL)
     except ProblemError:  # a column that does not vary
         return None
-
-
-def _own_error(row: Row) -> float:
-    """Standard error of log10 eta*, from its 90 % interval."""
-    return math.log10(row["high"] / row["low"]) / (2 * 1.645)
 
 
 def exponent(law: PowerLaw | None, name: str, over: str = "members") -> Estimate:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from etastar.designs.eta_star.eta_star import Precision
 from etastar.problems.mlp import mlp_problem
-from etastar.reports.content import SectionText, Table
+from etastar.reports.parts import SectionText, Table
 from etastar.studies.bench import Bench
 from etastar.studies.charts import DataPoint, LogLog, loglog_chart
 from etastar.studies.claim import Claim, Inside, Near

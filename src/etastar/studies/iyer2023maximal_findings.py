@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from etastar.core.estimate import Estimate, Status
 from etastar.laws.scaling.power_law import PowerLaw
 from etastar.problems.mlp import SLOW_INPUT
-from etastar.reports.content import SectionText, Table
+from etastar.reports.parts import SectionText, Table
 from etastar.studies.charts import DataPoint, Line, LogLog, loglog_chart
 from etastar.studies.claim import Claim
 from etastar.studies.fits import (

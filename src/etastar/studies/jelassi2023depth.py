@@ -15,7 +15,7 @@ import torch
 
 from etastar.core.estimate import Estimate
 from etastar.core.randomness import generator
-from etastar.reports.content import SectionText, Table
+from etastar.reports.parts import SectionText, Table
 from etastar.studies.bench import Bench
 from etastar.studies.charts import DataPoint, Line, LogLog, loglog_chart
 from etastar.studies.claim import Claim, Inside

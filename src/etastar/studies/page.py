@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etastar.core.estimate import Estimate
-from etastar.reports.content import Number, Table
-from etastar.reports.page import Page, write_page
+from etastar.reports.parts import Number, Page, Table
 from etastar.studies.claim import Conclusion, Verdict
 
 if TYPE_CHECKING:
@@ -16,9 +14,9 @@ if TYPE_CHECKING:
 COLOURS = {Verdict.AGREES: "#2a9d6f", Verdict.DIFFERS: "#c8372d", Verdict.CANNOT_TELL: "#8a94a0"}
 
 
-def write_study_page(answer: StudyAnswer) -> Path:
-    """Write index.html and the charts into the study's folder."""
-    page = Page(
+def study_page(answer: StudyAnswer) -> Page:
+    """Verdicts as cards, the findings, and how they were measured."""
+    return Page(
         kind="Study",
         title=answer.study.title,
         summary=answer.study.question,
@@ -28,7 +26,22 @@ def write_study_page(answer: StudyAnswer) -> Path:
         tables=[_claims_table(answer), *_numbers_table(answer), *answer.findings.tables, _how_table(answer)],
         charts=answer.findings.charts,
     )
-    return write_page(page, answer.folder)
+
+
+def claim_tables(answer: StudyAnswer) -> list[Table]:
+    """The verdicts, for a terminal."""
+    rows = tuple((c.claim.name, c.verdict.value, c.measured, c.claim.source) for c in answer.conclusions)
+    return [Table("", ("claim", "verdict", "measured, 90 %", "whose"), rows)]
+
+
+def cost_lines(answer: StudyAnswer) -> list[str]:
+    """What the measurements took, and where the page is."""
+    cost = answer.cost
+    return [
+        f"cost: {cost['cpu_seconds']:,.0f} CPU seconds for {len(answer.rows)} of {answer.planned} measurements, "
+        f"{cost['measured_now']:g} of them now, in {cost['seconds']:.1f} s",
+        f"page: {answer.folder / 'index.html'}",
+    ]
 
 
 def _cut(answer: StudyAnswer) -> list[tuple[str, str]]:

@@ -14,16 +14,19 @@ from typing import Any
 import torch
 
 from etastar import arguments
+from etastar.engine.ray.connection import check_address
 from etastar.errors import ProblemError
+from etastar.reports.kinds import KINDS, Kind
+from etastar.reports.page import write_page
 from etastar.studies import STUDIES
 from etastar.studies.bench import Bench, OutOfTime
 from etastar.studies.claim import Conclusion
 from etastar.studies.data import load_data
-from etastar.studies.page import readme, write_study_page
+from etastar.studies.page import claim_tables, cost_lines, readme, study_page
 from etastar.studies.record import Row, StudyRecord, row_id
 from etastar.studies.study import Findings, Setting, Study
 from etastar.verbs.options import Options
-from etastar.verbs.session import environment
+from etastar.verbs.workplace import Workplace, environment
 from etastar.version import __version__
 
 Say = Callable[[str], None]
@@ -53,6 +56,11 @@ class StudyAnswer:
     environment: dict[str, Any]
     folder: Path
     command: str
+
+    @property
+    def problem(self) -> str:
+        """What was studied."""
+        return self.study.name
 
     @property
     def complete(self) -> bool:
@@ -97,6 +105,9 @@ class StudyAnswer:
         }
 
 
+KINDS[StudyAnswer] = Kind(claim_tables, study_page, cost=cost_lines)
+
+
 def study_named(name: str) -> Study:
     """The study of this name.
 
@@ -132,9 +143,9 @@ def run_study(
         say: called with a line per measurement.
 
     Raises:
-        ProblemError: unknown study or effort, a folder that cannot be read or written, or that another process writes to.
+        ProblemError: unknown study or effort, a cluster that cannot be reached, a folder that cannot be read or written, or
+            that another process writes to.
     """
-    started = time.monotonic()
     study, options, say = study_named(name), options or Options(), say or (lambda _: None)
     arguments.path("out", out, name)
     arguments.instance("options", options, Options, "an etastar.Options, e.g. etastar.Options(workers=2)")
@@ -142,24 +153,25 @@ def run_study(
         arguments.path("data", data, "fashion-mnist")
     if data is not None and not study.uses_data:
         raise ProblemError(f"study {name} draws its own inputs; drop --data")
+    if options.on == "ray":
+        check_address(options.ray_address)
     setting = Setting(load_data(data), effort, seed)
     record = StudyRecord(out)
-    deadline = None if options.max_seconds is None else started + options.max_seconds
-    bench = Bench(replace(options, on_plan=None, max_seconds=None), deadline)
-    with record.alone():
+    with record.alone(), Workplace(replace(options, on_plan=None)) as place:
+        bench = Bench(place)
         rows, planned, now = _measure(study, setting, record, bench, say)
         findings = study.conclude(rows, setting)
         cost = {
             "measured_now": now,
             "new_gradient_steps": bench.new_gradient_steps,
             "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
-            "seconds": time.monotonic() - started,
+            "seconds": place.seconds,
         }
         where = {**environment(), "torch_threads": torch.get_num_threads()}
         command = _command(name, out, data, effort, seed)
         answer = StudyAnswer(study, setting, tuple(rows), planned, findings, cost, where, Path(out), command)
         record.finish(rows, _config(answer), where, readme(answer))
-        write_study_page(answer)
+        write_page(study_page(answer), answer.folder)
         return answer
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from etastar.arguments import SEED, word
 from etastar.core.estimate import Estimate
 from etastar.core.randomness import derive_seed
-from etastar.reports.content import SectionText, Table
+from etastar.reports.parts import SectionText, Table
 from etastar.studies.bench import Bench
 from etastar.studies.claim import Claim, Conclusion
 from etastar.studies.data import StudyData

@@ -1,6 +1,7 @@
-"""What follows from formulas alone, before any number is measured: nothing here is fitted.
+"""What follows from formulas alone, before any number is measured, and the mathematics it takes: nothing here is fitted.
 
 `kaiming` (a rate from the widths), `kernel` (sharpness from the inputs), `loss_curvature`, `bounds` (depth x width),
 `mup` (maximal update parametrisation), `path_sum` (branched networks), `rescale` (exact changes of unit),
-`target_scale` (what a network of learnt targets is worth).
+`target_scale` (what a network of learnt targets is worth); `curvature` (second derivatives as products with vectors) and
+`lanczos` (the largest eigenvalue of a matrix known by its products), which probes and engines share.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from etastar.core.estimate import Estimate
-from etastar.theory.kaiming import HE_GAIN, Z90, check_number, check_widths, width_spread
+from etastar.core.estimate import Z90, Estimate
+from etastar.theory.kaiming import HE_GAIN, check_number, check_widths, width_spread
 from etastar.theory.loss_curvature import loss_curvature
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from etastar.core.estimate import Estimate
+from etastar.core.estimate import Z90, Estimate
 from etastar.errors import ProblemError
 from etastar.theory.loss_curvature import loss_curvature
 
 HE_GAIN = 2.0
 ALIGNMENT = 1 / 3
 LEAST_ALIGNMENT, MOST_ALIGNMENT = 1 / 4, 1.0
-Z90 = 1.645
 SAFE_START = (
     "a safe start, not the best rate: the edge of gradient descent is twice it, and eta* was 10 - 80 times it under "
     "cross-entropy, 11 - 36 times it under squared error"

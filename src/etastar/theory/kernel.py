@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from etastar.core.estimate import Estimate
+from etastar.core.estimate import Z90, Estimate
 from etastar.errors import ProblemError
-from etastar.theory.kaiming import HE_GAIN, Z90, check_number, check_widths, width_spread
+from etastar.theory.kaiming import HE_GAIN, check_number, check_widths, width_spread
 from etastar.theory.loss_curvature import loss_curvature
 
 Array = NDArray[np.float64]

@@ -13,7 +13,7 @@ from etastar.designs.eta_star.eta_star import EtaStar
 from etastar.engine.choice import Choice, choose
 from etastar.engine.preflight import Preflight, preflight, start_steps
 from etastar.errors import attributed
-from etastar.verbs.find.eta_star import planned_lanes
+from etastar.verbs.find.eta_star import end_design
 from etastar.verbs.find.find import EFFORTS, ETA_STAR, ETA_STAR_END
 from etastar.verbs.options import Options, asked
 from etastar.version import __version__
@@ -93,9 +93,9 @@ def _groups(facts: Preflight) -> list[Finding]:
 
 
 def _data(problem: Problem) -> list[Finding]:
-    batches = problem.batches
-    if batches is None:
+    if problem.is_loop:
         return []
+    batches = problem.parts.batches
     if isinstance(batches, LoaderBatches):
         text = "the DataLoader's own order is iterated (custom sampler or iterable dataset), without its worker processes"
         return [Finding("data", "note", text)]
@@ -116,8 +116,9 @@ def _engine(choice: Choice) -> list[Finding]:
 
 def _speed(problem: Problem, facts: Preflight, choice: Choice) -> Finding:
     start = start_steps(problem)
-    lanes = planned_lanes(EtaStar(facts.criterion, start, precision=ETA_STAR), ETA_STAR_END)
-    steps = lanes * start + (EFFORTS["thorough"] + FullLength.planned_lanes()) * problem.steps
+    eta = EtaStar(facts.criterion, start, precision=ETA_STAR)
+    most = eta.planned() + end_design(eta, ETA_STAR_END).planned() + FullLength(facts.criterion, problem.steps).planned()
+    steps = most.steps + EFFORTS["thorough"] * problem.steps
     seconds = steps * (choice.seconds_per_step or facts.seconds_per_step)
     text = (
         f"{1000 * facts.seconds_per_step:.3g} ms per step in the reference loop on one thread; "

@@ -21,6 +21,7 @@ from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
 from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.point import Point
+from etastar.probes.polyak_step import PolyakStep
 from etastar.probes.reading import Probe, Reading
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness, Sharpness
 from etastar.probes.start import starting_point
@@ -147,7 +148,7 @@ def probe(
         raise ProblemError(f"dtype is {dtype!r}; expected torch.float32 or torch.float64")
     place = options.device
     probes = all_probes(tolerance)
-    if problem.loop is not None:
+    if problem.is_loop:
         return _of_loop(problem, probes, seed, place)
     if place.startswith("cuda"):
         torch.cuda.init()  # before random state is saved, so that CUDA's is, too
@@ -180,6 +181,7 @@ def all_probes(tolerance: float = TOLERANCE) -> tuple[Probe, ...]:
         UpdateCurvature(),
         CriticalRate(),
         AdamOneShot(),
+        PolyakStep(),
         NoiseScale(),
         UpdateRatios(),
     )
@@ -219,7 +221,7 @@ def _of_loop(problem: Problem, probes: tuple[Probe, ...], seed: int, device: str
         readings=tuple(each.refuse(OWN_LOOP) for each in probes),
         yours=None,
         loss="",
-        optimizer=problem.loop_optimizer or "",
+        optimizer=problem.users_loop.optimizer,
         samples=0,
         parameters=0,
         seed=seed,

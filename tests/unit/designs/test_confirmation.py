@@ -10,7 +10,7 @@ import pytest
 from etastar import Criterion, Lane, LaneStatus, Outcome, Runs, Schedule, Space, Until
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
-from etastar.designs.search.confirmation import FINALISTS, FRESH, Confirmation, Finalist
+from etastar.designs.search.confirmation import FINALISTS, FRESH, Confirmation, Finalist, confirmation_of
 from etastar.designs.search.optuna_search import OptunaSearch
 from etastar.designs.search.trials import Found, Trial
 from etastar.verbs.search.search_verdict import best_of, estimate, judge, near_best
@@ -97,7 +97,8 @@ def test_where_every_finalist_fails_the_next_best_are_tried_and_then_there_is_no
     assert [len(lanes) for lanes in asked] == [9, 6]
     assert best_of(LUCKY, finalists).number == 3
     asked, finalists = confirm(LUCKY, lambda lr, i: LaneStatus.DIVERGED if i == 1 else WORTH[lr][i])
-    assert sum(map(len, asked)) == 15 <= Confirmation.planned_lanes(5, FRESH)
+    assert sum(map(len, asked)) == 15 == confirmation_of(5, FRESH, 10).lanes
+    assert Confirmation(LUCKY, lane_of, FRESH).planned() == confirmation_of(5, FRESH, 10)
     lr = estimate(LUCKY, finalists, cost=1)
     assert lr.status is Status.DIVERGED_EVERYWHERE
     assert "each of the 5 best of 5 trials failed on some fresh seed (5 of 15 lanes)" in lr.reason

@@ -41,7 +41,7 @@ def test_it_looks_closer_beside_the_best_rate_of_every_row():
     assert [c.lr for c in data.row("constant", 50)] == pytest.approx([10**x for x in (-2, -1.5, -1.25, -1, -0.75, -0.5, 0)])
     assert [c.lr for c in data.row("constant", 100)] == pytest.approx([10**x for x in (-2, -1.5, -1, -0.75, -0.5, -0.25, 0)])
     assert all(v.status is Status.OK and not v.widened for v in data.verdicts)
-    assert len(asked) == 42 <= design.planned()[0]
+    assert len(asked) == 42 <= design.planned().lanes
     assert len({lane.seed for lane in asked}) == 3, "every cell has the same seeds"
 
 
@@ -59,12 +59,12 @@ def test_up_to_a_limit_and_then_says_edge_of_range(best, side):
         assert v.status is Status.EDGE_OF_RANGE and side in v.reason and "measure further" in v.reason
     lrs = [lane.log_lr for lane in asked]
     assert (min(lrs), max(lrs)) == pytest.approx((-5.0, 0.0) if best < 0 else (-2.0, 3.0))
-    assert len(asked) <= design.planned()[0]
+    assert len(asked) <= design.planned().lanes
 
 
 def test_a_fixed_range_stays_as_it_is():
     data, design, asked = measure(bowl(9.0), refine=False, widen=False, seeds=1)
-    assert len(asked) == 10 == design.planned()[0]
+    assert len(asked) == 10 == design.planned().lanes
     assert data.verdicts[0].status is Status.EDGE_OF_RANGE
 
 

@@ -138,8 +138,8 @@ def test_the_sequential_engine_uses_channels_last_and_a_fused_optimizer_and_the_
     seen = {}
     for engine in (SequentialEngine(), LoopEngine()):
         setups = []
-        original = engine._set_up
-        engine._set_up = lambda *args, original=original, setups=setups: setups.append(original(*args)) or setups[-1]
+        original = engine.set_up
+        engine.set_up = lambda *args, original=original, setups=setups: setups.append(original(*args)) or setups[-1]
         engine.train_lane(problem, Lane(0.01, 1, 3))
         weight = setups[0].model[3].weight
         fused = setups[0].optimizer.param_groups[0]["fused"]
@@ -150,14 +150,26 @@ def test_the_sequential_engine_uses_channels_last_and_a_fused_optimizer_and_the_
 def test_the_choice_is_pinned_in_the_store_and_a_rerun_trains_nothing(tmp_path, monkeypatch):
     options = Options(store=tmp_path / "runs.db", workers=1)
     first = find(digits_mlp(width=16), effort="glance", options=options)
-    monkeypatch.setattr("etastar.verbs.session.choose", lambda *args, **kwargs: pytest.fail("it must not choose again"))
+    monkeypatch.setattr("etastar.verbs.crew.choose", lambda *args, **kwargs: pytest.fail("it must not choose again"))
     again = find(digits_mlp(width=16), effort="glance", options=options)
     assert again.cost["new_gradient_steps"] == 0
     assert (again.lr, again.choice) == (first.lr, first.choice)
     assert again.engine.startswith(first.choice.engine)
 
 
-def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_same_engine(tmp_path, monkeypatch):
+@pytest.fixture
+def costs(monkeypatch):
+    """A lane's step takes 1 ms by itself and a share of that among others, however busy the machine is."""
+
+    def of_rows(self, kernel, size):
+        self.times.append((f"{kernel} x {size}", 1e-3 / size))
+        return 1e-3 / size
+
+    monkeypatch.setattr(choosing._Trial, "_time_lanes", of_rows)
+    monkeypatch.setattr(choosing._Trial, "_alone", lambda self: 1e-3)
+
+
+def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_same_engine(tmp_path, monkeypatch, costs):
     options = Options(store=tmp_path / "runs.db", workers=1)
     few = find(digits_mlp(width=16), effort="glance", options=options)
     assert few.choice.engine == "mlp" and few.choice.chunk <= few.choice.at_most < 8
@@ -170,19 +182,19 @@ def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_sam
     def short_of_memory(*args, **kwargs):
         raise ProblemError("two lanes do not fit in memory")
 
-    monkeypatch.setattr("etastar.verbs.session.choose", short_of_memory)
-    with pytest.raises(ProblemError, match="two lanes"):
-        find(digits_mlp(width=8), effort="glance", options=options)
-    monkeypatch.undo()
+    with monkeypatch.context() as now:
+        now.setattr("etastar.verbs.crew.choose", short_of_memory)
+        with pytest.raises(ProblemError, match="two lanes"):
+            find(digits_mlp(width=8), effort="glance", options=options)
     small = find(digits_mlp(width=8), effort="glance", options=options)
-    monkeypatch.setattr("etastar.verbs.session.choose", short_of_memory)
+    monkeypatch.setattr("etastar.verbs.crew.choose", short_of_memory)
     assert eta_star(digits_mlp(width=8), precision=COARSE, options=options).choice == small.choice
 
 
 def test_an_engine_asked_for_keeps_its_lanes_apart_and_gives_an_overlapping_answer(tmp_path):
     answers = {
         engine: eta_star(
-            digits_mlp(), precision=COARSE, options=Options(store=tmp_path / "runs.db", workers=1, engine=engine)
+            digits_mlp(width=8), precision=COARSE, options=Options(store=tmp_path / "runs.db", workers=1, engine=engine)
         )
         for engine in ("loop", "mlp")
     }

@@ -25,10 +25,9 @@ from etastar import (
     Until,
     WorkerEngine,
 )
-from etastar.core.cannot_batch import CannotBatch
-from etastar.core.numerics import steady_numerics
-from etastar.engine.lanes.engine import LaneTraining, chunks
+from etastar.engine.lanes.engine import chunks
 from etastar.engine.lanes.rows import Rows
+from etastar.errors import DoesNotApply
 from etastar.problems.digits import digits_cnn, digits_mlp, digits_transformer
 from etastar.problems.quadratic import quadratic
 
@@ -68,11 +67,11 @@ def test_a_nan_neighbour_another_count_and_another_order_change_no_bit_of_a_lane
 def test_compaction_changes_no_bit_of_a_lane(monkeypatch):
     problem, lanes = digits_mlp(width=24), spread(60, Until.SUCCESS)
     kept = []
-    keep = Rows.keep
-    monkeypatch.setattr(Rows, "keep", lambda self, index: (kept.append(len(index)), keep(self, index))[1])
+    take = Rows.take
+    monkeypatch.setattr(Rows, "take", lambda self, index: (kept.append(len(index)), take(self, index))[1])
     compacted = in_order(LaneEngine("mlp", 16), problem, lanes)
     assert kept and kept == sorted(kept, reverse=True), "decided lanes must have left"
-    monkeypatch.setattr("etastar.engine.lanes.engine.COMPACT_AT", 2.0)
+    monkeypatch.setattr("etastar.engine.lanes.lane_training.COMPACT_AT", 2.0)
     kept.clear()
     assert list(map(facts, in_order(LaneEngine("mlp", 16), problem, lanes))) == list(map(facts, compacted))
     assert not kept
@@ -216,7 +215,7 @@ def test_lanes_that_do_not_stack_go_through_the_loop_and_give_its_answer(data):
     problem = small_with(loader, model=model)
     lanes = [Lane(0.01, seed, 20, until=Until.END) for seed in (1, 2, 3)]
     engine = LaneEngine("vmap")
-    with pytest.raises(CannotBatch, match="batches of different seeds have different shapes"):
+    with pytest.raises(DoesNotApply, match="batches of different seeds have different shapes"):
         engine.try_train(problem, lanes)
     ours, loops = in_order(engine, problem, lanes), in_order(LoopEngine(), problem, lanes)
     assert list(map(facts, ours)) == list(map(facts, loops))
@@ -253,14 +252,14 @@ def test_workers_run_lane_engines_and_give_the_same_outcomes():
 def test_an_optimizer_without_a_rule_is_refused_by_name(small):
     for name in ("Muon", "LBFGS", "Adafactor", "custom subclass"):
         problem = small.but(optimizer=OPTIMIZERS[name])
-        with pytest.raises(CannotBatch, match=r"has no rule for many lanes at once"):
+        with pytest.raises(DoesNotApply, match=r"has no rule for many lanes at once"):
             LaneEngine("vmap").try_train(problem, [Lane(0.01, 1, 5)])
 
 
 def test_settings_that_change_from_seed_to_seed_are_refused(data):
     decays = iter(range(100))
     problem = small_with(data, optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, weight_decay=next(decays) / 100))
-    with pytest.raises(CannotBatch, match="other settings for other seeds"):
+    with pytest.raises(DoesNotApply, match="other settings for other seeds"):
         LaneEngine("mlp").try_train(problem, [Lane(0.01, seed, 5) for seed in (1, 2)])
 
 
@@ -273,10 +272,9 @@ def test_the_callers_random_state_threads_and_denormals_are_as_before(small):
 
 def test_a_group_of_lanes_closes_its_streams(data):
     problem = small_with(Jittered(data), batch_size=16)
-    lanes = {i: Lane(0.01, i, 5) for i in range(2)}
-    with steady_numerics(), LaneTraining(problem, lanes, LaneEngine("mlp").kernel_factory, "cpu", None) as group:
-        group.step()
-        streams = list(group._feed._source._streams.values())
+    with LaneEngine("mlp").start(problem, [Lane(0.01, i, 5) for i in range(2)]) as training:
+        training.advance(1)
+        streams = list(training._feed._source._streams.values())
     assert len(streams) == 2 and all(s.gi_frame is None for s in streams)
 
 

@@ -9,13 +9,14 @@ import pytest
 
 from etastar.engine.ray import orphans as ray_orphans
 from etastar.engine.ray.orphans import OrphanWatch, end_writers, writers
+from processes import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 
 
 def holding(path, mode, name="ray::Agent"):
     named = f"open('/proc/self/comm', 'w').write({name!r})"
-    code = f"import time; {named}; file = open({str(path)!r}, {mode!r}); print('open', flush=True); time.sleep(60)"
+    code = f"import time; {named}; file = open({str(path)!r}, {mode!r}); print('open', flush=True); time.sleep(3600)"
     process = subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "open\n"
     return process
@@ -40,7 +41,7 @@ def test_only_rays_writers_are_ended(four, monkeypatch):
     assert set(writers(folder)) == {writer.pid, others[-1].pid}
     monkeypatch.setattr(ray_orphans, "AT_MOST", 2.0)
     end_writers(folder)
-    assert writer.wait(5) == -9 and [other.poll() for other in others] == [None] * 3
+    assert writer.wait(PATIENCE) == -9 and [other.poll() for other in others] == [None] * 3
 
 
 def test_the_watch_acts_when_its_process_ends_and_not_before(four):
@@ -50,7 +51,7 @@ def test_the_watch_acts_when_its_process_ends_and_not_before(four):
     with pytest.raises(subprocess.TimeoutExpired):
         writer.wait(2)
     driver.communicate(b"\n")
-    assert writer.wait(10) == -9 and [other.poll() for other in others] == [None] * 3
+    assert writer.wait(PATIENCE) == -9 and [other.poll() for other in others] == [None] * 3
 
 
 def test_a_watch_that_is_ended_ends_nothing(four):

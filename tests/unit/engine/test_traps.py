@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 
 import pytest
 import torch
@@ -14,10 +13,10 @@ from torch.nn.utils import parametrizations, parametrize
 from torch.utils.checkpoint import checkpoint
 
 from etastar import Criterion, Lane, LaneEngine, LoopEngine, Outcome, Problem, Until
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
 from etastar.engine.choice import Choice, choose
+from etastar.errors import DoesNotApply
 
 UNREACHABLE = Criterion(loss=-math.inf)
 
@@ -121,7 +120,7 @@ def test_recurrent_layers_vectorise_or_fall_back_with_the_loops_answer(data, cel
     chosen = problem(Recurrent, data)
     try:
         assert_vectorised(chosen)
-    except CannotBatch:
+    except DoesNotApply:
         assert_falls_back(chosen, "torch cannot vectorise it")
 
 
@@ -162,7 +161,7 @@ def test_tied_weights_stay_tied(data, kernel):
     if kernel == "vmap":
         assert_vectorised(chosen)
     else:
-        with pytest.raises(CannotBatch, match="frozen or shares its parameters"):
+        with pytest.raises(DoesNotApply, match="frozen or shares its parameters"):
             LaneEngine("mlp").try_train(chosen, lanes())
 
 
@@ -247,7 +246,7 @@ def test_sparse_and_renormalising_embeddings_fall_back(tokens, settings):
 
     plain = lambda m: torch.optim.SGD(m.parameters(), lr=0.05)
     chosen = problem(Words, tokens).but(optimizer=plain)
-    with pytest.raises(CannotBatch, match="sparse, or renormalises"):
+    with pytest.raises(DoesNotApply, match="sparse, or renormalises"):
         LaneEngine("vmap").try_train(chosen, lanes())
     choice = choice_for(chosen)
     assert choice.fell_back and choice.engine == ("loop" if "sparse" in settings else "sequential")  # fused: dense only
@@ -273,15 +272,12 @@ def test_rates_and_betas_are_held_in_float64(data, kernel):
 
 def test_denormals_are_flushed_while_lanes_train_and_not_after():
     """Products with denormal numbers are tens of times slower, and dying networks are full of them."""
-    tiny = torch.full((8, 64, 64), 1e-41)
+    tiny, large = torch.full((8, 64, 64), 1e-41), torch.full((8, 64, 64), 1e10)
     with isolated_randomness(), steady_numerics():
         assert float(tiny[0, 0, 0] * 1.0) == 0.0
-        started = time.perf_counter()
-        for _ in range(20):
-            torch.bmm(tiny, tiny)
-        flushed = time.perf_counter() - started
+        assert not torch.bmm(tiny, large).any(), "flushed in the products, too, where they cost most"
     assert float(torch.tensor([1e-310], dtype=torch.float64) * 1.0) != 0.0
-    assert flushed < 0.5
+    assert torch.bmm(tiny, large).all()
 
 
 def test_tf32_is_off_while_lanes_train_and_restored():

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from benchmarks.coverage import wilson
 
 from etastar import Law, PowerLaw, ProblemError, Status
-from etastar.core.wilson import wilson_interval
 from etastar.laws.scaling.conditions import Within
 
 DEPTH = np.array([4, 4, 4, 8, 8, 8, 16, 16])
@@ -60,10 +60,10 @@ def test_nine_in_ten_intervals_hold_a_new_member_and_the_true_exponent(given):
         if "depth" in law.fitted:
             slope = law.exponent("depth")
             exponents += slope.low <= -1.5 <= slope.high
-    low, high = wilson_interval(held, n, level=0.99)
+    low, high = wilson(held, n, level=0.99)
     assert low <= 0.9 <= high
     if "depth" not in given:
-        low, high = wilson_interval(exponents, n, level=0.99)
+        low, high = wilson(exponents, n, level=0.99)
         assert low <= 0.9 <= high
 
 
@@ -75,7 +75,7 @@ def test_seeds_are_resampled_within_members():
         law = PowerLaw.fit(COLUMNS, seeds)
         slope = law.exponent("width", over="seeds")
         held += slope.low <= -0.5 <= slope.high
-    assert wilson_interval(held, n, level=0.99)[0] <= 0.9 and held / n > 0.82
+    assert wilson(held, n, level=0.99)[0] <= 0.9 and held / n > 0.82
     assert law.values[0] == pytest.approx(10 ** np.nanmean(np.log10(seeds[0])))
     assert slope.n == 38
 

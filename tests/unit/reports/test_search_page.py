@@ -60,7 +60,7 @@ def diverged():
 
 
 def _specs(answer) -> dict[str, dict]:
-    return {name: chart.to_dict() for name, chart in kind_of(answer).charts(answer).items()}
+    return {name: chart.to_dict() for name, chart in kind_of(answer).page(answer).charts.items()}
 
 
 def _trials(spec) -> list[dict]:

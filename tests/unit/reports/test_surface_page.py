@@ -25,11 +25,11 @@ def _rows(spec) -> list[dict]:
 
 
 def _page(answer) -> str:
-    return render(answer, {name: chart.to_dict() for name, chart in kind_of(answer).charts(answer).items()})
+    return render(answer, {name: chart.to_dict() for name, chart in kind_of(answer).page(answer).charts.items()})
 
 
 def test_every_cell_with_a_loss_is_a_ring_and_every_lane_that_diverged_a_triangle(answer):
-    rows = _rows(kind_of(answer).charts(answer)["loss"].to_dict())
+    rows = _rows(kind_of(answer).page(answer).charts["loss"].to_dict())
     rings = sorted(r["lr"] for r in rows if "n" in r)
     assert rings == sorted(c.lr for c in answer.data.cells if c.loss is not None)
     triangles = {r["lr"] for r in rows if "ended" in r}  # a set: charts with equal rows share them
@@ -38,7 +38,7 @@ def test_every_cell_with_a_loss_is_a_ring_and_every_lane_that_diverged_a_triangl
 
 
 def test_the_law_is_drawn_as_it_predicts(answer):
-    rows = [r for r in _rows(kind_of(answer).charts(answer)["loss"].to_dict()) if "high" in r]
+    rows = [r for r in _rows(kind_of(answer).page(answer).charts["loss"].to_dict()) if "high" in r]
     curve = [p for b in answer.best for p in answer.law.curve(b.schedule, b.horizon)]
     assert {(r["lr"], r["loss"]) for r in rows} == {(p.lr, p.loss) for p in curve}
 
@@ -59,7 +59,7 @@ def test_no_answer_is_said_first_and_lanes_are_still_drawn(answer):
 def test_an_answer_without_lanes_still_has_a_page():
     options = etastar.Options(store=":memory:", engine="loop", max_seconds=1e-6)
     stopped = etastar.surface(builder("quadratic")(steps=20), options=options)
-    assert stopped.lr.status is etastar.Status.NOT_MEASURED and not kind_of(stopped).charts(stopped)
+    assert stopped.lr.status is etastar.Status.NOT_MEASURED and not kind_of(stopped).page(stopped).charts
     assert "No answer: not-measured" in _page(stopped)
 
 

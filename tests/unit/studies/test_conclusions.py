@@ -17,6 +17,7 @@ from etastar.studies.bench import Bench
 from etastar.studies.data import load_data
 from etastar.studies.study import Setting
 from etastar.verbs.options import Options
+from etastar.verbs.workplace import Workplace
 
 NOISE = 0.01
 
@@ -104,15 +105,17 @@ def test_without_rows_nothing_is_concluded(setting, study):
     assert set(verdicts(study, [], setting).values()) == {"cannot tell"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("study", "wanted"), [
     (haas, {"loss": "squared error", "width": 64}),
     (chen, {"loss": "cross-entropy", "graph": "diamond"}),
     (deeper, {"kind": "both", "optimizer": "SGD", "depth": 2}),
 ])  # fmt: skip
 def test_one_real_member_of_each(setting, study, wanted):
-    bench = Bench(Options(store=":memory:", workers=1, device="cpu"))
     (member,) = [m for m in study.plan(setting) if wanted.items() <= m.key.items()]
-    row = member.run(bench)
+    with Workplace(Options(store=":memory:", workers=1, device="cpu")) as place:
+        bench = Bench(place)
+        row = member.run(bench)
     assert row["status"] == "ok" and row["low"] < row["eta_star"] < row["high"]
     assert row["lanes"] > 10 and bench.new_gradient_steps == row["gradient_steps"]
     assert row["said"]

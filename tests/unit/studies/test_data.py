@@ -12,6 +12,7 @@ from etastar.studies.bench import Bench
 from etastar.studies.data import load_data
 from etastar.studies.study import Setting
 from etastar.verbs.options import Options
+from etastar.verbs.workplace import Workplace
 
 
 def write(path, array: np.ndarray) -> None:
@@ -41,5 +42,6 @@ def test_its_name_size_and_digest(letters):
 @pytest.mark.parametrize("study", [chen2024architecture, deeper_prefers_lower, haas2025width, iyer2023maximal])
 def test_every_study_of_data_trains_on_it(letters, study):
     setting = Setting(load_data(letters), "quick")
-    row = study.plan(setting)[0].run(Bench(Options(store=":memory:", workers=1, device="cpu")))
+    with Workplace(Options(store=":memory:", workers=1, device="cpu")) as place:
+        row = study.plan(setting)[0].run(Bench(place))
     assert row["gradient_steps"] > 0 and row["said"]

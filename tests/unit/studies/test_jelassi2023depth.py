@@ -12,6 +12,7 @@ from etastar.studies.data import load_data
 from etastar.studies.jelassi2023depth import STUDY, activation_change, plan
 from etastar.studies.study import Setting
 from etastar.verbs.options import Options
+from etastar.verbs.workplace import Workplace
 
 
 def by_autograd(depth: int, width: int, eta: float) -> float:
@@ -47,9 +48,10 @@ def test_the_change_is_that_of_a_real_step(depth):
 
 def test_a_tiny_study_measures_and_concludes(tmp_path):
     setting = Setting(load_data(None), "quick")
-    bench = Bench(Options(store=":memory:"))
     small = [m for m in plan(setting) if m.key["series"] != "narrow" and m.key["depth"] <= 6]
-    rows = [{**m.key, **m.run(bench)} for m in small]
+    with Workplace(Options(store=":memory:")) as place:
+        bench = Bench(place)
+        rows = [{**m.key, **m.run(bench)} for m in small]
     found = {c.claim.name: c for c in STUDY.conclude(rows, setting).conclusions}
     assert 2.4 < found["L^3"].estimate.require() < 3.4
     assert found["eta^2"].estimate.require() == pytest.approx(2.0, abs=0.1)

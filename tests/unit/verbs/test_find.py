@@ -52,6 +52,7 @@ def test_the_interval_asked_for_is_reached_or_flagged():
     assert narrow or {"max-runs", "not-bracketed"} & set(answer.lr.flags)
 
 
+@pytest.mark.slow
 def test_a_schedule_moves_the_best_rate_up():
     problem = builder("digits-mlp")(width=32, steps=160)
     options = Options(store=":memory:", workers=1)
@@ -71,6 +72,7 @@ def test_the_search_begins_between_the_rate_in_use_and_what_is_usual():
     assert start_rate(adagrad, preflight(adagrad)) == pytest.approx(0.02)
 
 
+@pytest.mark.slow
 def test_a_start_far_off_ends_at_the_same_rate():
     problem = builder("digits-mlp")(width=32, steps=160)
     options = Options(store=":memory:", workers=1)

@@ -1,5 +1,5 @@
 """The rate that ends lowest at a horizon.
 
 `best_lr` (the design with short lanes), `full_length` (the design with lanes of the whole horizon), `best_rate`
-(their answer), `climb` (the search of one rung).
+(their answer), `climb` (the search of one rung), `cooldowns` (what rates end at, at several horizons, from one trunk each).
 """

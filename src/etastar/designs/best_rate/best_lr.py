@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
@@ -131,13 +132,10 @@ class BestLR:
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
-    def planned_steps(self) -> int:
-        """Gradient steps at most."""
-        return min(round(self.budget * self.steps), sum(r.steps * r.lanes for r in self.rungs))
-
-    def planned_lanes(self) -> int:
-        """Lanes at most."""
-        return sum(r.lanes for r in self.rungs)
+    def planned(self) -> Plan:
+        """All rungs, as far as the budget goes."""
+        steps = min(round(self.budget * self.steps), sum(r.steps * r.lanes for r in self.rungs))
+        return Plan(sum(r.lanes for r in self.rungs), steps)
 
     def ask(self) -> Sequence[Lane]:
         """The first three rates of a rung, then one at a time; empty when the last rung is done or the budget spent."""
@@ -158,7 +156,7 @@ class BestLR:
         assert self._now is not None
         for x, outcome in zip(self._asked, outcomes, strict=True):
             self._now.tell(x, outcome)
-            self._spent += outcome.steps
+            self._spent += outcome.spent
 
     def stop(self, flag: str) -> None:
         """End now, with what is known."""

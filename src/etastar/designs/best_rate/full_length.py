@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from scipy.stats import t as student
 
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
@@ -55,15 +56,10 @@ class FullLength:
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def planned_lanes() -> int:
-        """Lanes at most."""
-        return SEEDS * MOST_RATES + (MOST_SEEDS - SEEDS) * 3
-
-    @staticmethod
-    def usual_lanes() -> int:
-        """Lanes where the start was good and the seeds agree."""
-        return SEEDS * 4
+    def planned(self) -> Plan:
+        """All rates on all seeds: a seed that is added trains at every rate that was tried."""
+        lanes = MOST_SEEDS * MOST_RATES
+        return Plan(lanes, lanes * self.steps)
 
     def ask(self) -> Sequence[Lane]:
         """Three rates on three seeds; missing neighbours of the best; more seeds while the interval is too wide."""
@@ -89,7 +85,7 @@ class FullLength:
     def answer(self) -> BestRate:
         """The best rate, as far as the outcomes carry it."""
         outcomes = list(self._outcomes.values())
-        spent = sum(o.steps for o in outcomes)
+        spent = sum(o.spent for o in outcomes)
         held_out = any(o.valid_loss is not None for o in outcomes)
         climb = self._climb(range(self._seeds))
         scored_on = "validation loss" if held_out else "training loss"

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from etastar import arguments
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.eta_star.edge import Edge
 from etastar.designs.eta_star.success_band import RateCount, SuccessBand, count_by_rate, main_band
+from etastar.designs.flat import is_flat
 from etastar.policies.policy import Constant, Policy
 
 SCAN_STEP = 0.5
@@ -98,9 +100,10 @@ class EtaStar:
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
-    def planned_runs(self) -> tuple[int, int]:
-        """(lanes in the scan, at most this many beyond it)."""
-        return len(_lattice(self._low, self._high)) * self.precision.scan_seeds, self.precision.max_runs
+    def planned(self) -> Plan:
+        """The scan, not widened, and the lanes beyond it."""
+        lanes = len(_lattice(self._low, self._high)) * self.precision.scan_seeds + self.precision.max_runs
+        return Plan(lanes, lanes * self.steps)
 
     def ask(self) -> Sequence[Lane]:
         """The scan, its extensions, then batches on the flank; empty at the end."""
@@ -164,7 +167,7 @@ class EtaStar:
         """Decide from the scan: refine, widen the range, look closer, or give up with a reason."""
         rates = count_by_rate(self._outcomes)
         band = main_band(rates)
-        if self._is_flat():
+        if is_flat(self._outcomes, lambda o: o.end_loss):
             reason = "the loss is the same at every learning rate; check that it depends on the trainable parameters"
             self._verdict = (Status.FLAT, reason)
         elif band and band[-1].lr < rates[-1].lr:
@@ -208,17 +211,6 @@ class EtaStar:
         self._looked_closer = True
         self._pending = [float(x) for x in new]
         return True
-
-    def _is_flat(self) -> bool:
-        by_seed: dict[int, list[float]] = {}
-        for outcome in self._outcomes:
-            by_seed.setdefault(outcome.lane.seed, []).append(outcome.end_loss)
-        spreads = []
-        for losses in by_seed.values():
-            if not all(map(math.isfinite, losses)):
-                return False
-            spreads.append(max(losses) - min(losses) <= 1e-9 * max(abs(x) for x in losses))
-        return all(spreads)
 
     def _give_up_above(self, rates: list[RateCount]) -> None:
         top = rates[-1].lr
@@ -287,7 +279,7 @@ class EtaStar:
 
     def _estimates(self) -> tuple[Estimate, Estimate, Estimate]:
         """eta*, the 90 % point and the width."""
-        cost, n = sum(o.steps for o in self._outcomes), len(self._outcomes)
+        cost, n = sum(o.spent for o in self._outcomes), len(self._outcomes)
         if self._verdict or self._edge is None:
             status, reason = self._verdict or (
                 Status.NOT_MEASURED,

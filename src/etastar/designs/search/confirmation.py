@@ -14,6 +14,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from etastar.core.design import Plan
 from etastar.core.lane import Lane, Runs
 from etastar.core.randomness import derive_seed
 from etastar.designs.search.trials import Found, Trial, objective
@@ -117,10 +118,10 @@ class Confirmation:
         self._told: list[Finalist] = []
         self._stopped = False
 
-    @staticmethod
-    def planned_lanes(trials: int, seeds: int) -> int:
-        """Lanes at most after a search of `trials` trials."""
-        return min(trials, FINALISTS * ROUNDS) * seeds
+    def planned(self) -> Plan:
+        """Every finalist of every round."""
+        lanes = [self._lane_of(trial, seed) for trial in self._queue for seed in self._seeds]
+        return Plan(len(lanes), sum(lane.steps for lane in lanes))
 
     def ask(self) -> Sequence[Lane]:
         """Every finalist on every fresh seed; the next best where a lane failed in each; empty at the end."""
@@ -147,6 +148,12 @@ class Confirmation:
     def _next(self) -> list[Trial]:
         done = len(self._told)
         return self._queue[done : done + FINALISTS]
+
+
+def confirmation_of(trials: int, seeds: int, steps: int) -> Plan:
+    """What `Confirmation` takes at most after a search of `trials` trials over `steps` steps: known before the search."""
+    lanes = min(trials, FINALISTS * ROUNDS) * seeds
+    return Plan(lanes, lanes * steps)
 
 
 def _different(found: Found) -> list[Trial]:

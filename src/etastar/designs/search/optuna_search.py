@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from etastar.core.design import Plan
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
@@ -95,9 +96,10 @@ class OptunaSearch:
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
-    def planned_steps(self) -> int:
-        """Gradient steps at most."""
-        return self.trials * self.seeds * sum(self._rungs)
+    def planned(self) -> Plan:
+        """Every trial through all rungs."""
+        lanes = self.trials * self.seeds
+        return Plan(lanes * len(self._rungs), lanes * sum(self._rungs))
 
     def ask(self) -> Sequence[Lane]:
         """A batch of trials at their first rung, then those that are left at the next; empty at the end."""
@@ -174,7 +176,7 @@ class OptunaSearch:
         trial.losses = tuple(objective(o, self._first_loss) for o in outcomes)
         trial.loss = statistics.fmean(trial.losses)
         trial.diverged = sum(o.scored_loss is None for o in outcomes)
-        trial.steps += sum(o.steps for o in outcomes)
+        trial.steps += sum(o.spent for o in outcomes)
         trial.rungs.append((self._rungs[self._rung], trial.loss))
 
     def _survivors(self) -> list[tuple[Any, Trial]]:

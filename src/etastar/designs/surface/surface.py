@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from etastar.core.design import Plan
 from etastar.core.estimate import Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
+from etastar.designs.flat import is_flat
 from etastar.designs.surface.surface_cells import LUCKIEST, Cell, cells_of, default_target, final_loss, final_metric, time_to
 from etastar.laws.law import Record, median
 from etastar.policies.policy import Policy
@@ -25,11 +28,12 @@ WIDENINGS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """One schedule over one horizon."""
+    """One schedule over one horizon; with `settings` of the optimizer, as a `Lane` has them."""
 
     schedule: str
     horizon: int
     policy: Policy
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,11 +134,11 @@ class Surface:
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
-    def planned(self) -> tuple[int, int]:
-        """(lanes, gradient steps) at most."""
+    def planned(self) -> Plan:
+        """Every row with all the rates it may try."""
         extra = (2 if self.refine else 0) + (2 * self._most_beyond() if self.widen else 0)
         cells = len(self.rates) + extra
-        return len(self.rows) * cells * self.seeds, sum(row.horizon for row in self.rows) * cells * self.seeds
+        return Plan(len(self.rows) * cells * self.seeds, sum(row.horizon for row in self.rows) * cells * self.seeds)
 
     def ask(self) -> Sequence[Lane]:
         """The first lattice of all rows, then what the rows want; empty at the end."""
@@ -177,7 +181,7 @@ class Surface:
 
     def _lane(self, i: int, x: float, index: int) -> Lane:
         row, seed = self.rows[i], derive_seed(self.seed, "lane", index)
-        return Lane(quantise(10.0**x), seed, row.horizon, self.criterion, Until.END, row.policy)
+        return Lane(quantise(10.0**x), seed, row.horizon, self.criterion, Until.END, row.policy, row.settings)
 
     def _wanted(self, i: int) -> list[float]:
         """Rates a row asks for next: further ones beyond its edge, then those beside its best."""
@@ -213,14 +217,8 @@ class Surface:
 
     def _is_flat(self, i: int) -> bool:
         """Whether every seed's loss is the same at every rate."""
-        by_seed: dict[int, list[float]] = {}
-        for outcomes in self._told[i].values():
-            for o in outcomes:
-                by_seed.setdefault(o.lane.seed, []).append(final_loss(o))
-        every = list(by_seed.values())
-        if len(self._told[i]) < 2 or not all(math.isfinite(x) for losses in every for x in losses):
-            return False
-        return all(max(losses) - min(losses) <= 1e-9 * max(map(abs, losses)) for losses in every)
+        told = self._told[i]
+        return len(told) > 1 and is_flat((o for outcomes in told.values() for o in outcomes), final_loss)
 
     def _verdict(self, i: int) -> RowVerdict:
         row, tried, best = self.rows[i], sorted(self._told[i]), self._best(i)

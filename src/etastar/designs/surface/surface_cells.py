@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scipy.stats import binomtest
+
 from etastar.core.lane import LaneStatus, Outcome
-from etastar.core.wilson import wilson_interval
 from etastar.laws.law import Record, median
 
 LUCKIEST = "luckiest-cell"
@@ -113,7 +114,7 @@ def cells_of(records: Sequence[Record], level: float = 0.9) -> tuple[Cell, ...]:
 def _cell(records: Sequence[Record], level: float) -> Cell:
     first, n = records[0], len(records)
     counts = Counter(r.status for r in records)
-    low, high = wilson_interval(counts[LaneStatus.TRAINED], n, level)
+    low, high = binomtest(counts[LaneStatus.TRAINED], n).proportion_ci(level, method="wilson")
     losses = sorted(r.loss for r in records)
     metrics = [r.metric for r in records if r.metric is not None]
     return Cell(

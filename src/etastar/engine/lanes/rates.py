@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from etastar.core.batch import map_tensors
 from etastar.core.lane import Lane
-from etastar.engine.signals import Key, checked_rates, keys_of
-from etastar.policies.compose import OTHERS
-from etastar.policies.policy import Observation, Policy, is_steady
+from etastar.engine.signals import Key, asked, keys_of
+from etastar.policies.compose import OTHERS, graft, rate_of
+from etastar.policies.policy import Policy, is_steady
+
+
+@dataclass(frozen=True)
+class _Steered:
+    """The rows of one policy, its state and what it gave last; None before it was asked."""
+
+    policy: Policy
+    rows: torch.Tensor
+    state: Any
+    rate: Any = None
+
+    def take(self, chosen: torch.Tensor, rows: torch.Tensor) -> _Steered:
+        """Only `chosen` of its own rows, which are `rows` of all from now on."""
+        size = len(self.rows)
+        only = lambda t: t[chosen] if t.dim() and len(t) == size else t
+        return replace(self, rows=rows, state=map_tensors(only, self.state), rate=map_tensors(only, self.rate))
 
 
 class Rates:
@@ -25,57 +42,113 @@ class Rates:
     """
 
     def __init__(self, lanes: Sequence[Lane], labels: Sequence[str] = (OTHERS,)) -> None:
-        members: dict[Policy, list[int]] = {}
-        for row, lane in enumerate(lanes):
-            members.setdefault(lane.policy, []).append(row)
-        self._lanes, self._labels = len(lanes), tuple(labels)
-        self._apart = any(label != OTHERS for label in labels)
-        self._groups: list[tuple[Policy, torch.Tensor, Any]] = []
-        for policy, rows in members.items():
+        groups = []
+        for policy, rows in _by_policy(lanes).items():
             lr = torch.tensor([lanes[row].lr for row in rows], dtype=torch.float64)
-            self._groups.append((policy, torch.tensor(rows), policy.init(lr)))
-        self._constant: torch.Tensor | None = None
-        self._steady = all(map(is_steady, members))
-        self.keys: tuple[Key, ...] = tuple(dict.fromkeys(key for policy in members for key in keys_of(policy)))
+            groups.append(_Steered(policy, torch.tensor(rows), policy.init(lr)))
+        self._adopt(groups, len(lanes))
+        self.labels = tuple(labels)
+
+    def _adopt(self, groups: list[_Steered], lanes: int) -> None:
+        self._groups, self._lanes, self._constant = groups, lanes, None
+        self._steady = all(is_steady(group.policy) for group in groups)
+        self.keys: tuple[Key, ...] = tuple(dict.fromkeys(key for group in groups for key in keys_of(group.policy)))
         """What the policies read; nothing is waited for on a GPU where they read nothing."""
 
-    def step(self, step: int, known: Mapping[Key, torch.Tensor]) -> torch.Tensor:
+    def step(self, step: int, known: Mapping[Key, torch.Tensor], missing: Collection[Key] = ()) -> torch.Tensor:
         """The rate of every lane for this step, float64 [K]; [K, groups] where groups have rates of their own.
 
         Args:
             known: every signal of `keys`, [K].
+            missing: those that have no value yet.
         """
         if self._constant is not None:
             return self._constant
-        rates = torch.empty((self._lanes, len(self._labels)) if self._apart else (self._lanes,), dtype=torch.float64)
+        apart = any(label != OTHERS for label in self.labels)
+        rates = torch.empty((self._lanes, len(self.labels)) if apart else (self._lanes,), dtype=torch.float64)
         groups = []
-        for policy, rows, state in self._groups:
+        for group in self._groups:
+            policy, rows = group.policy, group.rows
             seen = {name: known[name, every][rows] for name, every in keys_of(policy)}
-            lr, state = policy.step(Observation(step, seen), state)
-            checked = lambda own, policy=policy, rows=rows, seen=seen: checked_rates(policy, own, seen.values(), len(rows))
+            lr, state = asked(policy, step, seen, missing, group.state, len(rows))
             if isinstance(lr, Mapping):
-                for column, label in enumerate(self._labels):
-                    rates[rows, column] = checked(lr.get(label, lr[OTHERS]))
-            elif self._apart:
-                rates[rows] = checked(lr).expand(len(rows)).unsqueeze(-1)
+                for column, label in enumerate(self.labels):
+                    rates[rows, column] = rate_of(lr, label)
+            elif apart:
+                rates[rows] = lr.expand(len(rows)).unsqueeze(-1)
             else:
-                rates[rows] = checked(lr)
-            groups.append((policy, rows, state))
+                rates[rows] = lr
+            groups.append(_Steered(policy, rows, state, lr))
         self._groups = groups
         self._constant = rates if self._steady else None
         return rates
 
-    def take(self, index: torch.Tensor) -> None:
-        """Only these lanes, in this order; a lane may be named twice."""
+    def take(self, index: torch.Tensor, lanes: Sequence[Lane] | None = None, step: int = 0) -> None:
+        """Only these lanes, in this order; a lane may be named twice, and go on as one of `lanes`.
+
+        Raises:
+            ProblemError: it does not begin as the lane it goes on from.
+        """
+        if lanes is not None:
+            befores = [self._group_of(int(row)).policy for row in index]
+            self.resume(lanes, [self.state(int(row)) for row in index], befores, step)
+            return
         groups = []
-        for policy, rows, state in self._groups:
+        for group in self._groups:
             place = torch.full((self._lanes,), -1)
-            place[rows] = torch.arange(len(rows))
+            place[group.rows] = torch.arange(len(group.rows))
             own = place[index]
-            kept, size = own[own >= 0], len(rows)
-            if not len(kept):
-                continue
-            only = lambda t, kept=kept, size=size: t[kept] if t.dim() and len(t) == size else t
-            groups.append((policy, (own >= 0).nonzero().flatten(), map_tensors(only, state)))
-        self._groups, self._lanes = groups, len(index)
-        self._constant = None
+            if len(kept := own[own >= 0]):
+                groups.append(group.take(kept, (own >= 0).nonzero().flatten()))
+        self._adopt(groups, len(index))
+
+    def state(self, row: int) -> dict[str, Any]:
+        """State and last rate of one lane's policy."""
+        group = self._group_of(row)
+        place, size = int((group.rows == row).nonzero()), len(group.rows)
+        one = lambda t: t[place] if t.dim() and len(t) == size else t
+        return {"policy": map_tensors(one, group.state), "rate": map_tensors(one, group.rate)}
+
+    def resume(
+        self, lanes: Sequence[Lane], states: Sequence[Mapping[str, Any]], befores: Sequence[Policy], step: int
+    ) -> None:
+        """Go on as `lanes`, from the states of lanes that `befores` have steered for `step` steps.
+
+        Raises:
+            ProblemError: a lane's policy does not begin so.
+        """
+        lr = [torch.tensor(lane.lr, dtype=torch.float64) for lane in lanes]
+        rates = [state["rate"] for state in states]
+        own = [
+            graft(lane.policy, before, state["policy"], one, rate, step)
+            for lane, before, state, one, rate in zip(lanes, befores, states, lr, rates, strict=True)
+        ]
+        groups = [
+            _Steered(
+                policy, torch.tensor(rows), _stacked([own[row] for row in rows]), _stacked([rates[row] for row in rows])
+            )
+            for policy, rows in _by_policy(lanes).items()
+        ]
+        self._adopt(groups, len(lanes))
+
+    def _group_of(self, row: int) -> _Steered:
+        return next(group for group in self._groups if bool((group.rows == row).any()))
+
+
+def _by_policy(lanes: Sequence[Lane]) -> dict[Policy, list[int]]:
+    members: dict[Policy, list[int]] = {}
+    for row, lane in enumerate(lanes):
+        members.setdefault(lane.policy, []).append(row)
+    return members
+
+
+def _stacked(states: Sequence[Any]) -> Any:
+    """States of single lanes as one of them all: numbers that differ become vectors, too."""
+    first = states[0]
+    if isinstance(first, Mapping):
+        return {name: _stacked([state[name] for state in states]) for name in first}
+    if isinstance(first, (tuple, list)):
+        return type(first)(map(_stacked, zip(*states, strict=True)))
+    if isinstance(first, torch.Tensor):
+        return torch.stack(list(states))
+    return first if all(state == first for state in states) else torch.tensor(states, dtype=torch.float64)

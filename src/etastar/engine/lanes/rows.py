@@ -6,6 +6,7 @@ clipping, and dropping lanes that are decided.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +14,10 @@ from typing import Any
 
 import torch
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.setup import Setup
 from etastar.engine.lanes.rules.rule import UpdateRule
 from etastar.engine.lanes.rules.rules import rule_for
+from etastar.errors import DoesNotApply
 
 ALIGN = 64
 """Rows are padded to a multiple of this many numbers: what a lane computes then never depends on how many lanes there are
@@ -69,6 +70,11 @@ class Layout:
         """Columns in all."""
         return -(-self.used // ALIGN) * ALIGN
 
+    def names_of(self, group: ParameterGroup) -> list[str]:
+        """The parameters of a group."""
+        ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
+        return [name for name, end in zip(self.names, ends, strict=True) if group.start < end <= group.stop]
+
     def views(self, matrix: torch.Tensor) -> list[torch.Tensor]:
         """The parameters of all lanes, [K, *shape] each, as views of a matrix of rows [K, width]."""
         views, start = [], 0
@@ -83,7 +89,7 @@ def layout_of(setup: Setup) -> Layout:
     """The layout of a model and its optimizer.
 
     Raises:
-        CannotBatch: the optimizer's update is not known row by row, or parameters are of several types.
+        DoesNotApply: the optimizer's update is not known row by row, or parameters are of several types.
     """
     names = {id(p): name for name, p in setup.model.named_parameters()}
     trainable: list[torch.nn.Parameter] = []
@@ -99,7 +105,7 @@ def layout_of(setup: Setup) -> Layout:
         start = stop
     kinds = {p.dtype for p in trainable}
     if len(kinds) != 1 or not next(iter(kinds)).is_floating_point:
-        raise CannotBatch(f"its trainable parameters are of types {sorted(map(str, kinds))}; lanes need one real type")
+        raise DoesNotApply(f"its trainable parameters are of types {sorted(map(str, kinds))}; lanes need one real type")
     held = {id(p) for p in trainable}
     return Layout(
         names=tuple(names[id(p)] for p in trainable),
@@ -141,38 +147,68 @@ class Rows:
         self._make_views()
 
     @classmethod
-    def of(cls, setups: Mapping[int, Setup], seeds: Sequence[int], layout: Layout) -> Rows:
-        """Rows for lanes of these seeds; lanes of one seed start from the same weights.
+    def of(cls, setups: Mapping[int, Setup], keys: Sequence[int], layout: Layout, t: int = 0) -> Rows:
+        """Rows for lanes, each from the setup of its key, after `t` steps.
 
         Raises:
-            CannotBatch: the optimizer's settings differ from seed to seed.
+            DoesNotApply: the optimizer's settings differ from setup to setup.
         """
         first = next(iter(setups.values()))
         device = next(first.model.parameters()).device
         settings = _settings(first)
         for setup in setups.values():
             if _settings(setup) != settings:
-                raise CannotBatch("optimizer(model) gives other settings for other seeds")
+                raise DoesNotApply("optimizer(model) gives other settings for other seeds")
         own = {seed: dict(setup.model.named_parameters()) for seed, setup in setups.items()}
         buffers = {seed: dict(setup.model.named_buffers()) for seed, setup in setups.items()}
-        k = len(seeds)
+        k = len(keys)
         with torch.no_grad():
             params = torch.zeros(k, layout.width, dtype=layout.dtype, device=device)
-            flat = {seed: torch.cat([p[name].reshape(-1) for name in layout.names]) for seed, p in own.items()}
-            for row, seed in enumerate(seeds):
-                params[row, : layout.used] = flat[seed]
+            flat = {key: torch.cat([p[name].reshape(-1) for name in layout.names]) for key, p in own.items()}
+            for row, key in enumerate(keys):
+                params[row, : layout.used] = flat[key]
             state = [
                 {slot: params.new_zeros(k, group.stop - group.start) for slot in group.rule.slots} for group in layout.groups
             ]
-            frozen = {name: torch.stack([own[seed][name].detach() for seed in seeds]) for name in layout.frozen}
-            stacked = {name: torch.stack([buffers[seed][name] for seed in seeds]) for name in layout.buffers}
-        return cls(layout, params, torch.zeros_like(params), state, frozen, stacked)
+            frozen = {name: torch.stack([own[key][name].detach() for key in keys]) for name in layout.frozen}
+            stacked = {name: torch.stack([buffers[key][name] for key in keys]) for name in layout.buffers}
+        rows = cls(layout, params, torch.zeros_like(params), state, frozen, stacked, t)
+        if t:
+            rows._fill([setups[key] for key in keys])
+        return rows
+
+    def _fill(self, setups: Sequence[Setup]) -> None:
+        """The slots of every row, from what an ordinary optimizer keeps."""
+        for group, slots in zip(self.layout.groups, self.state, strict=True):
+            names = self.layout.names_of(group)
+            states = [_states(setup, names) for setup in setups]
+            for slot, target in slots.items():
+                for row, own in enumerate(states):
+                    if slot in own[0]:
+                        target[row] = torch.cat([state[slot].reshape(-1) for state in own])
+            if names:
+                group.rule.resume([own[0] for own in states])
+
+    def put(self, row: int, setup: Setup) -> None:
+        """Make an ordinary model and optimizer of the same problem and groups what this row is."""
+        model = dict(setup.model.named_parameters()) | dict(setup.model.named_buffers())
+        own = dict(zip(self.layout.names, self.views, strict=True)) | self.frozen | self.buffers
+        with torch.no_grad():
+            for name, tensor in model.items():
+                tensor.copy_(own[name][row])
+        for group, slots in zip(self.layout.groups, self.state, strict=True) if self.t else ():
+            start = 0
+            for name in self.layout.names_of(group):
+                p = model[name]
+                columns, start = slice(start, start + p.numel()), start + p.numel()
+                cut = {slot: values[row, columns].view(p.shape).clone() for slot, values in slots.items()}
+                setup.optimizer.state[p] = group.rule.torch_state(self.t, p.detach(), cut, row)
 
     def __len__(self) -> int:
         return len(self.params)
 
-    def keep(self, index: torch.Tensor) -> None:
-        """Drop all lanes but these."""
+    def take(self, index: torch.Tensor) -> None:
+        """Only these lanes, in this order; a lane may be named twice."""
         index = index.to(self.params.device)
         self.params = self.params.index_select(0, index)
         self.grad = torch.zeros_like(self.params)
@@ -180,7 +216,7 @@ class Rows:
         self.frozen = {name: x.index_select(0, index) for name, x in self.frozen.items()}
         self.buffers = {name: x.index_select(0, index) for name, x in self.buffers.items()}
         for group in self.layout.groups:
-            group.rule.keep(index)
+            group.rule.take(index)
         self._make_views()
 
     def parameters(self) -> dict[str, torch.Tensor]:
@@ -234,6 +270,12 @@ class Rows:
     def _make_views(self) -> None:
         self.views = [v.detach().requires_grad_() for v in self.layout.views(self.params)]
         self.grad_views = self.layout.views(self.grad)
+
+
+def _states(setup: Setup, names: Sequence[str]) -> list[Mapping[str, torch.Tensor]]:
+    """What the optimizer keeps of these parameters."""
+    parameters = dict(setup.model.named_parameters())
+    return [setup.optimizer.state[parameters[name]] for name in names]
 
 
 def _settings(setup: Setup) -> list[Any]:

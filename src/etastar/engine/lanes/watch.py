@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from etastar.core.lane import Lane, Until
-from etastar.engine.recorder import GRAD_NORM_EVERY, History, blow_up_loss, is_dead, meets
+from etastar.engine.recorder import COLUMNS, GRAD_NORM_EVERY, History, blow_up_loss, is_dead, meets
 
 LOOK_EVERY = 5
 """Steps between two looks: a decided lane costs at most this many steps more, and a GPU is waited for this rarely."""
@@ -89,9 +90,36 @@ class Watch:
         """Rows still of interest."""
         return np.flatnonzero(~self._decided)
 
-    def keep(self, index: NDArray[np.int64]) -> None:
-        """Drop all lanes but these; call after `look`."""
-        self._lanes = [self._lanes[i] for i in index]
+    @property
+    def looked(self) -> bool:
+        """Whether every step was looked at."""
+        return not self._pending
+
+    def state(self, row: int) -> dict[str, Any]:
+        """What was recorded of one lane, as the recorder has it; call after `look`."""
+        values = zip(COLUMNS, self._columns, strict=False)
+        state: dict[str, Any] = {name: _optional(column[: self.step, row]) for name, column in values}
+        state["losses"], state["lrs"] = (self._columns[i][: self.step, row].tolist() for i in (0, 3))
+        state["clipped"] = [None if c is None else bool(c) for c in state["clipped"]]
+        alive = self._columns[5][: self.step : GRAD_NORM_EVERY, row].tolist()
+        return state | {"reached": int(self._reached[row]) or None, "alive": alive}
+
+    def resume(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Go on from what was recorded of undecided lanes, one state a row."""
+        self._looked = last = len(states[0]["losses"])
+        for row, state in enumerate(states):
+            for name, column in zip(COLUMNS, self._columns, strict=False):
+                column[:last, row] = [np.nan if value is None else value for value in state[name]]
+            self._columns[5][:last:GRAD_NORM_EVERY, row] = state["alive"]
+            self._reached[row] = state["reached"] or 0
+
+    def take(self, index: NDArray[np.int64], lanes: Sequence[Lane] | None = None) -> None:
+        """Only these lanes, in this order; a lane may be named twice, and go on as one of `lanes`. Call after `look`."""
+        self._lanes = [self._lanes[i] for i in index] if lanes is None else list(lanes)
+        self._ends = {lane.steps for lane in self._lanes}
+        more = max(self._ends) - len(self._columns[0])
+        if more > 0:
+            self._columns = [np.pad(column, ((0, more), (0, 0)), constant_values=np.nan) for column in self._columns]
         self._columns = [column[:, index] for column in self._columns]
         self._decided, self._reached = self._decided[index], self._reached[index]
         if self._bound is not None and self._blow_up is not None:

@@ -14,9 +14,10 @@ from torch.func import functional_call
 from torch.nn.utils.parametrize import is_parametrized
 
 from etastar.core.batch import Batch, tensors_in
-from etastar.core.monitor import CannotLook, Readings, check_every
+from etastar.core.monitor import Readings, check_every
 from etastar.core.objective import without_graph
 from etastar.core.setup import Setup
+from etastar.errors import DoesNotApply
 from etastar.probes.monitors.drawn import Drawn
 from etastar.probes.monitors.standing import kept, standing_point
 from etastar.probes.point import Point
@@ -82,7 +83,7 @@ class MoveMonitor:
 
             _forward(point, layers, see, outputs.clear)
             if not outputs:
-                raise CannotLook("the model calls no module with a weight matrix; there is no layer to follow")
+                raise DoesNotApply("the model calls no module with a weight matrix; there is no layer to follow")
             return _Start(point.batch, weights, outputs)
 
     def look(self, step: int, setup: Setup, state: _Start) -> tuple[Readings, _Start]:

@@ -10,13 +10,13 @@ import torch
 
 from etastar import arguments
 from etastar.core.batch import Batch
-from etastar.core.monitor import CannotLook, Readings, check_every
+from etastar.core.monitor import Readings, check_every
 from etastar.core.setup import Setup
-from etastar.probes.curvature import Refusal
+from etastar.errors import DoesNotApply
 from etastar.probes.edge import edge_of
-from etastar.probes.lanczos import MAX_PRODUCTS, NOISE, TopEigenvalue, largest_eigenvalue
 from etastar.probes.monitors.drawn import Drawn
 from etastar.probes.monitors.standing import kept, standing_point
+from etastar.theory.lanczos import MAX_PRODUCTS, NOISE, TopEigenvalue, largest_eigenvalue
 
 TOLERANCE = 1e-2
 """Relative error to stop at: the sampling error of 512 samples is larger."""
@@ -87,22 +87,19 @@ class SharpnessMonitor:
 
     def _top(self, setup: Setup, state: _Last) -> TopEigenvalue:
         with standing_point(setup, state.batch) as point:
-            try:
-                if point.refusal:
-                    raise Refusal(point.refusal)
-                matrix, cold = point.hessian(), state.vector is None
-                return largest_eigenvalue(
-                    matrix,
-                    matrix.dimension,
-                    tolerance=TOLERANCE,
-                    start=matrix.gradient if cold else state.vector,
-                    noise=NOISE if cold else WARM_NOISE,
-                    max_products=self.products * (COLD if cold else 1),
-                    dtype=matrix.dtype,
-                    device=matrix.device,
-                )
-            except Refusal as refusal:
-                raise CannotLook(str(refusal)) from refusal
+            if point.refusal:
+                raise DoesNotApply(point.refusal)
+            matrix, cold = point.hessian(), state.vector is None
+            return largest_eigenvalue(
+                matrix,
+                matrix.dimension,
+                tolerance=TOLERANCE,
+                start=matrix.gradient if cold else state.vector,
+                noise=NOISE if cold else WARM_NOISE,
+                max_products=self.products * (COLD if cold else 1),
+                dtype=matrix.dtype,
+                device=matrix.device,
+            )
 
 
 def _edge_ratio(setup: Setup, top: float) -> float:

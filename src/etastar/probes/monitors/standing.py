@@ -13,6 +13,7 @@ from etastar.core.groups import default_lr
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup
+from etastar.errors import DoesNotApply
 from etastar.probes.point import Point
 
 NARROW = (torch.float16, torch.bfloat16)
@@ -31,8 +32,10 @@ def standing_point(setup: Setup, batch: Batch) -> Iterator[Point]:
     Inside, every group has the rate it has at the optimizer's default: a schedule's last rate may be 0, and a point leaves
     out what does not move. Every pass draws the same masks, at every step of the training.
     """
+    problem = setup.problem
+    if problem is None:
+        raise DoesNotApply("nothing is known of the loss that is trained on")
     with isolated_randomness(), steady_numerics(), torch.enable_grad(), _at_default_rates(setup), _widened(setup.model):
-        problem = setup.problem
         yield Point(
             model=setup.model,
             optimizer=setup.optimizer,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from etastar import arguments
 from etastar.core.estimate import Estimate, Status
 from etastar.core.kept import undisturbed
+from etastar.core.kinds import optimizer_kind
 from etastar.core.lane import LaneStatus, Runs, Until
 from etastar.core.problem import Problem
 from etastar.designs.eta_star.eta_star import SCAN_REACH, EtaStar, Precision
@@ -18,9 +19,8 @@ from etastar.policies.policy import is_steady
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.start import starting_point
 from etastar.verbs.options import Options, asked
-from etastar.verbs.session import Session, open_session
+from etastar.verbs.workplace import Session, Workplace
 
-ADAM_LIKE = {"Adam", "AdamW", "NAdam", "RAdam", "Adamax"}
 CENTRES: dict[str, tuple[float, float]] = {"sgd": (-0.5, 1.5), "adam": (0.75, 1.0)}
 """kind of optimizer -> (log10(eta* / eta_c), half-range of it over networks with a margin, in decades)."""
 PROBE_SAMPLES = 128
@@ -82,16 +82,20 @@ def eta_star(
     precision = checked_precision("precision", precision) or Precision()
     checked_precision("end", end)
     steps = checked_steps(problem, steps_to_start)
-    designs: list[EtaStar] = []
+    with Workplace(options) as place:
+        return eta_star_in(place.of(problem), precision, seed, steps, end)
 
-    def plan(facts: Preflight) -> tuple[int, int]:
-        designs.append(start_design(problem, facts, steps, precision, options.device, seed))
-        lanes = planned_lanes(designs[0], end)
-        return lanes, lanes * steps
 
-    with open_session(problem, options, plan) as session:
-        band, last = measure(session, designs[0], end)
-        return EtaStarAnswer(band, last, session.cost(), session.runs, session.facts, session.engine.name, session.choice)
+def eta_star_in(
+    session: Session, precision: Precision, seed: int, steps_to_start: int | None = None, end: Precision | None = None
+) -> EtaStarAnswer:
+    """`eta_star`, in a workplace that is open; arguments as there, checked."""
+    steps = steps_to_start or start_steps(session.problem)
+    start = start_design(session, steps, precision, seed)
+    later = end_design(start, end) if end else None
+    session.plan(*(design.planned() for design in (start, later) if design))
+    band, last = measure(session, start, later)
+    return EtaStarAnswer(band, last, session.cost(), session.runs, session.facts, session.engine.name, session.choice)
 
 
 def checked_steps(problem: Problem, steps_to_start: int | None) -> int:
@@ -109,24 +113,27 @@ def checked_precision(name: str, precision: Precision | None) -> Precision | Non
     return precision
 
 
-def start_design(
-    problem: Problem, facts: Preflight, steps: int, precision: Precision, device: str, seed: int | None
-) -> EtaStar:
+def start_design(session: Session, steps: int, precision: Precision, seed: int) -> EtaStar:
     """The measurement of eta*, centred by what a probe says."""
-    around, reach = centre(problem, facts, device)
-    seed = problem.seed if seed is None else seed
+    problem, facts = session.problem, session.facts
+    around, reach = centre(problem, facts, session.place.options.device)
     easy = tuple(flag for flag in facts.flags if flag == "criterion-too-easy")
     return EtaStar(
         facts.criterion, steps, around, policy=problem.policy, precision=precision, seed=seed, reach=reach, flags=easy
     )
 
 
-def measure(session: Session, start: EtaStar, end: Precision | None) -> tuple[SuccessBand, SuccessBand | None]:
-    """Run `start`, and the measurement of eta*_end where it is wanted and eta* is known."""
+def end_design(start: EtaStar, precision: Precision) -> EtaStar:
+    """The measurement of eta*_end: lanes that run all their steps, from two decades below eta* to just above it."""
+    return replace(start, around=1.0, until=Until.END, precision=precision, reach=(2.0, 0.5), flags=())
+
+
+def measure(session: Session, start: EtaStar, end: EtaStar | None) -> tuple[SuccessBand, SuccessBand | None]:
+    """Run `start`, and `end` around what it found, where that is wanted and eta* is known."""
     band = session.run(start)
     if end is None or not band.eta_star.ok:
         return band, None
-    return band, session.run(_end_design(start, band.eta_star.require(), end))
+    return band, session.run(replace(end, around=band.eta_star.require()))
 
 
 def centre(problem: Problem, facts: Preflight, device: str) -> tuple[float, tuple[float, float]]:
@@ -135,20 +142,14 @@ def centre(problem: Problem, facts: Preflight, device: str) -> tuple[float, tupl
     eta_c, the rate that raises the loss in one step, takes a few forward passes; eta* lies within a decade or so of a
     multiple of it (`CENTRES`). Without it: three decades on either side of the rate in use.
     """
-    kind = "adam" if facts.optimizer in ADAM_LIKE else "sgd" if facts.optimizer == "SGD" else None
-    if kind and problem.loop is None and is_steady(problem.policy):
+    known = CENTRES.get(optimizer_kind(facts.optimizer))
+    if known and not problem.is_loop and is_steady(problem.policy):
         with undisturbed(problem):
             reading = CriticalRate()(starting_point(problem, problem.seed, samples=PROBE_SAMPLES, device=device))
         if reading.value:
-            shift, reach = CENTRES[kind]
+            shift, reach = known
             return reading.value * 10**shift, (reach, reach)
     return facts.lr or UNKNOWN_START, (SCAN_REACH, SCAN_REACH)
-
-
-def planned_lanes(start: EtaStar, end: Precision | None) -> int:
-    """Lanes at most, for eta* and, if it is wanted, eta*_end."""
-    lanes = sum(start.planned_runs())
-    return lanes + (sum(_end_design(start, 1.0, end).planned_runs()) if end else 0)
 
 
 def bracket(runs: Runs, steps: int) -> Estimate:
@@ -163,17 +164,3 @@ def bracket(runs: Runs, steps: int) -> Estimate:
     text = " and ".join(filter(None, said)) or "not bracketed"
     reason = f"{text}, by the lanes run for the best rate; --effort thorough measures it"
     return Estimate.none(Status.NOT_MEASURED, reason, low=low, high=high, n=len(runs))
-
-
-def _end_design(start: EtaStar, eta_star: float, precision: Precision) -> EtaStar:
-    """Lanes that run all their steps, from two decades below eta* to just above it."""
-    return EtaStar(
-        start.criterion,
-        start.steps,
-        eta_star,
-        until=Until.END,
-        policy=start.policy,
-        precision=precision,
-        seed=start.seed,
-        reach=(2.0, 0.5),
-    )

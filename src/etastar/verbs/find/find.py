@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from etastar import arguments
 from etastar.core.estimate import Status
+from etastar.core.kinds import optimizer_kind
 from etastar.core.lane import Lane, Outcome, Until, quantise
 from etastar.core.monitor import Monitor
 from etastar.core.problem import Problem
@@ -19,27 +20,20 @@ from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.best_rate import BestRate
 from etastar.designs.best_rate.full_length import FullLength
-from etastar.designs.eta_star.eta_star import EtaStar, Precision
+from etastar.designs.eta_star.eta_star import Precision
 from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.designs.fixed_lanes import FixedLanes
-from etastar.engine.preflight import Preflight
+from etastar.engine.preflight import Preflight, start_steps
 from etastar.errors import ProblemError, attributed
 from etastar.policies.compose import groups_named, squeezed
 from etastar.policies.policy import Policy, is_steady, rates_over
 from etastar.probes.monitors.named import monitors_over
-from etastar.verbs.find.eta_star import (
-    ADAM_LIKE,
-    checked_precision,
-    checked_steps,
-    measure,
-    planned_lanes,
-    start_design,
-)
+from etastar.verbs.find.eta_star import checked_precision, checked_steps, end_design, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.judge import judge
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.options import Options, asked
-from etastar.verbs.session import USUAL_SHARE, Session, environment, open_session
+from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace, environment
 
 EFFORTS: dict[str, float] = {"glance": 0.6, "quick": 3.2, "thorough": 3.2}
 """effort -> full runs that the search with short lanes may cost."""
@@ -100,39 +94,44 @@ def find(
     if start is not None:
         arguments.RATE("start", start)
     watching = monitors_over(monitors, problem.steps)
-    if watching and problem.loop is not None:
+    if watching and problem.is_loop:
         raise ProblemError("monitors cannot look into a training loop of your own; drop them, or make a Problem of parts")
-    end = ETA_STAR_END if effort == "thorough" else None
-    plans: list[tuple[BestLR, EtaStar | None]] = []
+    with Workplace(options) as place:
+        return find_in(place.of(problem), effort, seed, within, wait_for, precision, start, watching)
 
-    def plan(facts: Preflight) -> tuple[int, int]:
-        begin = start or start_rate(problem, facts)
-        horizon = (problem.steps, problem.policy, begin)
-        short = BestLR(facts.criterion, *horizon, EFFORTS[effort], seed=seed, squeezes=facts.squeezes)
-        lanes, steps = short.planned_lanes(), short.planned_steps()
-        eta = None
-        if effort == "thorough" or precision:
-            eta = start_design(problem, facts, wait_for, precision or ETA_STAR, options.device, seed)
-            lanes, steps = lanes + planned_lanes(eta, end), steps + planned_lanes(eta, end) * wait_for
-        if effort == "thorough":
-            lanes, steps = lanes + FullLength.planned_lanes(), steps + FullLength.planned_lanes() * problem.steps
-        if watching:
-            lanes, steps = lanes + 1, steps + problem.steps
-        plans.append((short, eta))
-        return lanes, steps
 
-    usual = USUAL_SHARE if effort == "thorough" or precision else 1.0
-    with open_session(problem, options, plan, usual) as session:
-        short, eta = plans[0]
-        best = session.run(short)
-        if searches_in_a_step(problem, options.device):
-            best = of_one_seed(best, problem.steps)
-        band, last = measure(session, eta, end) if eta else (None, None)
-        if effort == "thorough" and best.lr.ok:
-            best = _confirmed(session, best, within, seed)
-        best = _capped(best, problem, last)
-        watched = _watched(session, best, watching, seed) if watching and best.lr.ok else None
-        return _answer(session, effort, best, band, last, wait_for, seed, watched)
+def find_in(
+    session: Session,
+    effort: str,
+    seed: int,
+    within: float = WITHIN,
+    steps_to_start: int | None = None,
+    precision: Precision | None = None,
+    start: float | None = None,
+    monitors: tuple[Monitor, ...] = (),
+) -> FindAnswer:
+    """`find`, in a workplace that is open; arguments as there, checked."""
+    problem, facts = session.problem, session.facts
+    thorough, wait_for = effort == "thorough", steps_to_start or start_steps(problem)
+    horizon = (problem.steps, problem.policy, start or start_rate(problem, facts))
+    short = BestLR(facts.criterion, *horizon, EFFORTS[effort], seed=seed, squeezes=facts.squeezes)
+    full = FullLength(facts.criterion, *horizon, within, seed)
+    eta = start_design(session, wait_for, precision or ETA_STAR, seed) if thorough or precision else None
+    end = end_design(eta, ETA_STAR_END) if thorough and eta else None
+    watch = FixedLanes([_watched(session, horizon[2], monitors, seed)]) if monitors else None
+    wanted = [short, eta, end, full if thorough else None, watch]
+    session.plan(*(design.planned() for design in wanted if design), usual=USUAL_SHARE if eta else 1.0)
+    best = session.run(short)
+    if searches_in_a_step(problem, session.place.options.device):
+        best = of_one_seed(best, problem.steps)
+    band, last = measure(session, eta, end) if eta else (None, None)
+    if thorough and best.lr.ok:
+        best = _confirmed(best, session.run(replace(full, start=best.lr.require())))
+    best, watched = _capped(best, problem, last), None
+    if monitors and best.lr.ok:
+        lane = _watched(session, best.lr.require(), monitors, seed)
+        watched = next(iter(session.run(FixedLanes([lane]))), None)
+    return _answer(session, effort, best, band, last, wait_for, seed, watched)
 
 
 def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -> float:
@@ -144,11 +143,9 @@ def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -
     Args:
         usual: that median, instead of the one in `USUAL`.
     """
-    sgd = "momentum" if facts.momentum else "sgd"
-    kinds = {"SGD": sgd, "RMSprop": "rmsprop", **dict.fromkeys(ADAM_LIKE, "adam")}
-    kind = kinds.get(facts.optimizer)
+    kind = optimizer_kind(facts.optimizer)
     known = [facts.lr] if facts.lr else []
-    usual = usual or (USUAL[kind] if kind else None)
+    usual = usual or USUAL.get("momentum" if kind == "sgd" and facts.momentum else kind)
     if usual:
         known.append(usual / _mean_factor(problem.policy, problem.steps) * (USUAL_STEPS / problem.steps) ** USUAL_GAMMA)
     return statistics.geometric_mean(known) if known else USUAL["adam"]
@@ -162,22 +159,17 @@ def _mean_factor(policy: Policy, steps: int) -> float:
     return max(statistics.fmean(rates_over(squeezed(policy, few), 1.0, few)), 0.05)
 
 
-def _confirmed(session: Session, short: BestRate, within: float, seed: int) -> BestRate:
+def _confirmed(short: BestRate, full: BestRate) -> BestRate:
     """The answer of lanes of the full length, with what the short ones said before; the short answer if they carry none."""
-    problem, facts = session.problem, session.facts
-    full = session.run(FullLength(facts.criterion, problem.steps, problem.policy, short.lr.require(), within, seed))
-    if full.lr.status in (Status.NO_PROGRESS, Status.DIVERGED_EVERYWHERE):
+    if full.lr.ok or full.lr.status in (Status.NO_PROGRESS, Status.DIVERGED_EVERYWHERE):
         return replace(full, rungs=(*short.rungs, *full.rungs), full_runs=short.full_runs + full.full_runs)
-    if not full.lr.ok:
-        return replace(short, lr=replace(short.lr, flags=(*short.lr.flags, "time-limit")))
-    return replace(full, rungs=(*short.rungs, *full.rungs), full_runs=short.full_runs + full.full_runs)
+    return replace(short, lr=replace(short.lr, flags=(*short.lr.flags, "time-limit")))
 
 
-def _watched(session: Session, best: BestRate, monitors: tuple[Monitor, ...], seed: int) -> Outcome | None:
-    """A lane of all steps at the recommended rate, read by the monitors; None where there was no time for it."""
-    problem, lr = session.problem, quantise(best.lr.require())
-    lane = Lane(lr, derive_seed(seed, "full", 0), problem.steps, session.facts.criterion, Until.END, problem.policy)
-    return next(iter(session.run(FixedLanes([replace(lane, monitors=monitors)]))), None)
+def _watched(session: Session, lr: float, monitors: tuple[Monitor, ...], seed: int) -> Lane:
+    """A lane of all steps, read by the monitors; on a seed of its own, so that no lane is trained twice for them."""
+    own, problem, criterion = derive_seed(seed, "watched"), session.problem, session.facts.criterion
+    return Lane(quantise(lr), own, problem.steps, criterion, Until.END, problem.policy, monitors=monitors)
 
 
 def _capped(best: BestRate, problem: Problem, end: SuccessBand | None) -> BestRate:

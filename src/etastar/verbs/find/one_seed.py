@@ -30,11 +30,11 @@ SEARCHES = 3
 
 def searches_in_a_step(problem: Problem, device: str) -> bool:
     """Whether a step of the optimizer is a search: LBFGS, a line search, and what else evaluates the loss many times."""
-    if problem.batches is None:
+    if problem.is_loop:
         return False
     with undisturbed(problem), steady_numerics():
         seed = derive_seed(problem.seed, "evaluations")
-        batch = call("reading a training batch", next, stream(problem.batches, seed))
+        batch = call("reading a training batch", next, stream(problem.parts.batches, seed))
         setup = set_up(problem, seed, device=device, example=batch)
         if isinstance(setup.optimizer, torch.optim.LBFGS):
             return True

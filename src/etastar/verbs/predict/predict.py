@@ -12,13 +12,13 @@ import torch
 from etastar import arguments
 from etastar.core.estimate import FLAGS, Estimate, Status
 from etastar.core.kept import undisturbed
+from etastar.core.kinds import is_plain_sgd
 from etastar.core.numerics import steady_numerics
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.engine.first_batches import input_flags
-from etastar.errors import attributed
+from etastar.errors import DoesNotApply, attributed
 from etastar.probes.convention import convention
-from etastar.probes.curvature import Refusal
 from etastar.probes.point import Point
 from etastar.probes.relu_chain import ReluChain, relu_chain
 from etastar.probes.start import starting_point
@@ -153,7 +153,7 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
     seed, options = asked(problem, seed, Options(device=device))
     arguments.SAMPLES("samples", samples)
     place = options.device
-    if problem.loop is not None:
+    if problem.is_loop:
         return _of_loop(problem, seed, place)
     if place.startswith("cuda"):
         torch.cuda.init()  # before random state is saved, so that CUDA's is, too
@@ -162,7 +162,7 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
         loss = convention(point)
         try:
             chain: ReluChain | str = relu_chain(point)
-        except Refusal as why:
+        except DoesNotApply as why:
             chain = str(why)
     rungs = all_rungs(point, chain)
     checked = _to_check(point, rungs)
@@ -213,7 +213,7 @@ def _settled(point: Point, check: Threshold | None, lr: Estimate, start: str) ->
 def _to_check(point: Point, rungs: tuple[Prediction, ...]) -> Prediction | None:
     """The rung whose sharpness is to be shown to be a threshold of gradient descent: that of the safest start."""
     _, start = safest(tuple(rung for rung in rungs if rung.role == SAFE_START))
-    return next((r for r in rungs if r.name == start), None) if type(point.optimizer) is torch.optim.SGD else None
+    return next((r for r in rungs if r.name == start), None) if is_plain_sgd(point.optimizer) else None
 
 
 def _of_loop(problem: Problem, seed: int, device: str) -> PredictAnswer:
@@ -226,9 +226,9 @@ def _of_loop(problem: Problem, seed: int, device: str) -> PredictAnswer:
         rungs=tuple(refused(name, OWN_LOOP) for name in NAMES),
         threshold=None,
         widths=None,
-        yours=problem.loop_lr,
+        yours=problem.users_loop.lr,
         loss="",
-        optimizer=problem.loop_optimizer or "",
+        optimizer=problem.users_loop.optimizer,
         samples=0,
         parameters=0,
         seed=seed,

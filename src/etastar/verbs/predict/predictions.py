@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
 from etastar.core.estimate import Estimate, Status
+from etastar.core.kinds import is_plain_adam, is_plain_sgd
 from etastar.core.numerics import steady_numerics
+from etastar.errors import DoesNotApply
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.critical_rate import CriticalRate
-from etastar.probes.curvature import Refusal
 from etastar.probes.directional import UpdateCurvature
-from etastar.probes.edge import ADAM_FAMILY, edge_of
+from etastar.probes.edge import edge_of
 from etastar.probes.newton_step import CauchyStep, NewtonStep
 from etastar.probes.point import Point
 from etastar.probes.reading import Reading
@@ -112,7 +111,7 @@ def all_rungs(point: Point, chain: ReluChain | str) -> tuple[Prediction, ...]:
 
 
 def _formulas(point: Point, chain: ReluChain | str) -> tuple[Prediction, Prediction]:
-    if type(point.optimizer) is not torch.optim.SGD:
+    if not is_plain_sgd(point.optimizer):
         why = f"for SGD, whose steps the Hessian limits; those of {type(point.optimizer).__name__} have another metric"
         return refused(CLOSED_FORM, why), refused(KERNEL, why)
     if isinstance(chain, str):
@@ -126,7 +125,9 @@ def closed_form(chain: ReluChain) -> Estimate:
     first, last = chain.layers[0], chain.layers[-1]
     others = {layer.multiplier for layer in chain.layers[1:]} or {first.multiplier}
     if len(others) > 1 or others == {0.0}:
-        raise Refusal("layers behind the first have different rates, or none: the closed form knows the first layer's only")
+        raise DoesNotApply(
+            "layers behind the first have different rates, or none: the closed form knows the first layer's only"
+        )
     rate = others.pop()
     gain = last.gain if chain.is_he else 2.0
     e = kaiming_sharpness(
@@ -156,7 +157,7 @@ def scaled(e: Estimate, factor: float, method: str, n: int) -> Estimate:
 def _guarded(name: str, make: Callable[[], Estimate]) -> Prediction:
     try:
         quantity = make()
-    except Refusal as why:
+    except DoesNotApply as why:
         return refused(name, str(why), Status.OUTSIDE_THE_LAW)
     return Prediction(name, inverse(quantity), ROLES[name], VALIDITY[name], quantity)
 
@@ -187,7 +188,7 @@ def _sharpness(point: Point, reading: Reading) -> Prediction:
     if edge.factor is None:
         rung = refused(SHARPNESS, edge.formula)
         return replace(rung, quantity=reading.estimate)
-    factor = edge.factor / 2 if isinstance(point.optimizer, ADAM_FAMILY) else 1.0
+    factor = edge.factor / 2 if is_plain_adam(point.optimizer) else 1.0
     return Prediction(SHARPNESS, inverse(reading.estimate, factor), SAFE_START, VALIDITY[SHARPNESS], reading.estimate)
 
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
-import torch
-
 from etastar import arguments
 from etastar.core.problem import Problem
-from etastar.engine.preflight import Preflight, preflight
+from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError
 from etastar.laws.scaling.power_law import FEWEST
-from etastar.verbs.find.eta_star import ADAM_LIKE
+from etastar.verbs.workplace import Workplace
 
 Make = Callable[..., Problem]
 """(**sizes) -> the member of that size."""
@@ -89,7 +87,7 @@ def check_arguments(make: Make, names: Sequence[str]) -> None:
         raise ProblemError(f"the family does not take {', '.join(unknown)}; it takes {takes}: scale one of these")
 
 
-def build(make: Make, sizes: Sequence[Numbers], device: str) -> list[FamilyMember]:
+def build(make: Make, sizes: Sequence[Numbers], place: Workplace) -> list[FamilyMember]:
     """Every member, the cheapest first.
 
     Raises:
@@ -102,7 +100,7 @@ def build(make: Make, sizes: Sequence[Numbers], device: str) -> list[FamilyMembe
             got = "None" if problem is None else f"a {type(problem).__name__}"
             size = ", ".join(f"{name}={value}" for name, value in some.items())
             raise ProblemError(f"the family returned {got} at {size}; expected an etastar.Problem: return one")
-        members.append(FamilyMember(some, problem, preflight(problem, device)))
+        members.append(FamilyMember(some, problem, place.facts(problem)))
     _check_different(members)
     return sorted(members, key=lambda m: (m.facts.parameters * m.problem.steps, m.name))
 
@@ -120,22 +118,8 @@ def _check_different(members: Sequence[FamilyMember]) -> None:
 
 def _identity(member: FamilyMember) -> tuple[Any, ...]:
     facts, problem = member.facts, member.problem
-    samples = problem.batches.size if problem.batches is not None else None
+    samples = None if problem.is_loop else problem.parts.batches.size
     return facts.shapes, facts.trace, problem.batch_size, problem.steps, samples
-
-
-def loss_kind(problem: Problem) -> str:
-    """ "cross-entropy", "squared" or "other"."""
-    loss = getattr(problem.loss, "func", problem.loss)
-    functional, nn = torch.nn.functional, torch.nn
-    if loss in (functional.cross_entropy, functional.nll_loss) or isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss)):
-        return "cross-entropy"
-    return "squared" if loss is functional.mse_loss or isinstance(loss, nn.MSELoss) else "other"
-
-
-def optimizer_kind(facts: Preflight) -> str:
-    """ "sgd", "adam" or "other"."""
-    return "sgd" if facts.optimizer == "SGD" else "adam" if facts.optimizer in ADAM_LIKE else "other"
 
 
 def work(sizes: Mapping[str, float]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,12 +11,12 @@ from etastar.core.problem import Problem
 from etastar.designs.eta_star.eta_star import Precision
 from etastar.engine.preflight import start_steps
 from etastar.errors import ProblemError
-from etastar.verbs.find.eta_star import eta_star
-from etastar.verbs.find.find import EFFORTS, find
+from etastar.verbs.find.eta_star import eta_star_in
+from etastar.verbs.find.find import EFFORTS, find_in
 from etastar.verbs.options import Options
 from etastar.verbs.scale.family import FamilyMember, Numbers
 from etastar.verbs.scale.scale_answer import QUANTITY, MeasuredMember
-from etastar.verbs.session import USUAL_SHARE
+from etastar.verbs.workplace import USUAL_SHARE, Workplace
 
 PRECISION = Precision(half_width=0.12, max_runs=36, min_runs=12)
 """What is asked of each member's eta*."""
@@ -44,7 +43,8 @@ class MemberRate:
     effort: str
     seed: int | None
     options: Options
-    started: float = field(default_factory=time.monotonic)
+    place: Workplace = field(init=False)
+    """Where all of them are measured; to be entered before the first. What it costs is announced here, for all at once."""
     runs: Runs = field(default_factory=Runs)
     new_gradient_steps: int = 0
     engine: str = "none"
@@ -61,16 +61,12 @@ class MemberRate:
         arguments.instance("options", self.options, Options, "an etastar.Options, e.g. etastar.Options(workers=2)")
         if self.seed is not None:
             arguments.SEED("seed", self.seed)
+        self.place = Workplace(replace(self.options, on_plan=None))
 
     @property
     def quantity(self) -> str:
         """What is measured, in words."""
         return QUANTITY[self.measure]
-
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return time.monotonic() - self.started
 
     def announce(self, members: Sequence[FamilyMember], times: Sequence[int]) -> None:
         """Say what measuring each member so many times will cost, before anything is trained."""
@@ -91,18 +87,17 @@ class MemberRate:
 
     def __call__(self, sizes: Numbers, problem: Problem) -> MeasuredMember:
         """Measure one problem; through the store, so that what was trained before is not trained again."""
-        limit = self.options.max_seconds
-        options = replace(self.options, on_plan=None, max_seconds=limit and max(limit - self.seconds, 1e-3))
-        began = time.monotonic()
+        began = self.place.seconds
+        session, seed = self.place.of(problem), problem.seed if self.seed is None else self.seed
         if self.measure == "best":
-            answer = find(problem, effort=self.effort, seed=self.seed, options=options)
+            answer = find_in(session, self.effort, seed)
             lr = answer.lr
         else:
-            answer = eta_star(problem, precision=self.precision, seed=self.seed, options=options)
+            answer = eta_star_in(session, self.precision, seed)
             lr = answer.estimate
         self.runs, self.engine = self.runs + answer.runs, answer.engine
         steps, new = answer.runs.gradient_steps, int(answer.cost["new_gradient_steps"])
         self.new_gradient_steps += new
-        seconds = max(time.monotonic() - began, sum(o.seconds for o in answer.runs))  # also when the store answered
+        seconds = max(self.place.seconds - began, sum(o.seconds for o in answer.runs))  # also when the store answered
         why = "" if lr.ok else f"no {self.quantity} ({lr.status.value}): {lr.reason}"
         return MeasuredMember(sizes, lr, seconds, steps, answer.cost["full_runs"], why)

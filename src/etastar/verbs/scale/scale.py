@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from etastar import arguments
-from etastar.core.estimate import Estimate, Status
+from etastar.core.estimate import Estimate, Status, log_error
+from etastar.core.kinds import loss_kind, optimizer_kind
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
 from etastar.designs.eta_star.eta_star import Precision
@@ -27,17 +28,13 @@ from etastar.verbs.scale.family import (
     build,
     check_arguments,
     checked_sizes,
-    loss_kind,
-    optimizer_kind,
     work,
 )
 from etastar.verbs.scale.member_rate import PRECISION, MemberRate
 from etastar.verbs.scale.scale_answer import MeasuredMember, ScaleAnswer
 from etastar.verbs.scale.transfer import check_transfer, compare
-from etastar.verbs.session import environment
+from etastar.verbs.workplace import environment
 
-Z = 1.645
-"""Half-width of a 90 % interval in standard errors."""
 WIDE = 4.0
 """high / low beyond which the answer is flagged."""
 NOISE_SAMPLES = 1024
@@ -95,14 +92,19 @@ def scale(
     sizes, target = checked_sizes(axes, to)
     check_arguments(make, list(axes))
     refused = _refusal(sizes, target, chain)
-    members = [] if refused else build(make, [m for m in sizes if not _left_out(m, sizes, chain)], rate.options.device)
-    row = _row_of_widths(members) if transfer and not refused else []
-    pairs = [(m.sizes["width"], m.problem) for m in row]
-    if row:
-        check_transfer(pairs)
-    if members:
-        rate.announce(members, [2 if m in row else 1 for m in members])
-    measured = [rate(m.sizes, m.problem) for m in members]
+    with rate.place as place:
+        members = [] if refused else build(make, [m for m in sizes if not _left_out(m, sizes, chain)], place)
+        row = _row_of_widths(members) if transfer and not refused else []
+        pairs = [(m.sizes["width"], m.problem) for m in row]
+        if row:
+            check_transfer(pairs)
+        if members:
+            rate.announce(members, [2 if m in row else 1 for m in members])
+        measured = [rate(m.sizes, m.problem) for m in members]
+        compared = None
+        if row:
+            quantity, depth, device = rate.quantity, row[0].sizes.get("depth"), place.options.device
+            compared = compare(pairs, lambda p: rate({}, p).lr, quantity=quantity, depth=depth, device=device)
     law, noise = _law(members, measured, chain, graph, rate.options)
     lr = refused or law.predict(target)
     for some in sizes:
@@ -110,10 +112,6 @@ def scale(
             measured.append(MeasuredMember(some, Estimate.none(Status.NOT_MEASURED, why), 0.0, 0, 0.0, why))
     budget = sum(m.seconds for m in measured) if budget is None else budget  # a rerun from the store says the same
     ideas = _next(law, sizes, measured, target, budget, refused is not None, chain)
-    compared = None
-    if row:
-        quantity, depth = rate.quantity, row[0].sizes.get("depth")
-        compared = compare(pairs, lambda p: rate({}, p).lr, quantity=quantity, depth=depth, device=rate.options.device)
     return ScaleAnswer(
         problem=name,
         measure=measure,
@@ -171,16 +169,16 @@ def _law(
     if not members or not known:
         return ScalingLaw.fit([], []), None
     first, noise = members[0], None
-    if len({m.sizes.get("batch_size") for m in known}) > 1 and first.problem.loop is None:
+    if len({m.sizes.get("batch_size") for m in known}) > 1 and not first.problem.is_loop:
         with isolated_randomness():
             point = starting_point(first.problem, first.problem.seed, samples=NOISE_SAMPLES, device=options.device)
             noise = NoiseScale()(point).value
     law = ScalingLaw.fit(
         [m.sizes for m in known],
         [m.lr.require() for m in known],
-        errors=[_error(m.lr) for m in known],
-        loss=loss_kind(first.problem),
-        optimizer=optimizer_kind(first.facts),
+        errors=[log_error(m.lr.low, m.lr.high) for m in known],
+        loss=loss_kind(first.problem.loss),
+        optimizer=optimizer_kind(first.facts.optimizer),
         noise_scale=noise,
         path_sum=None if graph is None else lambda some: path_sum_lr_factor(_edges(graph, some)) ** -2,
         chain=chain and graph is None,
@@ -190,12 +188,6 @@ def _law(
 
 def _edges(graph: Any, sizes: Mapping[str, float]) -> Sequence[Edge]:
     return graph(**sizes)
-
-
-def _error(lr: Estimate) -> float:
-    """Standard error of log10, from the interval."""
-    assert lr.low is not None and lr.high is not None
-    return math.log10(lr.high / lr.low) / 2 / Z if lr.low > 0 else 0.0
 
 
 # -- the answer ------------------------------------------------------------------------------------------------------
@@ -238,7 +230,7 @@ def _cost(measured: Sequence[MeasuredMember], rate: MemberRate) -> dict[str, flo
         "gradient_steps": rate.runs.gradient_steps,
         "new_gradient_steps": rate.new_gradient_steps,
         "full_runs": sum(m.full_runs for m in measured),
-        "seconds": rate.seconds,
+        "seconds": rate.place.seconds,
     }
 
 

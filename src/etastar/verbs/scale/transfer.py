@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from etastar.core.estimate import Estimate, Status
+from etastar.core.estimate import Estimate, Status, log_error
 from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
 from etastar.core.optimizers import alone, made_from
@@ -74,12 +73,13 @@ def in_mup(problem: Problem, base: Problem) -> Problem:
     Raises:
         ProblemError: a training loop of one's own, other shapes than a wider `base`, or an optimizer muP's tables lack.
     """
-    if problem.model is None or problem.optimizer is None or base.model is None:
+    if problem.is_loop or base.is_loop:
         raise ProblemError("a training loop of your own cannot be put into muP; make a Problem of model, optimizer and data")
     with undisturbed(problem):
         seed_everything(0)  # the weights do not matter, but are part of the problem's fingerprint
-        smaller = base.model()
-    return problem.but(model=MupModel(problem.model, smaller), optimizer=MupOptimizer(problem.optimizer, smaller))
+        smaller = base.parts.model()
+    parts = problem.parts
+    return problem.but(model=MupModel(parts.model, smaller), optimizer=MupOptimizer(parts.optimizer, smaller))
 
 
 def check_transfer(problems: Sequence[tuple[float, Problem]]) -> None:
@@ -88,9 +88,8 @@ def check_transfer(problems: Sequence[tuple[float, Problem]]) -> None:
         raise ProblemError(f"got {len(problems)} widths; expected at least 2 to compare parametrisations: add to --width")
     base, *_, widest = (problem for _, problem in sorted(problems, key=lambda pair: pair[0]))
     own = in_mup(widest, base)
-    assert own.model is not None and own.optimizer is not None
     with undisturbed(own):
-        own.optimizer(own.model())
+        own.parts.optimizer(own.parts.model())
 
 
 @dataclass(frozen=True)
@@ -201,15 +200,15 @@ def compare(
 
 
 def _in_use(problem: Problem) -> float:
-    assert problem.model is not None and problem.optimizer is not None
+    parts = problem.parts
     with undisturbed(problem):
-        return default_lr(made_from(problem.optimizer(problem.model())).optimizer)
+        return default_lr(made_from(parts.optimizer(parts.model())).optimizer)
 
 
 def _exponent(points: Sequence[TransferPoint]) -> Estimate:
     known = [(p.width, p.lr) for p in points if p.lr.ok]
     if len(known) < 3:
         return Estimate.none(Status.TOO_FEW_POINTS, f"{len(known)} widths; expected at least 3", unit="exponent of width")
-    errors = [math.log10((e.high or 1.0) / (e.low or 1.0)) / 3.29 for _, e in known]
+    errors = [log_error(e.low, e.high) for _, e in known]
     widths = [w for w, _ in known]
     return PowerLaw.fit({"width": widths}, [e.require() for _, e in known], errors=errors).exponent("width")

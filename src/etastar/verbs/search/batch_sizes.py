@@ -11,6 +11,7 @@ from etastar.core.lane import Outcome
 from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
+from etastar.core.reduction import MEAN, OTHER, SUM
 from etastar.core.setup import set_up, to
 from etastar.errors import ProblemError, call
 from etastar.probes.convention import reduction
@@ -21,7 +22,8 @@ PARTS = 4
 """A batch is cut into so many: a contrastive loss of 1,000 samples falls by a fifth then, and by a tenth in halves."""
 SAMPLES = 64
 """A loss is asked about so many at least."""
-MEAN, SUM, OTHER, UNKNOWN = "mean", "sum", "other", "unknown"
+UNKNOWN = "unknown"
+"""How a loss is reduced where a batch cannot be cut."""
 
 
 def per_sample(outcome: Outcome, batch_size: int) -> Outcome:
@@ -39,7 +41,6 @@ def kind_of(problem: Problem, device: str) -> str:
     Asked of the untrained model in eval mode, and so of the loss alone: batch normalisation, too, makes a training batch
     more than its samples.
     """
-    assert problem.batches is not None
     with undisturbed(problem), steady_numerics():
         seed = derive_seed(problem.seed, "reduction")
         batch = _samples(problem, seed)
@@ -54,11 +55,11 @@ def kind_of(problem: Problem, device: str) -> str:
 
 def _samples(problem: Problem, seed: int) -> Batch:
     """Some joined batches: two pairs of samples say little (log(4), of a contrastive loss, is twice log(2))."""
-    assert problem.batches is not None
+    batches = problem.parts.batches
     try:
-        return draw(problem.batches, seed, max(problem.batches.batch_size or 0, SAMPLES))
+        return draw(batches, seed, max(batches.batch_size or 0, SAMPLES))
     except ProblemError:  # a missing value, say, which is for the loss to mask
-        return call("reading a training batch", next, stream(problem.batches, seed))
+        return call("reading a training batch", next, stream(batches, seed))
 
 
 def _cut(batch: Batch) -> tuple[list[Batch] | None, Batch]:

@@ -12,7 +12,7 @@ from typing import Any
 from etastar import arguments
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
-from etastar.designs.search.confirmation import FINALISTS, FRESH, Confirmation, Finalist
+from etastar.designs.search.confirmation import FINALISTS, FRESH, Confirmation, Finalist, confirmation_of
 from etastar.designs.search.optuna_samplers import PRUNERS, SAMPLERS, grid, rungs
 from etastar.designs.search.optuna_search import OptunaSearch
 from etastar.designs.search.search_space import Space
@@ -22,7 +22,7 @@ from etastar.errors import attributed
 from etastar.store.optuna_study import SEARCH, OptunaRecord, check_storage, import_optuna
 from etastar.store.postgres import is_postgres
 from etastar.store.sqlite import path_of
-from etastar.verbs.find.find import find
+from etastar.verbs.find.find import find_in
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.options import Options, asked
 from etastar.verbs.search.batch_sizes import compared
@@ -30,7 +30,7 @@ from etastar.verbs.search.prior import Prior, first_points, prior_of
 from etastar.verbs.search.search_answer import SearchAnswer, answer_of
 from etastar.verbs.search.search_verdict import refusal
 from etastar.verbs.search.variants import Make, Roles, Variants, real, roles
-from etastar.verbs.session import Session, open_session
+from etastar.verbs.workplace import Session, Workplace
 from etastar.version import __version__
 
 STUDY_FILE = "optuna.db"
@@ -38,7 +38,7 @@ STUDY_FILE = "optuna.db"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Request:
     """What a search was asked for, checked.
 
     Args:
@@ -112,72 +112,71 @@ def search(
     seed, options = asked(problem, seed, options)
     arguments.yes_or_no("measure", measure)
     arguments.callable_or_none("make", make)
-    plan = Plan(sampler, pruner, trials, seeds, batch, seed, study, study_storage)
-    _check(plan)
+    request = Request(sampler, pruner, trials, seeds, batch, seed, study, study_storage)
+    _check(request)
     import_optuna()
     check_storage(storage_of(study_storage, options.store))
     wanted = None if space is None else _space(space)
-    found = None
-    if measure and (wanted is None or "lr" not in wanted):
-        _check_design(problem, plan, wanted, make, options.device)
-        found = find(problem, effort="glance", seed=seed, options=options)
-    designs: list[tuple[OptunaSearch, Prior | None, Roles]] = []
-
-    def prepare(facts: Preflight) -> tuple[int, int]:
-        designs.append(_design(problem, facts, plan, wanted, found, make))
-        design = designs[0][0]
-        again = Confirmation.planned_lanes(design.trials, plan.fresh)
-        return design.trials * seeds + again, design.planned_steps() + again * problem.steps
-
-    note = (
-        f"; the best {FINALISTS} trials, the next best where those fail, are trained again on {plan.fresh} fresh seeds: "
-        f"{min(FINALISTS, trials) * plan.fresh} of the lanes, {Confirmation.planned_lanes(trials, plan.fresh)} at most"
-    )
-    with open_session(problem, options, prepare, usual=1.0, note=note) as session:
-        design, prior, changes = designs[0]
+    glance = measure and (wanted is None or "lr" not in wanted)
+    if glance:
+        _check_design(problem, request, wanted, make, options.device)
+    with Workplace(options) as place:
+        found = find_in(place.of(problem), "glance", seed) if glance else None
+        session = place.of(problem)
+        design, prior, changes = _design(problem, session.facts, request, wanted, found, make)
+        again = confirmation_of(design.trials, request.fresh, problem.steps)
+        session.plan(design.planned(), again, usual=1.0, note=_note(request, again.lanes))
         sizes = compared(problem, set(changes.batch_sizes), options.device)
-        record = _record(session, plan, design)
+        record = _record(session, request, design)
         design.on_finished = record.add
-        with closing(record), Variants(session, changes.problem, make, summed=sizes.summed) as variants:
-            outcome, finalists = _run(variants, design, plan)
-        facts = {**plan_facts(plan, design), "fresh_seeds": plan.fresh}
+        with closing(record):
+            variants = Variants(session, changes.problem, make, summed=sizes.summed)
+            outcome, finalists = _run(variants, design, request)
+        facts = {**decisive(request, design), "fresh_seeds": request.fresh}
         return answer_of(session, outcome, finalists, found, prior, record, facts, sizes)
 
 
-def _run(variants: Variants, design: OptunaSearch, plan: Plan) -> tuple[Found, tuple[Finalist, ...]]:
+def _note(request: Request, most: int) -> str:
+    return (
+        f"; the best {FINALISTS} trials, the next best where those fail, are trained again on {request.fresh} fresh seeds: "
+        f"{min(FINALISTS, request.trials) * request.fresh} of the lanes, {most} at most"
+    )
+
+
+def _run(variants: Variants, design: OptunaSearch, request: Request) -> tuple[Found, tuple[Finalist, ...]]:
     """The search, then its best trials on fresh seeds; of the time, the search leaves those their share of the steps."""
-    steps = design.planned_steps()
-    again = FINALISTS * plan.fresh * design.steps
+    steps = design.planned().steps
+    again = FINALISTS * request.fresh * design.steps
     found = variants.run(design, share=steps / (steps + again))
     if refusal(found) is not None:
         return found, ()
-    return found, variants.run(Confirmation(found, design.lane_of, plan.fresh, plan.seed))
+    return found, variants.run(Confirmation(found, design.lane_of, request.fresh, request.seed))
 
 
-def plan_facts(plan: Plan, design: OptunaSearch) -> dict[str, Any]:
+def decisive(request: Request, design: OptunaSearch) -> dict[str, Any]:
     """What decides a search, the number of trials apart (it can be raised later) unless they are a grid."""
     return {
-        "sampler": plan.sampler,
-        "pruner": plan.pruner,
-        "seeds": plan.seeds,
+        "sampler": request.sampler,
+        "pruner": request.pruner,
+        "seeds": request.seeds,
         "batch": design.batch,
         "steps": design.steps,
-        "seed": plan.seed,
+        "seed": request.seed,
         "trials": design.trials,
     }
 
 
-def _check(plan: Plan) -> None:
-    arguments.word("sampler", plan.sampler, SAMPLERS)
-    arguments.word("pruner", plan.pruner, PRUNERS)
-    arguments.TRIALS("trials", plan.trials)
-    arguments.SEEDS("seeds", plan.seeds)
-    if plan.batch is not None:
-        arguments.BATCH("batch", plan.batch)
-    if plan.study is not None:
-        arguments.name("the study's name", plan.study, "--study digits")
-    if plan.storage is not None:
-        arguments.path("study_storage", plan.storage, "optuna.db")
+def _check(request: Request) -> None:
+    arguments.word("sampler", request.sampler, SAMPLERS)
+    arguments.word("pruner", request.pruner, PRUNERS)
+    arguments.TRIALS("trials", request.trials)
+    arguments.SEEDS("seeds", request.seeds)
+    if request.batch is not None:
+        arguments.BATCH("batch", request.batch)
+    if request.study is not None:
+        arguments.name("the study's name", request.study, "--study digits")
+    if request.storage is not None:
+        arguments.path("study_storage", request.storage, "optuna.db")
 
 
 def _space(given: Space | Mapping[str, Any] | str | os.PathLike[str]) -> Space:
@@ -186,18 +185,18 @@ def _space(given: Space | Mapping[str, Any] | str | os.PathLike[str]) -> Space:
     return Space.read(given) if isinstance(given, (str, os.PathLike)) else Space.of(given)
 
 
-def _check_design(problem: Problem, plan: Plan, asked: Space | None, make: Make | None, device: str) -> None:
+def _check_design(problem: Problem, request: Request, asked: Space | None, make: Make | None, device: str) -> None:
     """What `_design` would refuse, before the rate is measured for it."""
-    rungs(plan.pruner, problem.steps)
+    rungs(request.pruner, problem.steps)
     defaults = {} if asked is None else optimizer_settings(problem, device)
     space = Space(()) if asked is None else real(asked, defaults)
     roles(space, defaults, problem, make)
-    if plan.sampler == "grid":
-        grid(space.but(prior_of(None, None).parameter), plan.trials)
+    if request.sampler == "grid":
+        grid(space.but(prior_of(None, None).parameter), request.trials)
 
 
 def _design(
-    problem: Problem, facts: Preflight, plan: Plan, asked: Space | None, found: FindAnswer | None, make: Make | None
+    problem: Problem, facts: Preflight, request: Request, asked: Space | None, found: FindAnswer | None, make: Make | None
 ) -> tuple[OptunaSearch, Prior | None, Roles]:
     """(the design, the prior of the rate where the space has none, what each of its parameters changes)."""
     prior = None
@@ -214,13 +213,13 @@ def _design(
         facts.criterion,
         problem.steps,
         problem.policy,
-        sampler=plan.sampler,
-        pruner=plan.pruner,
-        trials=plan.trials,
-        batch=plan.batch,
-        seeds=plan.seeds,
-        seed=plan.seed,
-        enqueued=points[: plan.trials],
+        sampler=request.sampler,
+        pruner=request.pruner,
+        trials=request.trials,
+        batch=request.batch,
+        seeds=request.seeds,
+        seed=request.seed,
+        enqueued=points[: request.trials],
         widen=prior is not None,
     )
     return design, prior, changes
@@ -232,15 +231,20 @@ def storage_of(given: str | None, store: str | os.PathLike[str]) -> str | None:
     return str(path.parent / STUDY_FILE) if given is None and path is not None else given
 
 
-def _record(session: Session, plan: Plan, design: OptunaSearch) -> OptunaRecord:
+def _record(session: Session, request: Request, design: OptunaSearch) -> OptunaRecord:
     """The study's place. Its name holds what decides the trials: the same search finds it again, another one does not."""
-    storage = storage_of(plan.storage, session.options.store)
-    facts = plan_facts(plan, design)
+    storage = storage_of(request.storage, session.place.options.store)
+    facts = decisive(request, design)
     trials = facts.pop("trials")
-    if plan.sampler == "grid":
+    if request.sampler == "grid":
         facts["grid"] = trials
-    parts = [session.store.id_of(session.problem), repr(session.problem.policy), session.engine.name, repr(design.space)]
+    parts = [
+        session.place.store.id_of(session.problem),
+        repr(session.problem.policy),
+        session.engine.name,
+        repr(design.space),
+    ]
     digest = f"{derive_seed(*parts, repr(sorted(facts.items()))):016x}"[:8]
-    name = plan.study or f"{Path(session.problem.title).name}-{plan.sampler}-{digest}"
+    name = request.study or f"{Path(session.problem.title).name}-{request.sampler}-{digest}"
     about = {SEARCH: digest, "etastar": __version__, "problem": session.problem.title, **facts}
-    return OptunaRecord(storage, name, about, own_name=plan.study is not None)
+    return OptunaRecord(storage, name, about, own_name=request.study is not None)

@@ -20,7 +20,7 @@ from etastar.verbs.finite import finite
 from etastar.verbs.search.batch_sizes import BatchSizes
 from etastar.verbs.search.prior import Prior
 from etastar.verbs.search.search_verdict import Tried, best_of, estimate, judge, refusal
-from etastar.verbs.session import Session, environment
+from etastar.verbs.workplace import Session, environment
 from etastar.version import __version__
 
 

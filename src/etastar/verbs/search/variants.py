@@ -13,16 +13,13 @@ from itertools import product
 from typing import Any
 
 from etastar.core.design import Design, Engine
-from etastar.core.lane import Criterion, Lane, Outcome, Runs
+from etastar.core.lane import Lane, Outcome, Runs
 from etastar.core.problem import Problem
 from etastar.designs.search.search_space import Parameter, Space
-from etastar.engine.preflight import preflight
-from etastar.engine.ray.cluster import RayEngine
-from etastar.engine.workers import WorkerEngine
 from etastar.errors import ProblemError
 from etastar.policies.named import policy_over
 from etastar.verbs.search.batch_sizes import per_sample
-from etastar.verbs.session import Answer, Session, choice_for, register
+from etastar.verbs.workplace import Answer, Session
 
 Make = Callable[..., Problem]
 """(**arguments) -> the problem with these arguments of its function."""
@@ -62,7 +59,7 @@ def roles(space: Space, defaults: Mapping[str, Any], problem: Problem, make: Mak
     for p in space:
         if p.name in OF_THE_LANE:
             continue
-        if problem.loop is not None:
+        if problem.is_loop:
             raise ProblemError(
                 f"the space has [{p.name}], but a training loop of your own takes the rate alone; expected [lr]"
             )
@@ -77,7 +74,7 @@ def roles(space: Space, defaults: Mapping[str, Any], problem: Problem, make: Mak
     _try_schedules(space, problem)
     corners = product(*(space[name].ends() for name in others))
     variants = [variant_of(problem, make, dict(zip(others, values, strict=True))) for values in corners]
-    sizes = {v.batches.batch_size for v in variants if v.batches is not None}
+    sizes = {v.parts.batches.batch_size for v in variants if not v.is_loop}
     return Roles(tuple(own), tuple(others), frozenset(size for size in sizes if size is not None))
 
 
@@ -100,7 +97,7 @@ def variant_of(problem: Problem, make: Make | None, changes: Mapping[str, Any]) 
 def _try_schedules(space: Space, problem: Problem) -> None:
     if "schedule" not in space:
         return
-    if problem.loop is not None:
+    if problem.is_loop:
         raise ProblemError("the space has [schedule], but a training loop of your own sets its own; expected [lr]")
     choices = space["schedule"].choices
     if choices is None or not all(isinstance(c, str) for c in choices):
@@ -109,19 +106,8 @@ def _try_schedules(space: Space, problem: Problem) -> None:
         policy_over(choice, problem.steps)
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A problem that settings made, with what its lanes need."""
-
-    problem: Problem
-    engine: Engine
-    criterion: Criterion
-
-
 class Variants:
-    """A `Store` in front of a session's: sends every lane to the problem its settings make.
-
-    Use as a context manager: it ends the worker processes it started.
+    """A `Store` in front of a session: sends every lane to the problem its settings make.
 
     Args:
         names: of the settings that make another problem.
@@ -131,7 +117,7 @@ class Variants:
 
     def __init__(self, session: Session, names: Sequence[str], make: Make | None, *, summed: bool = False) -> None:
         self._session, self._names, self._make, self._summed = session, tuple(names), make, summed
-        self._known: dict[tuple[Any, ...], Variant] = {}
+        self._known: dict[tuple[Any, ...], Session] = {}
 
     def run(self, design: Design[Answer], share: float = 1.0) -> Answer:
         """Run one design within what is left of the time limit, or of a `share` of it."""
@@ -148,38 +134,21 @@ class Variants:
             if values:
                 outcomes = self._of_variant(self._variant(values), [lanes[i] for i in indices])
             else:
-                outcomes = self._session.store.get_or_train(engine, problem, [lanes[i] for i in indices])
+                outcomes = self._session.get_or_train(engine, problem, [lanes[i] for i in indices])
             found |= dict(zip(indices, outcomes, strict=True))
         return Runs(found[index] for index in range(len(lanes)))
 
-    def _of_variant(self, variant: Variant, lanes: Sequence[Lane]) -> list[Outcome]:
+    def _of_variant(self, variant: Session, lanes: Sequence[Lane]) -> list[Outcome]:
         """The variant's own criterion decides what has diverged: an uninformed guess costs something else there."""
+        criterion, size = variant.facts.criterion, variant.problem.parts.batches.batch_size or 1
         others = [tuple(s for s in lane.settings if s[0] not in self._names) for lane in lanes]
-        own = [replace(lane, settings=rest, criterion=variant.criterion) for lane, rest in zip(lanes, others, strict=True)]
-        outcomes = self._session.store.get_or_train(variant.engine, variant.problem, own)
-        size = (variant.problem.batches.batch_size if variant.problem.batches is not None else None) or 1
+        own = [replace(lane, settings=rest, criterion=criterion) for lane, rest in zip(lanes, others, strict=True)]
+        outcomes = variant.get_or_train(variant.engine, variant.problem, own)
         compared = [per_sample(o, size) for o in outcomes] if self._summed else outcomes
         return [replace(o, lane=lane) for o, lane in zip(compared, lanes, strict=True)]
 
-    def _variant(self, values: tuple[Any, ...]) -> Variant:
-        """The problem and its engine; worker processes of one variant at a time."""
+    def _variant(self, values: tuple[Any, ...]) -> Session:
         if values not in self._known:
-            session, options = self._session, self._session.options
-            variant = variant_of(session.problem, self._make, dict(values))
-            facts = preflight(variant, options.device)
-            register(variant, facts, session.store)
-            choice = choice_for(variant, facts, options, session.store, session.lanes)
-            self._known[values] = Variant(variant, session.engine_for(variant, choice), facts.criterion)
-        self._close_others(values)
+            problem = variant_of(self._session.problem, self._make, dict(values))
+            self._known[values] = self._session.beside(problem)
         return self._known[values]
-
-    def _close_others(self, values: tuple[Any, ...] | None) -> None:
-        for known, variant in self._known.items():
-            if known != values and isinstance(variant.engine, (WorkerEngine, RayEngine)):
-                variant.engine.close()
-
-    def __enter__(self) -> Variants:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._close_others(None)

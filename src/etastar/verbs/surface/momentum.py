@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from etastar import arguments
@@ -13,20 +12,20 @@ from etastar.core.lane import Runs
 from etastar.core.problem import Problem
 from etastar.designs.surface.surface import Row, Surface, SurfaceData, lattice_around
 from etastar.designs.surface.surface_cells import Cell, chosen_among
-from etastar.engine.preflight import Preflight, preflight
+from etastar.designs.together import Together
+from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import SurfaceLaw
-from etastar.problems.variants import with_optimizer_setting
 from etastar.verbs.finite import finite
 from etastar.verbs.options import Options, asked
-from etastar.verbs.session import environment, open_session
 from etastar.verbs.surface.surface import best_rate
 from etastar.verbs.surface.surface_answer import BestOfRow
+from etastar.verbs.workplace import Session, Workplace, environment
 from etastar.version import __version__
 
 VALUES = (0.0, 0.5, 0.9, 0.99)
-DURATION_LEFT = 1e-3
-"""Seconds a variant gets at least: so that those after the time limit say that they were not measured."""
+UNKNOWN_LR = 1e-2
+"""Centre of the rates where the optimizer says none."""
 
 
 @dataclass(frozen=True)
@@ -172,47 +171,53 @@ def momentum(
     """
     seed, options = asked(problem, seed, options)
     arguments.SEEDS("seeds", seeds)
-    with_optimizer_setting(problem, momentum=0.0)  # refuses a user's own loop
-    facts = preflight(problem, options.device)
-    setting, own = _setting(facts)
-    chosen = _values(VALUES if values is None else values, setting, None if values is not None else own)
-    started, rows, runs, costs, engines = time.monotonic(), [], Runs(), [], []
-    flags: list[str] = []
-    for index, value in enumerate(chosen):
-        variant = _variant(problem, facts, setting, value)
-        heading = f"{setting} {value:g} ({index + 1} of {len(chosen)})"
-        left = _for_one(options, started, heading, len(chosen))
-        around = (facts.lr or 1e-2) * ((1 - value) / (1 - own) if setting == "momentum" else 1.0)
-        row = Row(problem.schedule_name, problem.steps, problem.policy)
-        design: list[Surface] = []
+    if problem.is_loop:
+        raise ProblemError(
+            "got a training loop of your own; momentum can be set only where etastar makes the optimizer: change the loop "
+            "itself"
+        )
+    with Workplace(options) as place:
+        session = place.of(problem)
+        setting, own = _setting(session.facts)
+        chosen = _values(VALUES if values is None else values, setting, None if values is not None else own)
+        designs = [_design(session, setting, value, own, seeds, seed) for value in chosen]
+        measured = session.run(Together(designs))
+        rows = tuple(_row(setting, value, data) for value, data in zip(chosen, measured, strict=True))
+        return _answer(session, setting, own, rows, seed)
 
-        def plan(found: Preflight, design=design, around=around, row=row) -> tuple[int, int]:
-            design.append(Surface(found.criterion, [row], lattice_around(around), seeds=seeds, seed=seed))
-            return design[0].planned()
 
-        with open_session(variant, left, plan) as session:
-            data = session.run(design[0])
-            runs = runs + session.runs
-            costs.append(session.cost())
-            engines.append(session.engine.name)
-            flags += (["fallback-loop"] if session.choice.fell_back else []) + ([data.stopped] if data.stopped else [])
-        flags += data.flags
-        flags += ["range-extended"] if data.verdicts[0].widened else []
-        flags += ["rows-at-the-edge"] if data.verdicts[0].status is Status.EDGE_OF_RANGE else []
-        rows.append(_row(setting, value, data))
+def _design(session: Session, setting: str, value: float, own: float, seeds: int, seed: int) -> Surface:
+    """The best rate at one momentum; its lattice lies where a constant gradient moves as far as with the rate in use."""
+    problem, facts = session.problem, session.facts
+    around = (facts.lr or UNKNOWN_LR) * ((1 - value) / (1 - own) if setting == "momentum" else 1.0)
+    changed = (setting, value) if setting == "momentum" else ("betas", (value, *facts.defaults["betas"][1:]))
+    row = Row(problem.schedule_name, problem.steps, problem.policy, (changed,))
+    return Surface(facts.criterion, [row], lattice_around(around), seeds=seeds, seed=seed)
+
+
+def _answer(session: Session, setting: str, own: float, rows: tuple[MomentumRow, ...], seed: int) -> MomentumAnswer:
+    problem, data = session.problem, [row.data for row in rows]
+    verdicts = [d.verdicts[0] for d in data]
+    flags = {
+        "fallback-loop": session.choice.fell_back,
+        "range-extended": any(v.widened for v in verdicts),
+        "rows-at-the-edge": any(v.status is Status.EDGE_OF_RANGE for v in verdicts),
+    }
+    found = [flag for d in data for flag in (*([d.stopped] if d.stopped else []), *d.flags)]
+    found += [flag for flag, holds in flags.items() if holds]
     return MomentumAnswer(
         problem=problem.title,
         setting=setting,
         yours=own,
-        rows=tuple(rows),
+        rows=rows,
         schedule=problem.schedule_name,
         steps=problem.steps,
         loss_name="training loss" if problem.valid is None else "validation loss",
-        cost={key: sum(c[key] for c in costs) for key in costs[0]},
-        flags=tuple(dict.fromkeys((*flags, *facts.flags, *runs.flags))),
-        runs=runs,
-        facts=facts,
-        engine=", ".join(dict.fromkeys(engines)),
+        cost=session.cost(),
+        flags=tuple(dict.fromkeys((*found, *session.facts.flags, *session.runs.flags))),
+        runs=session.runs,
+        facts=session.facts,
+        engine=session.engine.name,
         seed=seed,
         environment=environment(),
     )
@@ -237,23 +242,6 @@ def _values(values: Sequence[float], setting: str, own: float | None) -> list[fl
     if not values:
         raise ProblemError(f"no {setting} was given; expected numbers in [0, 1), e.g. --values 0,0.9")
     return sorted({*map(float, values), *([] if own is None else [own])})
-
-
-def _variant(problem: Problem, facts: Preflight, setting: str, value: float) -> Problem:
-    if setting == "momentum":
-        return with_optimizer_setting(problem, momentum=value)
-    return with_optimizer_setting(problem, betas=(value, *facts.defaults["betas"][1:]))
-
-
-def _for_one(options: Options, started: float, heading: str, variants: int) -> Options:
-    """The options of one variant: its plan is announced under its name, and it gets what is left of the time."""
-    on_plan = options.on_plan
-    limit = options.max_seconds
-    return replace(
-        options,
-        on_plan=on_plan and (lambda sentence, lanes: on_plan(f"{heading}: {sentence}", lanes * variants)),
-        max_seconds=limit and max(limit - (time.monotonic() - started), DURATION_LEFT),
-    )
 
 
 def _row(setting: str, value: float, data: SurfaceData) -> MomentumRow:

@@ -17,7 +17,7 @@ from etastar.errors import attributed
 from etastar.verbs.find.judge import Yours
 from etastar.verbs.finite import finite
 from etastar.verbs.options import Options, asked
-from etastar.verbs.session import Session, environment, open_session
+from etastar.verbs.workplace import Session, Workplace, environment
 from etastar.version import __version__
 
 CLASSIC = (-6.0, 0.0)
@@ -133,14 +133,10 @@ def sensitivity(
     arguments.yes_or_no("half_decades", half_decades)
     row = Row(problem.schedule_name, problem.steps, problem.policy)
     rates = lattice(*CLASSIC, 0.5 if half_decades else 1.0)
-    designs: list[Surface] = []
-
-    def plan(facts: Preflight) -> tuple[int, int]:
-        designs.append(Surface(facts.criterion, [row], rates, seeds=seeds, seed=seed, refine=False, widen=False))
-        return designs[0].planned()
-
-    with open_session(problem, options, plan) as session:
-        return _answer(session, session.run(designs[0]), row, seed)
+    with Workplace(options) as place:
+        session = place.of(problem)
+        design = Surface(session.facts.criterion, [row], rates, seeds=seeds, seed=seed, refine=False, widen=False)
+        return _answer(session, session.run(design), row, seed)
 
 
 def _answer(session: Session, data: SurfaceData, row: Row, seed: int) -> SensitivityAnswer:

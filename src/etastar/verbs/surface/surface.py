@@ -11,15 +11,14 @@ from etastar.core.estimate import Estimate, Status
 from etastar.core.problem import Problem
 from etastar.designs.surface.surface import Row, RowVerdict, Surface, SurfaceData, lattice, lattice_around
 from etastar.designs.surface.surface_cells import Cell, chosen_among, pareto_front
-from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import PLATEAU, SurfaceLaw
 from etastar.policies.compose import has_horizon, squeezed
 from etastar.policies.named import policy_over
 from etastar.verbs.find.judge import Yours
 from etastar.verbs.options import Options, asked
-from etastar.verbs.session import Session, environment, open_session
 from etastar.verbs.surface.surface_answer import BestOfRow, SurfaceAnswer
+from etastar.verbs.workplace import Session, Workplace, environment
 
 SCHEDULES = ("constant", "warmup-cosine", "wsd")
 """Compared with the problem's own unless said otherwise."""
@@ -70,16 +69,11 @@ def surface(
     if target is not None:
         arguments.FINITE("target", target)
     first = None if rates is None else rates_of(rates)
-    designs: list[Surface] = []
-
-    def plan(facts: Preflight) -> tuple[int, int]:
-        own = first or lattice_around(facts.lr or UNKNOWN_LR)
-        designs.append(Surface(facts.criterion, rows, own, seeds=seeds, seed=seed, target=target))
-        return designs[0].planned()
-
-    with open_session(problem, options, plan) as session:
-        data = session.run(designs[0])
-        return _answer(session, data, seed)
+    with Workplace(options) as place:
+        session = place.of(problem)
+        own = first or lattice_around(session.facts.lr or UNKNOWN_LR)
+        design = Surface(session.facts.criterion, rows, own, seeds=seeds, seed=seed, target=target)
+        return _answer(session, session.run(design), seed)
 
 
 def rows_of(problem: Problem, schedules: Sequence[str] | None, horizons: Sequence[int] | None) -> list[Row]:
@@ -88,7 +82,7 @@ def rows_of(problem: Problem, schedules: Sequence[str] | None, horizons: Sequenc
     Raises:
         ProblemError: no such schedule, a horizon that is no number of steps, or a user's own loop asked for either.
     """
-    if problem.loop is not None:
+    if problem.is_loop:
         if schedules is not None or horizons is not None:
             what = "schedules" if schedules is not None else "horizons"
             raise ProblemError(
@@ -148,7 +142,7 @@ def _answer(session: Session, data: SurfaceData, seed: int) -> SurfaceAnswer:
     flags = {
         "range-extended": any(v.widened for v in data.verdicts),
         "rows-at-the-edge": Status.EDGE_OF_RANGE in verdicts,
-        "schedule-not-squeezed": problem.loop is None and not has_horizon(problem.policy),
+        "schedule-not-squeezed": not problem.is_loop and not has_horizon(problem.policy),
         "fallback-loop": session.choice.fell_back,
     }
     found = (

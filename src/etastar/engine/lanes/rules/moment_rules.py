@@ -67,6 +67,14 @@ class NAdam(TwoMoments):
         """The product of the momenta starts at one."""
         self._product = torch.ones((), dtype=scalar_dtype())
 
+    def torch_state(self, t: int, p: Tensor, slots: Slots, row: int) -> dict[str, Tensor]:
+        """With the product of the momenta."""
+        return super().torch_state(t, p, slots, row) | {"mu_product": self._product.clone()}
+
+    def resume(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """The product of the momenta, which is one for all lanes."""
+        self._product = torch.as_tensor(states[0]["mu_product"]).cpu().to(scalar_dtype()).clone()
+
     def coefficients(self, t: int, lr: Tensor) -> Coefficients:
         """Decay factor, second bias correction, weights of gradient and mean."""
         beta1, beta2 = self.settings["betas"]

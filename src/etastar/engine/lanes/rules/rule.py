@@ -56,8 +56,15 @@ class UpdateRule:
         """Change parameters `p` [K, n] and state in place; `c` are the coefficients as [K, 1]. `g` may be overwritten."""
         raise NotImplementedError
 
-    def keep(self, index: Tensor) -> None:
-        """Lanes but these are dropped."""
+    def torch_state(self, t: int, p: Tensor, slots: Slots, row: int) -> dict[str, Tensor]:
+        """What torch's optimizer keeps of parameter `p` of lane `row` after `t` steps; `slots` are that parameter's."""
+        return {**slots, "step": torch.tensor(float(t), dtype=scalar_dtype())}
+
+    def resume(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Take what is not in the slots from what torch's optimizer keeps of one parameter, one state a lane."""
+
+    def take(self, index: Tensor) -> None:
+        """Only these lanes, in this order; a lane may be named twice."""
         for name, values in self._per_lane.items():
             self._per_lane[name] = values.index_select(0, index.cpu())
             column = self.settings[name]

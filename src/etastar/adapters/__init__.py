@@ -1,0 +1,1 @@
+"""Policies in other people's training loops: thin, without logic of their own."""

@@ -1,0 +1,65 @@
+"""`etastar doctor`, `probe` and `predict`: what a problem says as it starts; nothing is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from etastar import arguments
+from etastar.cli.groups import OutputOptions, PageOptions, ProblemOptions, StartOptions
+from etastar.cli.options import DeviceOption, SeedOption, number
+from etastar.cli.spread import spread
+
+SamplesOption = Annotated[
+    int, number("--samples", arguments.SAMPLES, "Training samples to probe with (or all in one epoch).")
+]
+Float64Option = Annotated[bool, typer.Option("--float64", help="Compute in double precision.")]
+
+
+@spread
+def doctor(*, problem: ProblemOptions, device: DeviceOption = "auto", out: OutputOptions) -> None:
+    """Check a problem without measuring it: what is slow, badly scaled, frozen or not reproducible."""
+    from etastar.verbs.doctor import doctor as examine
+
+    console = out.console()
+    diagnosis = examine(problem.load(), device=device)
+    out.deliver(console, lambda: console.show_diagnosis(diagnosis), diagnosis.to_json)
+
+
+@spread
+def probe(
+    *,
+    problem: StartOptions,
+    samples: SamplesOption = 512,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    float64: Float64Option = False,
+    out: OutputOptions,
+) -> None:
+    """Read curvature, critical rate and gradient noise at initialisation; nothing is trained."""
+    from etastar.verbs.probe import probe as read
+
+    console = out.console()
+    chosen = problem.load()
+    import torch
+
+    answer = read(chosen, seed=seed, samples=samples, device=device, dtype=torch.float64 if float64 else None)
+    out.deliver_answer(console, answer, ok=answer.ok)
+
+
+@spread
+def predict(
+    *,
+    problem: StartOptions,
+    samples: SamplesOption = 512,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    out: PageOptions,
+) -> None:
+    """Predict where to start and where eta* lies, from widths to forward passes; nothing is trained."""
+    from etastar.verbs.predict.predict import predict as climb
+
+    console = out.console()
+    answer = climb(problem.load(), seed=seed, samples=samples, device=device)
+    out.deliver_answer(console, answer, ok=answer.ok)

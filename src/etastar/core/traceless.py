@@ -1,0 +1,52 @@
+"""Forward passes in the middle of a training that leave no trace and can be differentiated twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from etastar.core.kept import unmoved
+
+
+@contextmanager
+def traceless(model: nn.Module, *judges: Any) -> Iterator[None]:
+    """Buffers, modes and what losses remember are as before afterwards; attention has second derivatives."""
+    remembered, attention = unmoved(*judges), sdpa_kernel(SDPBackend.MATH)
+    with remembered as kept, _spare_buffers(model, *kept.modules), _kept_modes(model), attention:
+        yield
+
+
+@contextmanager
+def _spare_buffers(*modules: nn.Module) -> Iterator[None]:
+    """Let a forward pass write to copies of the buffers.
+
+    Putting values back into the buffers themselves, as `unchanged_buffers` does, would spoil the graph: autograd has saved
+    the running statistics of BatchNorm and notices that they were written to.
+    """
+    copies: dict[int, torch.Tensor] = {}
+    swapped: list[tuple[nn.Module, str, torch.Tensor]] = []
+    for module in dict.fromkeys(part for whole in modules for part in whole.modules()):
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                swapped.append((module, name, buffer))
+                module._buffers[name] = copies.setdefault(id(buffer), buffer.clone())
+    try:
+        yield
+    finally:
+        for module, name, buffer in swapped:
+            module._buffers[name] = buffer
+
+
+@contextmanager
+def _kept_modes(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,20 @@
+"""What an answer cost, in a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def cost_lines(answer: Any) -> list[str]:
+    """Gradient steps, full runs, seconds, lanes, engine."""
+    cost = answer.cost
+    trained = f"{cost['new_gradient_steps']:,.0f} trained now, the rest came from the store"
+    if cost["new_gradient_steps"] == cost["gradient_steps"]:
+        trained = "all trained now"
+    spent = cost.get("validation_steps", 0)
+    validation = f" and validation worth {spent:,.0f}" if spent >= 0.5 else ""
+    one = f" (one ordinary full run: {cost['full_run_seconds']:.1f} s)" if "full_run_seconds" in cost else ""
+    return [
+        f"cost: {cost['gradient_steps']:,.0f} gradient steps{validation} = {cost['full_runs']:.3g} full runs ({trained}), "
+        f"{cost['seconds']:.1f} s{one}; {len(answer.runs)} lanes; engine {answer.engine}"
+    ]

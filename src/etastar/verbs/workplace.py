@@ -1,0 +1,243 @@
+"""`Workplace`: one store, one time limit, what trains lanes. `Session`: a checked problem in it, whose designs it runs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+
+from etastar.core.design import Design, Engine, Plan, Store, run
+from etastar.core.lane import Lane, Runs
+from etastar.core.problem import Problem
+from etastar.engine.choice import Choice
+from etastar.engine.preflight import Preflight, preflight
+from etastar.engine.ray.connection import check_address
+from etastar.engine.validation import cost_of, on_a_part
+from etastar.store.database import check
+from etastar.store.fingerprint import fingerprint
+from etastar.store.run_store import RunStore
+from etastar.verbs.crew import Crew, crew_beside, crew_for
+from etastar.verbs.options import Options
+from etastar.version import __version__
+
+Answer = TypeVar("Answer")
+USUAL_SHARE = 1 / 3
+"""Share of the planned gradient steps a search usually takes: decided lanes stop early."""
+
+
+class Workplace:
+    """Where problems are measured. A context manager: store, worker processes and cluster are let go of at the end.
+
+        with Workplace(options) as place:
+            session = place.of(problem)
+            answer = session.run(BestLR(session.facts.criterion, problem.steps))
+
+    Args:
+        options: store, workers, device, engine, and the time limit, which runs from now for all problems together.
+
+    Raises:
+        ProblemError: there is no such cluster.
+        StoreError: the store cannot be used. (Both when it is entered.)
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options, self.started = options, time.monotonic()
+        self._facts: dict[Problem, Preflight] = {}
+        self._crews: list[Crew] = []
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Workplace:
+        if self.options.on == "ray":
+            check_address(self.options.ray_address)
+        check(self.options.store)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._closing.close()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.started
+
+    def late(self, share: float = 1.0) -> bool:
+        """Whether a share of the time limit is over, and no further lane should be begun."""
+        limit = self.options.max_seconds
+        return limit is not None and self.seconds >= share * limit
+
+    @cached_property
+    def store(self) -> RunStore:
+        """The store; made where there is none when the first problem has been checked."""
+        store = RunStore(self.options.store)
+        self._closing.callback(store.close)
+        store.on_outcome = self.options.on_outcome
+        return store
+
+    def facts(self, problem: Problem) -> Preflight:
+        """What the preflight finds, once for a problem.
+
+        Raises:
+            ProblemError: it cannot be used.
+        """
+        if problem not in self._facts:
+            self._facts[problem] = preflight(problem, self.options.device)
+        return self._facts[problem]
+
+    def of(self, problem: Problem) -> Session:
+        """A session of `problem`.
+
+        Raises:
+            ProblemError: it cannot be used.
+        """
+        began = time.monotonic()
+        return Session(self, problem, self.facts(problem), began)
+
+    def hire(self, crew: Crew) -> Crew:
+        """Close `crew` at the end."""
+        self._crews.append(crew)
+        self._closing.callback(crew.close)
+        return crew
+
+    def at_work(self, crew: Crew) -> None:
+        """Worker processes of one problem at a time: end those of the others."""
+        for other in self._crews:
+            if other is not crew:
+                other.rest()
+
+
+@dataclass
+class Session:
+    """A checked problem in a workplace: runs designs and counts what they cost. A `Store` for their lanes.
+
+    Args:
+        place: where.
+        problem: what is trained.
+        facts: what the preflight found.
+        started: monotonic seconds.
+        lanes: that may be asked for, at most.
+    """
+
+    place: Workplace
+    problem: Problem
+    facts: Preflight
+    started: float
+    lanes: int = 0
+    runs: Runs = field(default_factory=Runs)
+    crew: Crew = field(init=False)
+    """What trains the lanes; there is one from the first plan on."""
+
+    def __post_init__(self) -> None:
+        self._planned, self._new_steps = False, 0
+
+    @property
+    def choice(self) -> Choice:
+        """Which engine trains the lanes, and why."""
+        return self.crew.choice
+
+    @property
+    def engine(self) -> Engine:
+        """What trains the lanes."""
+        return self.crew.engine
+
+    def plan(self, *plans: Plan, usual: float = USUAL_SHARE, note: str = "") -> None:
+        """Choose what trains the lanes of all these plans, and say what they cost.
+
+        Args:
+            plans: of the designs that will be run; without any word of it, a session plans for the first of them alone.
+            usual: share of the steps that is usually taken.
+            note: what else the sentence says.
+        """
+        plan, options = sum(plans, Plan(0, 0)), self.place.options
+        self.lanes = plan.lanes
+        self._register()
+        self.crew = self.place.hire(crew_for(self.problem, self.facts, options, self.place.store, plan, usual))
+        if options.on_plan:
+            takes = _duration(plan.steps * self.crew.seconds_per_step / self.crew.at_once)
+            often = " (usually a third of it)" if usual == USUAL_SHARE else ""
+            options.on_plan(
+                f"at most {plan.lanes} lanes and {plan.steps:,} gradient steps = {plan.steps / self.problem.steps:.3g} full "
+                f"runs of {self.problem.steps:,} steps, at most about {takes} {self.crew.where} "
+                f"({self.choice.sentence()}){often}{note}",
+                plan.lanes,
+            )
+
+    def beside(self, problem: Problem) -> Session:
+        """A session of another problem whose lanes train between this one's: as many of them, in the same places."""
+        other, place = self.place.of(problem), self.place
+        other.lanes = self.lanes
+        other._register()
+        crew = crew_beside(self.crew, problem, other.facts, place.options, place.store, other.lanes)
+        other.crew = place.hire(crew)
+        return other
+
+    def run(self, design: Design[Answer], store: Store | None = None, share: float = 1.0) -> Answer:
+        """Run one design within what is left of the time limit, or of a `share` of it.
+
+        `store` may stand in front of this session.
+        """
+        if not self._planned:
+            self.plan(design.planned())
+
+        def keep(outcomes: Runs) -> None:
+            self.runs = self.runs + outcomes
+            if any(o.valid_loss is not None and on_a_part(self.problem, o.lane) for o in outcomes):
+                self.facts = replace(self.facts, flags=tuple(dict.fromkeys((*self.facts.flags, "validated-on-part"))))
+
+        trained = self.place.store.new_gradient_steps
+        late = lambda: self.place.late(share)
+        answer = run(design, self.problem, self.engine, store or self, late=late, progress=keep)
+        self._new_steps += self.place.store.new_gradient_steps - trained
+        return answer
+
+    def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
+        """Outcomes in the order of `lanes`, from the store where they are known."""
+        self.place.at_work(self.crew)
+        return self.place.store.get_or_train(engine, problem, lanes)
+
+    def cost(self) -> dict[str, float]:
+        """What the designs run so far cost; `validation_steps` are forward passes, counted as a third of a step each."""
+        steps, validation = self.runs.gradient_steps, cost_of(self.problem, self.runs)
+        return {
+            "gradient_steps": steps,
+            "new_gradient_steps": self._new_steps,
+            "validation_steps": validation,
+            "full_runs": (steps + validation) / self.problem.steps,
+            "seconds": time.monotonic() - self.started,
+        }
+
+    def _register(self) -> None:
+        """Tell the store which problem this is."""
+        facts, store = self.facts, self.place.store
+        identity = {
+            "optimizer": facts.optimizer,
+            "defaults": {k: repr(v) for k, v in facts.defaults.items()},
+            "multipliers": [g.multiplier for g in facts.groups],
+            "shapes": facts.shapes,
+        }
+        digest = fingerprint(self.problem, identity, __version__)
+        store.register(self.problem, digest, facts.trace, identity, reusable=facts.reproducible)
+        self._planned = True
+
+
+def environment() -> dict[str, Any]:
+    """Where a measurement was made."""
+    return {
+        "etastar": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

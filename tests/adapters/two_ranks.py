@@ -1,0 +1,45 @@
+"""One of two processes that train one network on halves of every batch: `python two_ranks.py RANK MEETING OUT POLICY`."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+import torch.nn.functional as F
+from torch import distributed, nn
+
+from etastar.adapters.controller import Controller
+
+STEPS = 12
+
+
+def network() -> nn.Module:
+    torch.manual_seed(5)
+    return nn.Sequential(nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 2)).double()
+
+
+def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    x = torch.randn(32, 16, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+    return x, (x[:, 0] > 0).long()
+
+
+def main(rank: int, meeting: str, out: str, policy: str) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    model = nn.parallel.DistributedDataParallel(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+    controller = Controller(optimizer, policy, steps=STEPS)
+    rates = []
+    for step in range(STEPS):
+        x, y = batch(step)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x[rank::2]), y[rank::2])
+        loss.backward()
+        rates.append(controller.step(loss=loss))
+        optimizer.step()
+    torch.save({"rates": rates, "weights": [p.detach() for p in model.parameters()]}, f"{out}.{rank}")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:])
