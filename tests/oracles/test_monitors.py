@@ -15,6 +15,7 @@ from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup, set_up
 from etastar.errors import DoesNotApply
 from etastar.probes.monitors.move_monitor import ROUTES, MoveMonitor
+from etastar.probes.monitors.norm_monitor import NormMonitor
 from etastar.probes.monitors.sharpness_monitor import SharpnessMonitor
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -248,3 +249,19 @@ def test_a_model_without_weight_matrices_has_no_layers_to_follow():
     setup, batch = bowl(lambda m: torch.optim.SGD(m.parameters(), lr=0.1))
     with pytest.raises(DoesNotApply, match="calls no module with a weight matrix"):
         MoveMonitor(every=3).init(setup, batch)
+
+
+def test_norms_are_those_of_a_modules_weights_and_of_its_gradient():
+    setup = setup_of(lambda: nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 3)), SGD)
+    monitor = NormMonitor(every=4)
+    _, state = monitor.look(0, setup, monitor.init(setup, (X, Y)))
+    before = [torch.cat([p.detach().reshape(-1).clone() for p in layer.parameters()]) for layer in setup.model]
+    descend(setup, (X, Y), 4)
+    rows, _ = monitor.look(4, setup, state)
+    gradients = torch.autograd.grad(F.cross_entropy(setup.model(X), Y), list(setup.model.parameters()))
+    by_hand = []
+    for i, layer in enumerate(setup.model):
+        w = torch.cat([p.detach().reshape(-1) for p in layer.parameters()])
+        g = torch.cat([x.reshape(-1) for x in gradients[2 * i : 2 * i + 2]])
+        by_hand += [float(w.norm()), float(g.norm()), float((w - before[i]).norm() / w.norm())]
+    assert [row[2] for row in rows] == pytest.approx(by_hand, rel=1e-5) and min(by_hand) > 0

@@ -8,9 +8,10 @@ from etastar.arguments import shown
 from etastar.core.monitor import Monitor, check_monitors
 from etastar.errors import ProblemError
 from etastar.probes.monitors.move_monitor import MoveMonitor
+from etastar.probes.monitors.norm_monitor import NormMonitor
 from etastar.probes.monitors.sharpness_monitor import SharpnessMonitor
 
-MONITORS: dict[str, Callable[[int], Monitor]] = {"sharpness": SharpnessMonitor, "move": MoveMonitor}
+MONITORS: dict[str, Callable[[int], Monitor]] = {"sharpness": SharpnessMonitor, "move": MoveMonitor, "norms": NormMonitor}
 """name -> monitor of a cadence."""
 LOOKS = 20
 """Looks at a training whose cadence nobody gave: enough for a line of a chart."""
