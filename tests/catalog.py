@@ -197,15 +197,16 @@ CURVE_LAWS: dict[str, type[CurveLaw]] = {
 
 PUBLIC_NAMES = [
     "Clipped", "Constant", "Controller", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer",
-    "EtastarError",
-    "Every", "FLAGS", "FindAnswer", "Lane", "LaneEngine", "LaneStatus", "Law", "LoopEngine", "MissingExtra",
-    "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome", "PerGroup", "Point",
-    "Policy", "PolicyLR", "PowerLaw", "Precision", "PredictAnswer", "Probe", "ProbeAnswer", "Problem", "ProblemError",
+    "EtastarError", "Every", "FLAGS", "FindAnswer", "ForecastAnswer", "Lane", "LaneEngine", "LaneStatus", "Law",
+    "LoopEngine", "MissingExtra", "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace",
+    "Outcome", "PerGroup", "Point", "Policy", "PolicyLR", "PowerLaw", "Precision", "PredictAnswer", "Probe",
+    "ProbeAnswer", "Problem", "ProblemError",
     "RayEngine", "Reading", "Record", "RunStore", "Runs", "ScaleAnswer", "ScalingLaw", "Schedule", "SearchAnswer",
     "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "StudyAnswer",
     "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw", "Then", "Times", "Until", "WorkerEngine", "__version__",
-    "depth_mup", "depth_width_bounds", "eta_star", "find", "kaiming_lr", "kaiming_sharpness", "kernel_sharpness", "momentum",
-    "mup_groups", "mup_init_", "mup_multipliers", "mup_rules", "optuna_space", "path_sum_lr_factor", "predict",
+    "depth_mup", "depth_width_bounds", "eta_star", "find", "forecast", "kaiming_lr", "kaiming_sharpness",
+    "kernel_sharpness", "momentum", "mup_groups", "mup_init_", "mup_multipliers", "mup_rules", "optuna_space",
+    "path_sum_lr_factor", "predict",
     "probe", "report", "rescale_init", "rescale_lr", "run", "run_study", "scale", "search", "sensitivity",
     "surface",
 ]  # fmt: skip

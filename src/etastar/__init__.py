@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from etastar.verbs.find.eta_star import EtaStarAnswer, eta_star
     from etastar.verbs.find.find import find
     from etastar.verbs.find.find_answer import FindAnswer
+    from etastar.verbs.forecast.forecast import forecast
+    from etastar.verbs.forecast.forecast_answer import ForecastAnswer
     from etastar.verbs.options import Options
     from etastar.verbs.predict.predict import PredictAnswer, predict
     from etastar.verbs.probe import ProbeAnswer, probe
@@ -75,6 +77,7 @@ _HOME = {
     "Every": "policies.policy",
     "FLAGS": "core.estimate",
     "FindAnswer": "verbs.find.find_answer",
+    "ForecastAnswer": "verbs.forecast.forecast_answer",
     "Lane": "core.lane",
     "LaneEngine": "engine.lanes.engine",
     "LaneStatus": "core.lane",
@@ -127,6 +130,7 @@ _HOME = {
     "depth_width_bounds": "theory.bounds",
     "eta_star": "verbs.find.eta_star",
     "find": "verbs.find.find",
+    "forecast": "verbs.forecast.forecast",
     "kaiming_lr": "theory.kaiming",
     "kaiming_sharpness": "theory.kaiming",
     "kernel_sharpness": "theory.kernel",
@@ -164,6 +168,7 @@ __all__ = [
     "EtastarError",
     "Every",
     "FindAnswer",
+    "ForecastAnswer",
     "Lane",
     "LaneEngine",
     "LaneStatus",
@@ -217,6 +222,7 @@ __all__ = [
     "depth_width_bounds",
     "eta_star",
     "find",
+    "forecast",
     "kaiming_lr",
     "kaiming_sharpness",
     "kernel_sharpness",

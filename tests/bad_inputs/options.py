@@ -47,6 +47,7 @@ BASE: dict[str, tuple[str, ...]] = {
     "doctor": ("quadratic", "--set", "steps=12"),
     "probe": ("quadratic", "--set", "steps=12"),
     "predict": ("quadratic", "--set", "steps=12"),
+    "schedule show": ("wsd", "--steps", "40"),
     "problems": (),
     "runs": ("--store", ":memory:"),
 }
@@ -98,6 +99,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "--budget": (*NO_NUMBER, "0", "-1", "1e300"),
     "--out": ("", "/dev/null/x", LONG),
     "--data": (*PATHS, "nosuch"),
+    "--lr": (*NO_NUMBER, "0", "-1", "1e30"),
     "--samples": (*NO_INTEGER, "0", "-1", str(10**12)),
 }  # fmt: skip
 """option -> values that are none of it. Every command that has the option gets all of them."""
@@ -112,8 +114,17 @@ def rows() -> list[Row]:
 
 def commands() -> dict[str, dict[str, Any]]:
     """command -> its options by name."""
+    return {name: {p.opts[0]: p for p in command.params} for name, command in parsers().items()}
+
+
+def parsers() -> dict[str, Any]:
+    """command -> what parses it; those of a group by both words."""
     group: Any = get_command(app)
-    return {name: {p.opts[0]: p for p in command.params} for name, command in group.commands.items()}
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {name: command} if inner is None else {f"{name} {word}": each for word, each in inner.items()}
+    return found
 
 
 def valued(command: str) -> list[str]:
@@ -126,7 +137,7 @@ def base(command: str, without: str = "") -> tuple[str, ...]:
     given = list(BASE[command])
     if without in given:
         del given[given.index(without) : given.index(without) + 2]
-    return (command, *given)
+    return (*command.split(), *given)
 
 
 def named(option: str, value: str) -> tuple[str, ...]:
@@ -184,6 +195,8 @@ def _arguments() -> Iterator[Row]:
             shown = (repr(value)[1:-1].removesuffix(":p").removesuffix(":")[:40] or "PROBLEM", "PROBLEM")
             yield Row(f"{command} {short(value)}", (command, value, *options), shown)
         yield Row(f"{command} nothing", (command, *options), ("problem", "family"))
+    for value in ("", "wsd:", "cosin", "wsd@0.5", "wsd>linear", "wsd:decay=2", "constant@9>linear"):
+        yield Row(f"schedule show {short(value)}", ("schedule", "show", value, "--steps", "8"), ("schedule", "Then"))
     for value in odd:
         yield Row(f"study {short(value)}", ("study", value, "--out", "record"), ("study is",))
     for value in ODD:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from etastar.core.told import told
 from etastar.errors import NoAnswer
 
 Z90 = 1.645
@@ -197,19 +198,7 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary; status and flags are strings."""
-        return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "level": self.level,
-            "unit": self.unit,
-            "n": self.n,
-            "method": self.method,
-            "status": self.status.value,
-            "reason": self.reason,
-            "cost": self.cost,
-            "flags": list(self.flags),
-        }
+        return told(self)
 
 
 def log_error(low: float | None, high: float | None) -> float:

@@ -315,13 +315,6 @@ class Runs(Sequence[Outcome]):
         """The lanes that ended because the user's code raised."""
         return Runs(o for o in self._outcomes if o.status is LaneStatus.RAISED)
 
-    def raised_json(self) -> dict[str, Any] | None:
-        """How many lanes raised, at which rates, and what the first of them said; None if none did. JSON-ready."""
-        if not (raised := self.raised):
-            return None
-        rates = [o.lane.lr for o in raised]
-        return {"lanes": len(raised), "lr_low": min(rates), "lr_high": max(rates), "first": raised[0].error}
-
     def columns(self) -> dict[str, list[Any]]:
         """Column name -> values, one per outcome."""
         rows = self._outcomes

@@ -16,18 +16,19 @@ from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.gradients import clip, gradient_values
 from etastar.core.lane import Lane, Outcome, Until
-from etastar.core.modes import evaluating
+from etastar.core.modes import evaluating, unswitched
 from etastar.core.named_groups import split
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import Setup, to
 from etastar.core.snapshot import Snapshot, check_begins
+from etastar.core.traceless import traceless
 from etastar.engine.looks import Looks
 from etastar.engine.reading import batches_from, next_batch
 from etastar.engine.recorder import Recorder
 from etastar.engine.steering import Steering
-from etastar.engine.validation import mean_scores, validation_scores
+from etastar.engine.validation import mean_scores, validation_scores, watched_loss
 from etastar.errors import ProblemError, UserCodeRaised, call
 from etastar.policies.compose import groups_named
 
@@ -54,7 +55,8 @@ class LoopLane:
         self.setup.change(lane.settings)
         per_epoch = problem.parts.batches.per_epoch
         self._recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
-        self._steering = Steering(lane, self.setup, closures=self._closures)
+        watched = None if problem.watch_batches is None else self._watched
+        self._steering = Steering(lane, self.setup, closures=self._closures, watched=watched)
         if at is not None:
             self._resume(at)
         self._looks = Looks(lane, lambda: self.setup, to(self._first, engine.device, engine.dtype))
@@ -135,6 +137,13 @@ class LoopLane:
             scores = mean_scores(problem, self.lane, evaluate, summed=summed)
         loss, share = (None if score is None else float(score) for score in scores)
         return loss, share
+
+    def _watched(self) -> torch.Tensor:
+        """The loss on data that only policies see, in eval mode; nothing is disturbed."""
+        problem, engine, setup = self._problem, self._engine, self.setup
+        evaluate = lambda batch: validation_scores(problem, setup.model, to(batch, engine.device, engine.dtype), "watch")
+        with traceless(setup.model, *problem.judges), unswitched(setup.optimizer), evaluating(setup.model, setup.optimizer):
+            return watched_loss(problem, evaluate, summed=engine.first_losses.summed(problem))
 
     def close(self) -> None:
         """End its stream of data."""

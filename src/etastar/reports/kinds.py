@@ -11,6 +11,7 @@ from etastar.errors import ProblemError
 from etastar.reports.flags import flag_sentences
 from etastar.reports.parts import Number, Page, SectionText, Table
 from etastar.reports.rate_text import bound_sentence
+from etastar.reports.schedule_page import schedule_notes, schedule_page, schedule_tables
 from etastar.reports.terminal.cost import cost_lines
 from etastar.reports.terminal.find import find_tables
 from etastar.reports.terminal.predict import predict_cost, predict_notes, predict_short
@@ -22,6 +23,7 @@ from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.predict.predict import PredictAnswer
 from etastar.verbs.probe import ProbeAnswer
 from etastar.verbs.scale.scale_answer import ScaleAnswer
+from etastar.verbs.schedule import ScheduleAnswer
 from etastar.verbs.search.search_answer import SearchAnswer
 from etastar.verbs.surface.momentum import MomentumAnswer
 from etastar.verbs.surface.sensitivity import SensitivityAnswer
@@ -130,7 +132,7 @@ def verb_page(
         title=answer.problem,
         summary=answer.summary,
         numbers=numbers,
-        flags=flag_sentences(answer.flags, getattr(answer, "runs", None)),
+        flags=flag_sentences(answer.flags, answer.runs),
         sections=sections,
         tables=tables,
         charts=charts,
@@ -147,6 +149,7 @@ KINDS: dict[type, Kind] = {
     SearchAnswer: Kind(search_tables, _search, search_notes),
     PredictAnswer: Kind(predict_short, _predict, predict_notes, predict_cost),
     ProbeAnswer: Kind(probe_tables, notes=probe_notes, cost=probe_cost),
+    ScheduleAnswer: Kind(schedule_tables, schedule_page, schedule_notes, cost=_nothing),
 }
 
 

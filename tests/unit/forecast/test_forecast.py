@@ -60,7 +60,12 @@ def test_the_plan_is_what_ran_is_said_to_be():
     ran = Ran("warmup-cosine:warmup=0.05,decay=0.95,floor=0.1", 1e-3, STEPS)
     known = 3 * STEPS // 4
     at = np.arange(100, known + 1, 100)
-    answer = forecast({"step": at, "loss": fading(ran.rates)[at - 1]}, ran=ran)
+    answer = forecast(
+        {"step": at, "loss": fading(ran.rates)[at - 1]},
+        ran="warmup-cosine:warmup=0.05,decay=0.95,floor=0.1",
+        lr=1e-3,
+        horizon=STEPS,
+    )
     assert held(answer["own-plan"].end, fading(ran.rates)[-1])
     assert answer["own-plan"].curve.steps[0] == known + 1 and len(answer["own-plan"].rates) == STEPS
 
@@ -138,6 +143,7 @@ def test_answers_are_json_without_numbers_that_are_none():
         ({"steps": 0}, "steps is 0; expected an integer >= 1"),
         ({"cut": 1.5}, "cut is 1.5; expected a share of the log"),
         ({"cut": 0.005}, "leaves no losses on one side of step 60; take another share"),
+        ({"ran": "cosine"}, "got ran alone; expected ran, lr and horizon together"),
         ({"schedule": "sawtooth"}, "schedule is 'sawtooth'; expected one of constant, linear"),
     ],
 )

@@ -32,7 +32,7 @@ from etastar.engine.reading import next_batch
 from etastar.engine.recorder import History
 from etastar.engine.signals import Signals, keys_of
 from etastar.engine.taking import check_start, check_take
-from etastar.engine.validation import mean_scores, samples_for
+from etastar.engine.validation import mean_scores, samples_for, watched_loss
 from etastar.errors import DoesNotApply
 from etastar.policies.compose import OTHERS, groups_named
 
@@ -102,9 +102,9 @@ class LaneTraining:
             setups, keys = {seed: split(self._fresh(seed), labels) for seed in dict.fromkeys(seeds)}, seeds
         self._rates = Rates(lanes)
         self._lay_out(lanes, setups, keys, step)
-        self._signals = Signals(
-            self._rates.keys, lambda: self._rows.grad[:, : self._used], lambda: self._rows.params[:, : self._used]
-        )
+        gradient, parameters = lambda: self._rows.grad[:, : self._used], lambda: self._rows.params[:, : self._used]
+        watched = None if problem.watch_batches is None else self._watched
+        self._signals = Signals(self._rates.keys, gradient, parameters, watched)
         per_epoch = problem.parts.batches.per_epoch
         self._watch = Watch(lanes, per_epoch // problem.accumulate or None if per_epoch else None)
         if at:
@@ -286,12 +286,18 @@ class LaneTraining:
         together: dict[int, list[int]] = {}
         for row, lane in ended.items():
             together.setdefault(samples_for(self._problem, lane), []).append(row)
-        evaluate = lambda batch: self._kernel.evaluate(self._rows, to(batch, self._device, self._dtype))
         for rows in together.values():
-            scores = mean_scores(self._problem, ended[rows[0]], evaluate, summed=self._summed)
+            scores = mean_scores(self._problem, ended[rows[0]], self._evaluate, summed=self._summed)
             loss, share = ([None] * len(self._rows) if score is None else score.tolist() for score in scores)
             found |= {row: (loss[row], share[row]) for row in rows}
         return found
+
+    def _evaluate(self, batch: Batch) -> Scores:
+        return self._kernel.evaluate(self._rows, to(batch, self._device, self._dtype))
+
+    def _watched(self) -> torch.Tensor:
+        """The loss on data that only policies see, [K]."""
+        return watched_loss(self._problem, self._evaluate, summed=self._summed)
 
 
 def _labels(lanes: Sequence[Lane]) -> tuple[str, ...]:

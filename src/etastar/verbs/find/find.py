@@ -33,7 +33,7 @@ from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.judge import judge
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.options import Options, asked
-from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace, environment
+from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace
 
 EFFORTS: dict[str, float] = {"glance": 0.6, "quick": 3.2, "thorough": 3.2}
 """effort -> full runs that the search with short lanes may cost."""
@@ -196,7 +196,6 @@ def _answer(
     watched: Outcome | None,
 ) -> FindAnswer:
     facts, problem, lr = session.facts, session.problem, best.lr
-    fallback = ("fallback-loop",) if session.choice.fell_back else ()
     of_band = band.eta_star.flags if band else ()
     return FindAnswer(
         problem=problem.title,
@@ -204,18 +203,11 @@ def _answer(
         schedule=problem.schedule_name,
         steps=problem.steps,
         best=best,
-        lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in facts.groups) if lr.ok else (),
         band=band,
         end=end,
         yours=judge(facts.lr, best, band, end, facts.said(facts.lr)) if facts.lr else None,
-        cost={**session.cost(), "full_run_seconds": facts.seconds_per_step * problem.steps},
-        flags=tuple(dict.fromkeys((*of_band, *lr.flags, *facts.flags, *session.runs.flags, *fallback))),
-        runs=session.runs,
         facts=facts,
         steps_to_start=steps_to_start,
-        engine=session.engine.name,
-        choice=session.choice,
-        seed=seed,
-        environment=environment(),
+        made=session.made(seed, (*of_band, *lr.flags), full_run_seconds=facts.seconds_per_step * problem.steps),
         watched=watched,
     )

@@ -36,7 +36,9 @@ def forecast(
     step: str | None = None,
     rate: str | None = None,
     loss: str | None = None,
-    ran: Ran | None = None,
+    ran: Any = None,
+    lr: float | None = None,
+    horizon: int | None = None,
     warmup: int = 0,
     from_step: int = 0,
     passes: float | None = None,
@@ -55,7 +57,8 @@ def forecast(
         check: a log that laws are checked on, and that no law sees; only checks are answered then.
         cut: share of the log that is fitted in a check on itself.
         step, rate, loss: names of columns, instead of guessing.
-        ran: what ran, where the log has no rates, or what is planned.
+        ran: the schedule of this run, e.g. "warmup-cosine:floor=0.1", where its log has no rates or to say what is planned;
+            with `lr`, its peak, and `horizon`, its steps.
         warmup: updates of a linear warm-up that was over when the logs begin.
         from_step: losses before it are left out.
         passes: times this run's data were seen by the end of its log.
@@ -80,7 +83,7 @@ def forecast(
     sources = [log, *others]
     names = _names(sources)
     own: list[dict[str, Any]] = [how | {"name": name} for name in names]
-    own[0] |= {"ran": ran, "passes": passes}
+    own[0] |= {"ran": _ran(ran, lr, horizon), "passes": passes}
     if check is not None:
         sources, own = [*sources, check], [*own, how | {"name": _other_name(check, names)}]
         read = [measured(source, **each) for source, each in zip(sources[:-1], own[:-1], strict=True)]
@@ -95,6 +98,15 @@ def forecast(
     answers = _answers(law, read[0], curves, schedule, steps)
     shapes = _shapes(curves, steps, level)
     return ForecastAnswer(tuple(curves), notes, law.name, law.exponents, law.rms, tuple(answers), shapes, ())
+
+
+def _ran(schedule: Any, lr: float | None, horizon: int | None) -> Ran | None:
+    if schedule is None and lr is None and horizon is None:
+        return None
+    if schedule is None or lr is None or horizon is None:
+        given = ", ".join(name for name, x in (("ran", schedule), ("lr", lr), ("horizon", horizon)) if x is not None)
+        raise ProblemError(f"got {given} alone; expected ran, lr and horizon together: a schedule, its peak and its steps")
+    return Ran(schedule, lr, horizon)
 
 
 def _cut(log: Any, how: dict[str, Any], cut: float) -> tuple[Measured, Measured]:

@@ -118,7 +118,7 @@ def _rates(table: Frame, columns: Columns, ran: Ran | None, warmup: int) -> tupl
     if columns.rate is None or not table["rate"].notna().any():
         raise ProblemError(
             "the log has no learning rate; name its column (rate=), or say what ran, e.g. "
-            "ran=Ran('warmup-cosine:warmup=0.02,floor=0.1', lr=6e-4, steps=100_000)"
+            "ran='warmup-cosine:warmup=0.02,floor=0.1', lr=6e-4, horizon=100_000"
         )
     known = table[table["rate"].notna()]
     steps, rates = known["step"].to_numpy(), known["rate"].to_numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -22,7 +22,6 @@ from etastar.errors import ProblemError
 from etastar.laws.scaling.power_law import PowerLaw
 from etastar.probes.monitors.move_monitor import MoveMonitor
 from etastar.theory.mup import mup_init_, mup_rules
-from etastar.verbs.finite import finite
 
 STANDARD, MUP = "standard", "muP"
 PARAMETRISATIONS = (STANDARD, MUP)
@@ -139,6 +138,8 @@ class Transfer:
         exponents: parametrisation -> exponent of the width.
     """
 
+    TOLD: ClassVar = ("depth", "quantity", "summary", "drifts", "exponents", "check_lr", "check_steps", "points")
+
     depth: float | None
     quantity: str
     points: tuple[TransferPoint, ...]
@@ -153,6 +154,11 @@ class Transfer:
         return max(known) / min(known) if len(known) == len(rates) > 1 else None
 
     @property
+    def drifts(self) -> dict[str, float | None]:
+        """parametrisation -> its drift."""
+        return {name: self.drift(name) for name in PARAMETRISATIONS}
+
+    @property
     def summary(self) -> str:
         """What transferred, in one line."""
         parts = []
@@ -163,28 +169,6 @@ class Transfer:
                     f"{name}: {self.quantity} changes by x{drift:.2g} from width {min(widths):g} to {max(widths):g}"
                 )
         return "; ".join(parts) or "no parametrisation has an answer at every width"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return finite(
-            {
-                "depth": self.depth,
-                "quantity": self.quantity,
-                "summary": self.summary,
-                "drift": {name: self.drift(name) for name in PARAMETRISATIONS},
-                "exponents": {name: e.to_json() for name, e in self.exponents.items()},
-                "check": {"lr": self.check_lr, "steps": self.check_steps},
-                "points": [
-                    {
-                        "parametrisation": p.parametrisation,
-                        "width": p.width,
-                        "lr": p.lr.to_json(),
-                        "layers": [vars(move) for move in p.moves],
-                    }
-                    for p in self.points
-                ],
-            }
-        )
 
 
 def compare(
