@@ -65,6 +65,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "--threshold": (*NO_NUMBER, "0", "-1", "1.5", "50"),
     "--effort": WORDS,
     "--within": (*NO_NUMBER, "0", "-1", "1e9"),
+    "--monitor": (*WORDS, ",", "sharpnes", "move,move", "move,", "move:every=5"),
     "--seed": (*NO_INTEGER, str(2**64), str(-(2**64))),
     "--workers": (*NO_INTEGER, "0", "-1", "10000", str(10**9)),
     "--device": (*WORDS, "mps", "meta", "cpu:3", "cuda:", "cuda:99", "cuda:-1", "cuda:\u00b2"),

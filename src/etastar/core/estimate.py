@@ -68,6 +68,7 @@ FLAGS: dict[str, str] = {
         "schedule is followed; pass schedule= if you train with one."
     ),
     "raised": "In some lanes your code raised an exception; they count as failed, as diverged ones do.",
+    "monitor-refused": "A monitor does not apply to this training and read nothing.",
     "loop-ended-early": "Your training loop returned before a lane's steps were over; such lanes say less than they seem.",
     "loop-ignores-stop": "Your training loop went on after report() had returned False; its cost counts what it really ran.",
     "half-of-eta-star": "The rate was lowered to half of what still trains at the end of the steps.",

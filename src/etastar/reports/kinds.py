@@ -58,8 +58,11 @@ class Kind:
 def _find(answer: FindAnswer) -> Page:
     from etastar.reports import charts as draw
     from etastar.reports import content as say
+    from etastar.reports.monitor_charts import monitor_charts, monitor_section
 
-    return verb_page(answer, say.numbers(answer), say.sections(answer), say.tables(answer), draw.charts(answer))
+    sections = [*say.sections(answer), *monitor_section(answer.watched)]
+    charts = {**draw.charts(answer), **monitor_charts(answer.problem, answer.watched)}
+    return verb_page(answer, say.numbers(answer), sections, say.tables(answer), charts)
 
 
 def _surface(answer: SurfaceAnswer) -> Page:

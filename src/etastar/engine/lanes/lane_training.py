@@ -27,13 +27,14 @@ from etastar.engine.lanes.lane_settings import vary
 from etastar.engine.lanes.rates import Rates
 from etastar.engine.lanes.rows import Rows, layout_of
 from etastar.engine.lanes.watch import Watch
+from etastar.engine.looks import Looks
 from etastar.engine.reading import next_batch
 from etastar.engine.recorder import History
 from etastar.engine.signals import Signals, keys_of
 from etastar.engine.taking import check_start, check_take
 from etastar.engine.validation import mean_scores, samples_for, watched_loss
 from etastar.errors import DoesNotApply
-from etastar.policies.compose import groups_named
+from etastar.policies.compose import OTHERS, groups_named
 
 if TYPE_CHECKING:
     from etastar.engine.lanes.engine import LaneEngine
@@ -51,6 +52,8 @@ class LaneTraining:
         if problem.is_loop:
             raise DoesNotApply("it is a training loop of the user's")
         check_start(lanes, at)
+        if any(lane.monitors and (at or lane.until is not Until.END) for lane in lanes):
+            raise DoesNotApply("its monitors look at the step at which it is decided, and rows notice that later")
         self._started = time.perf_counter()
         self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at
         self._device, self._dtype = engine.device, engine.dtype
@@ -58,6 +61,9 @@ class LaneTraining:
         self._number = list(range(len(lanes)))
         """Of every row, which of `lanes` it is."""
         self._ended: dict[int, tuple[History, float]] = {}
+        self._looks: dict[int, Looks] = {}
+        self._lr = torch.empty(0)
+        """The rates of the last step."""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -69,11 +75,16 @@ class LaneTraining:
             self._feed = stack.enter_context(closing(self._opened()))
             self._build()
             self._engine.check_memory(self._problem)
+            self._looks = {n: self._looks_of(n) for n, lane in enumerate(self.lanes) if lane.monitors}
             self._open = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open.close()
+
+    def _looks_of(self, number: int) -> Looks:
+        batch = to(self._example(self.lanes[number].seed), self._device, self._dtype)
+        return Looks(self.lanes[number], lambda: self.setup(number), batch)
 
     def _opened(self) -> Feed:
         seeds, step = [lane.seed for lane in self.lanes], self._at[0].step if self._at else 0
@@ -103,9 +114,12 @@ class LaneTraining:
             self._watch.resume([kept.history for kept in at])
 
     def _fresh(self, seed: int) -> Setup:
+        return set_up(self._problem, seed, device=self._device, dtype=self._dtype, example=self._example(seed))
+
+    def _example(self, seed: int) -> Batch:
+        """The first batch of a seed."""
         with closing(stream(self._problem.parts.batches, seed)) as batches:
-            example = next_batch(batches, seed, 0)
-        return set_up(self._problem, seed, device=self._device, dtype=self._dtype, example=example)
+            return next_batch(batches, seed, 0)
 
     def _restored(self, lane: Lane, kept: Snapshot, labels: Sequence[str]) -> Setup:
         check_begins(lane, kept.lane, kept.step)
@@ -146,7 +160,11 @@ class LaneTraining:
     def step_once(self) -> list[tuple[int, Outcome]]:
         """One optimizer step of all rows; returns those that were seen to be decided, which is looked for now and then."""
         step = self.step
-        (loss, share), norms, clipped, rates = self._gradient(step)
+        (loss, share), norms, clipped, self._lr = self._gradient(step)
+        rates = self._lr
+        for number, looks in self._looks.items():
+            if number in self._number:
+                looks.look(step, lambda number=number: self._shown(number))
         alive = self._rows.alive() if self._watch.wants_grad_norm() else None
         self._watch.add(loss, share, norms, rates if rates.dim() == 1 else rates[:, 0], clipped, alive)
         with torch.no_grad():
@@ -195,8 +213,14 @@ class LaneTraining:
         outcomes = []
         for row, history in found:
             loss, share = valid.get(row, (None, None))
-            self._ended[self._number[row]] = history, seconds
-            outcomes.append((self._number[row], history.outcome(valid_loss=loss, valid_accuracy=share, seconds=seconds)))
+            number = self._number[row]
+            self._ended[number] = history, seconds
+            outcome = history.outcome(valid_loss=loss, valid_accuracy=share, seconds=seconds)
+            if looks := self._looks.pop(number, None):
+                if not outcome.broken:
+                    looks.look(outcome.steps, lambda number=number: self._shown(number), last=True)
+                outcome = replace(outcome, readings=looks.readings)
+            outcomes.append((number, outcome))
         undecided = self._watch.undecided
         if 0 < len(undecided) <= (1 - COMPACT_AT) * len(self._rows):
             self._move(undecided.tolist())
@@ -241,6 +265,13 @@ class LaneTraining:
         lane = self.lanes[row]
         setup = self._copy_of(self._number.index(row), lane.seed, self._cut)
         setup.change(lane.settings)
+        return setup
+
+    def _shown(self, number: int) -> Setup:
+        """The same at the rate of the last step."""
+        setup, lr = self.setup(number), self._lr[self._number.index(number)]
+        labels = self._rates.labels
+        setup.set_rates(float(lr) if lr.dim() == 0 else dict(zip(labels, lr.tolist(), strict=True)) | {OTHERS: float(lr[0])})
         return setup
 
     def _copy_of(self, row: int, seed: int, labels: Sequence[str]) -> Setup:

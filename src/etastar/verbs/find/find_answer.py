@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etastar.core.estimate import Estimate, Status
+from etastar.core.lane import Outcome, ReadingRow
 from etastar.core.told import Range
 from etastar.designs.best_rate.best_rate import BestRate
 from etastar.designs.eta_star.success_band import RateCount, SuccessBand
@@ -27,12 +28,14 @@ class FindAnswer(Answer):
         yours: the rate in use, judged; None if unknown.
         facts: what was known of the problem before.
         steps_to_start: steps within which a lane had to start to train.
+        watched: a lane of all steps at the recommended rate, which the monitors asked for have read; None without.
     """
 
     command = "find"
     TOLD = (
         "effort", "schedule", "steps", "lr", "lr_per_group", "plateau", "best", "eta_star", "eta_star_90", "eta_star_end",
         "transition_width", "lower_edge", "rates", "criterion", "steps_to_start", "yours", "yours_per_group",
+        "readings",
     )  # fmt: skip
 
     effort: str
@@ -44,6 +47,12 @@ class FindAnswer(Answer):
     yours: Judged | None
     facts: Preflight
     steps_to_start: int
+    watched: Outcome | None = None
+
+    @property
+    def readings(self) -> tuple[ReadingRow, ...]:
+        """What monitors read of that lane."""
+        return self.watched.readings if self.watched else ()
 
     @property
     def lr(self) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,12 +13,14 @@ from torch import nn
 from etastar.core.estimate import Estimate, Status, log_error
 from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
+from etastar.core.lane import Criterion, Lane
 from etastar.core.optimizers import alone, made_from
 from etastar.core.problem import Problem
-from etastar.core.randomness import seed_everything
+from etastar.core.randomness import derive_seed, seed_everything
+from etastar.engine.loop import LoopEngine
 from etastar.errors import ProblemError
 from etastar.laws.scaling.power_law import PowerLaw
-from etastar.probes.coordinates import LayerMove, coordinate_check
+from etastar.probes.monitors.move_monitor import MoveMonitor
 from etastar.theory.mup import mup_init_, mup_rules
 
 STANDARD, MUP = "standard", "muP"
@@ -89,6 +92,28 @@ def check_transfer(problems: Sequence[tuple[float, Problem]]) -> None:
     own = in_mup(widest, base)
     with undisturbed(own):
         own.parts.optimizer(own.parts.model())
+
+
+@dataclass(frozen=True)
+class LayerMove:
+    """What a `MoveMonitor` reads of one layer after some steps."""
+
+    layer: str
+    size: float
+    moved: float
+    by_weights: float
+    by_inputs: float
+
+
+def layer_moves(problem: Problem, lr: float, *, seed: int = 0, device: str = "cpu") -> tuple[LayerMove, ...]:
+    """What `STEPS` steps at rate `lr` do to the output of every layer on the first batch; nothing where they fail."""
+    monitor, never = MoveMonitor(every=STEPS), Criterion(loss=-math.inf)
+    lane = Lane(lr, derive_seed(seed, "coordinates"), STEPS, never, monitors=(monitor,))
+    found: dict[str, dict[str, float]] = {}
+    for reading in LoopEngine(device).train_lane(problem, lane).read_by(monitor):
+        if reading.step == STEPS:
+            found.setdefault(reading.block, {})[reading.name] = reading.value
+    return tuple(LayerMove(block, **own) for block, own in found.items())
 
 
 @dataclass(frozen=True)
@@ -176,7 +201,7 @@ def compare(
     known = found[0][3]
     lr = OF_ETA_STAR * known.value if known.value else _in_use(base)
     points = [
-        TransferPoint(name, width, estimate, tuple(coordinate_check(own, lr, steps=STEPS, seed=seed, device=device)))
+        TransferPoint(name, width, estimate, layer_moves(own, lr, seed=seed, device=device))
         for name, width, own, estimate in found
     ]
     exponents = {name: _exponent([p for p in points if p.parametrisation == name]) for name in PARAMETRISATIONS}
