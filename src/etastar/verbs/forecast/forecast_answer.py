@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from etastar.core.estimate import Estimate
+from etastar.core.told import told
 from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.curve_law import Predicted
 from etastar.laws.curves.shapes import Shape
-from etastar.verbs.finite import finite
 from etastar.verbs.forecast.back_test import Check
 from etastar.version import __version__
 
@@ -118,7 +118,7 @@ class ForecastAnswer:
             }
             for c in self.curves
         ]
-        return finite({
+        return told({
             "etastar": __version__,
             "command": "forecast",
             "summary": self.summary,
