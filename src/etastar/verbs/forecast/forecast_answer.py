@@ -89,6 +89,11 @@ class ForecastAnswer:
         raise KeyError(f"no answer to {question!r}; there are {', '.join(a.question for a in self.answers)}")
 
     @property
+    def problem(self) -> str:
+        """The name of this run's log, or of the one checked."""
+        return self.curves[-1 if self.checks else 0].name
+
+    @property
     def ok(self) -> bool:
         """Whether anything was answered."""
         return any(a.end.ok for a in self.answers) or any(c.mae is not None for c in self.checks)
@@ -99,8 +104,8 @@ class ForecastAnswer:
         if self.checks and not self.answers:
             first = self.checks[0]
             if first.mae is None:
-                return f"{first.log}: no answer: {first.reason}"
-            return f"{first.log}: {first.law} is off by {first.mae:.4f}, and holds {first.coverage:.0%} of the losses"
+                return f"no answer: {first.reason}"
+            return f"{first.law} is off by {first.mae:.4f}, and holds {first.coverage:.0%} of the losses"
         answered = [a for a in self.answers if a.end.ok]
         return (answered or list(self.answers))[0].sentence if self.answers else "nothing was asked"
 
