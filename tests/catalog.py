@@ -8,7 +8,7 @@ from math import inf
 import torch
 from torch import nn
 
-from etastar import Constant, CriticalRate, Law, Policy, Probe, Sharpness, SurfaceLaw
+from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
 from etastar.laws.curves.blind_power import BlindPower
 from etastar.laws.curves.constant_rate import ConstantRate
 from etastar.laws.curves.curve_law import CurveLaw
@@ -17,7 +17,11 @@ from etastar.laws.curves.luo2025multipower import MultiPowerLaw
 from etastar.laws.curves.same_gain import SameGain
 from etastar.laws.curves.schaipp2025convex import ConvexBound
 from etastar.laws.curves.tissue2024momentum import MomentumLaw
+from etastar.policies.greedy import Greedy
 from etastar.policies.named import SCHEDULES, policy_over
+from etastar.policies.plateau import Plateau
+from etastar.policies.polyak import Polyak
+from etastar.policies.spike_guard import SpikeGuard
 from etastar.policies.torch_schedule import torch_schedule
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
@@ -128,9 +132,17 @@ class BackOff:
         return state["lr"] * scale, {"lr": state["lr"], "scale": scale, "last": loss}
 
 
+EAGER: dict[str, Policy] = {
+    "plateau": Plateau(every=4, patience=0, threshold=0.5),
+    "greedy": Greedy(every=4, patience=0),
+    "polyak": Polyak(c=5000.0),
+    "spike-guard": SpikeGuard(Constant(), deviations=0.5, memory=5, back=5),
+}
+"""Reactive policies in settings in which they react within the few steps of a test."""
+
 POLICIES: dict[str, Policy] = {
     "constant": Constant(),
-    **{name: policy_over(name, 25) for name in SCHEDULES},
+    **{name: policy_over(EAGER.get(name, name), 25) for name in SCHEDULES},
     "torch": torch_schedule(lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 5, 0.5), 25),
     "torch, with a floor": torch_schedule(
         lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 25, eta_min=1e-3), 25
@@ -173,24 +185,21 @@ PROBES: dict[str, Probe] = {
 }
 """name -> probe. Each must read any problem, or say why not, and leave no trace."""
 
-LAWS: dict[str, type[Law]] = {"surface": SurfaceLaw}
-"""name -> law. Each must answer with an `Estimate`, and refuse without data."""
-
 CURVE_LAWS: dict[str, type[CurveLaw]] = {
     law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, SameGain, BlindPower)
 }
 """name -> law of loss curves."""
 
 PUBLIC_NAMES = [
-    "Clipped", "Constant", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer", "EtastarError",
-    "Every", "FLAGS", "FindAnswer", "ForecastAnswer", "Lane", "LaneEngine", "LaneStatus", "Law", "LoopEngine",
-    "MissingExtra", "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace", "Outcome",
-    "PerGroup", "Point", "Policy", "PowerLaw", "Precision", "PredictAnswer", "Probe", "ProbeAnswer", "Problem",
-    "ProblemError", "RayEngine", "Reading", "Record", "RunStore", "Runs", "ScaleAnswer", "ScalingLaw", "Schedule",
-    "SearchAnswer", "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status", "StoreError", "StudyAnswer",
-    "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw", "Then", "Times", "Until", "WorkerEngine", "__version__",
-    "depth_mup", "depth_width_bounds", "eta_star", "find", "forecast", "kaiming_lr", "kaiming_sharpness",
-    "kernel_sharpness", "momentum", "mup_groups", "mup_init_", "mup_multipliers", "mup_rules", "optuna_space",
-    "path_sum_lr_factor", "predict", "probe", "report", "rescale_init", "rescale_lr", "run", "run_study", "scale",
-    "search", "sensitivity", "surface",
+    "Clipped", "Constant", "Controller", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer",
+    "EtastarError", "Every", "FLAGS", "FindAnswer", "ForecastAnswer", "Lane", "LaneEngine", "LaneStatus", "Law",
+    "LoopEngine", "MissingExtra", "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace",
+    "Outcome", "PerGroup", "Point", "Policy", "PolicyLR", "PowerLaw", "Precision", "PredictAnswer", "Probe",
+    "ProbeAnswer", "Problem", "ProblemError", "RayEngine", "Reading", "Record", "RunStore", "Runs", "ScaleAnswer",
+    "ScalingLaw", "Schedule", "SearchAnswer", "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status",
+    "StoreError", "StudyAnswer", "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw", "Then", "Times", "Until",
+    "WorkerEngine", "__version__", "depth_mup", "depth_width_bounds", "eta_star", "find", "forecast", "kaiming_lr",
+    "kaiming_sharpness", "kernel_sharpness", "momentum", "mup_groups", "mup_init_", "mup_multipliers", "mup_rules",
+    "optuna_space", "path_sum_lr_factor", "predict", "probe", "report", "rescale_init", "rescale_lr", "run", "run_study",
+    "scale", "search", "sensitivity", "surface",
 ]  # fmt: skip

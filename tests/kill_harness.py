@@ -33,7 +33,7 @@ problem = etastar.Problem(
     loss=loss,
     train=(X, Y),
     batch_size=16,
-    steps=60,
+    steps=30,
 )
 """
 """Slow where `PACE` says so, in a process that is to be stopped; at once where nobody stops it. It waits without the module

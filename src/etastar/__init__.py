@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from etastar.version import __version__
 
 if TYPE_CHECKING:
+    from etastar.adapters.controller import Controller
+    from etastar.adapters.torch import PolicyLR
     from etastar.core.design import Design, run
     from etastar.core.estimate import FLAGS, Estimate, Status
     from etastar.core.lane import Criterion, Lane, LaneStatus, Outcome, Runs, Until
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Clipped": "policies.compose",
     "Constant": "policies.policy",
+    "Controller": "adapters.controller",
     "Criterion": "core.lane",
     "CriticalRate": "probes.critical_rate",
     "Design": "core.design",
@@ -91,6 +94,7 @@ _HOME = {
     "PerGroup": "policies.compose",
     "Point": "probes.point",
     "Policy": "policies.policy",
+    "PolicyLR": "adapters.torch",
     "PowerLaw": "laws.scaling.power_law",
     "Precision": "designs.eta_star.eta_star",
     "PredictAnswer": "verbs.predict.predict",
@@ -154,6 +158,7 @@ __all__ = [
     "FLAGS",
     "Clipped",
     "Constant",
+    "Controller",
     "Criterion",
     "CriticalRate",
     "Design",
@@ -180,6 +185,7 @@ __all__ = [
     "PerGroup",
     "Point",
     "Policy",
+    "PolicyLR",
     "PowerLaw",
     "Precision",
     "PredictAnswer",

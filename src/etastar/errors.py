@@ -80,6 +80,12 @@ class NoAnswer(EtastarError):
         self.estimate = estimate
 
 
+class DoesNotApply(Exception):
+    """A way of doing something does not apply here, and nothing is wrong with that: these lanes do not train as rows, this
+    probe does not read this point. The message says why; who asked goes another way, or hands the sentence on.
+    """
+
+
 class EarlierTraceback(Exception):
     """Where an exception was raised, in another process or before others went on; the cause of the one raised here."""
 

@@ -75,8 +75,8 @@ def problem(net: str, optimizer: str) -> Problem:
     )
 
 
-def lane(policy, steps: int = STEPS) -> Lane:
-    return Lane(LR, SEED, steps, Criterion(loss=-math.inf), Until.END, policy)
+def lane(policy, steps: int = STEPS, lr: float = LR) -> Lane:
+    return Lane(lr, SEED, steps, Criterion(loss=-math.inf), Until.END, policy)
 
 
 class Live:

@@ -10,6 +10,7 @@ from torch import nn
 from adapters.live import LR, NETS, Live
 from etastar import Constant, Every, PerGroup, ProblemError, Schedule, Times
 from etastar.adapters.controller import Controller
+from etastar.engine.signals import SIGNALS
 from etastar.policies.hypergradient import Hypergradient
 from etastar.policies.plateau import Plateau
 from etastar.policies.polyak import Polyak
@@ -116,10 +117,29 @@ def test_a_policy_that_reads_scaled_gradients_is_refused():
     scaler = torch.amp.GradScaler("cpu")
     controller = Controller(optimizer, Polyak(), scaler=scaler)
     scaler.scale(F.cross_entropy(model(X), Y)).backward()
-    with pytest.raises(ProblemError, match=r"still scaled; expected scaler.unscale_\(optimizer\) before"):
+    with pytest.raises(ProblemError, match=r"has not yet divided .* expected scaler.unscale_\(optimizer\) before"):
         controller.step(loss=1.0)
     scaler.unscale_(optimizer)
     controller.step(loss=1.0)
+
+
+@pytest.mark.parametrize("optimizer", STEPPED)
+@pytest.mark.parametrize("unscaled", [True, False])
+def test_scaled_gradients_are_seen_at_the_first_step_where_nobody_told_of_a_scaler(unscaled, optimizer):
+    model, optimizer = model_and(STEPPED[optimizer])
+    scaler = torch.amp.GradScaler("cpu")
+    controller = Controller(optimizer, Polyak())
+    scaler.scale(F.cross_entropy(model(X), Y)).backward()
+    if unscaled:
+        scaler.unscale_(optimizer)
+    controller.step(loss=1.0)
+    if unscaled:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+        scaler.step(optimizer)
+        assert controller.taken == 1
+        return
+    with pytest.raises(ProblemError, match=r"scaler.unscale_\(optimizer\) before controller.step\(\), and Controller\("):
+        scaler.step(optimizer)
 
 
 def test_groups_keep_their_multiples_and_a_tensor_rate_is_filled_in_place():
@@ -167,6 +187,25 @@ def test_lbfgs_is_asked_before_its_closure():
     assert controller.taken == 5
 
 
+@pytest.mark.skipif("valid_loss" not in SIGNALS, reason="the engines have no such signal")
+def test_a_validation_loss_counts_until_the_next_one_and_must_be_told_in_time():
+    model, optimizer = model_and()
+    controller = Controller(optimizer, Plateau("valid_loss", every=3, patience=0, factor=0.5))
+    told, rates = {2: 1.0, 4: 1.5, 9: 0.5}, []
+    for t in range(13):
+        optimizer.zero_grad()
+        backward(model)
+        rates.append(controller.step(valid_loss=told.get(t)))
+        optimizer.step()
+    assert rates == pytest.approx([0.1] * 6 + [0.05] * 6 + [0.025])
+    late = Controller(optimizer, Plateau("valid_loss", every=2))
+    for _ in range(2):
+        late.step()
+        optimizer.step()
+    with pytest.raises(ProblemError, match=r"reads valid_loss; expected controller.step\(valid_loss=valid_loss\)"):
+        late.step()
+
+
 def test_a_step_without_finite_signals_leaves_rate_and_policy():
     model, optimizer = model_and()
     controller = Controller(optimizer, Polyak())
@@ -187,7 +226,14 @@ def test_a_step_without_finite_signals_leaves_rate_and_policy():
         (lambda o: Controller(o, Seen("volume")), "reads 'volume'; expected signals of"),
         (lambda o: Controller(o, Seen(Every("loss", 0))), "every 0 steps"),
         (lambda o: Controller(o, Constant()).rollback(), "there is no snapshot to go back to"),
-        (lambda o: Controller(o, Constant()).rollback(factor=0), "rollback's factor is 0; expected a number > 0"),
+        (lambda o: Controller(o, Constant()).rollback(factor=0), "rollback's factor is 0; expected a finite number > 0"),
+        (lambda o: Controller(o, Constant(), lr=0), "lr is 0; expected a learning rate > 0"),
+        (lambda o: Controller(o, Constant(), keep=-1), "keep is -1; expected an integer >= 0"),
+        (
+            lambda o: Controller(o, Plateau("loss", 1)).step(loss=torch.ones(3)),
+            r"a tensor of shape \(3,\); expected one number",
+        ),
+        (lambda o: Controller(o, Plateau("loss", 1)).step(loss="low"), "loss is 'low'; expected one number"),
         (lambda o: Controller(o, Constant()).load_state_dict({}), "expected what state_dict"),
         (
             lambda o: Controller(o, "linear", steps=9).load_state_dict(Controller(o, "cosine", steps=9).state_dict()),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adapters.live import NETS, OPTIMIZERS, POLICIES, STEPS, Live, lane, problem
-from etastar import LoopEngine
+from etastar import LaneEngine, LoopEngine
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -21,6 +21,18 @@ def test_a_lane_is_the_live_loop(name, net, optimizer):
     assert live.losses == pytest.approx([row.loss for row in outcome.trace], rel=1e-12)
     assert live.rates == pytest.approx([row.lr for row in outcome.trace], rel=1e-12)
     assert live.controller.taken == STEPS
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "vmap"])
+@pytest.mark.parametrize("name", POLICIES)
+def test_lanes_that_train_together_are_live_loops_each(name, kernel):
+    lanes = [lane(POLICIES[name], lr=lr) for lr in (0.1, 0.03, 0.3)]
+    outcomes = LaneEngine(kernel, dtype=torch.float64).try_train(problem("mlp", "SGD"), lanes)
+    for outcome in outcomes:
+        live = Live("mlp", "SGD", POLICIES[name], lr=outcome.lane.lr)
+        live.train(0, STEPS)
+        assert live.losses == pytest.approx([row.loss for row in outcome.trace], rel=1e-11)
+        assert live.rates == pytest.approx([row.lr for row in outcome.trace], rel=1e-11)
 
 
 @pytest.mark.parametrize("name", POLICIES)

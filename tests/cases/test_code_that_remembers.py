@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar import Criterion, Lane, LaneEngine, LoopEngine, Problem, Until
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.kept import Kept
 from etastar.engine.choice import choose
+from etastar.errors import DoesNotApply
 
 X = torch.randn(128, 8, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long() + 2 * (X[:, 1] > 0).long()
@@ -201,7 +201,7 @@ LANES = [Lane(lr, seed, 40, Criterion(loss=-1.0), Until.END) for seed, lr in enu
 @pytest.mark.parametrize("kernel", ["mlp", "vmap"])
 @pytest.mark.parametrize("model", REMEMBERING)
 def test_what_a_forward_pass_remembers_keeps_lanes_apart(model, kernel):
-    with pytest.raises(CannotBatch, match=REASONS):
+    with pytest.raises(DoesNotApply, match=REASONS):
         LaneEngine(kernel).try_train(problem(model), LANES)
 
 
@@ -249,7 +249,7 @@ WARMING = Warming()
 @pytest.mark.parametrize("loss", [counting_loss, Warming(), lambda o, t: WARMING(o, t)])
 def test_what_a_loss_remembers_keeps_lanes_apart(loss):
     for kernel in ("mlp", "vmap"):
-        with pytest.raises(CannotBatch, match=r"training changes (CALLS|Warming\.calls) by itself"):
+        with pytest.raises(DoesNotApply, match=r"training changes (CALLS|Warming\.calls) by itself"):
             LaneEngine(kernel).try_train(problem(Plain, loss), LANES)
 
 

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar import Options, Problem, ProblemError, find, probe
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.groups import Group, in_words
 from etastar.core.lane import Lane, Until
@@ -22,6 +21,7 @@ from etastar.engine.choice import choose
 from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import preflight
+from etastar.errors import DoesNotApply
 from etastar.verbs.surface.momentum import momentum
 
 DRAW = torch.Generator().manual_seed(8)
@@ -96,7 +96,7 @@ def test_the_unit_is_the_firsts_rate_and_ratios_are_kept():
 
 def test_lanes_of_several_optimizers_run_one_by_one():
     p = problem(sgd_and_adam)
-    with isolated_randomness(), pytest.raises(CannotBatch, match="SeveralOptimizers has no rule"):
+    with isolated_randomness(), pytest.raises(DoesNotApply, match="SeveralOptimizers has no rule"):
         layout_of(set_up(p, 0))
     choice = choose(p, preflight(p).criterion)
     assert choice.engine in ("loop", "sequential")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from catalog import POLICIES
-from etastar import Observation, Policy
-from etastar.engine.signals import SIGNALS
+from etastar import Observation
+from etastar.testing import check_policy
 
 
 def test_the_reactive_rule_reacts():
@@ -20,19 +20,5 @@ def test_the_reactive_rule_reacts():
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_policies_are_pure_hashable_and_work_on_vectors_of_lanes(name):
-    policy = POLICIES[name]
-    assert isinstance(policy, Policy)
-    assert hash(policy) == hash(type(policy)(**vars(policy)))
-    rates = torch.tensor([0.1, 0.01, 3.0], dtype=torch.float64)
-    vector = policy.init(rates)
-    singles = [policy.init(lr) for lr in rates]
-    for step in range(20):
-        value = torch.tensor(1.0 + 0.3 * (-1) ** step + 0.01 * step, dtype=torch.float64)
-        observation = Observation(step, dict.fromkeys(SIGNALS, value))
-        out, vector = policy.step(observation, vector)
-        again, _ = policy.step(observation, singles[0])
-        ones = [policy.step(observation, state) for state in singles]
-        assert again == ones[0][0], "the same state gives the same rate"
-        singles = [state for _, state in ones]
-        assert torch.equal(torch.as_tensor(out), torch.tensor([lr for lr, _ in ones], dtype=torch.float64))
+def test_every_policy_keeps_the_contract(name):
+    check_policy(POLICIES[name])

@@ -37,7 +37,7 @@ def _cyclic(optimizer, mode):
 
 
 PAIRS = {
-    "polynomial": Pair("linear:curve=1.5", lambda opt: lr_scheduler.PolynomialLR(opt, STEPS, 1.5)),
+    "polynomial": Pair("polynomial:curve=1.5", lambda opt: lr_scheduler.PolynomialLR(opt, STEPS, 1.5)),
     "linear": Pair("linear", lambda opt: lr_scheduler.LinearLR(opt, 1.0, 0.0, STEPS)),
     "cosine": Pair("cosine", lambda opt: lr_scheduler.CosineAnnealingLR(opt, STEPS)),
     "warm-up and cosine": Pair("warmup-cosine", lambda opt: lr_scheduler.LambdaLR(opt, _warmup_cosine), bits=True),
@@ -161,3 +161,35 @@ def test_no_scheduler_of_torchs_is_left_out():
         if isinstance(kind, type) and issubclass(kind, lr_scheduler.LRScheduler) and not name.startswith("_")
     }
     assert every - set(READ) == {"LRScheduler", "ReduceLROnPlateau"}
+
+
+W, DECAY = 20, 60
+TRANSFORMERS = {
+    "constant_with_warmup": ("wsd:warmup=0.1,decay=0", lambda t: 1.0),
+    "linear": ("warmup-linear", lambda t: (STEPS - t) / (STEPS - W)),
+    "cosine": ("warmup-cosine", lambda t: 0.5 * (1 + math.cos(math.pi * (t - W) / (STEPS - W)))),
+    "polynomial": ("warmup-linear:curve=2", lambda t: (1 - (t - W) / (STEPS - W)) ** 2),
+    "cosine_with_min_lr": (
+        "warmup-cosine:floor=0.1",
+        lambda t: 0.5 * (1 + math.cos(math.pi * (t - W) / (STEPS - W))) * 0.9 + 0.1,
+    ),
+    "warmup_stable_decay, linear": ("wsd:warmup=0.1,decay=0.3", lambda t: min(1.0, (STEPS - t) / DECAY)),
+    "warmup_stable_decay, 1-sqrt": (
+        "wsd:warmup=0.1,decay=0.3,curve=sqrt",
+        lambda t: 1 - math.sqrt(max(t - STEPS + DECAY, 0) / DECAY),
+    ),
+    "warmup_stable_decay, cosine": (
+        "wsd:warmup=0.1,decay=0.3,curve=cosine",
+        lambda t: 0.5 * (1 + math.cos(math.pi * max(t - STEPS + DECAY, 0) / DECAY)),
+    ),
+    "inverse_sqrt": ("inverse-sqrt:warmup=0.1,cooldown=0", lambda t: math.sqrt(W / (t + 1))),
+}
+"""name of Transformers' -> (ours, its closed form after the warm-up); theirs of inverse_sqrt at step t + 1."""
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_the_rates_are_those_of_transformers_after_a_warm_up_that_is_one_step_ahead(name):
+    """Theirs begins at a rate of 0, at which nothing is trained; ours reaches the peak a step earlier."""
+    ours, closed = TRANSFORMERS[name]
+    truth = [(t + 1) / W if t < W else closed(t) for t in range(STEPS)]
+    assert list(rates_over(policy_over(ours, STEPS), 1.0, STEPS)) == pytest.approx(truth, rel=1e-12, abs=1e-15)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,11 +22,16 @@ def name_of(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
+@cache
+def trees() -> list[tuple[str, ast.Module]]:
+    """(file, its syntax tree), over the package."""
+    return [(name_of(path), ast.parse(path.read_text())) for path in FILES]
+
+
 def nodes(kind: type[Node], text: str | None = None) -> Iterator[tuple[str, Node]]:
     """(file, node) of this kind, over the package; or over `text`."""
-    trees = [(name_of(p), p.read_text()) for p in FILES] if text is None else [("text", text)]
-    for name, source in trees:
-        yield from ((name, node) for node in ast.walk(ast.parse(source)) if isinstance(node, kind))
+    for name, tree in trees() if text is None else [("text", ast.parse(text))]:
+        yield from ((name, node) for node in ast.walk(tree) if isinstance(node, kind))
 
 
 def smuggled(text: str | None = None) -> list[str]:

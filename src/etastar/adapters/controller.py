@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,9 @@ from torch import nn
 from etastar.adapters.attached import attached, default_rate, policy_for
 from etastar.adapters.extension import Extension, extension_of
 from etastar.adapters.ranks import averaged
+from etastar.adapters.scaling import Scaling
 from etastar.adapters.snapshots import Ring, Rollback
-from etastar.arguments import shown
+from etastar.arguments import POSITIVE, RATE, shown
 from etastar.core.batch import map_tensors
 from etastar.core.gradients import flat_gradient, flat_parameters
 from etastar.engine.signals import OF_GRADIENT, Signals, asked, keys_of
@@ -21,7 +23,7 @@ from etastar.errors import ProblemError
 from etastar.policies.compose import OTHERS, each
 from etastar.policies.policy import Policy, is_steady
 
-TOLD = {"loss": "loss", "smoothed_loss": "loss", "accuracy": "accuracy"}
+TOLD = {"loss": "loss", "smoothed_loss": "loss", "accuracy": "accuracy", "valid_loss": "valid_loss"}
 """signal -> what the loop must tell for it; all other signals are read off the optimizer's parameters and gradients."""
 
 
@@ -44,7 +46,8 @@ class Controller:
         lr: the peak rate, of which groups have their multiples; None: the optimizer's default.
         steps: the horizon; may be left out where the policy has none or brings its own.
         model: whose parameters' names a `PerGroup` may use, and whose buffers `rollback` restores.
-        scaler: the GradScaler of the loop; a policy that reads gradients is refused before `unscale_`.
+        scaler: the GradScaler of the loop; a policy that reads gradients is refused before `unscale_`. The first step shows
+            a scaler that was not told.
         keep, every: how many snapshots there are for `rollback`, and how many steps lie between them.
 
     Attributes:
@@ -77,12 +80,13 @@ class Controller:
         keep: int = 0,
         every: int = 100,
     ) -> None:
-        self._optimizer, self._scaler = optimizer, scaler
-        self._peak = default_rate(optimizer) if lr is None else float(lr)
+        self._optimizer = optimizer
+        self._peak = default_rate(optimizer) if lr is None else RATE("lr", lr)
         self._planned = policy_for(policy, steps)
         self._span = steps if steps is not None else getattr(self._planned, "steps", None)
         self._setup = attached(optimizer, self._planned, model)
         self._ring = Ring(self._setup, keep, every)
+        self._scaling = Scaling(self._setup, scaler)
         self.begin()
         optimizer.register_step_post_hook(self._commit)
 
@@ -93,7 +97,8 @@ class Controller:
         self._past: dict[str, Any] = self._signals.state()
         self._proposed: tuple[Any, dict[str, Any], Any] | None = None
         self._rate: Any = None
-        self._valid, self._factor, self._extensions = torch.nan, 1.0, list[Extension]()
+        self._valid: float | None = None
+        self._factor, self._extensions = 1.0, list[Extension]()
         self._horizon, self.taken, self.lr = self._span, 0, self._peak
 
     def _lane_rate(self) -> torch.Tensor:
@@ -101,8 +106,9 @@ class Controller:
 
     def _follow(self, policy: Policy) -> None:
         self.policy, self._keys = policy, keys_of(policy)
-        moved, computed = self._setup.parameters, [key for key in self._keys if key[0] != "valid_loss"]
-        self._signals = Signals(computed, lambda: flat_gradient(moved()), lambda: flat_parameters(moved()))
+        moved = self._setup.parameters
+        self._computed = [key for key in self._keys if key[0] != "valid_loss"]
+        self._signals = Signals(self._computed, lambda: flat_gradient(moved()), lambda: flat_parameters(moved()))
 
     def step(self, loss: Any = None, accuracy: Any = None, valid_loss: Any = None) -> float:
         """Ask the policy for the rate of this step and set it; returns it, before the groups' own multiples.
@@ -113,22 +119,24 @@ class Controller:
         Args:
             loss, accuracy: of this step, numbers or tensors: the mean over micro-batches. Only what the policy reads is
                 needed.
-            valid_loss: where it was just measured; it counts until the next.
+            valid_loss: where it was just measured; it counts until the next. A policy that looks at it every n steps must
+                have been told one by step n.
 
         Raises:
             ProblemError: the policy reads what was not told, or gradients that are still scaled.
         """
-        told = {"loss": loss, "accuracy": accuracy}
+        told = {"loss": loss, "accuracy": accuracy, "valid_loss": self._valid if valid_loss is None else valid_loss}
         for name, every in self._keys:
-            own = TOLD.get(name)
-            if own and told[own] is None and (name == "smoothed_loss" or self.taken % every == 0):
+            due = name == "smoothed_loss" or (self.taken >= every if name == "valid_loss" else self.taken % every == 0)
+            if (own := TOLD.get(name)) and told[own] is None and due:
                 raise ProblemError(f"{self.policy!r} reads {name}; expected controller.step({own}={own})")
-        self._check_unscaled()
+        if self._signals.reads(*OF_GRADIENT):
+            self._scaling.look()
         return self.propose(torch.nan if loss is None else loss, accuracy, valid_loss)
 
     def propose(self, loss: Any, accuracy: Any = None, valid_loss: Any = None) -> float:
         """`step`, whatever is told: with a loss of None no signal of a batch has a value yet."""
-        self._valid = self._valid if valid_loss is None else float(valid_loss)
+        self._valid = self._valid if valid_loss is None else float(_number("valid_loss", valid_loss))
         seen, missing = self._look(loss, accuracy)
         rate, state = asked(self.policy, self.taken, seen, missing, self._state, None)
         if all(bool(torch.isfinite(own)) for own in (rate.values() if isinstance(rate, Mapping) else (rate,))):
@@ -143,12 +151,13 @@ class Controller:
         if not self._keys:
             return {}, set()
         self._signals.resume([self._past], rows=False)  # what a step saw that was not taken does not count
-        known = dict(self._signals.look(self.taken, _number(loss), _number(accuracy)))
+        self._signals.watch(self._computed, self.taken)
+        known = dict(self._signals.look(self.taken, _told("loss", loss), _told("accuracy", accuracy)))
         missing = set(self._signals.missing)
         for key in self._keys:
             if key[0] == "valid_loss":
-                known[key] = torch.tensor(self._valid, dtype=torch.float64)
-                missing |= {key} if self._valid != self._valid else set()
+                known[key] = torch.tensor(torch.nan if self._valid is None else self._valid, dtype=torch.float64)
+                missing |= {key} if self._valid is None else set()
         known = averaged(known)
         return {name: known[name, every] for name, every in self._keys}, missing
 
@@ -157,19 +166,11 @@ class Controller:
         overflow = getattr(self._optimizer, "found_inf", None)  # set where GradScaler leaves the skipping to a fused step
         if self._proposed is None or (overflow is not None and bool(overflow)):
             return
+        self._scaling.stepped()
         self._state, self._past, self._rate = self._proposed
         self._proposed = None
         self.taken += 1
         self._ring.offer(self.taken, self.state_dict)
-
-    def _check_unscaled(self) -> None:
-        if self._scaler is None or not self._scaler.is_enabled() or not self._signals.reads(*OF_GRADIENT):
-            return
-        if self._scaler._per_optimizer_states[id(self._optimizer)]["stage"].name == "READY":
-            raise ProblemError(
-                f"{self.policy!r} reads gradients, which are still scaled; expected scaler.unscale_(optimizer) before "
-                "controller.step()"
-            )
 
     def extend(self, steps: int) -> Extension:
         """Go on to `steps` steps in all: what was trained stays, the rate holds and then cools down.
@@ -197,7 +198,7 @@ class Controller:
         self._extensions.append(extension)
 
     def rollback(self, factor: float = 1.0) -> Rollback:
-        """Go back to the newest snapshot; a second call goes further back.
+        """Go back to the newest snapshot; a second call goes further back. An extension made since is undone, too.
 
         Args:
             factor: of all rates from there on, e.g. 0.5 after a spike.
@@ -208,8 +209,7 @@ class Controller:
         Raises:
             ProblemError: there is no snapshot.
         """
-        if not (isinstance(factor, (int, float)) and 0 < factor < torch.inf):
-            raise ProblemError(f"rollback's factor is {shown(factor)}; expected a number > 0, e.g. 0.5")
+        POSITIVE("rollback's factor", factor)
         at, slower = self.taken, self._factor
         saved = self._ring.restore()
         if saved is None:
@@ -267,6 +267,15 @@ class Controller:
         self._proposed = None if own["proposed"] is None else tuple(own["proposed"])
 
 
-def _number(told: Any) -> torch.Tensor | None:
+def _told(name: str, value: Any) -> torch.Tensor | None:
+    return None if value is None else _number(name, value)
+
+
+def _number(name: str, value: Any) -> torch.Tensor:
     """What the loop told, apart from its graph."""
-    return None if told is None else torch.as_tensor(told).detach().reshape(()).to("cpu", torch.float64)
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return value.detach().reshape(()).to("cpu", torch.float64)
+    if isinstance(value, numbers.Real):
+        return torch.tensor(float(value), dtype=torch.float64)
+    got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else shown(value)
+    raise ProblemError(f"{name} is {got}; expected one number, e.g. the mean of the batch")

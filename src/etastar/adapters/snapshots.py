@@ -9,8 +9,11 @@ from typing import Any
 
 import torch
 
+from etastar.arguments import EVERY, Whole
 from etastar.core.batch import is_finite, map_tensors
 from etastar.core.setup import Setup
+
+KEEP = Whole(0, 1000, "snapshots")
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Ring:
     """
 
     def __init__(self, setup: Setup, keep: int, every: int) -> None:
-        self._setup, self._every = setup, every
-        self._kept: deque[Saved] = deque(maxlen=keep)
+        self._setup, self._every = setup, EVERY("every", every)
+        self._kept: deque[Saved] = deque(maxlen=KEEP("keep", keep))
 
     def offer(self, step: int, controller: Callable[[], dict[str, Any]]) -> None:
         """Take a snapshot if one is due and what it would hold is finite."""

@@ -74,7 +74,7 @@ class PolicyLR(LRScheduler):
         self._told = {"loss": loss, "accuracy": accuracy, "valid_loss": valid_loss}
         if self.controller.taken:
             for name, _ in keys_of(self.controller.policy):
-                if (own := TOLD.get(name)) and self._told[own] is None:
+                if (own := TOLD.get(name)) and self._told[own] is None and own != "valid_loss":
                     raise ProblemError(f"{self.controller.policy!r} reads {name}; expected scheduler.step({own}={own})")
         super().step(epoch)
 

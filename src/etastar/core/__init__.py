@@ -1,8 +1,8 @@
 """The nouns of etastar and the one loop. Read this folder first; it imports torch only.
 
-`problem`, `lane` (with outcomes and runs), `design` (and the loop `run`), `estimate`: the nouns. `data_forms`, `loaders`,
-`data`, `batch`, `not_data`, `setup`, `groups`, `optimizers`, `schedule_of`, `modes`, `closures`: what users hand us, as we
-use it. `objective`, `accuracy`, `uninformed`, `finite_loss`, `gradients`: what a loss is asked. `kept` and `place`,
-`randomness`, `numerics`: what is left as it was. `kinds` of optimizers and losses, `reduction` of losses over
-samples. `chain` and `cannot_batch`: networks of known layers.
+`problem` (of `parts`, or a loop), `lane` (with outcomes and runs), `design` (and the loop `run`), `estimate`: the
+nouns. `data_forms`, `loaders`, `data`, `batch`, `not_data`, `setup`, `groups`, `optimizers`, `schedule_of`, `modes`,
+`closures`: what users hand us, as we use it. `objective`, `accuracy`, `uninformed`, `finite_loss`, `gradients`: what
+a loss is asked. `kept` and `place`, `randomness`, `numerics`: what is left as it was. `kinds` of optimizers and
+losses, `reduction` of losses over samples. `chain`: networks of known layers.
 """

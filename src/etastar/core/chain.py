@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from etastar.core.cannot_batch import CannotBatch
+from etastar.errors import DoesNotApply
 
 aten = torch.ops.aten
 
@@ -62,35 +62,35 @@ def chain_of(model: nn.Module) -> list[Link]:
     """The layers of `model` in order.
 
     Raises:
-        CannotBatch: it is not a chain of the layers known here.
+        DoesNotApply: it is not a chain of the layers known here.
     """
     if any(_hooks(module) for module in model.modules()):
-        raise CannotBatch("a module has hooks")
+        raise DoesNotApply("a module has hooks")
     try:
         graph = fx.Tracer().trace(model)
     except Exception as error:  # tracing runs the user's forward on proxies: anything may happen
-        raise CannotBatch("its forward cannot be traced") from error
+        raise DoesNotApply("its forward cannot be traced") from error
     links: list[Link] = []
     last: fx.Node | None = None
     for node in graph.nodes:
         if node.op == "output":
             if node.args[0] is not last:
-                raise CannotBatch("its output is not its last layer's")
+                raise DoesNotApply("its output is not its last layer's")
             continue
         if node.op == "placeholder":
             if last is not None:
-                raise CannotBatch("it takes several inputs")
+                raise DoesNotApply("it takes several inputs")
         elif not node.args or node.args[0] is not last or len(node.all_input_nodes) != 1:
-            raise CannotBatch("its layers do not follow one another")
+            raise DoesNotApply("its layers do not follow one another")
         else:
             links.append(_link(model, node))
         last = node
     prefixes = [link.prefix for link in links if list(link.module.parameters())]
     if len(set(prefixes)) != len(prefixes):
-        raise CannotBatch("a layer is used twice")
+        raise DoesNotApply("a layer is used twice")
     known = {link.prefix + name for link in links for name, _ in link.module.named_buffers()}
     if unknown := [name for name, _ in model.named_buffers() if name not in known]:
-        raise CannotBatch(f"its buffer {unknown[0]} belongs to no layer known here")
+        raise DoesNotApply(f"its buffer {unknown[0]} belongs to no layer known here")
     return [link for link in links if not isinstance(link.module, nn.Identity)]
 
 
@@ -102,7 +102,7 @@ def _link(model: nn.Module, node: fx.Node) -> Link:
         known = type(module) in LAYERS or type(module) in ACTIVATIONS or type(module) is nn.Identity
         if known and len(node.args) == 1 and not node.kwargs and _plain(module):
             return Link(module, f"{node.target}.")
-        raise CannotBatch(f"layer {type(module).__name__} has no lane version")
+        raise DoesNotApply(f"layer {type(module).__name__} has no lane version")
     if node.op in ("call_function", "call_method"):
         found = FUNCTIONS.get(node.target) if node.op == "call_function" else METHODS.get(str(node.target))
         if found is not None and len(node.args) == 1 and node.kwargs.get("inplace", False) is False:
@@ -111,7 +111,7 @@ def _link(model: nn.Module, node: fx.Node) -> Link:
         if is_flatten and node.args[1:] == (1,) and not node.kwargs:
             return Link(nn.Flatten(), "")
     name = getattr(node.target, "__name__", node.target)
-    raise CannotBatch(f"operation {name} has no lane version")
+    raise DoesNotApply(f"operation {name} has no lane version")
 
 
 def _plain(module: nn.Module) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
@@ -27,7 +26,7 @@ from etastar.engine.loop import LoopEngine
 from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
 from etastar.engine.reading import next_batch
 from etastar.engine.sequential import SequentialEngine
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 
 ENGINES = ("auto", "loop", "sequential", *KERNELS)
 CHUNKS = {"cpu": (8, 32, 64), "cuda": (64, 256, 512)}
@@ -273,7 +272,7 @@ class _Trial:
             self._eps = max(torch.finfo(p.dtype).eps for p in setup.model.parameters() if p.requires_grad)
             try:
                 layout = layout_of(setup)
-            except CannotBatch:
+            except DoesNotApply:
                 return 2  # the kernel's own refusal says more than ours
             self._row_bytes = bytes_per_lane(layout, 0)
             activations = activation_bytes(self._problem, setup, to(batch, self._device), self._device)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from etastar.core.batch import tensors_in
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import Batches
 from etastar.core.lane import Criterion, Lane, Outcome, StepRow, Until
 from etastar.core.problem import Problem
@@ -18,7 +17,7 @@ from etastar.core.randomness import derive_seed
 from etastar.engine.lanes.engine import KERNELS, LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.sequential import SequentialEngine
-from etastar.errors import ProblemError, in_one_line
+from etastar.errors import DoesNotApply, ProblemError, in_one_line
 
 FLOAT64_TOLERANCE, OWN_TYPE_TOLERANCE = 1e-10, 1e-3
 TRIAL_RATES = (1e-3, 3e-3)
@@ -71,7 +70,7 @@ class Equality:
             if late > LATE_TOLERANCE:
                 return f"its losses differ from the loop's by {late:.1g} in later steps, more than rounding explains"
             return self._why_not_in_its_own_type(engine) if self._dtype else None
-        except CannotBatch as error:
+        except DoesNotApply as error:
             return str(error)
         except Exception as error:  # the user's code, run in a way it was not written for, may raise anything
             return f"it fails where the loop does not ({in_one_line(error)})"

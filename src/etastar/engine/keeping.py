@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.lane import Lane
 from etastar.core.snapshot import Snapshot
 from etastar.core.training import Shelf, Training
 from etastar.engine.trunks import Stem, stems_of
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Keeping:
         """Keep what trains on, if that is due."""
         if self._shelf is None or time.monotonic() - self._last < self._shelf.every:
             return
-        with suppress(ProblemError, CannotBatch):  # code that remembers cannot be kept
+        with suppress(ProblemError, DoesNotApply):  # code that remembers cannot be kept
             self._shelf.keep([training.snapshot(row) for row in training.undecided])
         self._last = time.monotonic()
 

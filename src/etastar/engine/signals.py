@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from etastar.arguments import shown
-from etastar.core.cannot_batch import CannotBatch
-from etastar.errors import EtastarError, ProblemError, in_one_line
+from etastar.errors import DoesNotApply, EtastarError, ProblemError, in_one_line
 from etastar.policies.compose import each
 from etastar.policies.policy import Every, Observation, Policy
 
@@ -210,7 +209,7 @@ def asked(
     Raises:
         ProblemError: it gave something else than (rate, state), or rates of another shape; or it raised, or gave a rate that
             is negative or not finite, although all it saw was finite.
-        CannotBatch: one of `k` lanes has such a rate: the loop says of each lane whose fault that is.
+        DoesNotApply: one of `k` lanes has such a rate: the loop says of each lane whose fault that is.
     """
     values = [seen[name] for name, every in keys_of(policy) if (name, every) not in missing]
     try:
@@ -246,7 +245,7 @@ def _checked(policy: Policy, rate: Any, values: Sequence[torch.Tensor], k: int |
         words = (
             f"{policy!r} gave the rate {float(rates.expand(bad.shape)[bad][0]):g}{unknown}; expected a finite number >= 0"
         )
-        raise ProblemError(words) if k is None else CannotBatch(words)
+        raise ProblemError(words) if k is None else DoesNotApply(words)
     return rates
 
 

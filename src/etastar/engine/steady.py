@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.closures import needs_closure
 from etastar.core.data import stream
 from etastar.core.kept import Kept
@@ -21,7 +20,7 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import set_up, to
 from etastar.engine.reading import next_batch
-from etastar.errors import call
+from etastar.errors import DoesNotApply, call
 
 LR = 1e-3
 NUMBERS = (bool, int, float, str, torch.Tensor)
@@ -58,13 +57,13 @@ def refuse_changes(problem: Problem, device: str, dtype: torch.dtype | None) -> 
     that state among its lanes.
 
     Raises:
-        CannotBatch: an attribute, a variable, a buffer that is replaced, or a random generator has changed.
+        DoesNotApply: an attribute, a variable, a buffer that is replaced, or a random generator has changed.
     """
     memory = memory_of(problem, device, dtype)
     if memory.why_not_kept:
-        raise CannotBatch(f"{memory.why_not_kept}, which lanes would share")
+        raise DoesNotApply(f"{memory.why_not_kept}, which lanes would share")
     if memory.draws:
-        raise CannotBatch("its forward pass draws random numbers, which lanes would share")
+        raise DoesNotApply("its forward pass draws random numbers, which lanes would share")
 
 
 def memory_of(problem: Problem, device: str, dtype: torch.dtype | None) -> Memory:

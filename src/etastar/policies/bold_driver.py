@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from etastar.arguments import Number
+from etastar.arguments import FACTOR, MULTIPLE, Number
 from etastar.policies.watching import Watching
 
 UP = Number(1, 10, "a number in [1, 10]")
-DOWN = Number(0, 1, "a number in (0, 1]", open_low=True)
-HIGH = Number(1, 1e12, "a number >= 1")
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ class BoldDriver(Watching):
 
     def __post_init__(self) -> None:
         UP("bold-driver's up", self.up)
-        DOWN("bold-driver's down", self.down)
-        HIGH("bold-driver's high", self.high)
+        FACTOR("bold-driver's down", self.down)
+        MULTIPLE("bold-driver's high", self.high)
         super().__post_init__()
 
     def fresh(self) -> dict[str, float]:

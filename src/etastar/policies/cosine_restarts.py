@@ -6,12 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from etastar.arguments import Number, Whole
+from etastar.arguments import CYCLES, SHARE
 from etastar.policies.shape import Shape
-
-CYCLES = Whole(1, 1_000)
-LONGER = Whole(1, 100)
-SHARE = Number(0, 1, "a share in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class CosineRestarts(Shape):
 
     def __post_init__(self) -> None:
         CYCLES("cosine-restarts' cycles", self.cycles)
-        LONGER("cosine-restarts' longer", self.longer)
+        CYCLES("cosine-restarts' longer", self.longer)
         SHARE("cosine-restarts' floor", self.floor)
         super().__post_init__()
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from etastar.arguments import Number
+from etastar.arguments import FACTOR
 from etastar.policies.shape import Shape
-
-FINAL = Number(0, 1, "a share in (0, 1]", open_low=True)
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Exponential(Shape):
         steps: the horizon.
 
     Raises:
-        ProblemError: `final` is no share in (0, 1].
+        ProblemError: `final` is no number in (0, 1].
 
     >>> policy = Exponential(final=0.01).over(10)
     >>> [round(policy.factor(t), 6) for t in (0, 5, 10)]
@@ -33,7 +31,7 @@ class Exponential(Shape):
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        FINAL("exponential's final", self.final)
+        FACTOR("exponential's final", self.final)
         super().__post_init__()
 
     def factor(self, step: int) -> float:

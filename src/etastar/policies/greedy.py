@@ -6,14 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from etastar.arguments import Number, Whole
+from etastar.arguments import LOOKS, MULTIPLE, NOT_NEGATIVE, PART, SHARE
 from etastar.policies.watching import Watching
-
-FACTOR = Number(0, 1, "a number in (0, 1)", open_low=True, open_high=True)
-LOOKS = Whole(0, 1_000_000_000)
-THRESHOLD = Number(0, 1e12, "a number >= 0")
-LOW = Number(0, 1, "a share in [0, 1]")
-HIGH = Number(1, 1e12, "a number >= 1")
 
 
 @dataclass(frozen=True)
@@ -60,12 +54,12 @@ class Greedy(Watching):
     reset: int = 500
 
     def __post_init__(self) -> None:
-        FACTOR("greedy's factor", self.factor)
-        THRESHOLD("greedy's threshold", self.threshold)
+        PART("greedy's factor", self.factor)
+        NOT_NEGATIVE("greedy's threshold", self.threshold)
         for name in ("patience", "cooldown", "warmup", "reset"):
             LOOKS(f"greedy's {name}", getattr(self, name))
-        LOW("greedy's low", self.low)
-        HIGH("greedy's high", self.high)
+        SHARE("greedy's low", self.low)
+        MULTIPLE("greedy's high", self.high)
         super().__post_init__()
 
     def fresh(self) -> dict[str, float]:

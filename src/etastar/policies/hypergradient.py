@@ -7,12 +7,8 @@ from typing import Any
 
 import torch
 
-from etastar.arguments import Number
+from etastar.arguments import MULTIPLE, PART, SHARE
 from etastar.policies.policy import Every, Observation
-
-BETA = Number(0, 1, "a number in (0, 1)", open_low=True, open_high=True)
-LOW = Number(0, 1, "a share in [0, 1]")
-HIGH = Number(1, 1e12, "a number >= 1")
 
 
 @dataclass(frozen=True)
@@ -48,9 +44,9 @@ class Hypergradient:
     """A decade above the lane's rate, where most networks diverge."""
 
     def __post_init__(self) -> None:
-        BETA("hypergradient's beta", self.beta)
-        LOW("hypergradient's low", self.low)
-        HIGH("hypergradient's high", self.high)
+        PART("hypergradient's beta", self.beta)
+        SHARE("hypergradient's low", self.low)
+        MULTIPLE("hypergradient's high", self.high)
 
     @property
     def reads(self) -> tuple[str | Every, ...]:

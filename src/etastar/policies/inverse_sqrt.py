@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from etastar.arguments import Number
+from etastar.arguments import SHARE
 from etastar.errors import ProblemError
 from etastar.policies.shape import Shape
-
-SHARE = Number(0, 1, "a share in [0, 1]")
 
 
 @dataclass(frozen=True)

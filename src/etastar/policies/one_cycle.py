@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from etastar.arguments import Number, word
+from etastar.arguments import MULTIPLE, PART, word
 from etastar.errors import ProblemError
 from etastar.policies.shape import Shape
-
-WARMUP = Number(0, 1, "a share in (0, 1)", open_low=True, open_high=True)
-DIVISOR = Number(1, 1e12, "a number >= 1")
 
 
 @dataclass(frozen=True)
@@ -50,9 +47,9 @@ class OneCycle(Shape):
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        WARMUP("one-cycle's warmup", self.warmup)
-        DIVISOR("one-cycle's div_factor", self.div_factor)
-        DIVISOR("one-cycle's final_div_factor", self.final_div_factor)
+        PART("one-cycle's warmup", self.warmup)
+        MULTIPLE("one-cycle's div_factor", self.div_factor)
+        MULTIPLE("one-cycle's final_div_factor", self.final_div_factor)
         word("one-cycle's curve", self.curve, ("cosine", "linear"))
         if self.cycle_momentum:
             raise ProblemError(

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from etastar.arguments import Number, Whole
+from etastar.arguments import LOOKS, PART, SHARE
 from etastar.policies.watching import Watching
-
-FACTOR = Number(0, 1, "a number in (0, 1)", open_low=True, open_high=True)
-LOOKS = Whole(0, 1_000_000_000)
-SHARE = Number(0, 1, "a share in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Plateau(Watching):
     low: float = 0.0
 
     def __post_init__(self) -> None:
-        FACTOR("plateau's factor", self.factor)
+        PART("plateau's factor", self.factor)
         LOOKS("plateau's patience", self.patience)
         SHARE("plateau's threshold", self.threshold)
         LOOKS("plateau's cooldown", self.cooldown)

@@ -7,11 +7,8 @@ from typing import Any
 
 import torch
 
-from etastar.arguments import Number
+from etastar.arguments import FINITE, POSITIVE
 from etastar.policies.policy import Every, Observation
-
-SCALE = Number(0, 1e12, "a number > 0", open_low=True)
-LOSS = Number(-1e12, 1e12, "a finite number")
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,9 @@ class Polyak:
     """The lane's rate is the largest: without a cap one batch that is nearly fitted (|g| near 0) throws the weights away."""
 
     def __post_init__(self) -> None:
-        LOSS("polyak's lowest", self.lowest)
-        SCALE("polyak's c", self.c)
-        SCALE("polyak's cap", self.cap)
+        FINITE("polyak's lowest", self.lowest)
+        POSITIVE("polyak's c", self.c)
+        POSITIVE("polyak's cap", self.cap)
 
     @property
     def reads(self) -> tuple[str | Every, ...]:

@@ -25,6 +25,7 @@ SCHEDULES: dict[str, Policy] = {
     "constant": Constant(),
     "linear": Schedule(decay=1.0, curve="linear"),
     "cosine": Schedule(decay=1.0, curve="cosine"),
+    "polynomial": Schedule(decay=1.0, curve=2.0),
     "warmup-cosine": Schedule(warmup=0.1, decay=0.9, curve="cosine"),
     "warmup-linear": Schedule(warmup=0.1, decay=0.9, curve="linear"),
     "wsd": Schedule(warmup=0.05, decay=0.2, curve="linear"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from etastar.arguments import shown, word
 from etastar.errors import ProblemError
+from etastar.policies.policy import Constant, Policy
 from etastar.policies.shape import Shape
 
 CURVES: dict[str, Callable[[float], float]] = {
@@ -69,11 +71,30 @@ class Schedule(Shape):
             word("the schedule's curve", self.curve, CURVES)
         super().__post_init__()
 
+    def trunk(self) -> tuple[Policy, int] | None:
+        """A constant rate until the decay, where there is no warm-up: decays of several lengths may share it.
+
+        >>> Schedule(decay=0.2).over(100).trunk()
+        (Constant(), 80)
+        """
+        if self.steps is None or self.warmup or not 0 < (hold := self.steps - self._phases()[1]) < self.steps:
+            return None
+        return Constant(), hold
+
+    def grafted(self, own: Any, lr: Any, rate: Any) -> Any:
+        """Its state at the end of the trunk: the peak rate."""
+        return lr
+
+    def _phases(self) -> tuple[int, int]:
+        """Steps of warm-up and of decay."""
+        steps = self.horizon
+        warmup = max(round(self.warmup * steps), 1) if self.warmup else 0
+        return warmup, min(max(round(self.decay * steps), 1), steps - warmup) if self.decay else 0
+
     def factor(self, step: int) -> float:
         """Share of the peak rate at `step`."""
         steps = self.horizon
-        warmup = max(round(self.warmup * steps), 1) if self.warmup else 0
-        decay = min(max(round(self.decay * steps), 1), steps - warmup) if self.decay else 0
+        warmup, decay = self._phases()
         if step < warmup:
             return (step + 1) / warmup
         if step < steps - decay or not decay:

@@ -7,13 +7,9 @@ from typing import Any
 
 import torch
 
-from etastar.arguments import Number, Whole
+from etastar.arguments import EVERY, PART, POSITIVE
 from etastar.policies.compose import Around, each, joined
 from etastar.policies.policy import Every, Observation
-
-DEVIATIONS = Number(0, 1e12, "a number > 0", open_low=True)
-CUT = Number(0, 1, "a number in (0, 1)", open_low=True, open_high=True)
-STEPS = Whole(1, 1_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -54,10 +50,10 @@ class SpikeGuard(Around):
     """Long enough for a standard deviation to 10 %, short enough to follow a loss that falls."""
 
     def __post_init__(self) -> None:
-        DEVIATIONS("spike-guard's deviations", self.deviations)
-        CUT("spike-guard's cut", self.cut)
-        STEPS("spike-guard's back", self.back)
-        STEPS("spike-guard's memory", self.memory)
+        POSITIVE("spike-guard's deviations", self.deviations)
+        PART("spike-guard's cut", self.cut)
+        EVERY("spike-guard's back", self.back)
+        EVERY("spike-guard's memory", self.memory)
 
     @property
     def reads(self) -> tuple[str | Every, ...]:

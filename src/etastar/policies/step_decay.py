@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from etastar.arguments import Number
+from etastar.arguments import FACTOR
 from etastar.policies.shape import Shape, period
-
-DROP = Number(0, 1, "a number in (0, 1]", open_low=True)
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class StepDecay(Shape):
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        DROP("step's drop", self.drop)
+        FACTOR("step's drop", self.drop)
         period("step's every", self.every)
         super().__post_init__()
 

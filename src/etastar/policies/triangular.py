@@ -6,12 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from etastar.arguments import Number, Whole
+from etastar.arguments import CYCLES, FACTOR, SHARE
 from etastar.policies.shape import Shape
-
-SHARE = Number(0, 1, "a share in [0, 1]")
-SHRINK = Number(0, 1, "a number in (0, 1]", open_low=True)
-CYCLES = Whole(1, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Triangular(Shape):
     def __post_init__(self) -> None:
         CYCLES("triangular's cycles", self.cycles)
         SHARE("triangular's low", self.low)
-        SHRINK("triangular's shrink", self.shrink)
+        FACTOR("triangular's shrink", self.shrink)
         super().__post_init__()
 
     def rate(self, t: int, lr: Any) -> Any:

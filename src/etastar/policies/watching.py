@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 
-from etastar.arguments import Whole
+from etastar.arguments import EVERY
 from etastar.policies.policy import Every, Observation
 
-STEPS = Whole(1, 1_000_000_000)
 HIGHER_IS_BETTER = ("accuracy",)
 
 
@@ -35,7 +34,7 @@ class Watching:
     """The smoothed loss looks back about ten steps: looks that are as far apart share little."""
 
     def __post_init__(self) -> None:
-        STEPS("the steps between looks (every)", self.every)
+        EVERY("the steps between looks (every)", self.every)
 
     @property
     def reads(self) -> tuple[str | Every, ...]:

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from etastar.core.estimate import Status
 from etastar.core.kinds import is_plain_adam
+from etastar.errors import DoesNotApply
 from etastar.probes.directional import slope_and_bend
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
-from etastar.theory.curvature import Refusal
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class AdamOneShot(Probe):
     def read(self, point: Point) -> Reading:
         """One gradient, one product."""
         if not is_plain_adam(point.optimizer):
-            raise Refusal(
+            raise DoesNotApply(
                 f"for Adam and AdamW; the first step of {type(point.optimizer).__name__} is not the gradient's sign"
             )
         g = point.gradient()

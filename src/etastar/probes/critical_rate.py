@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from etastar.core.estimate import Status
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 from etastar.probes.directional import UpdateCurvature
 from etastar.probes.first_step import first_change, first_direction, value_after
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
-from etastar.theory.curvature import Refusal
 
 MAX_FORWARDS = 12
 CLOSED = 1 / 16
@@ -61,7 +60,7 @@ class CriticalRate(Probe):
         """Search and bisect; the parameters are copied back after every pass."""
         start = point.value()
         if not math.isfinite(start):
-            raise Refusal(f"the loss is {start} before any step")
+            raise DoesNotApply(f"the loss is {start} before any step")
         guess = self.guess or _guess(point)
         direction, linear = first_direction(point, guess)
 
@@ -132,6 +131,6 @@ def _guess(point: Point) -> float:
     """2 / curvature along the update, where there is one; else the optimizer's own rate."""
     try:
         reading = UpdateCurvature().read(point)
-    except Refusal:
+    except DoesNotApply:
         return point.lr
     return reading.rate if reading.rate and math.isfinite(reading.rate) else point.lr

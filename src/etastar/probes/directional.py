@@ -9,10 +9,10 @@ import torch
 
 from etastar.core.estimate import Status
 from etastar.core.kinds import is_plain_sgd
+from etastar.errors import DoesNotApply
 from etastar.probes.first_step import first_direction
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
-from etastar.theory.curvature import Refusal
 
 ROUNDING = 256
 """Of the floating-point type's eps, relative to |Hu| |u|: u'Hu may be small because large parts of it cancel."""
@@ -54,7 +54,7 @@ class UpdateCurvature(Probe):
         """One product, after a few steps of the optimizer that are taken back."""
         u, linear = first_direction(point, point.lr)
         if not torch.isfinite(u).all():
-            raise Refusal("the optimizer's first step is not finite")
+            raise DoesNotApply("the optimizer's first step is not finite")
         note = "" if linear else "the first step is not proportional to the rate; taken at yours"
         return _directional(self, point, u.to(point.parameters[0]), point.gradient(), note=note)
 
@@ -83,10 +83,10 @@ def slope_and_bend(point: Point, u: torch.Tensor, g: torch.Tensor) -> tuple[floa
     """(-u'g, u'Hu, rounding error of the latter); the product is that of a unit vector, so that nothing overflows."""
     length = float(u.double().norm())
     if length == 0:
-        raise Refusal("all gradients are zero: there is no direction to step in")
+        raise DoesNotApply("all gradients are zero: there is no direction to step in")
     unit = (u.double() / length).to(u.dtype)
     bent = point.hessian()(unit).double()
     if not torch.isfinite(bent).all():
-        raise Refusal("a product with the Hessian is not finite")
+        raise DoesNotApply("a product with the Hessian is not finite")
     error = ROUNDING * torch.finfo(u.dtype).eps * float(bent.norm())
     return -float(u.double() @ g.double()), length**2 * float(bent @ unit.double()), length**2 * error

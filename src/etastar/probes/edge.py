@@ -63,7 +63,7 @@ def inverse_preconditioner(point: Point) -> tuple[torch.Tensor, str]:
     Any other optimizer: the multipliers alone.
 
     Raises:
-        Refusal: the gradient is not finite.
+        DoesNotApply: the gradient is not finite.
     """
     multipliers = point.multipliers
     same = bool((multipliers == multipliers[0]).all()) and float(multipliers[0]) == 1

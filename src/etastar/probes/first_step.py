@@ -14,9 +14,9 @@ import torch
 from etastar.core.closures import needs_closure
 from etastar.core.gradients import clip
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.errors import UserCodeRaised, call
+from etastar.errors import DoesNotApply, UserCodeRaised, call
 from etastar.probes.point import Point
-from etastar.theory.curvature import Refusal, flat, unflat
+from etastar.theory.curvature import flat, unflat
 
 LINEAR_WITHIN = 1e-3
 PROPORTIONS = (1 / 256, 1.0, 256.0)
@@ -28,7 +28,7 @@ def first_change(point: Point, lr: float) -> torch.Tensor:
     The gradient is that of the whole batch, clipped as in training; optimizers that need a closure get one.
 
     Raises:
-        Refusal: the loss has no gradient.
+        DoesNotApply: the loss has no gradient.
     """
     point.gradient()
     closures = needs_closure(point.optimizer, lambda: _undone(point))
@@ -45,7 +45,7 @@ def first_direction(point: Point, lr: float) -> tuple[torch.Tensor, bool]:
     rate whose step is as long as the parameters, where float32 resolves it best; else it is the change at `lr` over `lr`.
 
     Raises:
-        Refusal: the step does not move the parameters.
+        DoesNotApply: the step does not move the parameters.
     """
     changes = [first_change(point, lr * proportion) for proportion in PROPORTIONS]
     here = changes[1] / lr
@@ -54,7 +54,7 @@ def first_direction(point: Point, lr: float) -> tuple[torch.Tensor, bool]:
         return here, False
     lengths = [float(change.norm()) for change in changes]
     if lengths[-1] == 0:
-        raise Refusal("the optimizer's first step does not move the parameters (all gradients are zero)")
+        raise DoesNotApply("the optimizer's first step does not move the parameters (all gradients are zero)")
     eps = torch.finfo(point.parameters[0].dtype).eps
     largest = changes[2] / (lr * PROPORTIONS[2])
     for change, length, proportion in zip(changes, lengths, PROPORTIONS, strict=True):

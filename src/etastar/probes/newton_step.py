@@ -10,12 +10,11 @@ from typing import ClassVar
 import torch
 
 from etastar.core.estimate import Status
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 from etastar.probes.directional import slope_and_bend
 from etastar.probes.first_step import value_after
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
-from etastar.theory.curvature import Refusal
 
 PRODUCTS = 10
 DAMPINGS = (1.0, 0.3, 0.1, 0.03, 0.01)
@@ -104,11 +103,11 @@ class NewtonStep(Probe):
         """Lanczos from the gradient, then forward passes."""
         cauchy = CauchyStep().read(point)
         if cauchy.value is None:
-            raise Refusal(f"there is no step of gradient descent to compare with: {cauchy.estimate.reason}")
+            raise DoesNotApply(f"there is no step of gradient descent to compare with: {cauchy.estimate.reason}")
         plain = _best(point, [-cauchy.value * point.multipliers * point.gradient()])
         best = _best(point, _newton_steps(point, self.products))
         if plain["decrease"] <= 0:
-            raise Refusal("no step of gradient descent lowers the loss: nothing to compare with")
+            raise DoesNotApply("no step of gradient descent lowers the loss: nothing to compare with")
         value = max(best["decrease"], 0.0) / plain["decrease"]
         return self.found(
             value,
@@ -128,7 +127,7 @@ def _newton_steps(point: Point, products: int) -> list[torch.Tensor]:
     matrix, g = point.hessian().scaled(root), root * point.gradient()
     length = float(g.norm())
     if length == 0:
-        raise Refusal("all gradients are zero: there is no direction to step in")
+        raise DoesNotApply("all gradients are zero: there is no direction to step in")
     basis = [g / length]
     columns: list[torch.Tensor] = []
     for _ in range(products):
@@ -139,7 +138,7 @@ def _newton_steps(point: Point, products: int) -> list[torch.Tensor]:
             rest = rest - sum((v * (v @ rest) for v in basis), torch.zeros_like(rest))
         norm = float(rest.norm())
         if not math.isfinite(norm):
-            raise Refusal("a product with the Hessian is not finite")
+            raise DoesNotApply("a product with the Hessian is not finite")
         if norm <= 1e-6 * float(image.norm()) or len(basis) == products:
             break
         basis.append(rest / norm)
@@ -167,7 +166,7 @@ def _best(point: Point, steps: Sequence[torch.Tensor]) -> dict[str, float]:
                 break
             last = tried["decrease"]
     if best is None:
-        raise Refusal("the loss is not finite after any of the steps")
+        raise DoesNotApply("the loss is not finite after any of the steps")
     return best
 
 

@@ -12,12 +12,11 @@ from scipy.stats import t as student
 
 from etastar.core.estimate import Status
 from etastar.core.reduction import OTHER, SUM
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 from etastar.probes.convention import reduction
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
 from etastar.probes.samples import chunks
-from etastar.theory.curvature import Refusal
 
 LEVEL = 0.9
 
@@ -53,11 +52,13 @@ class NoiseScale(Probe):
         """One gradient per chunk."""
         parts = chunks(point.batch, self.chunks)
         if parts is None:
-            raise Refusal(f"needs a batch of at least {2 * self.chunks} samples that can be cut along its first dimension")
+            raise DoesNotApply(
+                f"needs a batch of at least {2 * self.chunks} samples that can be cut along its first dimension"
+            )
         b = point.samples // self.chunks
         kind = reduction(point, parts)
         if kind == OTHER:
-            raise Refusal("the loss is neither a mean nor a sum over samples: a sample has no gradient of its own")
+            raise DoesNotApply("the loss is neither a mean nor a sum over samples: a sample has no gradient of its own")
         scale = 1 / b if kind == SUM else 1.0
         gradients = torch.stack([point.gradient(part).double() * scale for part in parts])
         gram = (gradients @ gradients.mT).cpu().numpy()

@@ -15,8 +15,8 @@ from etastar.core.groups import MAXIMISES
 from etastar.core.objective import split, without_graph
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.traceless import traceless
-from etastar.errors import ProblemError, as_problem, call
-from etastar.theory.curvature import Curvature, Refusal, flat, gauss_newton, hessian
+from etastar.errors import DoesNotApply, ProblemError, as_problem, call
+from etastar.theory.curvature import Curvature, flat, gauss_newton, hessian
 
 
 @dataclass(kw_only=True, eq=False)
@@ -125,12 +125,12 @@ class Point:
         """The gradient as a vector [dimension], before clipping.
 
         Raises:
-            Refusal: it is not finite, or there is none.
+            DoesNotApply: it is not finite, or there is none.
         """
         at = {id(p): g for p, g in zip(self.stepped, self.gradients(batch), strict=True)}
         vector = flat([at[id(p)] for p in self.parameters], self.parameters)
         if not torch.isfinite(vector).all():
-            raise Refusal("the gradient is not finite")
+            raise DoesNotApply("the gradient is not finite")
         return vector
 
     def hessian(self) -> Curvature:
@@ -143,13 +143,15 @@ class Point:
     def gauss_newton(self) -> Curvature:
         """The Gauss-Newton matrix of the loss; it needs `loss`, because `loss_fn` hides the outputs."""
         if self.loss is None:
-            raise Refusal("the Gauss-Newton matrix needs loss(outputs, targets); loss_fn hides the outputs")
+            raise DoesNotApply("the Gauss-Newton matrix needs loss(outputs, targets); loss_fn hides the outputs")
         loss = self.loss
         with self._forward():
             inputs, targets = split(self.batch)
             outputs = call("the model", self.model, inputs)
             if not isinstance(outputs, torch.Tensor):
-                raise Refusal(f"the Gauss-Newton matrix needs one tensor of outputs; the model returns a {_kind(outputs)}")
+                raise DoesNotApply(
+                    f"the Gauss-Newton matrix needs one tensor of outputs; the model returns a {_kind(outputs)}"
+                )
             self._differentiable(outputs)
             return gauss_newton(outputs, lambda z: call("the loss", loss, z, targets).reshape(()), self.parameters)
 
@@ -171,7 +173,7 @@ class Point:
         except RuntimeError as error:
             if (problem := as_problem(error)) is not None:
                 raise problem from error
-            raise Refusal(f"torch has no gradient of this loss: {str(error).strip().splitlines()[0]}") from error
+            raise DoesNotApply(f"torch has no gradient of this loss: {str(error).strip().splitlines()[0]}") from error
 
     def objective(self, batch: Batch = None) -> torch.Tensor:
         """The loss with its graph."""
@@ -195,7 +197,9 @@ class Point:
     @staticmethod
     def _differentiable(value: torch.Tensor) -> torch.Tensor:
         if not value.requires_grad:
-            raise Refusal("the loss does not depend on any trainable parameter (detached, or computed without gradients)")
+            raise DoesNotApply(
+                "the loss does not depend on any trainable parameter (detached, or computed without gradients)"
+            )
         return value
 
     @contextmanager

@@ -7,10 +7,9 @@ from typing import ClassVar
 
 from etastar.core.estimate import Status
 from etastar.core.kinds import is_plain_adam
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
-from etastar.theory.curvature import Refusal
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class PolyakStep(Probe):
     def read(self, point: Point) -> Reading:
         """One gradient, one forward pass."""
         if is_plain_adam(point.optimizer):
-            raise Refusal(f"for steps along the gradient; that of {type(point.optimizer).__name__} is along its sign")
+            raise DoesNotApply(f"for steps along the gradient; that of {type(point.optimizer).__name__} is along its sign")
         g = point.gradient()
         loss, squares = point.value(), float((point.multipliers * g * g).sum())
         if not squares > 0:

@@ -12,8 +12,8 @@ import torch
 from etastar.core.estimate import Estimate, Status
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
+from etastar.errors import DoesNotApply
 from etastar.probes.point import Point
-from etastar.theory.curvature import Refusal
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,15 @@ class Probe(ABC):
         with isolated_randomness(), steady_numerics(), torch.enable_grad():
             try:
                 if point.refusal:
-                    raise Refusal(point.refusal)
+                    raise DoesNotApply(point.refusal)
                 reading = self.read(point)
-            except Refusal as refusal:
+            except DoesNotApply as refusal:
                 reading = self.refuse(str(refusal), n=point.samples)
             return replace(reading, loss=point.loss_name)
 
     @abstractmethod
     def read(self, point: Point) -> Reading:
-        """The reading; raises `Refusal` where the probe does not apply."""
+        """The reading; raises `DoesNotApply` where the probe does not apply."""
 
     def refuse(self, reason: str, status: Status = Status.NOT_MEASURED, **fields: Any) -> Reading:
         """A reading without a value."""

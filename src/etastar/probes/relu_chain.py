@@ -8,13 +8,11 @@ from statistics import geometric_mean
 import torch
 from torch import nn
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.chain import chain_of
 from etastar.core.objective import split
 from etastar.core.randomness import generator
-from etastar.errors import call
+from etastar.errors import DoesNotApply, call
 from etastar.probes.point import Point
-from etastar.theory.curvature import Refusal
 from etastar.theory.kernel import LayerScale
 
 CHECKED_SAMPLES = 8
@@ -80,26 +78,28 @@ def relu_chain(point: Point) -> ReluChain:
     """The plain ReLU chain at `point`, verified against its own forward pass.
 
     Raises:
-        Refusal: it is none; the sentence says why.
+        DoesNotApply: it is none; the sentence says why.
     """
     if point.loss is None:
-        raise Refusal("loss_fn hides the outputs from the closed forms; give loss(outputs, targets)")
+        raise DoesNotApply("loss_fn hides the outputs from the closed forms; give loss(outputs, targets)")
     linears, inputs = _linears(point), _inputs(point)
     if inputs.shape[1] != linears[0].in_features:
-        raise Refusal(f"the first layer is applied along the inputs of shape {tuple(inputs.shape[1:])}, not to all of them")
+        raise DoesNotApply(
+            f"the first layer is applied along the inputs of shape {tuple(inputs.shape[1:])}, not to all of them"
+        )
     with torch.no_grad():
         outputs = call("the model", point.model, split(point.batch)[0])
         by_hand = inputs[:CHECKED_SAMPLES]
         for i, linear in enumerate(linears):
             by_hand = linear(torch.relu(by_hand) if i else by_hand)
     if not isinstance(outputs, torch.Tensor) or outputs.shape[1:] != by_hand.shape[1:]:
-        raise Refusal("its outputs are not [samples, outputs]")
+        raise DoesNotApply("its outputs are not [samples, outputs]")
     difference = float((outputs[:CHECKED_SAMPLES] - by_hand).abs().max())
     if not difference <= AGREEMENT * float(by_hand.abs().max()) + 1e-12:
-        raise Refusal("its forward pass is not that of its linear layers with ReLU between them")
+        raise DoesNotApply("its forward pass is not that of its linear layers with ReLU between them")
     for linear in linears:
         if not _looks_random(linear.weight.detach()):
-            raise Refusal("the weights do not look freshly drawn (fine-tuning?): the closed forms are for random ones")
+            raise DoesNotApply("the weights do not look freshly drawn (fine-tuning?): the closed forms are for random ones")
     widths = (linears[0].in_features, *(linear.out_features for linear in linears))
     size = (2 * float(inputs.double().square().mean())) ** 0.5
     at_he = size * torch.randn(outputs.shape, generator=generator(0, "outputs"), dtype=torch.float64).to(outputs)
@@ -114,7 +114,7 @@ def output_curvature(point: Point, outputs: torch.Tensor) -> float:
     """kappa of the problem's loss: N x the largest eigenvalue of its second derivative by a sample's outputs, sample mean.
 
     Raises:
-        Refusal: the loss couples samples' outputs, has no second derivative, or there are too many outputs.
+        DoesNotApply: the loss couples samples' outputs, has no second derivative, or there are too many outputs.
     """
     _, blocks = _second_order(point, outputs)
     return float(len(outputs) * torch.linalg.eigvalsh(blocks)[:, -1].mean())
@@ -132,14 +132,14 @@ def _second_order(point: Point, outputs: torch.Tensor) -> tuple[torch.Tensor, to
     count = outputs.shape[1]
     assert point.loss is not None
     if count > MOST_OUTPUTS:
-        raise Refusal(f"{count} outputs are more than the {MOST_OUTPUTS} whose curvature is computed here")
+        raise DoesNotApply(f"{count} outputs are more than the {MOST_OUTPUTS} whose curvature is computed here")
     leaf, targets = outputs.detach().clone().requires_grad_(True), split(point.batch)[1]
     kept = max(MOST_EIGENVALUES // count, 8)
     with torch.enable_grad():
         value = call("the loss", point.loss, leaf, targets)
         (slope,) = torch.autograd.grad(value.reshape(()), leaf, create_graph=True)
         if not slope.requires_grad:
-            raise Refusal("the loss has no curvature in the outputs: no closed form")
+            raise DoesNotApply("the loss has no curvature in the outputs: no closed form")
         columns = [torch.autograd.grad(slope[:, c].sum(), leaf, retain_graph=True)[0][:kept] for c in range(count)]
     blocks = torch.stack(columns, dim=2).double()
     return slope[:kept].detach().double(), (blocks + blocks.mT) / 2
@@ -149,19 +149,21 @@ def _linears(point: Point) -> list[nn.Linear]:
     for module in point.model.modules():
         for what, kinds in KINDS.items():
             if isinstance(module, kinds):
-                raise Refusal(f"not a plain ReLU network: it has {what}")
+                raise DoesNotApply(f"not a plain ReLU network: it has {what}")
     try:
         links = [link.module for link in chain_of(nn.Sequential(point.model) if _bare(point.model) else point.model)]
-    except CannotBatch as reason:
-        raise Refusal(f"not a plain ReLU network: {reason}") from reason
+    except DoesNotApply as reason:
+        raise DoesNotApply(f"not a plain ReLU network: {reason}") from reason
     links = [m for m in links if not isinstance(m, nn.Flatten)]
     linears = [m for m in links if isinstance(m, nn.Linear)]
     for module in links:
         if not isinstance(module, (nn.Linear, nn.ReLU)):
-            raise Refusal(f"not a plain ReLU network: it has {type(module).__name__}")
+            raise DoesNotApply(f"not a plain ReLU network: it has {type(module).__name__}")
     alternates = len(links) == 2 * len(linears) - 1 and all(isinstance(m, nn.Linear) for m in links[::2])
     if not linears or not alternates:
-        raise Refusal("not a plain ReLU network: linear layers and ReLU do not alternate, or the last layer is not linear")
+        raise DoesNotApply(
+            "not a plain ReLU network: linear layers and ReLU do not alternate, or the last layer is not linear"
+        )
     return linears
 
 
@@ -173,7 +175,7 @@ def _bare(model: nn.Module) -> bool:
 def _inputs(point: Point) -> torch.Tensor:
     inputs = split(point.batch)[0]
     if not isinstance(inputs, torch.Tensor) or not inputs.is_floating_point() or inputs.dim() < 2:
-        raise Refusal("the inputs are not a tensor of numbers [samples, ...]")
+        raise DoesNotApply("the inputs are not a tensor of numbers [samples, ...]")
     return inputs.flatten(1)
 
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import torch
 
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 from etastar.probes.edge import edge_of, inverse_preconditioner
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
-from etastar.theory.curvature import Curvature, Refusal
+from etastar.theory.curvature import Curvature
 from etastar.theory.lanczos import MAX_PRODUCTS, TopEigenvalue, largest_eigenvalue
 
 ONE_POINT = "a number of one point: it may change a hundredfold in the first steps of training"
@@ -52,7 +52,7 @@ class _Top(Probe):
             device=matrix.device,
         )
         if not top.finite:
-            raise Refusal("a product with the matrix is not finite")
+            raise DoesNotApply("a product with the matrix is not finite")
         says, rate = _edge_sentence(point, top, why_no_edge)
         method = f"Lanczos, {top.products} products" + ("" if top.converged else ", NOT converged")
         return self.found(
@@ -107,7 +107,7 @@ class Sharpness(_Top):
         matrix = point.hessian()
         start = point.gradient() if matrix.gradient is None else matrix.gradient
         if not torch.isfinite(start).all():
-            raise Refusal("the gradient is not finite")
+            raise DoesNotApply("the gradient is not finite")
         return self._read_top(point, matrix, start, _why_no_edge(point))
 
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import torch
 
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 from etastar.probes.first_step import first_change
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
-from etastar.theory.curvature import Refusal, unflat
+from etastar.theory.curvature import unflat
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class UpdateRatios(Probe):
         lr = self.lr or point.lr
         change = first_change(point, lr)
         if not torch.isfinite(change).all():
-            raise Refusal(f"the step at lr {lr:.3g} is not finite")
+            raise DoesNotApply(f"the step at lr {lr:.3g} is not finite")
         pieces = unflat(change, point.parameters)
         norms = [(float(c.norm()), float(p.detach().double().norm())) for c, p in zip(pieces, point.parameters, strict=True)]
         parts = {name: c / w for name, (c, w) in zip(point.names, norms, strict=True) if w > 0}
         size = math.hypot(*(w for _, w in norms))
         if size == 0:
-            raise Refusal("all parameters are zero")
+            raise DoesNotApply("all parameters are zero")
         value = float(change.norm()) / size
         largest = max(parts, key=lambda name: parts[name])
         return self.found(

@@ -1,7 +1,7 @@
 """The store: no lane is trained twice.
 
 `run_store` (what is stored), `rows` (an outcome in its tables), `schema` (the tables), `database` (opening one), `sqlite`
-and `postgres` (what only one of them has); `saving`, `patience` and `unsaved` (nothing trained is lost), `sound` (rows are
-checked when read), `summary`; `fingerprint`, with `contents`, `description` and `origin` (what makes two problems one);
-`optuna_study` (a search's trials as an Optuna study).
+and `postgres` (what only one of them has); `saving`, `patience` and `unsaved` (nothing trained is lost), `snapshot_folder`
+(long lanes go on), `sound` (rows are checked when read), `summary`; `fingerprint` and `lane_key`, with `contents`,
+`description` and `origin` (what makes two problems, two lanes one); `optuna_study` (a search's trials as an Optuna study).
 """

@@ -25,7 +25,7 @@ from etastar.store.patience import Patience
 from etastar.store.rows import nan_to_none, now, outcome_of, run_row
 from etastar.store.saving import Saving
 from etastar.store.schema import engine_table, epoch_table, problem_table, run_table, step_table
-from etastar.store.shelf import Shelf
+from etastar.store.snapshot_folder import SnapshotFolder
 from etastar.store.sound import read_json, refuse_spoilt
 from etastar.store.summary import summary
 from etastar.store.unsaved import Parcel
@@ -200,13 +200,13 @@ class RunStore:
         found |= self._load({key: todo[key] for key in theirs})
         return Runs(found[key] for key in keys)
 
-    def _shelf(self, problem_id: str, engine: Engine) -> Shelf | None:
+    def _shelf(self, problem_id: str, engine: Engine) -> SnapshotFolder | None:
         """Where `engine` keeps lanes under way: beside a store that is a file, for problems that are the same again."""
         if not isinstance(engine, Keeps):
             return None
         path = None if ONE_USE in problem_id else self._database.path
         folder = None if path is None else path.with_name(path.name + ".snapshots")
-        engine.shelf = shelf = None if folder is None else Shelf(folder, f"{problem_id} {engine.name}")
+        engine.shelf = shelf = None if folder is None else SnapshotFolder(folder, f"{problem_id} {engine.name}")
         return shelf
 
     def summary(self) -> list[dict[str, Any]]:

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-
-class Refusal(Exception):
-    """What was asked for does not exist here; the message is the sentence that says why."""
+from etastar.errors import DoesNotApply
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def hessian(loss: torch.Tensor, parameters: Sequence[torch.Tensor]) -> Curvature
     """H = d^2 loss / d parameters^2.
 
     Raises:
-        Refusal: torch has no second derivative of an operation in the loss (raised by the first product).
+        DoesNotApply: torch has no second derivative of an operation in the loss (raised by the first product).
     """
     _refuse_once_differentiable(loss)
     gradient = _gradient(loss, parameters)
@@ -98,7 +96,7 @@ def gauss_newton(
     try:
         pulled = torch.autograd.grad(outputs, parameters, dummy, create_graph=True, allow_unused=True)
     except RuntimeError as error:
-        raise Refusal(f"torch has no second derivative of this loss: {_first_line(error)}") from error
+        raise DoesNotApply(f"torch has no second derivative of this loss: {_first_line(error)}") from error
     rows = [i for i, t in enumerate(pulled) if t is not None and t.requires_grad]
     terms = [pulled[i] for i in rows]
 
@@ -126,9 +124,9 @@ def _gradient(loss: torch.Tensor, inputs: Sequence[torch.Tensor]) -> tuple[torch
     try:
         gradient = torch.autograd.grad(loss, inputs, create_graph=True, allow_unused=True, materialize_grads=True)
     except RuntimeError as error:
-        raise Refusal(f"torch has no second derivative of this loss: {_first_line(error)}") from error
+        raise DoesNotApply(f"torch has no second derivative of this loss: {_first_line(error)}") from error
     if any(g.is_sparse for g in gradient):
-        raise Refusal("a sparse gradient cannot be differentiated again; use dense embeddings")
+        raise DoesNotApply("a sparse gradient cannot be differentiated again; use dense embeddings")
     return gradient
 
 
@@ -142,7 +140,7 @@ def _refuse_once_differentiable(value: torch.Tensor) -> None:
         seen.add(node)
         function = getattr(node, "_forward_cls", None)
         if function is not None and hasattr(function.backward, "__wrapped__"):
-            raise Refusal(f"torch has no second derivative of this loss: {function.__name__} is once differentiable")
+            raise DoesNotApply(f"torch has no second derivative of this loss: {function.__name__} is once differentiable")
         stack += [parent for parent, _ in node.next_functions]
 
 
@@ -152,7 +150,7 @@ def _again(
     try:
         return torch.autograd.grad(terms, inputs, vectors, retain_graph=True, allow_unused=True, materialize_grads=True)
     except RuntimeError as error:
-        raise Refusal(f"torch has no second derivative of this loss: {_first_line(error)}") from error
+        raise DoesNotApply(f"torch has no second derivative of this loss: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:

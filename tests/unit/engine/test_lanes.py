@@ -25,9 +25,9 @@ from etastar import (
     Until,
     WorkerEngine,
 )
-from etastar.core.cannot_batch import CannotBatch
 from etastar.engine.lanes.engine import chunks
 from etastar.engine.lanes.rows import Rows
+from etastar.errors import DoesNotApply
 from etastar.problems.digits import digits_cnn, digits_mlp, digits_transformer
 from etastar.problems.quadratic import quadratic
 
@@ -215,7 +215,7 @@ def test_lanes_that_do_not_stack_go_through_the_loop_and_give_its_answer(data):
     problem = small_with(loader, model=model)
     lanes = [Lane(0.01, seed, 20, until=Until.END) for seed in (1, 2, 3)]
     engine = LaneEngine("vmap")
-    with pytest.raises(CannotBatch, match="batches of different seeds have different shapes"):
+    with pytest.raises(DoesNotApply, match="batches of different seeds have different shapes"):
         engine.try_train(problem, lanes)
     ours, loops = in_order(engine, problem, lanes), in_order(LoopEngine(), problem, lanes)
     assert list(map(facts, ours)) == list(map(facts, loops))
@@ -252,14 +252,14 @@ def test_workers_run_lane_engines_and_give_the_same_outcomes():
 def test_an_optimizer_without_a_rule_is_refused_by_name(small):
     for name in ("Muon", "LBFGS", "Adafactor", "custom subclass"):
         problem = small.but(optimizer=OPTIMIZERS[name])
-        with pytest.raises(CannotBatch, match=r"has no rule for many lanes at once"):
+        with pytest.raises(DoesNotApply, match=r"has no rule for many lanes at once"):
             LaneEngine("vmap").try_train(problem, [Lane(0.01, 1, 5)])
 
 
 def test_settings_that_change_from_seed_to_seed_are_refused(data):
     decays = iter(range(100))
     problem = small_with(data, optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, weight_decay=next(decays) / 100))
-    with pytest.raises(CannotBatch, match="other settings for other seeds"):
+    with pytest.raises(DoesNotApply, match="other settings for other seeds"):
         LaneEngine("mlp").try_train(problem, [Lane(0.01, seed, 5) for seed in (1, 2)])
 
 

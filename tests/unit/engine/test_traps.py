@@ -13,10 +13,10 @@ from torch.nn.utils import parametrizations, parametrize
 from torch.utils.checkpoint import checkpoint
 
 from etastar import Criterion, Lane, LaneEngine, LoopEngine, Outcome, Problem, Until
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
 from etastar.engine.choice import Choice, choose
+from etastar.errors import DoesNotApply
 
 UNREACHABLE = Criterion(loss=-math.inf)
 
@@ -120,7 +120,7 @@ def test_recurrent_layers_vectorise_or_fall_back_with_the_loops_answer(data, cel
     chosen = problem(Recurrent, data)
     try:
         assert_vectorised(chosen)
-    except CannotBatch:
+    except DoesNotApply:
         assert_falls_back(chosen, "torch cannot vectorise it")
 
 
@@ -161,7 +161,7 @@ def test_tied_weights_stay_tied(data, kernel):
     if kernel == "vmap":
         assert_vectorised(chosen)
     else:
-        with pytest.raises(CannotBatch, match="frozen or shares its parameters"):
+        with pytest.raises(DoesNotApply, match="frozen or shares its parameters"):
             LaneEngine("mlp").try_train(chosen, lanes())
 
 
@@ -246,7 +246,7 @@ def test_sparse_and_renormalising_embeddings_fall_back(tokens, settings):
 
     plain = lambda m: torch.optim.SGD(m.parameters(), lr=0.05)
     chosen = problem(Words, tokens).but(optimizer=plain)
-    with pytest.raises(CannotBatch, match="sparse, or renormalises"):
+    with pytest.raises(DoesNotApply, match="sparse, or renormalises"):
         LaneEngine("vmap").try_train(chosen, lanes())
     choice = choice_for(chosen)
     assert choice.fell_back and choice.engine == ("loop" if "sparse" in settings else "sequential")  # fused: dense only

@@ -11,8 +11,6 @@ from etastar.core.design import Plan
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until
 from etastar.core.randomness import derive_seed
 from etastar.errors import ProblemError
-from etastar.policies.compose import Then
-from etastar.policies.policy import Constant
 from etastar.policies.schedule import Schedule
 
 SHARE = 0.2
@@ -124,8 +122,7 @@ class Cooldowns:
         return round(self.share * steps)
 
     def _lane(self, lr: float, seed: int, steps: int) -> Lane:
-        cooldown = Schedule(decay=1.0, curve=self.curve)
-        policy = Then(Constant(), steps - self._cooled(steps), cooldown).over(steps)
+        policy = Schedule(decay=self.share, curve=self.curve).over(steps)
         return Lane(lr, seed, steps, self.criterion, Until.END, policy)
 
 

@@ -98,7 +98,8 @@ class OptunaSearch:
 
     def planned(self) -> Plan:
         """Every trial through all rungs."""
-        return Plan(self.trials * self.seeds, self.trials * self.seeds * sum(self._rungs))
+        lanes = self.trials * self.seeds
+        return Plan(lanes * len(self._rungs), lanes * sum(self._rungs))
 
     def ask(self) -> Sequence[Lane]:
         """A batch of trials at their first rung, then those that are left at the next; empty at the end."""

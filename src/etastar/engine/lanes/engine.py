@@ -29,7 +29,7 @@ KERNELS: dict[str, KernelFactory] = {"mlp": MLPKernel, "convnet": ConvNetKernel,
 
 
 class LaneEngine:
-    """Trains lanes together. Lanes that cannot be (see `CannotBatch`), or among which the user's code raises, go through the
+    """Trains lanes together. Lanes that cannot be (`DoesNotApply`), or among which the user's code raises, go through the
     loop, where each has its own end.
 
     Args:
@@ -65,7 +65,7 @@ class LaneEngine:
         """Outcomes in the order of `lanes`, without the way out.
 
         Raises:
-            CannotBatch: they cannot be trained together.
+            DoesNotApply: they cannot be trained together.
         """
         done = dict(self._train_chunk(problem, dict(enumerate(lanes))))
         return [done[index] for index in range(len(lanes))]
@@ -74,7 +74,7 @@ class LaneEngine:
         """See `Engine`.
 
         Raises:
-            CannotBatch: they cannot be trained together.
+            DoesNotApply: they cannot be trained together.
         """
         return LaneTraining(self, problem, lanes, at)
 

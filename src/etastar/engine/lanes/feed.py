@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from etastar.core.batch import Batch, is_finite, map_tensors, tensors_in
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import Batches, IndexedBatches
 from etastar.core.setup import to
 from etastar.engine.reading import next_batch
+from etastar.errors import DoesNotApply
 
 
 class Feed:
@@ -27,7 +27,7 @@ class Feed:
         start: optimizer step at which it begins, of `parts` batches each.
 
     Raises:
-        CannotBatch: the data's order cannot be followed for several seeds at once, or batches do not stack.
+        DoesNotApply: the data's order cannot be followed for several seeds at once, or batches do not stack.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Feed:
         parts: int = 1,
     ) -> None:
         if not isinstance(batches, IndexedBatches):
-            raise CannotBatch("its DataLoader is iterated as it is, and can serve one lane at a time")
+            raise DoesNotApply("its DataLoader is iterated as it is, and can serve one lane at a time")
         self._seeds, self._device, self._dtype = list(seeds), device, dtype
         self._open = ExitStack()
         self._source: _Tensors | _Streams
@@ -145,9 +145,9 @@ def _stacked(batches: list[Batch]) -> Batch:
     """Batches of equal structure as one, with the lanes in front."""
     leaves = [tensors_in(batch) for batch in batches]
     if len({len(own) for own in leaves}) != 1:
-        raise CannotBatch("batches of different seeds have different structure")
+        raise DoesNotApply("batches of different seeds have different structure")
     try:
         stacked = iter([torch.stack(same) for same in zip(*leaves, strict=True)])
     except RuntimeError:
-        raise CannotBatch("batches of different seeds have different shapes") from None
+        raise DoesNotApply("batches of different seeds have different shapes") from None
     return map_tensors(lambda _: next(stacked), batches[0])

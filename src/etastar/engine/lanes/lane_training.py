@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
@@ -32,6 +31,7 @@ from etastar.engine.recorder import History
 from etastar.engine.signals import Signals, keys_of
 from etastar.engine.taking import check_start, check_take
 from etastar.engine.validation import mean_scores, samples_for
+from etastar.errors import DoesNotApply
 from etastar.policies.compose import groups_named
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class LaneTraining:
         self, engine: LaneEngine, problem: Problem, lanes: Sequence[Lane], at: Sequence[Snapshot] | None = None
     ) -> None:
         if problem.is_loop:
-            raise CannotBatch("it is a training loop of the user's")
+            raise DoesNotApply("it is a training loop of the user's")
         check_start(lanes, at)
         self._started = time.perf_counter()
         self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at
@@ -159,13 +159,14 @@ class LaneTraining:
         if problem.accumulate > 1:
             scores = self._accumulate(step, scores)
         norms = clipped = None
-        if problem.clip_grad_norm is not None or self._watch.wants_grad_norm() or self._signals.reads("grad_norm"):
+        noted = problem.clip_grad_norm is not None or self._watch.wants_grad_norm()  # as the loop does
+        if noted or self._signals.reads("grad_norm"):
             norms = rows.grad_norms()
         rates = self._rates.step(step, self._signals.look(step, *scores, norms), self._signals.missing)
         if problem.clip_grad_norm is not None and norms is not None:
             rows.clip(norms, problem.clip_grad_norm)
             clipped = norms > problem.clip_grad_norm
-        return scores, norms, clipped, rates
+        return scores, norms if noted else None, clipped, rates
 
     def _accumulate(self, step: int, first: Scores) -> Scores:
         """Means over the batches of one optimizer step."""

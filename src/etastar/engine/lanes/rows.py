@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.setup import Setup
 from etastar.engine.lanes.rules.rule import UpdateRule
 from etastar.engine.lanes.rules.rules import rule_for
+from etastar.errors import DoesNotApply
 
 ALIGN = 64
 """Rows are padded to a multiple of this many numbers: what a lane computes then never depends on how many lanes there are
@@ -89,7 +89,7 @@ def layout_of(setup: Setup) -> Layout:
     """The layout of a model and its optimizer.
 
     Raises:
-        CannotBatch: the optimizer's update is not known row by row, or parameters are of several types.
+        DoesNotApply: the optimizer's update is not known row by row, or parameters are of several types.
     """
     names = {id(p): name for name, p in setup.model.named_parameters()}
     trainable: list[torch.nn.Parameter] = []
@@ -105,7 +105,7 @@ def layout_of(setup: Setup) -> Layout:
         start = stop
     kinds = {p.dtype for p in trainable}
     if len(kinds) != 1 or not next(iter(kinds)).is_floating_point:
-        raise CannotBatch(f"its trainable parameters are of types {sorted(map(str, kinds))}; lanes need one real type")
+        raise DoesNotApply(f"its trainable parameters are of types {sorted(map(str, kinds))}; lanes need one real type")
     held = {id(p) for p in trainable}
     return Layout(
         names=tuple(names[id(p)] for p in trainable),
@@ -151,14 +151,14 @@ class Rows:
         """Rows for lanes, each from the setup of its key, after `t` steps.
 
         Raises:
-            CannotBatch: the optimizer's settings differ from setup to setup.
+            DoesNotApply: the optimizer's settings differ from setup to setup.
         """
         first = next(iter(setups.values()))
         device = next(first.model.parameters()).device
         settings = _settings(first)
         for setup in setups.values():
             if _settings(setup) != settings:
-                raise CannotBatch("optimizer(model) gives other settings for other seeds")
+                raise DoesNotApply("optimizer(model) gives other settings for other seeds")
         own = {seed: dict(setup.model.named_parameters()) for seed, setup in setups.items()}
         buffers = {seed: dict(setup.model.named_buffers()) for seed, setup in setups.items()}
         k = len(keys)

@@ -12,9 +12,9 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.objective import split
 from etastar.core.randomness import isolated_randomness
 from etastar.core.uninformed import uninformed_loss
+from etastar.errors import DoesNotApply
 from etastar.probes.point import Point
 from etastar.probes.relu_chain import ReluChain
-from etastar.theory.curvature import Refusal
 from etastar.theory.kaiming import kaiming_sharpness
 from etastar.theory.target_scale import learnt_sharpness
 from etastar.verbs.predict.predictions import Prediction
@@ -62,7 +62,7 @@ def expected_eta_star(point: Point, chain: ReluChain | str, rungs: tuple[Predict
             if kind != "adam" or isinstance(chain, str):
                 _check_targets(point)
             (middle, low, high), method = _of_critical_rate(point, rungs, kind, safe)
-    except Refusal as why:
+    except DoesNotApply as why:
         return Estimate.none(Status.NOT_MEASURED, f"{why}; etastar find measures it")
     return Estimate(middle, low, high, LEVEL, n=point.samples, method=f"{method}, as on networks measured before")
 
@@ -100,7 +100,7 @@ def _of_critical_rate(point: Point, rungs: tuple[Prediction, ...], kind: str, sa
     shifts = CRITICAL.get("sgd" if kind == "momentum" else kind)
     if shifts is None or not critical.value:
         name = type(point.optimizer).__name__
-        raise Refusal(critical.reason or f"how eta* of {name} relates to eta_c has not been measured")
+        raise DoesNotApply(critical.reason or f"how eta* of {name} relates to eta_c has not been measured")
     middle, low, high = _times(critical.value, shifts)
     if kind != "adam" and safe:
         low, high = max(low, safe), max(high, 2 * safe)
@@ -118,7 +118,7 @@ def edge_along_gradient(point: Point) -> float:
     Gauss-Newton matrix, so that targets far away do not bend the loss by themselves.
 
     Raises:
-        Refusal: there is no such edge.
+        DoesNotApply: there is no such edge.
     """
     with isolated_randomness(), steady_numerics(), torch.enable_grad():
         gradient = point.gradient()
@@ -126,12 +126,12 @@ def edge_along_gradient(point: Point) -> float:
         bend = float(step.double() @ point.gauss_newton()(step).double())
         slope = float(step.double() @ gradient.double())
     if not (bend > 0 and slope > 0 and math.isfinite(slope / bend)):
-        raise Refusal("the loss does not curve upwards along the first step")
+        raise DoesNotApply("the loss does not curve upwards along the first step")
     return 2 * slope / bend
 
 
 def _check_reach(point: Point) -> None:
-    """Raise `Refusal` where the untrained loss is so far above the uninformed one that training may not get below it."""
+    """Raise `DoesNotApply` where the untrained loss is so far above the uninformed one that training may stay above it."""
     if point.loss is None:
         return
     with isolated_randomness(), torch.no_grad():
@@ -142,14 +142,14 @@ def _check_reach(point: Point) -> None:
     uninformed = uninformed_loss(point.loss, outputs, [targets])
     ratio = first / uninformed if uninformed and uninformed > 0 else 0.0
     if ratio > FAR_ABOVE:
-        raise Refusal(
+        raise DoesNotApply(
             f"the first loss is {ratio:.2g} times that of the best constant, and nothing like it has been measured: the "
             "outputs are far larger than the targets; scale either"
         )
 
 
 def _check_targets(point: Point) -> None:
-    """Raise `Refusal` where targets are far larger than outputs: networks sharpen as they grow into them."""
+    """Raise `DoesNotApply` where targets are far larger than outputs: networks sharpen as they grow into them."""
     if point.loss is None:
         return
     with isolated_randomness(), torch.no_grad():
@@ -160,7 +160,7 @@ def _check_targets(point: Point) -> None:
         return
     size = float(targets.square().mean().sqrt())
     if size > LARGE_TARGETS * max(float(outputs.square().mean().sqrt()), 1.0):
-        raise Refusal(
+        raise DoesNotApply(
             f"the targets are as large as {size:.2g}, far larger than the outputs, and how eta* falls with them is known of "
             "plain ReLU chains only: divide the targets by their standard deviation"
         )

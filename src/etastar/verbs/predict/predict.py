@@ -17,12 +17,11 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.engine.first_batches import input_flags
-from etastar.errors import attributed
+from etastar.errors import DoesNotApply, attributed
 from etastar.probes.convention import convention
 from etastar.probes.point import Point
 from etastar.probes.relu_chain import ReluChain, relu_chain
 from etastar.probes.start import starting_point
-from etastar.theory.curvature import Refusal
 from etastar.verbs.options import Options, asked
 from etastar.verbs.predict.expected_rate import expected_eta_star
 from etastar.verbs.predict.predictions import NAMES, SAFE_START, Prediction, all_rungs, refused, scaled
@@ -163,7 +162,7 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
         loss = convention(point)
         try:
             chain: ReluChain | str = relu_chain(point)
-        except Refusal as why:
+        except DoesNotApply as why:
             chain = str(why)
     rungs = all_rungs(point, chain)
     checked = _to_check(point, rungs)

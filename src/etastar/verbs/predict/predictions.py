@@ -10,6 +10,7 @@ from typing import Any
 from etastar.core.estimate import Estimate, Status
 from etastar.core.kinds import is_plain_adam, is_plain_sgd
 from etastar.core.numerics import steady_numerics
+from etastar.errors import DoesNotApply
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.directional import UpdateCurvature
@@ -19,7 +20,6 @@ from etastar.probes.point import Point
 from etastar.probes.reading import Reading
 from etastar.probes.relu_chain import ReluChain
 from etastar.probes.sharpness import PreconditionedSharpness
-from etastar.theory.curvature import Refusal
 from etastar.theory.kaiming import kaiming_sharpness, width_spread
 from etastar.theory.kernel import relu_kernel, sharpness_of
 
@@ -125,7 +125,9 @@ def closed_form(chain: ReluChain) -> Estimate:
     first, last = chain.layers[0], chain.layers[-1]
     others = {layer.multiplier for layer in chain.layers[1:]} or {first.multiplier}
     if len(others) > 1 or others == {0.0}:
-        raise Refusal("layers behind the first have different rates, or none: the closed form knows the first layer's only")
+        raise DoesNotApply(
+            "layers behind the first have different rates, or none: the closed form knows the first layer's only"
+        )
     rate = others.pop()
     gain = last.gain if chain.is_he else 2.0
     e = kaiming_sharpness(
@@ -155,7 +157,7 @@ def scaled(e: Estimate, factor: float, method: str, n: int) -> Estimate:
 def _guarded(name: str, make: Callable[[], Estimate]) -> Prediction:
     try:
         quantity = make()
-    except Refusal as why:
+    except DoesNotApply as why:
         return refused(name, str(why), Status.OUTSIDE_THE_LAW)
     return Prediction(name, inverse(quantity), ROLES[name], VALIDITY[name], quantity)
 

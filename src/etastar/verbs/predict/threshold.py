@@ -9,9 +9,8 @@ import torch
 
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
-from etastar.errors import UserCodeRaised
+from etastar.errors import DoesNotApply, UserCodeRaised
 from etastar.probes.point import Point
-from etastar.theory.curvature import Refusal
 from etastar.verbs.predict.predictions import Prediction
 
 
@@ -49,7 +48,7 @@ def threshold(point: Point, of: Prediction, steps: int = 10, below: float = 1.0,
     with isolated_randomness(), steady_numerics():
         try:
             down = [_descends(point, c / sharpness, steps) for c in (below, above)]
-        except Refusal:
+        except DoesNotApply:
             return None
     return Threshold(of.name, steps, below, above, *down)
 

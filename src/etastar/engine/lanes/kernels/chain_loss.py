@@ -11,24 +11,23 @@ from torch.func import vmap
 
 from etastar.core.accuracy import declared_ignored
 from etastar.core.batch import Batch
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.data import IndexedBatches
 from etastar.core.objective import accuracy_of, split
 from etastar.core.problem import Problem
 from etastar.engine.lanes.kernels.kernel import Scores
-from etastar.errors import ProblemError
+from etastar.errors import DoesNotApply, ProblemError
 
 
 class ChainLoss:
     """The problem's `loss(outputs, targets)` for outputs [K, B, C].
 
     Raises:
-        CannotBatch: the problem measures its loss or accuracy another way, or not on plain tensors.
+        DoesNotApply: the problem measures its loss or accuracy another way, or not on plain tensors.
     """
 
     def __init__(self, problem: Problem, model: nn.Module) -> None:
         if problem.loss is None or problem.metric_fn is not None:
-            raise CannotBatch("loss_fn and metric_fn may do anything with the model")
+            raise DoesNotApply("loss_fn and metric_fn may do anything with the model")
         self._loss = problem.loss
         self._rule = accuracy_of(problem, model)
         self._by_hand = _is_plain_cross_entropy(problem)
@@ -37,7 +36,7 @@ class ChainLoss:
         """Inputs and targets, [K, B, ...] each."""
         inputs, targets = split(batch)
         if not (isinstance(inputs, torch.Tensor) and isinstance(targets, torch.Tensor)):
-            raise CannotBatch("its batches are not two tensors")
+            raise DoesNotApply("its batches are not two tensors")
         return inputs, targets
 
     def scores(self, outputs: torch.Tensor, targets: torch.Tensor) -> Scores:

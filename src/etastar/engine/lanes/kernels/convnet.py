@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar.core.batch import Batch, map_tensors
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.chain import Link, activation_of, chain_of
 from etastar.core.problem import Problem
 from etastar.engine.lanes.kernels.chain_loss import ChainLoss
 from etastar.engine.lanes.kernels.kernel import Scores
 from etastar.engine.lanes.rows import Layout, Rows
+from etastar.errors import DoesNotApply
 
 
 class ConvNetKernel:
@@ -25,11 +25,11 @@ class ConvNetKernel:
         self._loss = ChainLoss(problem, model)
         self._chain = chain_of(model)
         if not any(isinstance(link.module, nn.Conv2d) for link in self._chain):
-            raise CannotBatch("it has no convolution")
+            raise DoesNotApply("it has no convolution")
         known = {*layout.names, *layout.frozen}
         for link in self._chain:
             if any(link.prefix + name not in known for name, _ in link.module.named_parameters()):
-                raise CannotBatch("layers share their parameters")
+                raise DoesNotApply("layers share their parameters")
 
     def gradient(self, rows: Rows, batch: Batch) -> Scores:
         """See `Kernel`."""
@@ -73,7 +73,7 @@ class ConvNetKernel:
 def _side_by_side(x: torch.Tensor) -> torch.Tensor:
     """[K, B, C, H, W] -> [B, K C, H, W], channels last."""
     if x.dim() != 5:
-        raise CannotBatch("its convolutions do not see images [B, C, H, W]")
+        raise DoesNotApply("its convolutions do not see images [B, C, H, W]")
     return x.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
 
@@ -85,7 +85,7 @@ def _apart(x: torch.Tensor, k: int) -> torch.Tensor:
 def _linear(x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
     assert weight is not None
     if x.dim() != 3:
-        raise CannotBatch("a linear layer sees more than two dimensions")
+        raise DoesNotApply("a linear layer sees more than two dimensions")
     transposed = weight.transpose(1, 2)
     return torch.bmm(x, transposed) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, transposed)
 

@@ -19,11 +19,11 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.batch import Batch, map_tensors, tensors_in
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.objective import accuracy_of, loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.engine.lanes.kernels.kernel import Scores
 from etastar.engine.lanes.rows import Layout, Rows
+from etastar.errors import DoesNotApply
 
 Named = dict[str, torch.Tensor]
 
@@ -38,7 +38,7 @@ class FunctionalKernel:
         self._evaluating = _Objective(problem, copy.deepcopy(model).eval())
         embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
         if any(m.sparse or m.max_norm is not None for m in embeddings):
-            raise CannotBatch("an embedding is sparse, or renormalises its weights in the forward pass")
+            raise DoesNotApply("an embedding is sparse, or renormalises its weights in the forward pass")
         self._differentiate_inside = any(m.padding_idx is not None for m in embeddings)
 
     def gradient(self, rows: Rows, batch: Batch) -> Scores:
@@ -96,7 +96,7 @@ class _Objective(nn.Module):
 
 @contextmanager
 def _vectorised() -> Iterator[None]:
-    """Without fused kernels, which have no batching rule; what torch cannot vectorise is a `CannotBatch`.
+    """Without fused kernels, which have no batching rule; what torch cannot vectorise is a `DoesNotApply`.
 
     Where torch loops over lanes inside an operation it warns; whether that is too slow is measured, not guessed.
     """
@@ -108,6 +108,6 @@ def _vectorised() -> Iterator[None]:
             yield
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CannotBatch(f"torch cannot vectorise it ({line.rstrip('.')})") from error
+        raise DoesNotApply(f"torch cannot vectorise it ({line.rstrip('.')})") from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fused_encoders)

@@ -28,4 +28,4 @@ class Kernel(Protocol):
 
 
 KernelFactory = Callable[[Problem, nn.Module, Layout], Kernel]
-"""(problem, a model of it on its device, layout) -> kernel; raises `CannotBatch` where it does not apply."""
+"""(problem, a model of it on its device, layout) -> kernel; raises `DoesNotApply` where it does not apply."""

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from etastar.core.batch import Batch, map_tensors
-from etastar.core.cannot_batch import CannotBatch
 from etastar.core.chain import Activation, Link, activation_of, chain_of
 from etastar.core.problem import Problem
 from etastar.engine.lanes.kernels.chain_loss import ChainLoss
 from etastar.engine.lanes.kernels.kernel import Scores
 from etastar.engine.lanes.rows import Layout, Rows
+from etastar.errors import DoesNotApply
 
 LARGE = 2**16
 """Weights per layer from which the gradients of the lanes are computed one by one, in place."""
@@ -105,7 +105,7 @@ class MLPKernel:
         """Input and (before, after the activation) of every layer."""
         a = x.flatten(2) if self._flattens else x
         if a.dim() != 3:
-            raise CannotBatch("its linear layers see other inputs than [batch, features]")
+            raise DoesNotApply("its linear layers see other inputs than [batch, features]")
         ins, outs = [], []
         for layer, own in zip(self._layers, placed, strict=True):
             ins.append(a)
@@ -132,13 +132,13 @@ def _dense_layers(chain: list[Link], layout: Layout) -> list[_Dense]:
         if isinstance(module, nn.Linear):
             needed = [link.prefix + name for name, _ in module.named_parameters()]
             if any(name not in places for name in needed):
-                raise CannotBatch("a layer is frozen or shares its parameters")
+                raise DoesNotApply("a layer is frozen or shares its parameters")
             bias = None if module.bias is None else places[link.prefix + "bias"]
             layers.append(_Dense(places[link.prefix + "weight"], bias))
         elif activation is not None and layers and layers[-1].activation is None:
             layers[-1].activation = activation
         elif not (isinstance(module, nn.Flatten) and not layers):
-            raise CannotBatch(f"layer {type(module).__name__} does not belong to a plain fully-connected chain")
+            raise DoesNotApply(f"layer {type(module).__name__} does not belong to a plain fully-connected chain")
     if not layers:
-        raise CannotBatch("it has no linear layer")
+        raise DoesNotApply("it has no linear layer")
     return layers

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from etastar.core.cannot_batch import CannotBatch
 from etastar.engine.lanes.rules.moment_rules import Adam, Adamax, NAdam, RAdam
 from etastar.engine.lanes.rules.rule import Coefficients, Slots, UpdateRule, added, scalar_dtype
+from etastar.errors import DoesNotApply
 
 
 class SGD(UpdateRule):
@@ -204,7 +204,7 @@ class ASGD(UpdateRule):
     def torch_state(self, t: int, p: Tensor, slots: Slots, row: int) -> dict[str, Tensor]:
         """The rate of the next step; the average is still the parameter itself."""
         if t > self.settings["t0"]:
-            raise CannotBatch("ASGD averages its parameters by now, which lanes do not follow")
+            raise DoesNotApply("ASGD averages its parameters by now, which lanes do not follow")
         own = {"eta": self._eta[row].clone(), "mu": torch.ones((), dtype=self._eta.dtype), "ax": p.clone()}
         return super().torch_state(t, p, slots, row) | own
 
@@ -237,18 +237,18 @@ def rule_for(optimizer: torch.optim.Optimizer, settings: Mapping[str, Any]) -> U
     """The rule of one of `optimizer`'s groups.
 
     Raises:
-        CannotBatch: no rule is known for exactly this class and these settings.
+        DoesNotApply: no rule is known for exactly this class and these settings.
     """
     kind = type(optimizer)
     if kind not in RULES:
-        raise CannotBatch(f"{kind.__name__} has no rule for many lanes at once")
+        raise DoesNotApply(f"{kind.__name__} has no rule for many lanes at once")
     hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
     if any(hooks) or "step" in vars(optimizer):
-        raise CannotBatch("the optimizer's step was changed (a hook, or a scheduler around it)")
+        raise DoesNotApply("the optimizer's step was changed (a hook, or a scheduler around it)")
     if settings.get("capturable") or settings.get("differentiable"):
-        raise CannotBatch("capturable and differentiable optimizers round differently")
+        raise DoesNotApply("capturable and differentiable optimizers round differently")
     if any(isinstance(v, Tensor) for k, v in settings.items() if k not in ("params", "lr")):
-        raise CannotBatch("a setting of the optimizer other than lr is a tensor")
+        raise DoesNotApply("a setting of the optimizer other than lr is a tensor")
     if any(isinstance(v, Tensor) for v in settings.get("betas", ())):
-        raise CannotBatch("the optimizer's betas are tensors")
+        raise DoesNotApply("the optimizer's betas are tensors")
     return RULES[kind](settings)

@@ -17,8 +17,8 @@ import torch
 
 from etastar import Constant, Criterion, Lane, LaneEngine, LoopEngine, RunStore, Schedule, Then, Times, Until, WorkerEngine
 from etastar.problems.digits import digits_mlp
-from etastar.store import shelf as shelves
-from etastar.store.shelf import Shelf
+from etastar.store import snapshot_folder as shelves
+from etastar.store.snapshot_folder import SnapshotFolder
 
 PROBLEM = digits_mlp(width=16)
 
@@ -31,8 +31,8 @@ def engine(kind: str):
     return LoopEngine(dtype=torch.float64) if kind == "loop" else LaneEngine("mlp", dtype=torch.float64)
 
 
-def shelf(folder, **changes) -> Shelf:
-    return Shelf(folder / "snapshots", "problem engine", **({"every": 0.0} | changes))
+def shelf(folder, **changes) -> SnapshotFolder:
+    return SnapshotFolder(folder / "snapshots", "problem engine", **({"every": 0.0} | changes))
 
 
 def facts(outcome):
@@ -43,7 +43,7 @@ class Killed(KeyboardInterrupt):
     pass
 
 
-class Stops(Shelf):
+class Stops(SnapshotFolder):
     """A shelf that ends the process, so to speak, when a lane is kept at step 20 or later."""
 
     def keep(self, snapshots):
@@ -111,7 +111,7 @@ def test_a_store_drops_what_it_holds_and_nothing_is_kept_of_short_lanes(tmp_path
         store.register(PROBLEM, "shelf", [1.0], {})
         store.get_or_train(trainer, PROBLEM, [lane(20)])
         assert not (tmp_path / "r.db.snapshots").exists()
-        monkeypatch.setattr(Shelf.__init__, "__defaults__", (0.0, shelves.LARGEST))
+        monkeypatch.setattr(SnapshotFolder.__init__, "__defaults__", (0.0, shelves.LARGEST))
         store.get_or_train(trainer, PROBLEM, [lane(), lane(40, Constant())])
         kept = [path.name for path in (tmp_path / "r.db.snapshots").iterdir()]
         assert len(kept) >= 1 and len({name.partition("-")[0] for name in kept}) == 1, "the constant one alone"
@@ -147,9 +147,9 @@ import torch
 torch.set_num_threads(1)
 from etastar import Criterion, Lane, LoopEngine, RunStore, Schedule, Until
 from etastar.problems.digits import digits_mlp
-from etastar.store.shelf import LARGEST, Shelf
+from etastar.store.snapshot_folder import LARGEST, SnapshotFolder
 
-Shelf.__init__.__defaults__ = (0.0, LARGEST)
+SnapshotFolder.__init__.__defaults__ = (0.0, LARGEST)
 problem, engine = digits_mlp(width=16), LoopEngine()
 lane = Lane(0.02, 3, 3000, Criterion(loss=0.0), Until.END, Schedule(decay=1.0).over(3000))
 with closing(RunStore("r.db")) as store:

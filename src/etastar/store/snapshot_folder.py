@@ -1,4 +1,4 @@
-"""`Shelf`: a bounded folder of snapshots, so that long lanes that were killed, or are to be longer, need not begin again."""
+"""`SnapshotFolder`: long lanes that were killed, or are to be longer, need not begin again; its size is bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LARGEST = 2 * 2**30
 
 
 @dataclass(frozen=True)
-class Shelf:
+class SnapshotFolder:
     """Snapshots of the lanes of one problem by one engine.
 
     Args:
