@@ -5,7 +5,7 @@ PEERS := .venv-peers/.ready
 RIVALS := .venv-peers-bakeoff/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-cluster check bench bakeoff docs clean
+.PHONY: help setup demo test test-slow test-cluster check schemas bench bakeoff docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## Measure eta* of a small network on real data and write a report
 	$(BIN)/etastar find digits-mlp --report out/demo --json out/demo/answer.json
 
-test: setup  ## Run the default tests (about six minutes)
+test: setup  ## Run the default tests (about two minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser
@@ -34,6 +34,9 @@ check: setup  ## Lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+
+schemas: setup  ## Write the JSON schemas of the answers from their types
+	$(BIN)/python -m tools.schemas
 
 bench: setup $(if $(filter all sharpness,$(or $(BENCH),all)),$(PEERS))  ## Run every benchmark and write its record (BENCH=name for one)
 	$(BIN)/python -m benchmarks.run $(or $(BENCH),all)

@@ -138,7 +138,7 @@ def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "gradient_steps": answer.cost["gradient_steps"],
             "cpu_s": cpu,
             "wall_s": answer.cost["seconds"],
-            "engine": answer.choice.sentence(),
+            "engine": answer.engine_choice.sentence(),
         }
         for least in MIN_SEEDS:
             hand = by_hand(problem, facts.criterion, start_steps(problem), facts.lr or 0.05, half_width, seed, least)

@@ -38,5 +38,5 @@ def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "ratio": quick / ordinary,
                 "full_runs": answer.cost["full_runs"],
                 "lr": answer.lr.value,
-                "engine": answer.choice.sentence(),
+                "engine": answer.engine_choice.sentence(),
             }

@@ -125,6 +125,6 @@ def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "optuna_loss": fresh_loss(own, theirs),
                 "ours_steps": answer.cost["gradient_steps"],
                 "optuna_threads": threads,
-                "engine": answer.choice.sentence(),
+                "engine": answer.engine_choice.sentence(),
                 "load": os.getloadavg()[0],
             }

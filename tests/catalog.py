@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
+from etastar.core.monitor import Monitor
 from etastar.laws.curves.blind_power import BlindPower
 from etastar.laws.curves.constant_rate import ConstantRate
 from etastar.laws.curves.curve_law import CurveLaw
@@ -25,6 +26,7 @@ from etastar.policies.spike_guard import SpikeGuard
 from etastar.policies.torch_schedule import torch_schedule
 from etastar.probes.adam_one_shot import AdamOneShot
 from etastar.probes.directional import GradientCurvature, UpdateCurvature
+from etastar.probes.monitors.named import MONITORS as MAKERS
 from etastar.probes.newton_step import CauchyStep, NewtonStep
 from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.polyak_step import PolyakStep
@@ -184,6 +186,9 @@ PROBES: dict[str, Probe] = {
     "update ratio": UpdateRatios(),
 }
 """name -> probe. Each must read any problem, or say why not, and leave no trace."""
+
+MONITORS: dict[str, Monitor] = {name: make(7) for name, make in MAKERS.items()}
+"""name -> monitor. Each must read any problem of parts, or say why not, and leave no trace."""
 
 CURVE_LAWS: dict[str, type[CurveLaw]] = {
     law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, SameGain, BlindPower)

@@ -62,7 +62,7 @@ def test_a_schedule_gives_every_group_its_share_of_the_rate(name, accumulate):
 
 
 def test_it_is_torchs_own_scheduler():
-    ours = Loop(lambda opt: PolicyLR(opt, "step:every=7,drop=0.5", steps=STEPS))
+    ours = Loop(lambda opt: PolicyLR(opt, "step-decay:every=7,drop=0.5", steps=STEPS))
     torchs = Loop(lambda opt: lr_scheduler.StepLR(opt, 7, 0.5))
     for loop in (ours, torchs):
         loop.train(0, STEPS)

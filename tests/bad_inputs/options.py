@@ -50,6 +50,7 @@ BASE: dict[str, tuple[str, ...]] = {
     "probe": ("quadratic", "--set", "steps=12"),
     "predict": ("quadratic", "--set", "steps=12"),
     "forecast": (LOG,),
+    "schedule show": ("wsd", "--steps", "40"),
     "problems": (),
     "runs": ("--store", ":memory:"),
 }
@@ -67,6 +68,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "--threshold": (*NO_NUMBER, "0", "-1", "1.5", "50"),
     "--effort": WORDS,
     "--within": (*NO_NUMBER, "0", "-1", "1e9"),
+    "--monitor": (*WORDS, ",", "sharpnes", "move,move", "move,", "move:every=5"),
     "--seed": (*NO_INTEGER, str(2**64), str(-(2**64))),
     "--workers": (*NO_INTEGER, "0", "-1", "10000", str(10**9)),
     "--device": (*WORDS, "mps", "meta", "cpu:3", "cuda:", "cuda:99", "cuda:-1", "cuda:\u00b2"),
@@ -100,11 +102,11 @@ KINDS: dict[str, tuple[str, ...]] = {
     "--budget": (*NO_NUMBER, "0", "-1", "1e300"),
     "--out": ("", "/dev/null/x", LONG),
     "--data": (*PATHS, "nosuch"),
+    "--lr": (*NO_NUMBER, "0", "-1", "1e30"),
     "--samples": (*NO_INTEGER, "0", "-1", str(10**12)),
     "--check": PATHS,
     "--cut": (*NO_NUMBER, "0", "-1", "1", "1.5"),
     "--ran": (*WORDS, "cosin", "wsd:decay=2"),
-    "--lr": (*NO_NUMBER, "0", "-1", "1e300"),
     "--horizon": (*NO_INTEGER, "0", "-5", str(10**12)),
     "--warmup": (*NO_INTEGER, "-1", str(10**12), "500"),
     "--from": (*NO_INTEGER, "-1", str(10**12), "100000"),
@@ -125,8 +127,17 @@ def rows() -> list[Row]:
 
 def commands() -> dict[str, dict[str, Any]]:
     """command -> its options by name."""
+    return {name: {p.opts[0]: p for p in command.params} for name, command in parsers().items()}
+
+
+def parsers() -> dict[str, Any]:
+    """command -> what parses it; those of a group by both words."""
     group: Any = get_command(app)
-    return {name: {p.opts[0]: p for p in command.params} for name, command in group.commands.items()}
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {name: command} if inner is None else {f"{name} {word}": each for word, each in inner.items()}
+    return found
 
 
 def valued(command: str) -> list[str]:
@@ -139,7 +150,7 @@ def base(command: str, without: str = "") -> tuple[str, ...]:
     given = list(BASE[command])
     if without in given:
         del given[given.index(without) : given.index(without) + 2]
-    return (command, *given)
+    return (*command.split(), *given)
 
 
 def named(option: str, value: str) -> tuple[str, ...]:
@@ -197,6 +208,8 @@ def _arguments() -> Iterator[Row]:
             shown = (repr(value)[1:-1].removesuffix(":p").removesuffix(":")[:40] or "PROBLEM", "PROBLEM")
             yield Row(f"{command} {short(value)}", (command, value, *options), shown)
         yield Row(f"{command} nothing", (command, *options), ("problem", "family"))
+    for value in ("", "wsd:", "cosin", "wsd@0.5", "wsd>linear", "wsd:decay=2", "constant@9>linear"):
+        yield Row(f"schedule show {short(value)}", ("schedule", "show", value, "--steps", "8"), ("schedule", "Then"))
     for value in odd:
         yield Row(f"study {short(value)}", ("study", value, "--out", "record"), ("study is",))
     for value in ODD:

@@ -207,7 +207,7 @@ def test_what_a_forward_pass_remembers_keeps_lanes_apart(model, kernel):
 
 def test_a_plain_network_of_a_class_of_the_users_is_still_trained_by_the_fast_kernel():
     chosen = choose(problem(Plain), Criterion())  # which engine wins the trial is a matter of time; that it may is not
-    assert "mlp" not in dict(chosen.refused) and any(name.startswith("mlp x") for name, _ in chosen.times)
+    assert "mlp" not in dict(chosen.refused) and any(name.startswith("mlp x") for name in chosen.times)
 
 
 @pytest.mark.parametrize("model", [Counted, InANestedObject, InABufferInPlace, with_hook])

@@ -100,7 +100,7 @@ def test_lanes_of_several_optimizers_run_one_by_one():
         layout_of(set_up(p, 0))
     choice = choose(p, preflight(p).criterion)
     assert choice.engine in ("loop", "sequential")
-    assert all("SeveralOptimizers has no rule" in why for _, why in choice.refused)
+    assert all("SeveralOptimizers has no rule" in why for why in choice.refused.values())
 
 
 def test_find_answers_for_several_optimizers_with_the_rate_of_each():
@@ -108,7 +108,7 @@ def test_find_answers_for_several_optimizers_with_the_rate_of_each():
     assert answer.lr.ok
     (_, first), (_, second) = answer.lr_per_group
     assert second / first == pytest.approx(0.02)
-    assert [row["lr"] for row in answer.to_json()["yours"]["per_group"]] == pytest.approx([0.1, 0.002])
+    assert [row["lr"] for row in answer.to_json()["yours_per_group"]] == pytest.approx([0.1, 0.002])
     assert answer.to_json()["optimizer"] == "SGD + AdamW"
     assert "your set of rates (group_0 0.1, group_1 0.002)" in answer.summary
     assert "your set of rates (group_0 0.1, group_1 0.002)" in probe(problem(sgd_and_adam)).summary
@@ -192,7 +192,7 @@ def test_groups_with_rates_of_their_own_are_judged_by_them():
     assert "0.001 " not in answer.summary
     said = in_words(answer.lr.require(), answer.facts.groups)
     assert f" = {said} (constant" in answer.summary
-    rates = json.loads(json.dumps(answer.to_json()))["yours"]["per_group"]
+    rates = json.loads(json.dumps(answer.to_json()))["yours_per_group"]
     assert [(row["group"], row["lr"]) for row in rates] == [("body", pytest.approx(3e-4)), ("group_1", pytest.approx(0.03))]
     assert answer.yours.of_best == pytest.approx(0.03 / dict(answer.lr_per_group)["group_1"])
     assert "your set of rates (body 0.0003, group_1 0.03)" in probe(problem(own_rates)).summary

@@ -119,7 +119,7 @@ def test_surface_prints_the_cells_of_its_lanes():
             cells = [c for c in told["cells"] if (c["schedule"], c["horizon"]) == (schedule, horizon)]
             policy = etastar.policies.named.policy_over(schedule, horizon)
             check_cells(cells, answer.runs, steps=horizon, policy=policy)
-    for best in told["best"]:
+    for best in told["rows"]:
         row = answer.data.row(best["schedule"], best["horizon"])
         assert best["lr"]["value"] is None or row[0].lr <= best["lr"]["value"] <= row[-1].lr
     drawn = {(r["schedule"], r["steps"], r["lr"], r["loss"]) for r in chart_rows(answer, "front") if "schedule" in r}

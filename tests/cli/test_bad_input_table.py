@@ -73,9 +73,4 @@ def test_every_option_is_in_the_table() -> None:
 @pytest.mark.parametrize("command", list(options.BASE))
 def test_the_base_of_every_row_is_right(command: str) -> None:
     """The control of the table: without the bad value nothing is refused before it is read."""
-    from typer.main import get_command
-
-    from etastar.cli.main import app
-
-    group = get_command(app)
-    assert group.commands[command].make_context(command, list(options.BASE[command])).params
+    assert options.parsers()[command].make_context(command, list(options.BASE[command])).params

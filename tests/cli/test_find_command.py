@@ -170,22 +170,22 @@ def test_the_answer_says_which_problem(cli: Cli, script: Script) -> None:
     script("def make(width=3): return flat(steps=width)")
     content = answer(cli("find", "user.py:make", "--set", "width=12", *GLANCE, "--json", "-"))
     assert content["problem"] == "user.py:make"
-    assert content["criterion"]["steps"] == 12
+    assert content["steps_to_start"] == 12
 
 
 def test_options_change_the_problem(cli: Cli, script: Script) -> None:
     script("p = problem(train=(X, torch.arange(64) % 2))")
     options = ("--steps", "15", "--threshold", "0.99", "--optimizer", "adam:lr=0.003", "--seed", "5")
     content = answer(cli("find", "user.py:p", *GLANCE, *options, "--json", "-"))
-    assert content["criterion"]["steps"] == 15
-    assert "mean accuracy >= 0.99" in content["criterion"]["sentence"]
+    assert content["steps_to_start"] == 15
+    assert "mean accuracy >= 0.99" in content["criterion"]
     assert (content["optimizer"], content["yours"]["lr"], content["seed"]) == ("Adam", 0.003, 5)
 
 
 def test_the_folder_of_the_file_is_on_the_path(cli: Cli, script: Script) -> None:
     Path("parts_beside_the_file.py").write_text("STEPS = 11\n")
     script("import parts_beside_the_file as parts\np = flat(steps=parts.STEPS)")
-    assert answer(cli("find", "user.py:p", *GLANCE, "--json", "-"))["criterion"]["steps"] == 11
+    assert answer(cli("find", "user.py:p", *GLANCE, "--json", "-"))["steps_to_start"] == 11
 
 
 # -- no answer ---------------------------------------------------------------------------------------------------------

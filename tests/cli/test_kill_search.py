@@ -53,12 +53,12 @@ def check_kills(folder: Path, kills: int, pace: float, sampler: str, pruner: str
     resumed = undisturbed(folder, *options, "--store", "killed/runs.db")
     for key in ("lr", "best", "trials", "space", "flags", "yours"):
         assert resumed[key] == truth[key], key
-    assert resumed["study"]["name"] == truth["study"]["name"]
+    assert resumed["study"] == truth["study"]
     assert resumed["cost"]["gradient_steps"] == truth["cost"]["gradient_steps"]
     assert resumed["cost"]["new_gradient_steps"] < truth["cost"]["gradient_steps"], "the rerun went on from the store"
     assert stored_lanes(store) == stored_lanes(folder / "undisturbed/runs.db"), "no lane is stored that was not needed"
     url = f"sqlite:///{folder / 'killed/optuna.db'}"
-    study = optuna.load_study(study_name=resumed["study"]["name"], storage=url)
+    study = optuna.load_study(study_name=resumed["study"], storage=url)
     assert [t.user_attrs["etastar_trial"] for t in study.trials] == list(range(trials)), "each trial once"
     assert [t.params for t in study.trials] == [t["params"] for t in truth["trials"]]
     assert optuna.get_all_study_names(url) == [study.study_name]

@@ -51,7 +51,7 @@ def test_a_loss_times_c_divides_eta_star_by_c(cli: Cli) -> None:
     assert ran.err.startswith("plan: 3 members, at most ")
     values = [m["lr"]["value"] for m in content["members"]]
     assert values[0] / values[2] == pytest.approx(4, rel=0.05)  # rates lie on a lattice
-    assert content["law"]["exponents"]["scale"]["value"] == pytest.approx(-1, abs=0.04)
+    assert content["candidates"][0]["exponents"]["scale"]["value"] == pytest.approx(-1, abs=0.04)
     assert content["lr"]["value"] == pytest.approx(values[2] / 2, rel=0.08)
     assert content["lr"]["low"] < content["lr"]["value"] < content["lr"]["high"]
     again = answer(cli(*QUADRATIC, "--json", "-"))
@@ -89,7 +89,7 @@ def test_a_real_family_its_best_rate_tables_and_transfer(cli: Cli, script: Scrip
         (n, w) for n in ("standard", "muP") for w in (16, 32, 64)
     ]
     assert points[0]["lr"]["value"] == pytest.approx(points[3]["lr"]["value"], rel=0.2)  # at the base both are the same
-    assert all(len(p["layers"]) == 2 for p in points)
+    assert all(len(p["moves"]) == 2 for p in points)
     page = Path("out/index.html").read_text()
     assert "Which law?" in page and "coordinate" in page and Path("out/law.png").stat().st_size > 5000
 

@@ -31,7 +31,7 @@ def answer(ran: Ran) -> dict[str, Any]:
 
 
 def study_of(content: dict[str, Any]) -> optuna.Study:
-    return optuna.load_study(study_name=content["study"]["name"], storage=content["study"]["storage"])
+    return optuna.load_study(study_name=content["study"], storage=content["storage"])
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -46,12 +46,12 @@ def test_every_sampler_on_a_real_network(cli: Cli, sampler: str) -> None:
     assert len(trials) == 6
     lowest = sorted(trials, key=lambda t: t["loss"])[:3]
     again = content["finalists"]
-    assert sorted(f["trial"] for f in again) == sorted(t["trial"] for t in lowest), "the best three were trained again"
+    assert sorted(f["number"] for f in again) == sorted(t["number"] for t in lowest), "the best three were trained again"
     assert content["best"] == again[0] == min(again, key=lambda f: f["loss"])
     for f in again:
-        assert (f["trial_loss"], f["lr"]) == (trials[f["trial"]]["loss"], trials[f["trial"]]["lr"])
+        assert (f["trial_loss"], f["lr"]) == (trials[f["number"]]["loss"], trials[f["number"]]["lr"])
         assert f["confirmed"] and len(f["losses"]) == 3 and f["loss"] == pytest.approx(sum(f["losses"]) / 3)
-        assert f["low"] < f["loss"] < f["high"]
+        assert f["interval"]["low"] < f["loss"] < f["interval"]["high"]
     assert content["lr"]["low"] <= content["lr"]["value"] == content["best"]["lr"] <= content["lr"]["high"]
     assert content["cost"]["measure_steps"] > 0 and "prior-not-measured" not in content["flags"], "it was measured first"
     spent = sum(t["steps"] for t in (*trials, *again))
@@ -100,7 +100,14 @@ def test_several_parameters_of_every_kind(cli: Cli) -> None:
     Path("space.toml").write_text(SPACE)
     command = ("search", "digits-mlp", "--set", "depth=1", "--steps", "40", "--space", "space.toml", "--trials", "16")
     content = answer(cli(*command, "--pruner", "median", "--seeds", "2", "--json", "-"))
-    assert {p["name"] for p in content["space"]} == {"lr", "momentum", "weight_decay", "schedule", "batch_size", "width"}
+    assert {p["name"] for p in content["space"]["parameters"]} == {
+        "lr",
+        "momentum",
+        "weight_decay",
+        "schedule",
+        "batch_size",
+        "width",
+    }
     assert all(0 <= t["params"]["momentum"] <= 1 for t in content["trials"])
     assert len({t["params"]["momentum"] for t in content["trials"]}) > 8, "a real number, though its range was written whole"
     assert {t["params"]["batch_size"] for t in content["trials"]} == {16, 32}
@@ -129,7 +136,7 @@ def test_a_study_of_ones_own(cli: Cli) -> None:
     """Named, in a file of the user's; trials they add themselves stay, and do not disturb ours."""
     named = ("--study", "mine", "--study-storage", "deep/mine.db", "--json", "-")
     content = answer(cli(*SMALL, *named))
-    assert content["study"] == {"name": "mine", "storage": "sqlite:///deep/mine.db"}
+    assert (content["study"], content["storage"]) == ("mine", "sqlite:///deep/mine.db")
     study = study_of(content)
     study.optimize(lambda trial: trial.suggest_float("lr", 1e-3, 1.0, log=True), n_trials=2)
     assert answer(cli(*SMALL, *named))["trials"] == content["trials"]
@@ -165,7 +172,7 @@ def test_a_page_and_json_together(cli: Cli) -> None:
     assert ran.code == 0 and "report: out/index.html" in ran.out
     content = json.loads(Path("a.json").read_text())
     page = Path("out/index.html").read_text()
-    for words in (content["summary"], content["study"]["name"], "Had the search converged?", "no confidence interval"):
+    for words in (content["summary"], content["study"], "Had the search converged?", "no confidence interval"):
         assert words in page
     assert {p.stem for p in Path("out").glob("*.svg")} == {"rates", "progress"}
     refused = cli(*SMALL, "--report", "/dev/null/x")
@@ -174,7 +181,7 @@ def test_a_page_and_json_together(cli: Cli) -> None:
 
 def test_a_store_in_memory_keeps_no_study(cli: Cli) -> None:
     content = answer(cli(*SMALL, "--store", ":memory:", "--json", "-"))
-    assert content["study"]["storage"] is None
+    assert content["storage"] is None
     assert not list(Path().iterdir())
 
 
@@ -213,7 +220,7 @@ def test_a_best_rate_on_the_edge_of_the_users_range_is_flagged(cli: Cli) -> None
     Path("space.toml").write_text("[lr]\nlow = 1e-3\nhigh = 0.2")
     content = answer(cli(*SMALL[:-1], "20", "--space", "space.toml", *NO_STUDY, "--json", "-"))
     assert "edge-of-range" in content["flags"]
-    assert content["space"][0]["high"] == 0.2
+    assert content["space"]["parameters"][0]["high"] == 0.2
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------

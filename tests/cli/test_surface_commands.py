@@ -36,7 +36,7 @@ def quadratic() -> Ran:
 def test_a_surface_has_every_schedule_over_every_horizon(quadratic: Ran) -> None:
     content = answer(quadratic)
     assert quadratic.code == 0, quadratic.err
-    rows = [(b["schedule"], b["horizon"]) for b in content["best"]]
+    rows = [(b["schedule"], b["horizon"]) for b in content["rows"]]
     assert rows == [(s, h) for s in ("constant", "wsd:decay=0.5,curve=sqrt") for h in (10, 20)]
     assert content["lr"]["status"] == "ok" and content["chosen"]["horizon"] == 20
     keys = [(c["time"] if c["time"] is not None else math.inf, c["loss"], -c["reliability"]) for c in content["front"]]
@@ -135,7 +135,7 @@ def test_a_surface_of_a_network(cli: Cli) -> None:
     command = ("surface", "digits-mlp", "--steps", "100", "--schedules", "constant,linear", "--horizons", "50,100")
     ran = cli(*command, "--json", "-")
     content = answer(ran)
-    assert ran.code == 0 and 0.01 < content["lr"]["value"] < 0.5 and content["loss"] == "validation loss"
+    assert ran.code == 0 and 0.01 < content["lr"]["value"] < 0.5 and content["loss_name"] == "validation loss"
     assert answer(cli(*command, "--json", "-"))["cost"]["new_gradient_steps"] == 0
 
 
@@ -195,4 +195,4 @@ def test_a_users_own_loop_has_a_surface_of_its_rates(cli: Cli, script: Script) -
     script(LOOP + "p = etastar.Problem.from_loop(train, steps=20, lr=0.05, loss_threshold=0.5)")
     content = answer(cli("surface", "user.py:p", "--store", ":memory:", "--seeds", "1", "--json", "-"))
     assert content["lr"]["status"] == "ok" and content["lr"]["low"] <= 0.5 <= content["lr"]["high"]
-    assert {b["schedule"] for b in content["best"]} == {"own"}
+    assert {b["schedule"] for b in content["rows"]} == {"own"}

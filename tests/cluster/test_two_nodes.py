@@ -59,7 +59,7 @@ def test_the_answer_is_the_local_one_lane_by_lane(cluster, tmp_path):
             store=tmp_path / "ray.db",
             on="ray",
             ray_address=cluster.address,
-            engine=local.choice.engine,
+            engine=local.engine_choice.engine,
             on_plan=lambda sentence, lanes: plans.append(sentence),
         ),
     )

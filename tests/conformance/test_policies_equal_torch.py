@@ -42,7 +42,7 @@ PAIRS = {
     "cosine": Pair("cosine", lambda opt: lr_scheduler.CosineAnnealingLR(opt, STEPS)),
     "warm-up and cosine": Pair("warmup-cosine", lambda opt: lr_scheduler.LambdaLR(opt, _warmup_cosine), bits=True),
     "one after another": Pair(
-        "constant@50>step:every=40",
+        "constant@50>step-decay:every=40",
         lambda opt: lr_scheduler.SequentialLR(
             opt, [lr_scheduler.ConstantLR(opt, 1.0, 0), lr_scheduler.StepLR(opt, 40, 0.1)], [50]
         ),
@@ -60,8 +60,8 @@ PAIRS = {
         bits=True,
     ),
     "exponential": Pair("exponential:final=0.02", lambda opt: lr_scheduler.ExponentialLR(opt, 0.02 ** (1 / STEPS))),
-    "step": Pair("step:every=60,drop=0.3", lambda opt: lr_scheduler.StepLR(opt, 60, 0.3), bits=True),
-    "step, a share": Pair("step", lambda opt: lr_scheduler.StepLR(opt, 67, 0.1), bits=True),
+    "step": Pair("step-decay:every=60,drop=0.3", lambda opt: lr_scheduler.StepLR(opt, 60, 0.3), bits=True),
+    "step, a share": Pair("step-decay", lambda opt: lr_scheduler.StepLR(opt, 67, 0.1), bits=True),
     "inverse-sqrt": Pair(
         "inverse-sqrt:warmup=0.1,cooldown=0",
         lambda opt: lr_scheduler.LambdaLR(opt, lambda t: (t + 1) / 20 if t < 20 else math.sqrt(20 / (t + 1))),

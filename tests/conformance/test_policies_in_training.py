@@ -33,6 +33,7 @@ from etastar.policies.schedule import Schedule
 GENERATOR = torch.Generator().manual_seed(1)
 X = torch.randn(96, 6, generator=GENERATOR)
 Y = (X[:, 0] > 0).long()
+WATCH = (torch.randn(37, 6, generator=GENERATOR, dtype=torch.float64).float(), torch.arange(37) % 2)
 STEPS = 12
 
 
@@ -102,6 +103,8 @@ def by_hand(steps: int = STEPS, clip: float | None = None) -> dict[str, list[flo
         found["grad_cosine"].append(cosine)
         found["param_norm"].append(flat().norm().item())
         found["update_norm"].append(math.nan if last_place is None else (flat() - last_place).norm().item())
+        with torch.no_grad():
+            found["valid_loss"].append(F.cross_entropy(model(WATCH[0].double()), WATCH[1]).item())
         last_gradient, last_place = gradient, flat()
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
@@ -124,7 +127,7 @@ def train(engine, own: Problem, *lanes: Lane):
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_a_policy_sees_this_steps_signals_before_clipping_as_a_plain_loop_has_them(signal, engine, clip):
     SEEN.clear()
-    train(ENGINES[engine](), problem(clip_grad_norm=clip), lane(Writes(signal)))
+    train(ENGINES[engine](), problem(clip_grad_norm=clip, watch=WATCH), lane(Writes(signal)))
     truth = by_hand(clip=clip)[signal]
     assert len(SEEN[signal]) >= STEPS
     assert SEEN[signal][:STEPS] == pytest.approx(truth, rel=1e-10, abs=1e-12, nan_ok=True)

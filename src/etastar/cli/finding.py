@@ -18,6 +18,10 @@ WithinOption = Annotated[
     float,
     number("--within", arguments.WITHIN, "Decades: half-width of the interval of the best rate that thorough works for."),
 ]
+MonitorOption = Annotated[
+    str | None,
+    typer.Option(help="Read one more lane, at the recommended rate, while it trains, e.g. sharpness,move; see --report."),
+]
 
 
 @spread
@@ -26,6 +30,7 @@ def find(
     problem: ProblemOptions,
     effort: EffortOption = "thorough",
     within: WithinOption = 0.25,
+    monitor: MonitorOption = None,
     run: RunOptions,
     out: PageOptions,
 ) -> None:
@@ -34,5 +39,6 @@ def find(
 
     with out.console() as console:
         options = run.options(console)
-        answer = find_lr(problem.load(), effort=effort, within=within, seed=run.seed, options=options)
+        monitors = () if monitor is None else monitor
+        answer = find_lr(problem.load(), effort=effort, within=within, monitors=monitors, seed=run.seed, options=options)
     out.deliver_answer(console, answer, ok=answer.lr.ok)

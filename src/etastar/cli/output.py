@@ -12,6 +12,7 @@ from etastar.cli.plain import PlainConsole, new_table
 if TYPE_CHECKING:
     from etastar.core.lane import Outcome
     from etastar.reports.parts import Table
+    from etastar.verbs.answer import Answer
     from etastar.verbs.doctor import Diagnosis
 
 
@@ -59,7 +60,7 @@ class Console:
             shown.add_row(*row)
         self._out.print(shown)
 
-    def show_answer(self, answer: Any) -> None:
+    def show_answer(self, answer: Answer) -> None:
         """The verdict in one line, its tables and notes, the flags, the cost."""
         from etastar.reports.flags import flag_sentences
         from etastar.reports.kinds import kind_of
@@ -68,7 +69,7 @@ class Console:
         self.say(f"{answer.problem}: {answer.summary}")
         for table in kind.short(answer):
             self.show(table)
-        flags = flag_sentences(getattr(answer, "flags", ()), getattr(answer, "runs", None))
+        flags = flag_sentences(answer.flags, answer.runs)
         for line in (*kind.notes(answer), *(f"{flag}: {sentence}" for flag, sentence in flags), *kind.cost(answer)):
             self.say(f"  {line}")
 

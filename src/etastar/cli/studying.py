@@ -68,8 +68,8 @@ def study(
 
 def _list(out: PageOptions, console: Any) -> None:
     from etastar.studies import STUDIES
-    from etastar.version import __version__
+    from etastar.verbs.answer import head_of
 
     rows = [{"name": key, "what": what} for key, what in STUDIES.items()]
-    content = {"etastar": __version__, "command": "study", "studies": rows}
+    content = head_of("study") | {"studies": rows}
     out.deliver(console, lambda: console.show_list(("study", "what it asks"), rows), lambda: content)

@@ -12,7 +12,11 @@ from etastar.core.batch import Batch
 from etastar.core.randomness import generator, reseeded
 from etastar.errors import ProblemError, call
 
-READING = {"train": "reading a training batch", "valid": "reading a validation batch"}
+READING = {
+    "train": "reading a training batch",
+    "valid": "reading a validation batch",
+    "watch": "reading a batch of watch",
+}
 """What a user's data is called by what it raises."""
 
 

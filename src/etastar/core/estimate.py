@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from etastar.core.told import told
 from etastar.errors import NoAnswer
 
 Z90 = 1.645
@@ -67,6 +68,7 @@ FLAGS: dict[str, str] = {
         "schedule is followed; pass schedule= if you train with one."
     ),
     "raised": "In some lanes your code raised an exception; they count as failed, as diverged ones do.",
+    "monitor-refused": "A monitor does not apply to this training and read nothing.",
     "loop-ended-early": "Your training loop returned before a lane's steps were over; such lanes say less than they seem.",
     "loop-ignores-stop": "Your training loop went on after report() had returned False; its cost counts what it really ran.",
     "half-of-eta-star": "The rate was lowered to half of what still trains at the end of the steps.",
@@ -196,19 +198,7 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary; status and flags are strings."""
-        return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "level": self.level,
-            "unit": self.unit,
-            "n": self.n,
-            "method": self.method,
-            "status": self.status.value,
-            "reason": self.reason,
-            "cost": self.cost,
-            "flags": list(self.flags),
-        }
+        return told(self)
 
 
 def log_error(low: float | None, high: float | None) -> float:

@@ -32,9 +32,10 @@ def check_data(problem: Problem, setup: Setup, device: torch.device | str, dtype
     Raises:
         ProblemError: how many such numbers there are, and what to do.
     """
-    for batches, name, training in ((problem.batches, "train", True), (problem.valid_batches, "valid", False)):
+    data = {"train": problem.batches, "valid": problem.valid_batches, "watch": problem.watch_batches}
+    for name, batches in data.items():
         for batch in _suspects(batches):
-            if not _trains(problem, setup, to(batch, device, dtype), training):
+            if not _trains(problem, setup, to(batch, device, dtype), name == "train"):
                 check_finite(batches.tensors if isinstance(batches, IndexedBatches) else batch, name)
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, overload
 
 from etastar.arguments import shown
+from etastar.core.monitor import REFUSED, Monitor, check_monitors
 from etastar.errors import EarlierTraceback, ProblemError, UserCodeRaised
 from etastar.policies.policy import Constant, Policy
 
@@ -102,9 +103,10 @@ class Lane:
     Args:
         settings: (name, value) of optimizer settings that this lane has instead of the problem's, e.g.
             (("momentum", 0.8),); see `Setup.change`.
+        monitors: what reads it while it trains; as they change nothing, lanes that differ in them alone are equal.
 
     Raises:
-        ProblemError: the rate is not positive, or there is no step.
+        ProblemError: the rate is not positive, there is no step, or something is no monitor.
     """
 
     lr: float
@@ -114,12 +116,14 @@ class Lane:
     until: Until = Until.SUCCESS
     policy: Policy = field(default_factory=Constant)
     settings: tuple[tuple[str, Any], ...] = ()
+    monitors: tuple[Monitor, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.lr, (int, float)) or not 0 < self.lr < math.inf:
             raise ProblemError(f"the lane's lr is {shown(self.lr)}; expected a learning rate > 0")
         if not isinstance(self.steps, int) or self.steps < 1:
             raise ProblemError(f"the lane's steps is {shown(self.steps)}; expected an integer >= 1")
+        check_monitors(self.monitors)
 
     @property
     def log_lr(self) -> float:
@@ -158,6 +162,17 @@ class EpochRow:
 
 
 @dataclass(frozen=True)
+class ReadingRow:
+    """One number a monitor read after `step` updates, of a block of the model ("" is all of it); `monitor` is its `repr`."""
+
+    step: int
+    monitor: str
+    block: str
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a lane did. Diverged lanes are outcomes like any other.
 
@@ -173,6 +188,7 @@ class Outcome:
         first_train_loss: where there is no validation data: mean over training batches before any update.
         trace: recorded steps, thinned to at most 256 (plus the last).
         epochs: one row per epoch.
+        readings: of the lane's monitors, in the order they were made.
         seconds: wall time.
         error: what the user's code raised, in one line, for lanes that ended so; `traceback` is all of it.
         shared: steps among `steps` that were not computed for it: a lane trained before it has the same beginning.
@@ -194,6 +210,7 @@ class Outcome:
     traceback: str = field(default="", repr=False, compare=False)
     first_valid_loss: float | None = None
     first_train_loss: float | None = None
+    readings: tuple[ReadingRow, ...] = ()
     shared: int = field(default=0, compare=False)
 
     @property
@@ -232,8 +249,18 @@ class Outcome:
         undecided = self.status is LaneStatus.SLOW or (self.trained and self.lane.until is Until.END)
         early = undecided and self.steps < self.lane.steps
         late = bool(self.trace) and self.steps > self.trace[-1].step + 1
-        found = {"raised": self.status is LaneStatus.RAISED, "loop-ended-early": early, "loop-ignores-stop": late}
+        refused = any(reading.name == REFUSED for reading in self.readings)
+        found = {
+            "raised": self.status is LaneStatus.RAISED,
+            "loop-ended-early": early,
+            "loop-ignores-stop": late,
+            "monitor-refused": refused,
+        }
         return tuple(flag for flag, holds in found.items() if holds)
+
+    def read_by(self, monitor: Monitor) -> tuple[ReadingRow, ...]:
+        """The readings of one of the lane's monitors."""
+        return tuple(reading for reading in self.readings if reading.monitor == repr(monitor))
 
     def require(self) -> Outcome:
         """Itself.
@@ -287,13 +314,6 @@ class Runs(Sequence[Outcome]):
     def raised(self) -> Runs:
         """The lanes that ended because the user's code raised."""
         return Runs(o for o in self._outcomes if o.status is LaneStatus.RAISED)
-
-    def raised_json(self) -> dict[str, Any] | None:
-        """How many lanes raised, at which rates, and what the first of them said; None if none did. JSON-ready."""
-        if not (raised := self.raised):
-            return None
-        rates = [o.lane.lr for o in raised]
-        return {"lanes": len(raised), "lr_low": min(rates), "lr_high": max(rates), "first": raised[0].error}
 
     def columns(self) -> dict[str, list[Any]]:
         """Column name -> values, one per outcome."""

@@ -47,7 +47,26 @@ def evaluating(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[N
             module.training = training
 
 
+@contextmanager
+def unswitched(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Whatever modes an optimizer is put in inside, its parameters are bit-identical afterwards: from one kind of weights to
+    the other and back, Schedule-Free rounds."""
+    moved = [p for group in optimizer.param_groups for p in group["params"]] if has_modes(optimizer) else []
+    saved = [p.detach().clone() for p in moved]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for p, value in zip(moved, saved, strict=True):
+                p.copy_(value)
+
+
+def has_modes(optimizer: torch.optim.Optimizer | None) -> bool:
+    """Whether an optimizer evaluates at other weights than it trains at; torch's own have no modes."""
+    return optimizer is not None and all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+
+
 def _switch(optimizer: torch.optim.Optimizer | None, mode: str) -> None:
-    """Tell an optimizer that evaluates at other weights than it trains at; torch's own have no modes."""
-    if optimizer is not None and all(callable(getattr(optimizer, name, None)) for name in ("train", "eval")):
+    """Tell an optimizer that has modes."""
+    if has_modes(optimizer):
         getattr(optimizer, mode)()

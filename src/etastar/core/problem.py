@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from etastar import arguments
-from etastar.core.batch import Batch
+from etastar.core.batch import Batch, is_tensor_tree, tensors_in
 from etastar.core.data import Batches
 from etastar.core.data_forms import make_batches
 from etastar.core.parts import Loop, Parts
@@ -20,7 +20,7 @@ from etastar.errors import ProblemError
 from etastar.policies.policy import Policy, is_steady
 
 VALID_BATCH = 256
-"""Samples per batch of validation data that is no DataLoader."""
+"""Samples per batch of data that no lane trains on and that is no DataLoader."""
 
 
 class Report(Protocol):
@@ -72,6 +72,7 @@ class Problem:
         loss_fn: (model, batch) -> scalar, for any batch; instead of `loss`.
         metric_fn: (model, batch) -> accuracy in [0, 1], beside `loss_fn`.
         train, valid: tensors (also nested), a Dataset, or a DataLoader (which keeps its own batch size and order).
+        watch: data like `valid` that only policies see, as the signal "valid_loss": they never see `valid`, which scores.
         batch_size: samples per batch; default min(64, samples).
         steps: optimizer steps the user plans to train (the horizon).
         accuracy_threshold: in (0, 1]; a lane has started to train once it gets there.
@@ -96,6 +97,7 @@ class Problem:
     metric_fn: Callable[[nn.Module, Batch], Any] | None = None
     train: Any = None
     valid: Any = None
+    watch: Any = None
     batch_size: int | None = None
     steps: int
     accuracy_threshold: float | None = None
@@ -111,6 +113,7 @@ class Problem:
     loop_optimizer: str | None = None
     batches: Batches | None = field(init=False, default=None, repr=False)
     valid_batches: Batches | None = field(init=False, default=None, repr=False)
+    watch_batches: Batches | None = field(init=False, default=None, repr=False)
     asked: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
     """What its loss has said of itself, by name: asked once, before lanes are trained."""
     _followed: tuple[Any, ...] | None = field(default=None, repr=False)
@@ -123,9 +126,11 @@ class Problem:
             return
         _check_parts(self)
         object.__setattr__(self, "batches", make_batches(self.train, self.batch_size))
-        if self.valid is not None:
-            size = None if isinstance(self.valid, torch.utils.data.DataLoader) else VALID_BATCH
-            object.__setattr__(self, "valid_batches", make_batches(self.valid, size, argument="valid", drop_last=False))
+        for name in ("valid", "watch"):
+            if (data := getattr(self, name)) is not None:
+                size = None if isinstance(data, torch.utils.data.DataLoader) else VALID_BATCH
+                object.__setattr__(self, f"{name}_batches", make_batches(data, size, argument=name, drop_last=False))
+        _check_watch(self)
         if self.schedule is not None:
             _ = self.followed  # what cannot be followed is said now
 
@@ -264,6 +269,22 @@ def _check_numbers(p: Problem) -> None:
     for name in ("name", "label", "loop_optimizer"):
         if (value := getattr(p, name)) is not None:
             arguments.instance(name.removeprefix("loop_"), value, str, "a name")
+
+
+def _check_watch(p: Problem) -> None:
+    if p.watch is None:
+        return
+    if _identity(p.watch) == _identity(p.valid):
+        raise ProblemError("watch is the data of valid; expected other samples: no policy may see what it is scored on")
+    if p.watch_batches is not None and p.watch_batches.size is None and p.watch_batches.per_epoch is None:
+        raise ProblemError("watch does not say how long it is; expected tensors, a Dataset, or a DataLoader with a length")
+
+
+def _identity(data: Any) -> set[int]:
+    """The tensors, or the dataset, that data are made of."""
+    data = data.dataset if isinstance(data, torch.utils.data.DataLoader) else data
+    data = tuple(data.tensors) if isinstance(data, torch.utils.data.TensorDataset) else data
+    return {id(part) for part in tensors_in(data)} if is_tensor_tree(data) else {id(data)}
 
 
 def _check_parts(p: Problem) -> None:

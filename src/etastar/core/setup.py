@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """A model and its optimizer.
+    """A model and its optimizer, at the start of training or in the midst of it, and the problem they train on.
 
     Args:
         groups: the optimizer's.
@@ -38,6 +38,7 @@ class Setup:
     optimizer: torch.optim.Optimizer
     groups: tuple[Group, ...]
     order: tuple[torch.Tensor, ...] = ()
+    problem: Problem | None = None
 
     def set_lr(self, lr: float) -> None:
         """Set the rate of every group to `lr` x its multiplier."""
@@ -103,7 +104,7 @@ def set_up(
     """
     model, made = build(problem, seed, device=device, dtype=dtype, example=example)
     _settle(problem, made)
-    return Setup(model, made.optimizer, checked_groups(model, made.optimizer))
+    return Setup(model, made.optimizer, checked_groups(model, made.optimizer), problem=problem)
 
 
 def build(

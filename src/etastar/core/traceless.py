@@ -1,4 +1,4 @@
-"""Forward passes in the middle of a training that leave no trace and can be differentiated twice."""
+"""Forward passes in the middle of a training that leave no trace."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.kept import unmoved
 
 
 @contextmanager
 def traceless(model: nn.Module, *judges: Any) -> Iterator[None]:
-    """Buffers, modes and what losses remember are as before afterwards; attention has second derivatives."""
-    remembered, attention = unmoved(*judges), sdpa_kernel(SDPBackend.MATH)
-    with remembered as kept, _spare_buffers(model, *kept.modules), _kept_modes(model), attention:
+    """Buffers, modes and what the losses `judges` remember are as before afterwards; what is computed has its graph."""
+    with unmoved(*judges) as kept, _spare_buffers(model, *kept.modules), _kept_modes(model):
         yield
 
 

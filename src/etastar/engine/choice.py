@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -55,35 +55,23 @@ class Choice:
         engine: "loop", "sequential" or a kernel's name.
         chunk: lanes trained together.
         seconds_per_step: of one lane, as measured; None if it was not.
-        refused: (engine, why it cannot train this problem).
-        times: (engine and chunk, seconds of a lane's step) of every candidate timed.
+        refused: engine -> why it cannot train this problem.
+        times: engine and chunk -> seconds of a lane's step, of every candidate timed.
         at_most: lanes it was chosen for; more of them may do better in larger chunks. 0 if that is not known.
     """
 
     engine: str
     chunk: int = 1
     seconds_per_step: float | None = None
-    refused: tuple[tuple[str, str], ...] = ()
-    times: tuple[tuple[str, float], ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
     at_most: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "engine": self.engine,
-            "chunk": self.chunk,
-            "seconds_per_step": self.seconds_per_step,
-            "refused": dict(self.refused),
-            "times": dict(self.times),
-            "at_most": self.at_most,
-        }
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Choice:
-        """What `to_json` wrote."""
-        pairs = lambda key: tuple(facts[key].items())
+        """What `told` made of it."""
         numbers = facts["engine"], facts["chunk"], facts["seconds_per_step"]
-        return cls(*numbers, pairs("refused"), pairs("times"), facts.get("at_most", 0))
+        return cls(*numbers, dict(facts["refused"].items()), dict(facts["times"].items()), facts.get("at_most", 0))
 
     @property
     def fell_back(self) -> bool:
@@ -102,8 +90,8 @@ class Choice:
             return SequentialEngine(device, dtype)
         return LaneEngine(self.engine, self.chunk, device, dtype)
 
-    def _with(self, refused: Sequence[tuple[str, str]], times: Sequence[tuple[str, float]]) -> Choice:
-        return replace(self, refused=tuple(refused), times=tuple(times))
+    def _with(self, refused: Mapping[str, str], times: Mapping[str, float]) -> Choice:
+        return replace(self, refused=dict(refused), times=dict(times))
 
     def sentence(self) -> str:
         """The choice in words."""
@@ -154,7 +142,7 @@ def _tried(trial: _Trial, engine: str, loop_seconds: float) -> Choice:
         if why is not None:
             raise ProblemError(f"engine {engine!r} cannot train this problem: {why}; use --engine auto or loop")
         return trial.one_by_one()
-    refused: list[tuple[str, str]] = []
+    refused: dict[str, str] = {}
     for kernel in KERNELS if engine == "auto" else (engine,):
         why = trial.why_not(kernel)
         if why is None:
@@ -164,9 +152,9 @@ def _tried(trial: _Trial, engine: str, loop_seconds: float) -> Choice:
             alone = trial.one_by_one()
             together = (best.seconds_per_step or 0) < CLEARLY * (alone.seconds_per_step or 0)
             return (best if together else alone)._with(refused, trial.times)
-        refused.append((kernel, why))
+        refused[kernel] = why
     if engine != "auto":
-        raise ProblemError(f"engine {engine!r} cannot train this problem: {refused[0][1]}; use --engine auto")
+        raise ProblemError(f"engine {engine!r} cannot train this problem: {refused[engine]}; use --engine auto")
     return trial.one_by_one()._with(refused, trial.times)
 
 
@@ -184,7 +172,7 @@ class _Trial:
     ) -> None:
         self._loop_seconds = loop_seconds
         self._row_bytes = 0
-        self.times: list[tuple[str, float]] = []
+        self.times: dict[str, float] = {}
         self._criterion, self._device = criterion, device
         valid = problem.valid_batches
         self._problem = problem if valid is None else problem.but(valid=small_valid(valid))
@@ -226,7 +214,7 @@ class _Trial:
 
     def _alone(self) -> float:
         """Seconds of a step of a lane by itself."""
-        known = dict(self.times)
+        known = self.times
         if self._single not in known:
             engine = (LoopEngine if self._single == "loop" else SequentialEngine)(self._device)
             lengths = (1, 1 + 2 * TRIAL_STEPS)
@@ -235,8 +223,8 @@ class _Trial:
                 started = time.perf_counter()
                 engine.train_lane(self._bare, self._lane(steps)).require()
                 taken.append(time.perf_counter() - started)
-            self.times.append((self._single, seconds_of_a_step(lengths, taken)))
-        return dict(self.times)[self._single]
+            self.times[self._single] = seconds_of_a_step(lengths, taken)
+        return self.times[self._single]
 
     def _time_lanes(self, kernel: str, size: int) -> float:
         """Seconds of one step of one lane among `size`, at best; all start from one seed's weights, which are made once."""
@@ -251,7 +239,7 @@ class _Trial:
                 self._wait()
                 taken.append(time.perf_counter() - started)
         seconds = min(taken) / size
-        self.times.append((f"{kernel} x {size}", seconds))
+        self.times[f"{kernel} x {size}"] = seconds
         return seconds
 
     def _wait(self) -> None:

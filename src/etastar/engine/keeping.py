@@ -37,13 +37,13 @@ class Keeping:
         """Lanes that begin alike as stems, each where it was kept last."""
         if self._shelf is None:
             return [Start(tuple(stems_of(lanes)))]
-        own = {number: self._shelf.find(lane) for number, lane in lanes.items()}
+        own = {number: self._shelf.find(lane) for number, lane in lanes.items() if not lane.monitors}
         begun = {
             number: kept for number, kept in own.items() if kept is not None and kept.lane.policy == lanes[number].policy
         }
         stems = [(Stem(lanes[number], (number,)), kept) for number, kept in begun.items()]
         rest = stems_of({number: lane for number, lane in lanes.items() if number not in begun})
-        stems += [(stem, self._shelf.find(stem.lane, stem.stop)) for stem in rest]
+        stems += [(stem, None if stem.lane.monitors else self._shelf.find(stem.lane, stem.stop)) for stem in rest]
         return _by_step(stems)
 
     def look(self, training: Training) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,17 +16,19 @@ from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.gradients import clip, gradient_values
 from etastar.core.lane import Lane, Outcome, Until
-from etastar.core.modes import evaluating
+from etastar.core.modes import evaluating, unswitched
 from etastar.core.named_groups import split
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.core.setup import Setup, to
 from etastar.core.snapshot import Snapshot, check_begins
+from etastar.core.traceless import traceless
+from etastar.engine.looks import Looks
 from etastar.engine.reading import batches_from, next_batch
 from etastar.engine.recorder import Recorder
 from etastar.engine.steering import Steering
-from etastar.engine.validation import mean_scores, validation_scores
+from etastar.engine.validation import mean_scores, validation_scores, watched_loss
 from etastar.errors import ProblemError, UserCodeRaised, call
 from etastar.policies.compose import groups_named
 
@@ -51,9 +55,11 @@ class LoopLane:
         self.setup.change(lane.settings)
         per_epoch = problem.parts.batches.per_epoch
         self._recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
-        self._steering = Steering(lane, self.setup, closures=self._closures)
+        watched = None if problem.watch_batches is None else self._watched
+        self._steering = Steering(lane, self.setup, closures=self._closures, watched=watched)
         if at is not None:
             self._resume(at)
+        self._looks = Looks(lane, lambda: self.setup, to(self._first, engine.device, engine.dtype))
 
     def _resume(self, at: Snapshot) -> None:
         check_begins(self.lane, at.lane, at.step)
@@ -88,10 +94,17 @@ class LoopLane:
             self._advance()
         if not self._recorder.done:
             return None
-        valid = (None, None)
-        if self.lane.until is Until.END and not self._recorder.history.status.broken:
+        valid, broken = (None, None), self._recorder.history.status.broken
+        if not broken:
+            self._look(last=True)
+        if self.lane.until is Until.END and not broken:
             valid = self._validate()
-        return self._recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
+        outcome = self._recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
+        return replace(outcome, readings=self._looks.readings)
+
+    def _look(self, *, last: bool = False) -> None:
+        """What monitors read between the gradient and the update of this step, or at the lane's end."""
+        self._looks.look(self.step, lambda: self.setup, last=last)
 
     def _advance(self) -> None:
         """One optimizer step."""
@@ -102,7 +115,7 @@ class LoopLane:
             micro.append(to(batch, engine.device, engine.dtype))
         try:
             loss, accuracy, norm, clipped, alive = _step(
-                problem, self.setup, micro, self.lane.seed, step, recorder.wants_grad_norm(), self._steering,
+                problem, self.setup, micro, self.lane.seed, step, recorder.wants_grad_norm(), self._steering, self._look,
                 closures=self._closures,
             )  # fmt: skip
         except UserCodeRaised as error:
@@ -125,6 +138,13 @@ class LoopLane:
         loss, share = (None if score is None else float(score) for score in scores)
         return loss, share
 
+    def _watched(self) -> torch.Tensor:
+        """The loss on data that only policies see, in eval mode; nothing is disturbed."""
+        problem, engine, setup = self._problem, self._engine, self.setup
+        evaluate = lambda batch: validation_scores(problem, setup.model, to(batch, engine.device, engine.dtype), "watch")
+        with traceless(setup.model, *problem.judges), unswitched(setup.optimizer), evaluating(setup.model, setup.optimizer):
+            return watched_loss(problem, evaluate, summed=engine.first_losses.summed(problem))
+
     def close(self) -> None:
         """End its stream of data."""
         self._batches.close()
@@ -138,6 +158,7 @@ def _step(
     step: int,
     looks: bool,
     steering: Steering,
+    look: Callable[[], None],
     *,
     closures: bool,
 ) -> tuple[float, float | None, float | None, bool | None, int | None]:
@@ -181,9 +202,11 @@ def _step(
     try:
         if closures:
             steering.ask_before(step)
+            look()
             call("optimizer.step(closure)", setup.optimizer.step, closure)
         else:
             closure()
+            look()
             call("optimizer.step()", setup.optimizer.step)
     except UserCodeRaised:
         finite = all(map(math.isfinite, losses)) and all(map(is_finite, setup.parameters()))

@@ -24,13 +24,18 @@ SIGNALS: dict[str, str] = {
     "grad_cosine": "the cosine of this step's gradient and the last one's",
     "update_norm": "|change of the parameters| in the last update",
     "param_norm": "|parameters| before the update",
+    "valid_loss": "the loss on the problem's `watch`, all of it, in eval mode, before the update; never on what scores",
 }
 """name -> what it is."""
 MAKE_ACCURACY = "expected labels that are classes, metric_fn, or report(accuracy=...)"
 OF_GRADIENT = ("grad_norm", "grad_cosine")
 OF_THE_PAST = ("smoothed_loss", "grad_cosine", "update_norm")
 """Signals that are made of more than one step."""
-OF_PARAMETERS = ("update_norm", "param_norm")
+OF_PARAMETERS = ("update_norm", "param_norm", "valid_loss")
+PASS_WATCH = (
+    "a policy reads valid_loss, and there is no data that only policies see; expected watch=(inputs, targets), samples that "
+    "are not those of valid, which scores"
+)
 Rows = Callable[[], torch.Tensor]
 
 
@@ -72,17 +77,26 @@ class Signals:
     Args:
         keys: what is read, by any policy.
         gradient, parameters: the gradient before clipping and the parameters, [..., width]; called only where needed.
+        watched: the loss on data that only policies see; None where there are none.
+
+    Raises:
+        ProblemError: what is read cannot be shown here.
     """
 
-    def __init__(self, keys: Iterable[Key], gradient: Rows, parameters: Rows) -> None:
-        self.keys = tuple(dict.fromkeys(keys))
-        self._names = {name for name, _ in self.keys}
-        self._gradient, self._parameters = gradient, parameters
+    def __init__(self, keys: Iterable[Key], gradient: Rows, parameters: Rows, watched: Rows | None = None) -> None:
+        self._gradient, self._parameters, self._watched = gradient, parameters, watched
+        self._read(keys)
         self._kept: dict[str, torch.Tensor] = {}
         """Slots from the last step: gradient, parameters, sum and weight of the smoothed loss."""
         self._last: dict[Key, torch.Tensor] = {}
         self.missing: set[Key] = set()
         """What has no value yet, and is NaN."""
+
+    def _read(self, keys: Iterable[Key]) -> None:
+        self.keys = tuple(dict.fromkeys(keys))
+        self._names = {name for name, _ in self.keys}
+        if self._watched is None and self.reads("valid_loss"):
+            raise ProblemError(PASS_WATCH)
 
     def reads(self, *names: str) -> bool:
         """Whether one of these is read."""
@@ -101,7 +115,7 @@ class Signals:
                     f"a policy that reads {name} cannot begin at step {step} of a lane in which nobody watched it; expected "
                     "a trunk that reads it, too"
                 )
-        self.keys, self._names = own, {name for name, _ in own}
+        self._read(own)
 
     def state(self, row: int | None = None) -> dict[str, Any]:
         """What the next step needs of those before; of one row, where there are rows."""
@@ -171,6 +185,9 @@ class Signals:
             return accuracy
         if name == "grad_norm":
             return torch.linalg.vector_norm(self._gradient(), dim=-1) if norm is None else norm
+        if name == "valid_loss":
+            assert self._watched is not None
+            return self._watched()
         if name == "param_norm":
             return torch.linalg.vector_norm(self._parameters(), dim=-1)
         if name == "grad_cosine":

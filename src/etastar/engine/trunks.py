@@ -64,7 +64,8 @@ def stems_of(lanes: Mapping[int, Lane]) -> list[Stem]:
     alike: dict[object, list[int]] = {}
     for number, lane in lanes.items():
         past = (lane.lr, lane.seed, lane.settings, lane.criterion, lane.until, min(lane.criterion.window, lane.steps))
-        alike.setdefault(past if trunk_of(lane.policy) else number, []).append(number)
+        shares = trunk_of(lane.policy) and not lane.monitors  # what is read of a lane is read from its start
+        alike.setdefault(past if shares else number, []).append(number)
     chains = {
         number: chain_of(lanes[number].policy, lanes[number].steps)
         for numbers in alike.values()

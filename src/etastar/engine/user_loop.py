@@ -135,6 +135,8 @@ class LaneReport:
 def follow(problem: Problem, lane: Lane) -> tuple[Outcome, bool]:
     """Let the user's own loop train one lane: (what it did, whether it asked for its length or its rate)."""
     train = problem.users_loop.train
+    if lane.monitors:
+        raise ProblemError("monitors cannot look into a training loop of your own; drop them, or make a Problem of parts")
     if lane.settings:
         raise ProblemError(f"a training loop of your own has no optimizer whose {lane.settings[0][0]} could be changed")
     report = LaneReport(lane)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -24,10 +25,11 @@ from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.objective import loss_and_accuracy, without_graph
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed, seed_everything
+from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.reduction import OTHER, SUM, declared_reduction, reduction_of
 from etastar.core.setup import set_up, to
 from etastar.engine.reading import next_batch
+from etastar.engine.signals import keys_of
 from etastar.errors import ProblemError, call
 
 ENOUGH, SHARE = 2_000, 0.1
@@ -82,7 +84,7 @@ class FirstLosses:
 
     def summed(self, problem: Problem) -> bool:
         """Whether the problem's loss is a sum over samples: that of a batch is that of its halves together."""
-        if problem.valid_batches is None:
+        if problem.valid_batches is problem.watch_batches is None:
             return False  # nobody asks
         self._turn_to(problem)
         if self._summed is None:
@@ -156,36 +158,53 @@ class FirstLosses:
         )
 
 
-def validation_scores(problem: Problem, model: nn.Module, batch: Batch) -> Scores:
-    """Loss and accuracy of one model on one batch of the validation data."""
-    loss, share = call("the loss on valid", without_graph, loss_and_accuracy, problem, model, batch)
+def validation_scores(problem: Problem, model: nn.Module, batch: Batch, what: str = "valid") -> Scores:
+    """Loss and accuracy of one model on one batch of the validation data, or of `watch`."""
+    loss, share = call(f"the loss on {what}", without_graph, loss_and_accuracy, problem, model, batch)
     return loss.detach().reshape(()), share
 
 
 def mean_scores(
     problem: Problem, lane: Lane, evaluate: Callable[[Batch], Scores], *, summed: bool
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Loss and accuracy on the validation data: the mean over its samples, in the unit of a training batch's loss.
+    """Loss and accuracy on the validation data; see `mean_over`. Both are None without validation data."""
+    if problem.valid_batches is None:
+        return None, None
+    with closing(problem.valid_batches.some(samples_for(problem, lane))) as batches:
+        return mean_over(problem, batches, evaluate, summed=summed)
+
+
+def watched_loss(problem: Problem, evaluate: Callable[[Batch], Scores], *, summed: bool) -> torch.Tensor:
+    """The loss on `watch`, every sample once, as it is on the validation data; [] or [K]."""
+    assert problem.watch_batches is not None
+    with isolated_randomness(), torch.no_grad(), closing(problem.watch_batches.some(sys.maxsize)) as batches:
+        loss, _ = mean_over(problem, batches, evaluate, summed=summed)
+    if loss is None:
+        raise ProblemError("watch gave no batch; expected at least one sample")
+    return loss
+
+
+def mean_over(
+    problem: Problem, batches: Iterator[Read], evaluate: Callable[[Batch], Scores], *, summed: bool
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Loss and accuracy: means over all samples, in the unit of a training batch's loss; None where there is no batch.
 
     A loss that is the mean over a batch is weighted by the batch's samples; one that is their sum is added up and scaled to
-    the size of a training batch. Both are None without validation data.
+    the size of a training batch.
 
     Args:
         evaluate: (batch) -> loss and accuracy in eval mode, of one lane or of several at once.
         summed: whether the loss is a sum over samples.
     """
-    if problem.valid_batches is None:
-        return None, None
     losses: list[torch.Tensor] = []
     shares: list[torch.Tensor] = []
     sizes: list[int] = []
-    with closing(problem.valid_batches.some(samples_for(problem, lane))) as batches:
-        for batch, size in _steadily(batches):
-            loss, share = evaluate(batch)
-            sizes.append(size)
-            losses.append(loss.detach().double())
-            if share is not None:
-                shares.append(torch.as_tensor(share).double())
+    for batch, size in _steadily(batches):
+        loss, share = evaluate(batch)
+        sizes.append(size)
+        losses.append(loss.detach().double())
+        if share is not None:
+            shares.append(torch.as_tensor(share).double())
     if not sizes:
         return None, None
     total = sum(sizes)
@@ -218,7 +237,8 @@ def on_a_part(problem: Problem, lane: Lane) -> bool:
 
 
 def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
-    """What scoring these lanes took, in gradient steps: a validation for each, and one for each seed before training."""
+    """What scoring these lanes took, in gradient steps: a validation for each, and one for each seed before training; and
+    what their policies saw of `watch`."""
     if problem.is_loop:
         return 0.0
     samples = 0
@@ -229,9 +249,22 @@ def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
             size = min(samples_for(problem, lane), problem.valid_batches.size or math.inf)
         if outcome.valid_loss is not None:
             samples += int(size)
+        samples += _watched(problem) * sum(-(-outcome.spent // every) for every in _looks_at_watch(lane))
         if outcome.first_valid_loss is not None or outcome.first_train_loss is not None:
             seeds[lane.seed, int(size)] = int(size)
     return FORWARD * (samples + sum(seeds.values())) / _per_step(problem)
+
+
+def _watched(problem: Problem) -> int:
+    """Samples of `watch`."""
+    batches = problem.watch_batches
+    return 0 if batches is None else batches.size or (batches.per_epoch or 0) * (batches.batch_size or 1)
+
+
+def _looks_at_watch(lane: Lane) -> list[int]:
+    """Steps between two looks at `watch`; several parts of one policy share the looks they have in common."""
+    own = [every for name, every in keys_of(lane.policy) if name == "valid_loss"]
+    return [every for every in own if not any(other < every and every % other == 0 for other in own)]
 
 
 def _per_batch(problem: Problem) -> int:

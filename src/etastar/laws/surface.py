@@ -14,6 +14,7 @@ from scipy.stats import t as student
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
+from etastar.core.told import Range
 from etastar.laws.law import Record
 from etastar.laws.schedule_fit import FEWEST, ScheduleFit, fit_schedule
 
@@ -133,7 +134,7 @@ class SurfaceLaw:
         value = 10 ** float(grid[at])
         return Estimate(value, low, high, self.level, n=fitted.n, method="smallest loss of a Gaussian process over log lr")
 
-    def plateau(self, schedule: str, horizon: int) -> tuple[float, float] | None:
+    def plateau(self, schedule: str, horizon: int) -> Range | None:
         """Rates around the best one whose predicted loss is at most `PLATEAU` x the smallest."""
         if not self.best_lr(schedule, horizon).ok:
             return None
@@ -147,7 +148,7 @@ class SurfaceLaw:
             first -= 1
         while last < len(grid) - 1 and inside[last + 1]:
             last += 1
-        return 10 ** float(grid[first]), 10 ** float(grid[last])
+        return Range(10 ** float(grid[first]), 10 ** float(grid[last]))
 
     def horizon_exponent(self, schedule: str) -> Estimate:
         """gamma of best lr ~ horizon^-gamma, by least squares over the measured horizons in every draw of the process."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from etastar.arguments import FACTOR, MULTIPLE, Number
+from etastar.policies.setting import setting
 from etastar.policies.watching import Watching
 
 UP = Number(1, 10, "a number in [1, 10]")
@@ -39,17 +40,11 @@ class BoldDriver(Watching):
     Source: Vogl et al. 1988, Biological Cybernetics 59; Battiti 1989, Complex Systems 3.
     """
 
-    up: float = 1.05
-    down: float = 0.5
+    up: float = setting(1.05, UP)
+    down: float = setting(0.5, FACTOR)
     """The usual two: one rise undoes fourteen falls, so that the rate stays below where the loss begins to rise."""
-    high: float = 10.0
+    high: float = setting(10.0, MULTIPLE)
     """A decade above the lane's rate, where most networks diverge."""
-
-    def __post_init__(self) -> None:
-        UP("bold-driver's up", self.up)
-        FACTOR("bold-driver's down", self.down)
-        MULTIPLE("bold-driver's high", self.high)
-        super().__post_init__()
 
     def fresh(self) -> dict[str, float]:
         """The value at the look before."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from etastar.arguments import CYCLES, SHARE
+from etastar.policies.setting import setting
 from etastar.policies.shape import Shape
 
 
@@ -36,18 +37,12 @@ class CosineRestarts(Shape):
     Source: Loshchilov and Hutter 2017, arXiv 1608.03983; `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
     """
 
-    cycles: int = 3
+    cycles: int = setting(3, CYCLES)
     """With cycles that double, the last has four sevenths of the steps: what the restarts cost can still be made good."""
-    longer: int = 2
+    longer: int = setting(2, CYCLES)
     """The T_mult = 2 of Loshchilov and Hutter."""
-    floor: float = 0.0
+    floor: float = setting(0.0, SHARE)
     steps: int | None = None
-
-    def __post_init__(self) -> None:
-        CYCLES("cosine-restarts' cycles", self.cycles)
-        CYCLES("cosine-restarts' longer", self.longer)
-        SHARE("cosine-restarts' floor", self.floor)
-        super().__post_init__()
 
     def rate(self, t: int, lr: Any) -> Any:
         """In torch's own order of operations, so that the bits are the same."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etastar.arguments import FACTOR
+from etastar.policies.setting import setting
 from etastar.policies.shape import Shape
 
 
@@ -26,13 +27,9 @@ class Exponential(Shape):
     [1.0, 0.1, 0.01]
     """
 
-    final: float = 0.01
+    final: float = setting(0.01, FACTOR)
     """Two decades: the last tenth of the steps then has a mean rate of 1.3 % of the peak, that of linear decay 5 %."""
     steps: int | None = None
-
-    def __post_init__(self) -> None:
-        FACTOR("exponential's final", self.final)
-        super().__post_init__()
 
     def factor(self, step: int) -> float:
         """final ^ (step / steps)."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from etastar.arguments import LOOKS, MULTIPLE, NOT_NEGATIVE, PART, SHARE
+from etastar.policies.setting import setting
 from etastar.policies.watching import Watching
 
 
@@ -41,26 +42,17 @@ class Greedy(Watching):
     Source: Subramanian et al. 2025, arXiv 2512.14527; `transformers.optimization.GreedyLR`.
     """
 
-    factor: float = 0.95
-    patience: int = 10
-    threshold: float = 1e-6
+    factor: float = setting(0.95, PART)
+    patience: int = setting(10, LOOKS)
+    threshold: float = setting(1e-6, NOT_NEGATIVE)
     """The three are Transformers' defaults, so that a run moves over unchanged."""
-    cooldown: int = 0
-    warmup: int = 0
-    low: float = 0.0
+    cooldown: int = setting(0, LOOKS)
+    warmup: int = setting(0, LOOKS)
+    low: float = setting(0.0, SHARE)
     """Transformers' floor, 1e-3 whatever the rate in use, lies above the rates that most language models are trained at."""
-    high: float = 10.0
+    high: float = setting(10.0, MULTIPLE)
     """A decade above the lane's rate, where most networks diverge; Transformers' ceiling is 1."""
-    reset: int = 500
-
-    def __post_init__(self) -> None:
-        PART("greedy's factor", self.factor)
-        NOT_NEGATIVE("greedy's threshold", self.threshold)
-        for name in ("patience", "cooldown", "warmup", "reset"):
-            LOOKS(f"greedy's {name}", getattr(self, name))
-        SHARE("greedy's low", self.low)
-        MULTIPLE("greedy's high", self.high)
-        super().__post_init__()
+    reset: int = setting(500, LOOKS)
 
     def fresh(self) -> dict[str, float]:
         """The best so far, looks in a row that were better and that were not, looks to skip, drops left until a reset."""

@@ -9,10 +9,11 @@ import torch
 
 from etastar.arguments import MULTIPLE, PART, SHARE
 from etastar.policies.policy import Every, Observation
+from etastar.policies.setting import Checked, setting
 
 
 @dataclass(frozen=True)
-class Hypergradient:
+class Hypergradient(Checked):
     """rate <- rate x (1 + beta cos(g_t, g_(t-1))), within [low, high] x the lane's rate.
 
     It is gradient descent of the loss on the rate in its multiplicative form, which has no unit: the additive form needs
@@ -36,17 +37,12 @@ class Hypergradient:
     Source: Baydin et al. 2018, arXiv 1703.04782, section 3 (the multiplicative rule).
     """
 
-    beta: float = 0.02
+    beta: float = setting(0.02, PART)
     """Gradients that agree wholly double the rate in 35 steps."""
-    low: float = 0.01
+    low: float = setting(0.01, SHARE)
     """Two decades below the lane's rate, as low as schedules decay to: gradients of small batches often disagree."""
-    high: float = 10.0
+    high: float = setting(10.0, MULTIPLE)
     """A decade above the lane's rate, where most networks diverge."""
-
-    def __post_init__(self) -> None:
-        PART("hypergradient's beta", self.beta)
-        SHARE("hypergradient's low", self.low)
-        MULTIPLE("hypergradient's high", self.high)
 
     @property
     def reads(self) -> tuple[str | Every, ...]:

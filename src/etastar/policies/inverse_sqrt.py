@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from etastar.arguments import SHARE
 from etastar.errors import ProblemError
+from etastar.policies.setting import setting
 from etastar.policies.shape import Shape
 
 
@@ -31,21 +32,19 @@ class InverseSqrt(Shape):
     Source: Vaswani et al. 2017, arXiv 1706.03762; with a cooldown Zhai et al. 2022, arXiv 2106.04560.
     """
 
-    warmup: float = 0.05
+    warmup: float = setting(0.05, SHARE)
     """As in `wsd`: the two differ in what comes between warm-up and cooldown alone."""
-    cooldown: float = 0.2
+    cooldown: float = setting(0.2, SHARE)
     """As in `wsd`."""
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        SHARE("inverse-sqrt's warmup", self.warmup)
-        SHARE("inverse-sqrt's cooldown", self.cooldown)
+        super().__post_init__()
         if self.warmup + self.cooldown > 1 + 1e-9:
             raise ProblemError(
                 f"inverse-sqrt warms up over {self.warmup:g} of the steps and cools down over {self.cooldown:g}; expected "
                 "shares that add up to at most 1"
             )
-        super().__post_init__()
 
     def factor(self, step: int) -> float:
         """Warm-up, then the root, times the cooldown."""

@@ -33,7 +33,7 @@ def policy_over(given: Any, steps: int, make: MakeOptimizer | None = None) -> Po
         return Constant()
     if isinstance(given, str):
         return squeezed(_hashable(parsed(given)), steps)
-    if isinstance(given, type) and hasattr(given, "step"):
+    if isinstance(given, type) and hasattr(given, "init"):  # a scheduler's class makes schedulers
         raise ProblemError(f"schedule is the class {given.__name__}; expected a policy made of it, e.g. {given.__name__}()")
     if isinstance(given, Policy):
         own = getattr(_hashable(given), "steps", None)

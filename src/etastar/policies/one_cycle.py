@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from etastar.arguments import MULTIPLE, PART, word
 from etastar.errors import ProblemError
+from etastar.policies.setting import setting
 from etastar.policies.shape import Shape
+
+CURVE = partial(word, choices=("cosine", "linear"))
 
 
 @dataclass(frozen=True)
@@ -37,25 +41,21 @@ class OneCycle(Shape):
     Source: Smith and Topin 2018, arXiv 1708.07120; the numbers are those of `torch.optim.lr_scheduler.OneCycleLR`.
     """
 
-    warmup: float = 0.3
+    warmup: float = setting(0.3, PART)
     """torch's default; Smith and Topin go up for nearly half of the steps."""
-    div_factor: float = 25.0
-    final_div_factor: float = 1e4
+    div_factor: float = setting(25.0, MULTIPLE)
+    final_div_factor: float = setting(1e4, MULTIPLE)
     """Both are torch's defaults, kept so that a run moves over from torch unchanged."""
-    curve: str = "cosine"
+    curve: str = setting("cosine", CURVE)
     cycle_momentum: bool = False
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        PART("one-cycle's warmup", self.warmup)
-        MULTIPLE("one-cycle's div_factor", self.div_factor)
-        MULTIPLE("one-cycle's final_div_factor", self.final_div_factor)
-        word("one-cycle's curve", self.curve, ("cosine", "linear"))
+        super().__post_init__()
         if self.cycle_momentum:
             raise ProblemError(
                 "one-cycle is to cycle the momentum, too; expected cycle_momentum=False: a policy sets rates alone"
             )
-        super().__post_init__()
 
     def rate(self, t: int, lr: Any) -> Any:
         """In torch's own order of operations, so that the bits are the same."""

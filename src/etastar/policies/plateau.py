@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from etastar.arguments import LOOKS, PART, SHARE
+from etastar.policies.setting import setting
 from etastar.policies.watching import Watching
 
 
@@ -38,20 +39,12 @@ class Plateau(Watching):
     Source: `torch.optim.lr_scheduler.ReduceLROnPlateau`.
     """
 
-    factor: float = 0.1
-    patience: int = 10
-    threshold: float = 1e-4
+    factor: float = setting(0.1, PART)
+    patience: int = setting(10, LOOKS)
+    threshold: float = setting(1e-4, SHARE)
     """The three are torch's defaults, so that a run moves over from torch unchanged."""
-    cooldown: int = 0
-    low: float = 0.0
-
-    def __post_init__(self) -> None:
-        PART("plateau's factor", self.factor)
-        LOOKS("plateau's patience", self.patience)
-        SHARE("plateau's threshold", self.threshold)
-        LOOKS("plateau's cooldown", self.cooldown)
-        SHARE("plateau's low", self.low)
-        super().__post_init__()
+    cooldown: int = setting(0, LOOKS)
+    low: float = setting(0.0, SHARE)
 
     def fresh(self) -> dict[str, float]:
         """The best so far, looks in a row that were not better, looks of the cooldown that are left."""

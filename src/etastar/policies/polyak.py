@@ -9,10 +9,11 @@ import torch
 
 from etastar.arguments import FINITE, POSITIVE
 from etastar.policies.policy import Every, Observation
+from etastar.policies.setting import Checked, setting
 
 
 @dataclass(frozen=True)
-class Polyak:
+class Polyak(Checked):
     """rate = min((loss - lowest) / (c |g|^2), cap x lane's rate), 0 where the loss lies below `lowest`.
 
     For steps along the gradient (SGD without momentum); under others the cap is what counts.
@@ -33,16 +34,11 @@ class Polyak:
     Source: Polyak 1987; Loizou et al. 2021, arXiv 2002.10542 (the stochastic step with a cap).
     """
 
-    lowest: float = 0.0
-    c: float = 0.5
+    lowest: float = setting(0.0, FINITE)
+    c: float = setting(0.5, POSITIVE)
     """The best constant of Loizou et al. for convex losses: on a quadratic it is the step to the lowest point."""
-    cap: float = 1.0
+    cap: float = setting(1.0, POSITIVE)
     """The lane's rate is the largest: without a cap one batch that is nearly fitted (|g| near 0) throws the weights away."""
-
-    def __post_init__(self) -> None:
-        FINITE("polyak's lowest", self.lowest)
-        POSITIVE("polyak's c", self.c)
-        POSITIVE("polyak's cap", self.cap)
 
     @property
     def reads(self) -> tuple[str | Every, ...]:

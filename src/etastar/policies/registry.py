@@ -31,7 +31,7 @@ SCHEDULES: dict[str, Policy] = {
     "wsd": Schedule(warmup=0.05, decay=0.2, curve="linear"),
     "one-cycle": OneCycle(),
     "exponential": Exponential(),
-    "step": StepDecay(),
+    "step-decay": StepDecay(),
     "inverse-sqrt": InverseSqrt(),
     "triangular": Triangular(),
     "triangular2": Triangular(shrink=0.5),

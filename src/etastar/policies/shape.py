@@ -8,9 +8,10 @@ from typing import Any, Self
 from etastar.arguments import shown
 from etastar.errors import ProblemError
 from etastar.policies.policy import Every, Observation
+from etastar.policies.setting import Checked
 
 
-class Shape:
+class Shape(Checked):
     """The lane's rate is the peak and the state; a subclass is a frozen dataclass that says `factor`, or `rate` itself.
 
     Args:
@@ -23,6 +24,7 @@ class Shape:
     steps: int | None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps is not None and not (isinstance(self.steps, int) and self.steps >= 1):
             raise ProblemError(f"the schedule's steps are {self.steps!r}; expected an integer >= 1")
 

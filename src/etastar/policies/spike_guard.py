@@ -10,10 +10,11 @@ import torch
 from etastar.arguments import EVERY, PART, POSITIVE
 from etastar.policies.compose import Around, each, joined
 from etastar.policies.policy import Every, Observation
+from etastar.policies.setting import Checked, setting
 
 
 @dataclass(frozen=True)
-class SpikeGuard(Around):
+class SpikeGuard(Around, Checked):
     """The rate of `policy` x a guard, which is 1 until the loss jumps,
 
         guard <- cut x guard                       where loss > m + deviations x s, or the loss is not finite
@@ -40,20 +41,14 @@ class SpikeGuard(Around):
     [1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.7071, 1.0]
     """
 
-    deviations: float = 4.0
+    deviations: float = setting(4.0, POSITIVE)
     """Of normal noise one loss in 30,000 lies so far out; at three deviations noise would cut the rate every 740 steps."""
-    cut: float = 0.5
+    cut: float = setting(0.5, PART)
     """Spikes come from rates just beyond the edge of stability; half of such a rate lies within."""
-    back: int = 100
+    back: int = setting(100, EVERY)
     """About as long as AdamW's second moment takes to follow the new size of the gradients (beta2 = 0.99; 0.999: 1,000)."""
-    memory: int = 50
+    memory: int = setting(50, EVERY)
     """Long enough for a standard deviation to 10 %, short enough to follow a loss that falls."""
-
-    def __post_init__(self) -> None:
-        POSITIVE("spike-guard's deviations", self.deviations)
-        PART("spike-guard's cut", self.cut)
-        EVERY("spike-guard's back", self.back)
-        EVERY("spike-guard's memory", self.memory)
 
     @property
     def reads(self) -> tuple[str | Every, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etastar.arguments import FACTOR
+from etastar.policies.setting import setting
 from etastar.policies.shape import Shape, period
 
 
@@ -27,16 +28,11 @@ class StepDecay(Shape):
     Source: `torch.optim.lr_scheduler.StepLR`.
     """
 
-    drop: float = 0.1
+    drop: float = setting(0.1, FACTOR)
     """A decade, torch's default, too."""
-    every: float | int = 1 / 3
+    every: float | int = setting(1 / 3, period)
     """Two drops, after thirds of the steps, as ResNets are trained on ImageNet: 90 epochs, drops at 30 and 60."""
     steps: int | None = None
-
-    def __post_init__(self) -> None:
-        FACTOR("step's drop", self.drop)
-        period("step's every", self.every)
-        super().__post_init__()
 
     def factor(self, step: int) -> float:
         """drop ^ (drops so far)."""

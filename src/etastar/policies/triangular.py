@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from etastar.arguments import CYCLES, FACTOR, SHARE
+from etastar.policies.setting import setting
 from etastar.policies.shape import Shape
 
 
@@ -33,18 +34,12 @@ class Triangular(Shape):
     Source: Smith 2017, arXiv 1506.01186; `torch.optim.lr_scheduler.CyclicLR`.
     """
 
-    cycles: int = 4
+    cycles: int = setting(4, CYCLES)
     """Smith advises four or more, and to end where a cycle ends."""
-    low: float = 0.25
+    low: float = setting(0.25, SHARE)
     """Smith takes a third or a quarter of the largest rate."""
-    shrink: float = 1.0
+    shrink: float = setting(1.0, FACTOR)
     steps: int | None = None
-
-    def __post_init__(self) -> None:
-        CYCLES("triangular's cycles", self.cycles)
-        SHARE("triangular's low", self.low)
-        FACTOR("triangular's shrink", self.shrink)
-        super().__post_init__()
 
     def rate(self, t: int, lr: Any) -> Any:
         """In torch's own order of operations, so that the bits are the same."""

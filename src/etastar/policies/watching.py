@@ -9,12 +9,13 @@ import torch
 
 from etastar.arguments import EVERY
 from etastar.policies.policy import Every, Observation
+from etastar.policies.setting import Checked, setting
 
 HIGHER_IS_BETTER = ("accuracy",)
 
 
 @dataclass(frozen=True)
-class Watching:
+class Watching(Checked):
     """Looks at one signal at regular steps, and at nothing in between. A signal without a value yet (NaN) changes nothing.
 
     A subclass says `fresh`, what its state holds, and `react`, the state after a look. A state is a dict of float64 tensors
@@ -30,11 +31,8 @@ class Watching:
 
     signal: str = "smoothed_loss"
     """One batch's loss rises at about every other step of a training that goes well."""
-    every: int = 10
+    every: int = setting(10, EVERY)
     """The smoothed loss looks back about ten steps: looks that are as far apart share little."""
-
-    def __post_init__(self) -> None:
-        EVERY("the steps between looks (every)", self.every)
 
     @property
     def reads(self) -> tuple[str | Every, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.batch import Batch, tensors_in
 from etastar.core.groups import MAXIMISES
@@ -206,7 +207,7 @@ class Point:
     def _forward(self) -> Iterator[None]:
         """The same masks each time; buffers, modes and the loss's state as before; attention with second derivatives."""
         seed_everything(derive_seed(self.seed, "mask", 0, 0))
-        with traceless(self.model, self.loss, self.loss_fn):
+        with traceless(self.model, self.loss, self.loss_fn), sdpa_kernel(SDPBackend.MATH):
             yield
 
 

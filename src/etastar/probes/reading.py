@@ -50,19 +50,6 @@ class Reading:
         """The number, or None."""
         return self.estimate.value
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "name": self.name,
-            "estimate": self.estimate.to_json(),
-            "rate": self.rate,
-            "says": self.says,
-            "loss": self.loss,
-            "meaning": self.meaning,
-            "caveat": self.caveat,
-            "parts": dict(self.parts),
-        }
-
 
 class Probe(ABC):
     """Reads one quantity at a `Point`: a frozen dataclass whose fields are its options; call it with the point.

@@ -11,6 +11,7 @@ from etastar.errors import ProblemError
 from etastar.reports.flags import flag_sentences
 from etastar.reports.parts import Number, Page, SectionText, Table
 from etastar.reports.rate_text import bound_sentence
+from etastar.reports.schedule_page import schedule_notes, schedule_page, schedule_tables
 from etastar.reports.terminal.cost import cost_lines
 from etastar.reports.terminal.find import find_tables
 from etastar.reports.terminal.forecast import forecast_cost, forecast_notes, forecast_tables
@@ -24,6 +25,7 @@ from etastar.verbs.forecast.forecast_answer import ForecastAnswer
 from etastar.verbs.predict.predict import PredictAnswer
 from etastar.verbs.probe import ProbeAnswer
 from etastar.verbs.scale.scale_answer import ScaleAnswer
+from etastar.verbs.schedule import ScheduleAnswer
 from etastar.verbs.search.search_answer import SearchAnswer
 from etastar.verbs.surface.momentum import MomentumAnswer
 from etastar.verbs.surface.sensitivity import SensitivityAnswer
@@ -58,8 +60,11 @@ class Kind:
 def _find(answer: FindAnswer) -> Page:
     from etastar.reports import charts as draw
     from etastar.reports import content as say
+    from etastar.reports.monitor_charts import monitor_charts, monitor_section
 
-    return verb_page(answer, say.numbers(answer), say.sections(answer), say.tables(answer), draw.charts(answer))
+    sections = [*say.sections(answer), *monitor_section(answer.watched)]
+    charts = {**draw.charts(answer), **monitor_charts(answer.problem, answer.watched)}
+    return verb_page(answer, say.numbers(answer), sections, say.tables(answer), charts)
 
 
 def _surface(answer: SurfaceAnswer) -> Page:
@@ -135,7 +140,7 @@ def verb_page(
         title=answer.problem,
         summary=answer.summary,
         numbers=numbers,
-        flags=flag_sentences(answer.flags, getattr(answer, "runs", None)),
+        flags=flag_sentences(answer.flags, answer.runs),
         sections=sections,
         tables=tables,
         charts=charts,
@@ -153,6 +158,7 @@ KINDS: dict[type, Kind] = {
     PredictAnswer: Kind(predict_short, _predict, predict_notes, predict_cost),
     ForecastAnswer: Kind(forecast_tables, _forecast, forecast_notes, forecast_cost),
     ProbeAnswer: Kind(probe_tables, notes=probe_notes, cost=probe_cost),
+    ScheduleAnswer: Kind(schedule_tables, schedule_page, schedule_notes, cost=_nothing),
 }
 
 

@@ -30,7 +30,8 @@ def predict_charts(answer: PredictAnswer) -> dict[str, Any]:
     if e.value is not None:
         rows.append({"rung": "eta*, expected", "lr": e.value, "low": e.low, "high": e.high, "what": "eta*, expected"})
     if answer.yours is not None:
-        rows.append({"rung": "yours", "lr": answer.yours, "low": answer.yours, "high": answer.yours, "what": "yours"})
+        lr = answer.yours.lr
+        rows.append({"rung": "yours", "lr": lr, "low": lr, "high": lr, "what": "yours"})
     names = [row["rung"] for row in rows]
     present = [name for name in COLOURS if any(row["what"] == name for row in rows)]
     base = alt.Chart(alt.Data(values=rows)).encode(
@@ -59,7 +60,7 @@ def predict_numbers(answer: PredictAnswer) -> list[Number]:
             Number("eta*, expected", rate_text(e.value, 2), interval, f"Expected, not measured: {e.method}.", ETA_STAR)
         )
     if answer.yours is not None:
-        found.append(Number("Yours", rate_text(answer.yours), "", answer.judgement, INK))
+        found.append(Number("Yours", rate_text(answer.yours.lr), "", answer.yours.sentence, INK))
     return found
 
 

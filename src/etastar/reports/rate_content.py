@@ -66,7 +66,7 @@ def momentum_numbers(answer: MomentumAnswer) -> list[Number]:
     if answer.best is None or answer.best.cell is None:
         return []
     text = f"The best rate at {answer.setting} {answer.best.value:g}, with the interval of that rate."
-    own = f"Yours is {answer.yours:g}."
+    own = f"Yours is {answer.own:g}."
     return [
         Number(
             f"Best {answer.setting}", f"{answer.best.value:g}", own, "Most seeds train, then the smallest loss.", "#0b62b0"

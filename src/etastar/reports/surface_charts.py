@@ -30,12 +30,12 @@ LAW_ROWS = 2500
 
 def panels_of(answer: SurfaceAnswer) -> list[Panel]:
     """One panel per horizon, one series per schedule."""
-    points = max(min(81, LAW_ROWS // max(len(answer.best), 1)), 9)
+    points = max(min(81, LAW_ROWS // max(len(answer.rows), 1)), 9)
     panels = []
     for horizon in answer.horizons:
         series = []
         for i, schedule in enumerate(answer.schedules):
-            best = next((b for b in answer.best if (b.schedule, b.horizon) == (schedule, horizon)), None)
+            best = next((b for b in answer.rows if (b.schedule, b.horizon) == (schedule, horizon)), None)
             records = [r for r in answer.data.records if (r.schedule, r.horizon) == (schedule, horizon)]
             if best is None or not records:
                 continue

@@ -98,7 +98,7 @@ def surface_tables(answer: SurfaceAnswer) -> list[Table]:
     level = f"{100 * answer.lr.level:g} %"
     head = ("schedule", "steps", "best rate", f"{level} interval", f"predicted {answer.loss_name}", "seeds that train", "")
     rows = []
-    for b in answer.best:
+    for b in answer.rows:
         note = b.lr.reason or (f"plateau {rate_text(b.plateau[0])} to {rate_text(b.plateau[1])}" if b.plateau else "")
         value = "-" if b.lr.value is None else rate_text(b.lr.value)
         loss = "-" if b.loss.value is None else f"{b.loss.value:.3g} ({b.loss.low:.3g} to {b.loss.high:.3g})"

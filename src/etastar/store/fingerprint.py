@@ -32,7 +32,8 @@ def fingerprint(problem: Problem, facts: Mapping[str, Any], version: str) -> str
     own_policy = _kinds_of(problem.schedule) if isinstance(problem.schedule, Policy) else None  # settings: the lane's `repr`
     with isolated_randomness():  # a dataset may draw at random, and may not move the caller's state
         seed_everything(0)
-        data = [(digest(some), _samples(some)) for some in (problem.train, problem.valid)]
+        watched = () if problem.watch is None else (problem.watch,)  # what has none keeps its fingerprint
+        data = [(digest(some), _samples(some)) for some in (problem.train, problem.valid, *watched)]
     settings = (problem.clip_grad_norm, problem.accumulate, problem.batch_size, str(torch.get_default_dtype()))
     known = sorted((k, without_addresses(repr(v))) for k, v in facts.items())
     return digest([version, code, own_policy, settings, known, data])

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, StepRow
+from etastar.core.lane import EpochRow, Lane, LaneStatus, Outcome, ReadingRow, StepRow
 from etastar.version import __version__
 
 
 def run_row(key: str, problem_id: str, outcome: Outcome, engine_name: str) -> dict[str, Any]:
-    """What is stored of a lane, beside its steps and epochs."""
+    """What is stored of a lane, beside its steps, epochs and readings."""
     lane = outcome.lane
     return nan_to_none(
         {
@@ -48,8 +48,15 @@ def run_row(key: str, problem_id: str, outcome: Outcome, engine_name: str) -> di
     )
 
 
-def outcome_of(row: Any, lane: Lane, steps: Sequence[Any], epochs: Sequence[Any]) -> Outcome:
-    """The outcome that was stored in these rows."""
+def reading_rows(key: str, outcome: Outcome) -> list[dict[str, Any]]:
+    """What is stored of a lane's readings."""
+    return [{"run_key": key, **nan_to_none(vars(r)), "place": i} for i, r in enumerate(outcome.readings)]
+
+
+def outcome_of(row: Any, lane: Lane, steps: Sequence[Any], epochs: Sequence[Any], readings: Sequence[Any] = ()) -> Outcome:
+    """The outcome that was stored in these rows; of the readings those of the lane's monitors, as they were read."""
+    monitors = {repr(monitor): i for i, monitor in enumerate(lane.monitors)}
+    read = sorted((r for r in readings if r.monitor in monitors), key=lambda r: (r.step, monitors[r.monitor], r.place))
     return Outcome(
         lane=lane,
         status=LaneStatus(row.status),
@@ -65,6 +72,7 @@ def outcome_of(row: Any, lane: Lane, steps: Sequence[Any], epochs: Sequence[Any]
         first_train_loss=row.first_train_loss,
         trace=tuple(_row_of(StepRow, s, loss=_nan(s.loss)) for s in steps),
         epochs=tuple(_row_of(EpochRow, e, loss_mean=_nan(e.loss_mean), loss_sd=_nan(e.loss_sd)) for e in epochs),
+        readings=tuple(_row_of(ReadingRow, r, value=_nan(r.value)) for r in read),
         seconds=row.seconds,
     )
 

@@ -15,16 +15,17 @@ import sqlalchemy as sa
 
 from etastar import arguments
 from etastar.core.design import Engine
-from etastar.core.lane import Lane, LaneStatus, Outcome, Runs, Until
+from etastar.core.lane import Lane, LaneStatus, Outcome, Runs
 from etastar.core.problem import Problem
 from etastar.core.training import Keeps
 from etastar.errors import StoreError
+from etastar.store.again import check_again, is_complete
 from etastar.store.database import Database, insert_new
 from etastar.store.lane_key import lane_keys
 from etastar.store.patience import Patience
-from etastar.store.rows import nan_to_none, now, outcome_of, run_row
+from etastar.store.rows import nan_to_none, now, outcome_of, reading_rows, run_row
 from etastar.store.saving import Saving
-from etastar.store.schema import engine_table, epoch_table, problem_table, run_table, step_table
+from etastar.store.schema import engine_table, epoch_table, problem_table, reading_table, run_table, step_table
 from etastar.store.snapshot_folder import SnapshotFolder
 from etastar.store.sound import read_json, refuse_spoilt
 from etastar.store.summary import summary
@@ -168,14 +169,18 @@ class RunStore:
         those in which the user's code raised).
 
         A lane that another process stored while this one was training it is answered from the store: two processes that
-        measure the same at once see the same outcomes.
+        measure the same at once see the same outcomes. A stored lane that its monitors have not read is trained again.
+
+        Raises:
+            StoreError: the problem is not registered, or the store is away.
+            ProblemError: a lane that is trained again ends otherwise.
         """
         problem_id = self._problems.get(problem)
         if problem_id is None:
             raise StoreError("this problem is not registered with the store; call store.register(problem, ...) first")
         keys = lane_keys(problem_id, lanes, engine.name)
-        found = self._load(dict(zip(keys, lanes, strict=True)))
-        found = {key: outcome for key, outcome in found.items() if not _lacks_first(problem, outcome)}
+        stored = self._load(dict(zip(keys, lanes, strict=True)))
+        found = {key: outcome for key, outcome in stored.items() if is_complete(problem, outcome)}
         for outcome in found.values():
             self._notify(outcome, False)
         todo = {key: lane for key, lane in zip(keys, lanes, strict=True) if key not in found}
@@ -186,6 +191,7 @@ class RunStore:
         shelf = self._shelf(problem_id, engine)
         with self._saving.rescued(lambda: self._parcels(problem_id, unsaved, engine.name)):
             for index, outcome in engine.train(problem, list(todo.values())) if todo else ():
+                check_again(stored.get(todo_keys[index]), outcome, self._where)
                 found[todo_keys[index]] = outcome
                 if outcome.status is not LaneStatus.RAISED:  # the code may be mended without looking any different
                     unsaved[todo_keys[index]] = outcome
@@ -227,7 +233,10 @@ class RunStore:
                 refuse_spoilt(run_table, runs, self._where)
                 steps = self._grouped(connection, step_table, step_table.c.step, some)
                 epochs = self._grouped(connection, epoch_table, epoch_table.c.epoch, some)
-                outcomes |= {r.key: outcome_of(r, lanes[r.key], steps.get(r.key, ()), epochs.get(r.key, ())) for r in runs}
+                looked = [key for key in some if lanes[key].monitors]
+                readings = self._grouped(connection, reading_table, reading_table.c.step, looked) if looked else {}
+                groups = (steps, epochs, readings)
+                outcomes |= {r.key: outcome_of(r, lanes[r.key], *(g.get(r.key, ()) for g in groups)) for r in runs}
             return outcomes
 
         keys = list(lanes)
@@ -259,16 +268,10 @@ class RunStore:
                 run=run_row(key, problem_id, outcome, engine_name),
                 epochs=[{"run_key": key, **nan_to_none(vars(e))} for e in outcome.epochs],
                 steps=[{"run_key": key, **nan_to_none(vars(s))} for s in outcome.trace],
+                readings=reading_rows(key, outcome),
             )
             for key, outcome in outcomes.items()
         ]
-
-
-def _lacks_first(problem: Problem, outcome: Outcome) -> bool:
-    """Whether a stored lane has nothing its end can be compared with: it was stored before that was measured."""
-    if problem.is_loop or outcome.lane.until is not Until.END:
-        return False
-    return outcome.first_valid_loss is None and outcome.first_train_loss is None
 
 
 def _close(a: Sequence[float], b: Sequence[float]) -> bool:

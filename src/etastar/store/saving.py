@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from etastar.errors import StoreError
 from etastar.store.database import Database, insert_new
 from etastar.store.patience import Patience
-from etastar.store.schema import epoch_table, problem_table, run_table, step_table
+from etastar.store.schema import epoch_table, problem_table, reading_table, run_table, step_table
 from etastar.store.unsaved import Parcel, Waiting, read
 
 
@@ -27,7 +27,8 @@ class Saving:
         self._waiting = None if database.in_memory else Waiting.of(database.name, database.path)
 
     def save(self, parcels: Sequence[Parcel]) -> set[str]:
-        """Store the lanes in one transaction; returns the keys that were not stored before: the others stay as they are.
+        """Store the lanes in one transaction; returns the keys that were not stored before: the others stay as they are, but
+        for readings that they lack.
 
         Raises:
             StoreError: nothing of them is stored, as far as one knows: it may be tried again.
@@ -43,6 +44,7 @@ class Saving:
             kept = [parcel for parcel in parcels if parcel.run["key"] in new]
             _insert(connection, epoch_table, [row for parcel in kept for row in parcel.epochs])
             _insert(connection, step_table, [row for parcel in kept for row in parcel.steps])
+            _insert(connection, reading_table, [row for parcel in parcels for row in parcel.readings])
         return new
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The store's tables: what a run was, what it did per epoch, what it did per step. Append only; nothing is dropped."""
+"""The store's tables: what a run was, what it did per epoch and step, what was read in it. Append only."""
 
 from __future__ import annotations
 
@@ -150,7 +150,21 @@ step_table = Table(
     sqlite_strict=STRICT,
 )
 
-LATER = frozenset({engine_table.name})
+reading_table = Table(
+    "reading",
+    metadata,
+    Column("run_key", String, ForeignKey("run.key"), primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("monitor", String, primary_key=True, doc="its repr: all its settings"),
+    Column("block", String, primary_key=True, doc="of the model; empty for all of it"),
+    Column("name", String, primary_key=True),
+    Column("value", Float),
+    Column("place", BigInteger, nullable=False, doc="in the order in which the lane's numbers were read"),
+    *_at_least(0, "step", "place"),
+    sqlite_strict=STRICT,
+)
+
+LATER = frozenset({engine_table.name, reading_table.name})
 """Tables that the first stores did not have; they are added. The others, once missing, were lost."""
 LATER_COLUMNS = (run_table.c.first_valid_loss, run_table.c.first_train_loss, run_table.c.shared)
 """Columns that the first stores did not have; they are added, empty."""

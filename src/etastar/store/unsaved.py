@@ -19,22 +19,30 @@ from typing import Any
 import sqlalchemy as sa
 
 from etastar.errors import StoreError
-from etastar.store.schema import epoch_table, problem_table, run_table, step_table
+from etastar.store.schema import epoch_table, problem_table, reading_table, run_table, step_table
 from etastar.store.sound import row_of
 
 FOLDER = Path(".etastar")
 Row = dict[str, Any]
+_TABLES = {
+    "problem": problem_table,
+    "run": run_table,
+    "epochs": epoch_table,
+    "steps": step_table,
+    "readings": reading_table,
+}
 _NOT_JSON = {"inf": math.inf, "-inf": -math.inf}
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """One lane as the store keeps it: the row of its problem, its own, and those of its epochs and steps."""
+    """One lane as the store keeps it: the row of its problem, its own, and those of its epochs, steps and readings."""
 
     problem: Row
     run: Row
     epochs: Sequence[Row]
     steps: Sequence[Row]
+    readings: Sequence[Row] = ()
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,9 @@ def _parcel(line: str, where: str) -> Parcel:
         if written["digest"] != _digest(written["lane"]):
             raise ValueError
         content = json.loads(written["lane"])
-        tables = {"problem": problem_table, "run": run_table, "epochs": epoch_table, "steps": step_table}
-        parcel = Parcel(**{name: _rows(content[name], table, where) for name, table in tables.items()})
-        keys = {row["run_key"] for row in (*parcel.epochs, *parcel.steps)}
+        content.setdefault("readings", [])  # a file from before there were any
+        parcel = Parcel(**{name: _rows(content[name], table, where) for name, table in _TABLES.items()})
+        keys = {row["run_key"] for row in (*parcel.epochs, *parcel.steps, *parcel.readings)}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(f"{where} is not as it was written") from None
     if parcel.run["problem_id"] != parcel.problem["id"] or keys - {parcel.run["key"]}:

@@ -13,6 +13,7 @@ import torch
 from etastar.core.estimate import Z90, Estimate, Status, log_error
 from etastar.core.problem import Problem
 from etastar.core.randomness import isolated_randomness
+from etastar.core.told import told
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.eta_star.eta_star import Precision
 from etastar.probes.reading import Probe
@@ -59,7 +60,7 @@ class Bench:
         session = self._session(problem)
         found = session.run(FullLength(session.facts.criterion, problem.steps, start=start, within=within, seed=seed))
         self._not_cut(found.lr)
-        return {"best": _estimate_row(found.lr), "rungs": [r.to_json() for r in found.rungs], **self._cost(session)}
+        return {"best": _estimate_row(found.lr), "rungs": told(found.rungs), **self._cost(session)}
 
     def probe(self, problem: Problem, probe: Probe, *, seeds: Sequence[int], samples: int = 256) -> Row:
         """What `probe` reads at fresh initialisations, one a seed, in the problem's own precision."""

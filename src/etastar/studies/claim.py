@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
 
 from etastar.core.estimate import Estimate
 
@@ -129,6 +129,8 @@ class Claim:
         rule: how.
     """
 
+    TOLD: ClassVar = ("name", "statement", "source", "region", "quantity", "decided_by")
+
     name: str
     statement: str
     source: str
@@ -140,21 +142,17 @@ class Claim:
         """What `estimate` of the quantity says about it."""
         return Conclusion(self, estimate, self.rule(estimate))
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "name": self.name,
-            "statement": self.statement,
-            "source": self.source,
-            "region": self.region,
-            "quantity": self.quantity,
-            "rule": self.rule.sentence(),
-        }
+    @property
+    def decided_by(self) -> str:
+        """The rule in words."""
+        return self.rule.sentence()
 
 
 @dataclass(frozen=True)
 class Conclusion:
     """A claim, the estimate of its quantity, and the verdict."""
+
+    TOLD: ClassVar = (*(f"claim.{name}" for name in Claim.TOLD), "verdict", "estimate")
 
     claim: Claim
     estimate: Estimate
@@ -167,7 +165,3 @@ class Conclusion:
         if e.value is None:
             return f"no value: {e.reason}"
         return f"{e.value:.3g} ({100 * e.level:g} %: {e.low:.3g} to {e.high:.3g})"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {**self.claim.to_json(), "verdict": self.verdict.value, "estimate": self.estimate.to_json()}

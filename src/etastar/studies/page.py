@@ -98,7 +98,7 @@ def _how_table(answer: StudyAnswer) -> Table:
         *((name.replace("_", " "), str(value)) for name, value in answer.study.declared.items()),
         ("effort, seed", f"{answer.setting.effort}, {answer.setting.seed}"),
         ("environment", f"Python {where['python']}, torch {where['torch']}, {where['machine']}, {where['cpus']} CPUs"),
-        ("to reproduce", f"etastar {where['etastar']}: {answer.command}"),
+        ("to reproduce", f"etastar {where['etastar']}: {answer.command_line}"),
     ]
     if answer.study.uses_data:
         rows.insert(0, ("data", answer.setting.data.in_words()))
@@ -107,7 +107,16 @@ def _how_table(answer: StudyAnswer) -> Table:
 
 def readme(answer: StudyAnswer) -> str:
     """README.md of the record."""
-    lines = [f"# {answer.study.title}", "", answer.study.question, "", answer.study.source, "", f"`{answer.command}`", ""]
+    lines = [
+        f"# {answer.study.title}",
+        "",
+        answer.study.question,
+        "",
+        answer.study.source,
+        "",
+        f"`{answer.command_line}`",
+        "",
+    ]
     cost = f"{len(answer.rows)} of {answer.planned} measurements, {answer.cost['cpu_seconds']:,.0f} CPU seconds"
     lines += [f"{cost}; data: {answer.setting.data.in_words()}" if answer.study.uses_data else cost, ""]
     lines += _markdown(

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from etastar import arguments
+from etastar.core.estimate import Estimate
+from etastar.core.told import told
 from etastar.engine.ray.connection import check_address
 from etastar.errors import ProblemError
 from etastar.reports.kinds import KINDS, Kind
@@ -25,42 +27,69 @@ from etastar.studies.data import load_data
 from etastar.studies.page import claim_tables, cost_lines, readme, study_page
 from etastar.studies.record import Row, StudyRecord, row_id
 from etastar.studies.study import Findings, Setting, Study
+from etastar.verbs.answer import Answer, Made, environment
 from etastar.verbs.options import Options
-from etastar.verbs.workplace import Workplace, environment
+from etastar.verbs.workplace import Workplace
 from etastar.version import __version__
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class StudyAnswer:
-    """What a study found.
+class NumberTold(NamedTuple):
+    """A number beside the claims, and what it is."""
+
+    name: str
+    what: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyAnswer(Answer):
+    """What a study found; `made.cost`: measured_now, cpu_seconds (of all rows, whenever measured), and of this run seconds
+    and new_gradient_steps.
 
     Args:
         study, setting: what was asked.
         rows: measured, in the order of the plan.
         planned: how many there are in all.
         findings: conclusions, numbers, and what the page shows.
-        cost: measured_now, cpu_seconds (of all rows, whenever measured), seconds and new_gradient_steps of this run.
-        environment: where it was measured.
         folder: of record and page.
-        command: that repeats it.
+        command_line: that repeats it.
     """
+
+    command = "study"
+    TOLD = (
+        "study.question", "study.source", "data", "setting.effort", "complete", "measured", "planned", "claims", "numbers",
+        "folder",
+    )  # fmt: skip
 
     study: Study
     setting: Setting
     rows: tuple[Row, ...]
     planned: int
     findings: Findings
-    cost: dict[str, float]
-    environment: dict[str, Any]
     folder: Path
-    command: str
+    command_line: str
 
     @property
-    def problem(self) -> str:
-        """What was studied."""
-        return self.study.name
+    def data(self) -> str | None:
+        """On what, in words; None where the study draws its own inputs."""
+        return self.setting.data.in_words() if self.study.uses_data else None
+
+    @property
+    def measured(self) -> int:
+        """How many of the measurements there are."""
+        return len(self.rows)
+
+    @property
+    def claims(self) -> tuple[Conclusion, ...]:
+        """The claims with their verdicts."""
+        return self.findings.conclusions
+
+    @property
+    def numbers(self) -> tuple[NumberTold, ...]:
+        """The numbers beside them."""
+        return tuple(NumberTold(name, what, e) for name, e, what in self.findings.numbers)
 
     @property
     def complete(self) -> bool:
@@ -82,27 +111,6 @@ class StudyAnswer:
                 parts.append(f"{word}: {', '.join(names)}")
         cut = "" if self.complete else f"stopped after {len(self.rows)} of {self.planned} measurements; "
         return cut + "; ".join(parts)
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "etastar": __version__,
-            "command": "study",
-            "study": self.study.name,
-            "question": self.study.question,
-            "source": self.study.source,
-            "data": self.setting.data.in_words() if self.study.uses_data else None,
-            "effort": self.setting.effort,
-            "seed": self.setting.seed,
-            "complete": self.complete,
-            "measured": len(self.rows),
-            "planned": self.planned,
-            "claims": [c.to_json() for c in self.conclusions],
-            "numbers": [{"name": name, "what": what, **e.to_json()} for name, e, what in self.findings.numbers],
-            "cost": self.cost,
-            "environment": self.environment,
-            "folder": str(self.folder),
-        }
 
 
 KINDS[StudyAnswer] = Kind(claim_tables, study_page, cost=cost_lines)
@@ -169,7 +177,17 @@ def run_study(
         }
         where = {**environment(), "torch_threads": torch.get_num_threads()}
         command = _command(name, out, data, effort, seed)
-        answer = StudyAnswer(study, setting, tuple(rows), planned, findings, cost, where, Path(out), command)
+        answer = StudyAnswer(
+            problem=name,
+            study=study,
+            setting=setting,
+            rows=tuple(rows),
+            planned=planned,
+            findings=findings,
+            folder=Path(out),
+            command_line=command,
+            made=Made(seed=seed, optimizer="", cost=cost, environment=where),
+        )
         record.finish(rows, _config(answer), where, readme(answer))
         write_page(study_page(answer), answer.folder)
         return answer
@@ -218,7 +236,7 @@ def _cpu_seconds() -> float:
 
 
 def _config(answer: StudyAnswer) -> dict[str, Any]:
-    claims = [c.to_json() for c in answer.study.claims]
+    claims = [told(c) for c in answer.study.claims]
     return {
         "study": answer.study.name,
         "effort": answer.setting.effort,

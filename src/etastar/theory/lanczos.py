@@ -57,6 +57,7 @@ def largest_eigenvalue(
     *,
     tolerance: float = 1e-2,
     start: torch.Tensor | None = None,
+    noise: float = NOISE,
     seed: int = 0,
     max_products: int = MAX_PRODUCTS,
     dtype: torch.dtype = torch.float32,
@@ -73,6 +74,7 @@ def largest_eigenvalue(
         product: v -> A v for unit vectors [dimension].
         start: a direction to begin with, e.g. the vector of a matrix nearby; a random part is always added, because a
             start without any part of the sought eigenvector would never find it.
+        noise: its length beside a start of length 1; less is enough for the vector of a matrix nearby.
         seed: of the random part.
         max_products: the answer after that many is what it is, with its bound.
 
@@ -83,7 +85,7 @@ def largest_eigenvalue(
 
     Source: Parlett, The Symmetric Eigenvalue Problem, ch. 11 and 13.
     """
-    v = _start(dimension, start, seed, dtype, device)
+    v = _start(dimension, start, noise, seed, dtype, device)
     basis = v.new_empty((min(dimension, max_products, 16), dimension))
     alphas: list[float] = []
     betas: list[float] = []
@@ -118,16 +120,16 @@ def largest_eigenvalue(
 
 
 def _start(
-    dimension: int, start: torch.Tensor | None, seed: int, dtype: torch.dtype, device: torch.device | str
+    dimension: int, start: torch.Tensor | None, noise: float, seed: int, dtype: torch.dtype, device: torch.device | str
 ) -> torch.Tensor:
-    noise = torch.randn(dimension, generator=generator(seed, "lanczos"), dtype=torch.float64)
-    noise = (noise / torch.linalg.vector_norm(noise)).to(device=device, dtype=dtype)
+    drawn = torch.randn(dimension, generator=generator(seed, "lanczos"), dtype=torch.float64)
+    drawn = (drawn / torch.linalg.vector_norm(drawn)).to(device=device, dtype=dtype)
     if start is None:
-        return noise
+        return drawn
     length = torch.linalg.vector_norm(start)
     if not 0 < float(length) < math.inf:
-        return noise
-    mixed = start.to(noise) / length.to(noise) + NOISE * noise
+        return drawn
+    mixed = start.to(drawn) / length.to(drawn) + noise * drawn
     return mixed / torch.linalg.vector_norm(mixed)
 
 

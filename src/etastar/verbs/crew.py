@@ -9,6 +9,7 @@ from typing import Any
 from etastar import arguments
 from etastar.core.design import Plan
 from etastar.core.problem import Problem
+from etastar.core.told import told
 from etastar.engine.choice import ENGINES, Choice, choose
 from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
@@ -113,7 +114,7 @@ def choice_for(problem: Problem, facts: Preflight, options: Options, store: RunS
     if before is not None:
         choice = replace(choice, refused=before.refused)
     if options.engine == "auto":
-        pinned = store.pin_engine(problem, options.device, choice.engine, choice.chunk, choice.to_json())
+        pinned = store.pin_engine(problem, options.device, choice.engine, choice.chunk, told(choice))
         return _choice_of(pinned, store)  # another process may have been first
     return choice
 

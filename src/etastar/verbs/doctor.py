@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import Any
 
 from etastar.core.estimate import FLAGS
 from etastar.core.loaders import LoaderBatches
@@ -13,10 +13,10 @@ from etastar.designs.eta_star.eta_star import EtaStar
 from etastar.engine.choice import Choice, choose
 from etastar.engine.preflight import Preflight, preflight, start_steps
 from etastar.errors import attributed
+from etastar.verbs.answer import Answer, Made
 from etastar.verbs.find.eta_star import end_design
 from etastar.verbs.find.find import EFFORTS, ETA_STAR, ETA_STAR_END
 from etastar.verbs.options import Options, asked
-from etastar.version import __version__
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,20 @@ class Finding:
     sentence: str
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis(Answer):
     """What the doctor found."""
 
-    problem: str
+    command = "doctor"
+    TOLD = ("findings",)
+
     findings: tuple[Finding, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "etastar": __version__,
-            "command": "doctor",
-            "problem": self.problem,
-            "findings": [vars(f) for f in self.findings],
-        }
+    @property
+    def summary(self) -> str:
+        """How many things there are to warn of."""
+        warned = [f.topic for f in self.findings if f.level == "warn"]
+        return f"{len(warned)} warnings: {', '.join(warned)}" if warned else "nothing to warn of"
 
 
 @attributed
@@ -52,11 +51,21 @@ def doctor(problem: Problem, *, device: str = "auto") -> Diagnosis:
     Raises:
         ProblemError: the problem cannot be used at all.
     """
+    started = time.monotonic()
     device = asked(problem, None, Options(device=device))[1].device
     facts = preflight(problem, device)
     choice = choose(problem, facts.criterion, device=device, reproducible=facts.reproducible)
     findings = [_criterion(problem, facts), _start(facts), *_flags(facts), *_groups(facts), *_data(problem)]
-    return Diagnosis(problem.title, (*findings, *_engine(choice), _speed(problem, facts, choice)))
+    made = Made(
+        seed=problem.seed,
+        optimizer=facts.optimizer,
+        cost={"seconds": time.monotonic() - started},
+        flags=facts.flags,
+        engine=choice.engine,
+        engine_choice=choice,
+    )
+    findings += [*_engine(choice), _speed(problem, facts, choice)]
+    return Diagnosis(problem=problem.title, findings=tuple(findings), made=made)
 
 
 def _criterion(problem: Problem, facts: Preflight) -> Finding:
@@ -107,11 +116,11 @@ def _data(problem: Problem) -> list[Finding]:
 
 def _engine(choice: Choice) -> list[Finding]:
     """What trains the lanes, and why nothing faster does."""
-    times = ", ".join(f"{name}: {1e6 * seconds:.3g} us" for name, seconds in choice.times)
+    times = ", ".join(f"{name}: {1e6 * seconds:.3g} us" for name, seconds in choice.times.items())
     text = choice.sentence() + (f"; a lane's step takes {times}" if times else "")
     findings = [Finding("engine", "note" if choice.fell_back else "ok", text)]
-    refused = choice.refused if choice.fell_back else ()
-    return findings + [Finding(f"not {name}", "note", why) for name, why in refused]
+    refused = choice.refused if choice.fell_back else {}
+    return findings + [Finding(f"not {name}", "note", why) for name, why in refused.items()]
 
 
 def _speed(problem: Problem, facts: Preflight, choice: Choice) -> Finding:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -26,8 +25,8 @@ from etastar.probes.reading import Probe, Reading
 from etastar.probes.sharpness import GaussNewtonSharpness, PreconditionedSharpness, Sharpness
 from etastar.probes.start import starting_point
 from etastar.probes.update_ratios import UpdateRatios
+from etastar.verbs.answer import Answer, Made, Yours
 from etastar.verbs.options import Options, asked
-from etastar.version import __version__
 
 SAMPLES = 512
 TOLERANCE = 1e-2
@@ -39,48 +38,46 @@ OWN_LOOP = "a training loop of your own: etastar sees its losses only, not its m
 
 
 @dataclass(frozen=True)
-class YourRate:
+class YourRate(Yours):
     """The rate in use, judged: `verdict` is below-the-edge, below-eta_c, above-eta_c or unknown."""
 
-    lr: float
-    of_edge: float | None
-    of_eta_c: float | None
-    verdict: str
-    sentence: str
+    of_edge: float | None = None
+    of_eta_c: float | None = None
 
 
-@dataclass(frozen=True)
-class ProbeAnswer:
+@dataclass(frozen=True, kw_only=True)
+class ProbeAnswer(Answer):
     """What `probe` read; `answer["lambda1"]` is one reading.
 
     Args:
-        problem: its title.
         readings: one per probe, also those that do not apply.
         yours: the rate in use, relative to the edge of stability and to eta_c; None if it is not known.
         loss: the loss and its reduction over samples.
-        optimizer: its class.
         samples, parameters: numbers of them.
-        seed, device, dtype: of the measurement.
-        seconds: wall time.
+        device, dtype: of the measurement.
     """
 
-    problem: str
+    command = "probe"
+    TOLD = ("readings", "yours", "loss", "caveat", "samples", "parameters", "device", "dtype")
+
     readings: tuple[Reading, ...]
     yours: YourRate | None
     loss: str
-    optimizer: str
     samples: int
     parameters: int
-    seed: int
     device: str
     dtype: str
-    seconds: float
 
     def __getitem__(self, name: str) -> Reading:
         for reading in self.readings:
             if reading.name == name:
                 return reading
         raise KeyError(f"no reading {name!r}; there are {', '.join(r.name for r in self.readings)}")
+
+    @property
+    def caveat(self) -> str:
+        """What none of the readings is."""
+        return NOT_ETA_STAR
 
     @property
     def ok(self) -> bool:
@@ -95,26 +92,6 @@ class ProbeAnswer:
         sharpness = self["lambda1"]
         text = f"lambda1 = {sharpness.value:.3g} ({self.loss}, n = {self.samples})" if sharpness.ok else "no lambda1"
         return f"{text}; {self.yours.sentence}" if self.yours else text
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready; the schema is cli/probe.schema.json."""
-        return {
-            "etastar": __version__,
-            "command": "probe",
-            "problem": self.problem,
-            "summary": self.summary,
-            "readings": [r.to_json() for r in self.readings],
-            "yours": None if self.yours is None else vars(self.yours),
-            "loss": self.loss,
-            "not": NOT_ETA_STAR,
-            "optimizer": self.optimizer,
-            "samples": self.samples,
-            "parameters": self.parameters,
-            "seed": self.seed,
-            "device": self.device,
-            "dtype": self.dtype,
-            "seconds": self.seconds,
-        }
 
 
 @attributed
@@ -161,13 +138,11 @@ def probe(
         readings=readings,
         yours=_judge(point, {r.name: r for r in readings}),
         loss=loss,
-        optimizer=optimizer_name(point.optimizer),
         samples=point.samples,
         parameters=sum(p.numel() for p in point.parameters),
-        seed=seed,
         device=place,
         dtype=str(point.parameters[0].dtype).removeprefix("torch."),
-        seconds=time.monotonic() - started,
+        made=Made(seed=seed, optimizer=optimizer_name(point.optimizer), cost={"seconds": time.monotonic() - started}),
     )
 
 
@@ -204,7 +179,7 @@ def _judge(point: Point, readings: dict[str, Reading]) -> YourRate:
     ratios = {"the edge": edge, "eta_c": eta_c.value}
     known = [f"{lr / rate:.2g} of {name} ({rate:.3g})" for name, rate in ratios.items() if rate]
     if not known:
-        return YourRate(lr, None, None, "unknown", f"your {said} cannot be judged: neither an edge nor eta_c was found")
+        return YourRate(lr, "unknown", f"your {said} cannot be judged: neither an edge nor eta_c was found")
     if eta_c.value and lr > eta_c.value:
         verdict, text = "above-eta_c", "the first step on these samples raises the loss"
     elif edge and lr > edge:
@@ -212,7 +187,7 @@ def _judge(point: Point, readings: dict[str, Reading]) -> YourRate:
     else:
         verdict, text = "below-the-edge" if edge else "below-eta_c", "the first step is safe; later ones may not be"
     of = lambda rate: lr / rate if rate else None
-    return YourRate(lr, of(edge), of(eta_c.value), verdict, f"your {said} is {' and '.join(known)}: {text}")
+    return YourRate(lr, verdict, f"your {said} is {' and '.join(known)}: {text}", of_edge=of(edge), of_eta_c=of(eta_c.value))
 
 
 def _of_loop(problem: Problem, probes: tuple[Probe, ...], seed: int, device: str) -> ProbeAnswer:
@@ -221,11 +196,9 @@ def _of_loop(problem: Problem, probes: tuple[Probe, ...], seed: int, device: str
         readings=tuple(each.refuse(OWN_LOOP) for each in probes),
         yours=None,
         loss="",
-        optimizer=problem.users_loop.optimizer,
         samples=0,
         parameters=0,
-        seed=seed,
         device=device,
         dtype="",
-        seconds=0.0,
+        made=Made(seed=seed, optimizer=problem.users_loop.optimizer, cost={"seconds": 0.0}),
     )

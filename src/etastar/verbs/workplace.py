@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar
-
-import torch
+from typing import TypeVar
 
 from etastar.core.design import Design, Engine, Plan, Store, run
 from etastar.core.lane import Lane, Runs
@@ -23,6 +19,7 @@ from etastar.engine.validation import cost_of, on_a_part
 from etastar.store.database import check
 from etastar.store.fingerprint import fingerprint
 from etastar.store.run_store import RunStore
+from etastar.verbs.answer import Made, once
 from etastar.verbs.crew import Crew, crew_beside, crew_for
 from etastar.verbs.options import Options
 from etastar.version import __version__
@@ -212,6 +209,25 @@ class Session:
             "seconds": time.monotonic() - self.started,
         }
 
+    def made(self, seed: int, flags: Iterable[str] = (), **more: float) -> Made:
+        """How the answer of this session was made.
+
+        Args:
+            seed: of the measurement.
+            flags: of the answer; those of the problem, of its lanes and of the engine are added.
+            more: by name, what else it cost.
+        """
+        fallback = ("fallback-loop",) if self.choice.fell_back else ()
+        return Made(
+            seed=seed,
+            optimizer=self.facts.optimizer,
+            cost={**self.cost(), **more},
+            flags=once(flags, self.facts.flags, self.runs.flags, fallback),
+            runs=self.runs,
+            engine=self.engine.name,
+            engine_choice=self.choice,
+        )
+
     def _register(self) -> None:
         """Tell the store which problem this is."""
         facts, store = self.facts, self.place.store
@@ -224,17 +240,6 @@ class Session:
         digest = fingerprint(self.problem, identity, __version__)
         store.register(self.problem, digest, facts.trace, identity, reusable=facts.reproducible)
         self._planned = True
-
-
-def environment() -> dict[str, Any]:
-    """Where a measurement was made."""
-    return {
-        "etastar": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-    }
 
 
 def _duration(seconds: float) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cli_harness import run_here
 from etastar import ProblemError
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Policy, rates_over
@@ -100,16 +99,13 @@ def test_ours_wins_over_a_name_that_clashes_and_says_so(tmp_path, monkeypatch):
         policy_over("halving", 9)
 
 
-def test_the_command_line_trains_with_it(tmp_path):
-    site = install(HALVING, tmp_path / "site")
-    paths = os.pathsep.join((str(site), os.environ.get("PYTHONPATH", "")))
+@pytest.mark.usefixtures("halving")
+def test_the_command_line_trains_with_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     schedule = ("--schedule", "constant@0.5>halving", "--effort", "glance")
-    command = (sys.executable, "-m", "etastar", "find", "digits-mlp", *schedule, "--json", "-", "--store", "runs.db")
-    ran = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=300
-    )
-    assert ran.returncode == 0, ran.stderr
-    answer = json.loads(ran.stdout)
+    ran = run_here("find", "digits-mlp", *schedule, "--json", "-", "--store", "runs.db")
+    assert ran.code == 0, ran.err
+    answer = json.loads(ran.out)
     assert answer["schedule"] == "constant@0.5>halving" and answer["lr"]["value"] > 0
     lanes: dict[str, list[tuple[int, float]]] = {}
     with sqlite3.connect(tmp_path / "runs.db") as store:

@@ -9,6 +9,7 @@ import pytest
 
 import etastar
 from etastar.core.estimate import FLAGS
+from etastar.core.groups import Group
 from etastar.core.lane import LaneStatus
 from etastar.problems import builder
 from etastar.reports.charts import charts
@@ -214,7 +215,7 @@ def test_no_answer_is_said_first_with_what_is_known(no_answer, tmp_path):
 
 def test_an_answer_without_lanes_still_has_a_page(no_answer):
     band = replace(no_answer.band, rates=(), scan_runs=0, refine_runs=0, runs=etastar.Runs())
-    found = _page(replace(no_answer, band=band, runs=etastar.Runs(), yours=None))
+    found = _page(replace(no_answer, band=band, made=replace(no_answer.made, runs=etastar.Runs()), yours=None))
     assert not found.specs
     assert no_answer.eta_star.reason in " ".join(found.text.split())
 
@@ -234,7 +235,8 @@ def test_the_best_rate_has_its_chart_with_every_lane(answer, page):
 
 
 def test_groups_are_listed_when_there_are_several(answer, page):
-    grouped = replace(answer, lr_per_group=(("body", answer.lr.value), ("head", 10 * answer.lr.value)))
+    groups = (Group("body", 1.0, 10), Group("head", 10.0, 10))
+    grouped = replace(answer, facts=replace(answer.facts, groups=groups))
     text = _page(grouped).text
     assert "head" in text and rate_text(10 * answer.lr.value, 2) in text
     assert "per parameter group" not in page.text

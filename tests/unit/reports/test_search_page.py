@@ -156,7 +156,7 @@ def test_the_page_shows_what_fresh_seeds_made_of_the_best_trials(one, several):
             assert f">{finalist.trial.loss:.4g}<" in cells and f">{', '.join(f'{x:.4g}' for x in finalist.losses)}<" in cells
         low, high = best.interval
         assert f"{low:.3g} .. {high:.3g} on 3 fresh seeds; {best.trial.loss:.4g} in its trial" in page
-    unconfirmed = replace(one, finalists=(), best=Finalist(one.best.trial), flags=("unconfirmed",))
+    unconfirmed = replace(one, finalists=(), best=Finalist(one.best.trial), made=replace(one.made, flags=("unconfirmed",)))
     page = _page(unconfirmed)
     assert (
         "not confirmed on fresh seeds" in page
@@ -178,7 +178,7 @@ def test_an_answer_without_a_value_says_why_and_shows_its_trials(diverged):
 def test_a_search_stopped_before_its_first_trial_has_a_page(one):
     reason = "no trial was trained before the search stopped; give it more time"
     lr = etastar.Estimate.none(etastar.Status.NOT_MEASURED, reason)
-    stopped = replace(one, trials=(), best=None, lr=lr, lr_per_group=(), flags=("search-stopped",))
+    stopped = replace(one, trials=(), best=None, lr=lr, lr_per_group=(), made=replace(one.made, flags=("search-stopped",)))
     assert not _specs(stopped)
     page = _page(stopped)
     assert "No answer: not-measured" in page and FLAGS["search-stopped"] in page and "16 planned, 0 tried" in page

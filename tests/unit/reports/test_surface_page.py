@@ -39,7 +39,7 @@ def test_every_cell_with_a_loss_is_a_ring_and_every_lane_that_diverged_a_triangl
 
 def test_the_law_is_drawn_as_it_predicts(answer):
     rows = [r for r in _rows(kind_of(answer).page(answer).charts["loss"].to_dict()) if "high" in r]
-    curve = [p for b in answer.best for p in answer.law.curve(b.schedule, b.horizon)]
+    curve = [p for b in answer.rows for p in answer.law.curve(b.schedule, b.horizon)]
     assert {(r["lr"], r["loss"]) for r in rows} == {(p.lr, p.loss) for p in curve}
 
 

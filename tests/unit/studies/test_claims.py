@@ -7,6 +7,7 @@ import math
 import pytest
 
 from etastar.core.estimate import Estimate, Status
+from etastar.core.told import told
 from etastar.studies.claim import Apart, Claim, Inside, Near
 
 AGREES, DIFFERS, CANNOT = "agrees", "differs", "cannot tell"
@@ -61,7 +62,7 @@ def test_a_conclusion_says_all_of_it():
     claim = Claim("c", "It holds.", "the paper", "everywhere", "x", Inside(low=0.5))
     found = claim.judge(Estimate(0.7, 0.6, 0.8))
     assert found.measured == "0.7 (90 %: 0.6 to 0.8)"
-    said = found.to_json()
+    said = told(found)
     assert (said["name"], said["source"], said["verdict"]) == ("c", "the paper", AGREES)
-    assert said["rule"] == "agrees if the whole interval lies above 0.5, differs if all of it lies below it"
+    assert said["decided_by"] == "agrees if the whole interval lies above 0.5, differs if all of it lies below it"
     assert math.isclose(said["estimate"]["value"], 0.7)

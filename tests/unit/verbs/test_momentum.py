@@ -46,7 +46,7 @@ def test_each_value_is_measured_as_a_problem_that_has_it(small, make, values, ow
         assert [r.lr for r in row.data.records] == [r.lr for r in expected.records]
         assert [r.loss for r in row.data.records] == pytest.approx([r.loss for r in expected.records], rel=1e-12)
         assert row.data.target == pytest.approx(expected.target, rel=1e-12), "timed against its own lanes"
-    assert answer.yours == own
+    assert answer.own == own
 
 
 def test_all_values_are_one_plan_and_train_together(small):

@@ -10,8 +10,7 @@ from torch import nn
 from etastar import Problem, ProblemError
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import set_up
-from etastar.probes.coordinates import coordinate_check
-from etastar.verbs.scale.transfer import in_mup
+from etastar.verbs.scale.transfer import in_mup, layer_moves
 
 X = torch.randn(256, 8, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] * X[:, 1] > 0).long()
@@ -49,7 +48,7 @@ def test_groups_get_the_tables_rates_and_the_readout_its_start(optimizer, rates)
 
 def test_at_the_base_both_are_the_same_and_the_two_routes_add_up_to_the_move():
     base = problem(16)
-    standard, mup = coordinate_check(base, 0.1), coordinate_check(in_mup(base, base), 0.1)
+    standard, mup = layer_moves(base, 0.1), layer_moves(in_mup(base, base), 0.1)
     assert standard == mup and [m.layer for m in standard] == ["0", "2", "4"]
     assert standard[0].by_inputs == 0 and standard[0].moved == pytest.approx(standard[0].by_weights, rel=1e-4)
     for move in standard:
@@ -59,8 +58,8 @@ def test_at_the_base_both_are_the_same_and_the_two_routes_add_up_to_the_move():
 def test_readouts_move_apart_over_widths_in_the_standard_parametrisation_only():
     """SGD: an update of the readout moves it by width x rate; muP's rate falls as fast."""
     lr = 0.05
-    standard = [coordinate_check(problem(n), lr)[-1].by_weights for n in (32, 512)]
-    mup = [coordinate_check(in_mup(problem(n), problem(32)), lr)[-1].by_weights for n in (32, 512)]
+    standard = [layer_moves(problem(n), lr)[-1].by_weights for n in (32, 512)]
+    mup = [layer_moves(in_mup(problem(n), problem(32)), lr)[-1].by_weights for n in (32, 512)]
     assert standard[1] / standard[0] > 4 and 0.4 < mup[1] / mup[0] < 2.5
 
 

@@ -16,7 +16,7 @@ from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.best_rate.best_rate import BestRate, Scale, no_progress, plateau_bar, rung_result, trained_near
+from etastar.designs.best_rate.best_rate import BestRate, Scale, Share, no_progress, plateau_bar, rung_result, trained_near
 from etastar.designs.best_rate.climb import PROGRESS, Climb
 from etastar.policies.compose import has_horizon, squeezed
 from etastar.policies.policy import Constant, Policy
@@ -202,13 +202,11 @@ class BestLR:
 
     # -- the answer --------------------------------------------------------------------------------------------------
 
-    def _estimate(
-        self, climbed: Sequence[_Ascent], held_out: bool
-    ) -> tuple[Estimate, tuple[float, float] | None, tuple[int, int]]:
+    def _estimate(self, climbed: Sequence[_Ascent], held_out: bool) -> tuple[Estimate, tuple[float, float] | None, Share]:
         told = sum(len(a.outcomes) for a in climbed)
         refusal = self._refusal(climbed)
         if refusal is not None:
-            return Estimate.none(*refusal, n=told, cost=self._spent, flags=tuple(self._flags)), None, (0, told)
+            return Estimate.none(*refusal, n=told, cost=self._spent, flags=tuple(self._flags)), None, Share(0, told)
         last = [a for a in climbed if a.answers][-1]
         climb, rung = last.climb, last.rung
         vertex, shift, ratio = climb.vertex(), self._shift(rung), math.log10(rung.steps / self.steps)

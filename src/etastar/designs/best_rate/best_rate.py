@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar, NamedTuple
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import LaneStatus, Outcome, quantise
@@ -19,27 +19,36 @@ PLATEAU_NATS, PLATEAU_SHARE = 0.05, 0.01
 """The plateau: rates whose loss is within 0.05 nats, or 1 %, of the best."""
 
 
+class RungPoint(NamedTuple):
+    """A rate, its score, and the mean loss over the seeds; no loss where a lane failed."""
+
+    lr: float
+    score: float
+    loss: float | None
+
+
+class Share(NamedTuple):
+    """So many lanes, of so many, that trained."""
+
+    trained: int
+    lanes: int
+
+
 @dataclass(frozen=True)
 class RungResult:
     """What the lanes of one length said.
 
     Args:
         steps: their length.
-        points: (rate, score, loss) in order of the rate, each read off the same lanes; the score is that of `Scale`, the
-            loss the mean over the seeds, None where a lane failed.
+        points: in order of the rate, each read off the same lanes; the score is that of `Scale`.
         best: rate at the vertex, at this length; None if no lane learned anything.
         bracketed: whether the best rate lies between two worse ones.
     """
 
     steps: int
-    points: tuple[tuple[float, float, float | None], ...]
+    points: tuple[RungPoint, ...]
     best: float | None
     bracketed: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        points = [{"lr": lr, "score": score, "loss": loss} for lr, score, loss in self.points]
-        return {"steps": self.steps, "best": self.best, "bracketed": self.bracketed, "points": points}
 
 
 @dataclass(frozen=True)
@@ -55,9 +64,12 @@ class BestRate:
         full_runs: gradient steps spent / horizon, without validation.
     """
 
+    TOLD: ClassVar = ("scored_on", "full_runs", "reliability", "rungs")
+    """The estimate and the plateau stand at the top of an answer."""
+
     lr: Estimate
     plateau: tuple[float, float] | None
-    reliability: tuple[int, int]
+    reliability: Share
     rungs: tuple[RungResult, ...]
     scored_on: str
     full_runs: float
@@ -80,16 +92,6 @@ class BestRate:
             if x0 - 1e-9 <= x <= x1 + 1e-9:
                 return a / best * (b / a) ** ((x - x0) / (x1 - x0))
         return None
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready; the estimate itself stands elsewhere in an answer."""
-        trained, lanes = self.reliability
-        return {
-            "scored_on": self.scored_on,
-            "full_runs": self.full_runs,
-            "reliability": {"trained": trained, "lanes": lanes},
-            "rungs": [rung.to_json() for rung in self.rungs],
-        }
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def rung_result(steps: int, climb: Climb, outcomes: Iterable[Outcome]) -> RungRe
     by_rate: dict[float, list[Outcome]] = {}
     for outcome in outcomes:
         by_rate.setdefault(outcome.lane.lr, []).append(outcome)
-    points = tuple((lr, z, _mean_loss(by_rate[lr])) for x, z in climb.scores.items() for lr in [quantise(10**x)])
+    points = tuple(RungPoint(lr, z, _mean_loss(by_rate[lr])) for x, z in climb.scores.items() for lr in [quantise(10**x)])
     return RungResult(steps, points, 10 ** climb.vertex() if climb.learned else None, climb.bracketed)
 
 
@@ -163,8 +165,8 @@ def no_progress(outcomes: Sequence[Outcome]) -> tuple[Status, str]:
     )
 
 
-def trained_near(outcomes: Sequence[Outcome], x: float, within: float) -> tuple[int, int]:
-    """(lanes that trained, lanes) within `within` decades of log10 rate `x`."""
+def trained_near(outcomes: Sequence[Outcome], x: float, within: float) -> Share:
+    """The lanes that trained within `within` decades of log10 rate `x`."""
     near = [o for o in outcomes if abs(o.lane.log_lr - x) <= within + 1e-2]
     fell = lambda o: (loss := o.scored_loss) is not None and loss < o.start_loss
-    return sum(fell(o) and o.status is not LaneStatus.DEAD for o in near), len(near)
+    return Share(sum(fell(o) and o.status is not LaneStatus.DEAD for o in near), len(near))

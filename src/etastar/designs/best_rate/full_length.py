@@ -13,7 +13,7 @@ from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.best_rate.best_rate import BestRate, Scale, no_progress, plateau_bar, rung_result, trained_near
+from etastar.designs.best_rate.best_rate import BestRate, Scale, Share, no_progress, plateau_bar, rung_result, trained_near
 from etastar.designs.best_rate.climb import FAILED, Climb
 from etastar.policies.policy import Constant, Policy
 
@@ -93,7 +93,7 @@ class FullLength:
             untrained = Status.TOO_FEW_POINTS, "no lane of the full length was trained"
             none = Estimate.none(*(no_progress(outcomes) if outcomes else untrained), cost=spent, n=len(outcomes))
             rungs = (rung_result(self.steps, climb, outcomes),) if climb.scores else ()
-            return BestRate(none, None, (0, len(outcomes)), rungs, scored_on, spent / self.steps)
+            return BestRate(none, None, Share(0, len(outcomes)), rungs, scored_on, spent / self.steps)
         bar = plateau_bar(outcomes)
         plateau = None
         if bar is not None and climb.bracketed:

@@ -10,13 +10,14 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from scipy.stats import t as student
 
 from etastar.core.design import Plan
 from etastar.core.lane import Lane, Runs
 from etastar.core.randomness import derive_seed
+from etastar.core.told import Range
 from etastar.designs.search.trials import Found, Trial, objective
 
 FINALISTS, FRESH = 3, 3
@@ -37,6 +38,8 @@ class Finalist:
         failed: fresh lanes that did not end with a finite loss.
         steps: gradient steps spent on them.
     """
+
+    TOLD: ClassVar = ("number", "params", "lr", "loss", "interval", "losses", "failed", "confirmed", "steps", "trial_loss")
 
     trial: Trial
     losses: tuple[float, ...] = ()
@@ -70,7 +73,12 @@ class Finalist:
         return statistics.fmean(self.losses) if self.losses else self.trial.loss
 
     @property
-    def interval(self) -> tuple[float, float] | None:
+    def trial_loss(self) -> float | None:
+        """The trial's own loss."""
+        return self.trial.loss
+
+    @property
+    def interval(self) -> Range | None:
         """90 % of the mean: mean -+ t s / sqrt(n) over the fresh seeds.
 
         >>> low, high = Finalist(Trial(0, {}, 0.1, 0.5), (1.0, 2.0, 3.0)).interval
@@ -81,24 +89,7 @@ class Finalist:
         if not self.confirmed or n < 2:
             return None
         reach = float(student.ppf(QUANTILE, n - 1)) * statistics.stdev(self.losses) / math.sqrt(n)
-        return self.loss - reach, self.loss + reach
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        low, high = self.interval or (None, None)
-        return {
-            "trial": self.number,
-            "params": self.params,
-            "lr": self.lr,
-            "loss": self.loss,
-            "low": low,
-            "high": high,
-            "losses": list(self.losses),
-            "failed": self.failed,
-            "confirmed": self.confirmed,
-            "steps": self.steps,
-            "trial_loss": self.trial.loss,
-        }
+        return Range(self.loss - reach, self.loss + reach)
 
 
 class Confirmation:

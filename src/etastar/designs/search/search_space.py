@@ -64,12 +64,6 @@ class Parameter:
         values = [self.low, *inner, self.high] if points > 1 else [back((a + b) / 2)]
         return list(dict.fromkeys(round(v) for v in values)) if self.integer else [float(v) for v in values]
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        if self.choices is not None:
-            return {"name": self.name, "choices": list(self.choices)}
-        return {"name": self.name, "low": self.low, "high": self.high, "log": self.log, "integer": self.integer}
-
 
 @dataclass(frozen=True)
 class Space:

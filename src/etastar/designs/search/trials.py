@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from etastar.core.lane import Outcome
 from etastar.designs.search.search_space import Space
@@ -30,6 +30,8 @@ class Trial:
         state: "running", "complete" or "pruned".
         rungs: (steps, mean loss) of each rung trained.
     """
+
+    TOLD: ClassVar = ("number", "params", "lr", "loss", "losses", "diverged", "state", "steps")
 
     number: int
     params: dict[str, Any]

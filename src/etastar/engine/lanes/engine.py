@@ -124,7 +124,8 @@ def chunks(lanes: Sequence[Lane], size: int, whole: int | None = None) -> list[l
     alike: dict[object, list[tuple[int, ...]]] = {}
     for stem in stems_of(dict(enumerate(lanes))):
         lane = stem.lane
-        together = (lane.criterion, min(lane.criterion.window, lane.steps), apart(lane.settings))
+        watched = lane.monitors and lane.until  # those that rows cannot show at their end go through the loop
+        together = (lane.criterion, min(lane.criterion.window, lane.steps), apart(lane.settings), watched)
         alike.setdefault(together, []).append(stem.members)
     return [chunk for families in alike.values() for chunk in _dealt(families, size, whole or size)]
 

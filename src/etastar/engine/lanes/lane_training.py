@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 
+from etastar.core.batch import Batch
 from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
@@ -26,13 +27,14 @@ from etastar.engine.lanes.lane_settings import vary
 from etastar.engine.lanes.rates import Rates
 from etastar.engine.lanes.rows import Rows, layout_of
 from etastar.engine.lanes.watch import Watch
+from etastar.engine.looks import Looks
 from etastar.engine.reading import next_batch
 from etastar.engine.recorder import History
 from etastar.engine.signals import Signals, keys_of
 from etastar.engine.taking import check_start, check_take
-from etastar.engine.validation import mean_scores, samples_for
+from etastar.engine.validation import mean_scores, samples_for, watched_loss
 from etastar.errors import DoesNotApply
-from etastar.policies.compose import groups_named
+from etastar.policies.compose import OTHERS, groups_named
 
 if TYPE_CHECKING:
     from etastar.engine.lanes.engine import LaneEngine
@@ -50,6 +52,8 @@ class LaneTraining:
         if problem.is_loop:
             raise DoesNotApply("it is a training loop of the user's")
         check_start(lanes, at)
+        if any(lane.monitors and (at or lane.until is not Until.END) for lane in lanes):
+            raise DoesNotApply("its monitors look at the step at which it is decided, and rows notice that later")
         self._started = time.perf_counter()
         self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at
         self._device, self._dtype = engine.device, engine.dtype
@@ -57,6 +61,9 @@ class LaneTraining:
         self._number = list(range(len(lanes)))
         """Of every row, which of `lanes` it is."""
         self._ended: dict[int, tuple[History, float]] = {}
+        self._looks: dict[int, Looks] = {}
+        self._lr = torch.empty(0)
+        """The rates of the last step."""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -68,11 +75,16 @@ class LaneTraining:
             self._feed = stack.enter_context(closing(self._opened()))
             self._build()
             self._engine.check_memory(self._problem)
+            self._looks = {n: self._looks_of(n) for n, lane in enumerate(self.lanes) if lane.monitors}
             self._open = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open.close()
+
+    def _looks_of(self, number: int) -> Looks:
+        batch = to(self._example(self.lanes[number].seed), self._device, self._dtype)
+        return Looks(self.lanes[number], lambda: self.setup(number), batch)
 
     def _opened(self) -> Feed:
         seeds, step = [lane.seed for lane in self.lanes], self._at[0].step if self._at else 0
@@ -90,9 +102,9 @@ class LaneTraining:
             setups, keys = {seed: split(self._fresh(seed), labels) for seed in dict.fromkeys(seeds)}, seeds
         self._rates = Rates(lanes)
         self._lay_out(lanes, setups, keys, step)
-        self._signals = Signals(
-            self._rates.keys, lambda: self._rows.grad[:, : self._used], lambda: self._rows.params[:, : self._used]
-        )
+        gradient, parameters = lambda: self._rows.grad[:, : self._used], lambda: self._rows.params[:, : self._used]
+        watched = None if problem.watch_batches is None else self._watched
+        self._signals = Signals(self._rates.keys, gradient, parameters, watched)
         per_epoch = problem.parts.batches.per_epoch
         self._watch = Watch(lanes, per_epoch // problem.accumulate or None if per_epoch else None)
         if at:
@@ -102,9 +114,12 @@ class LaneTraining:
             self._watch.resume([kept.history for kept in at])
 
     def _fresh(self, seed: int) -> Setup:
+        return set_up(self._problem, seed, device=self._device, dtype=self._dtype, example=self._example(seed))
+
+    def _example(self, seed: int) -> Batch:
+        """The first batch of a seed."""
         with closing(stream(self._problem.parts.batches, seed)) as batches:
-            example = next_batch(batches, seed, 0)
-        return set_up(self._problem, seed, device=self._device, dtype=self._dtype, example=example)
+            return next_batch(batches, seed, 0)
 
     def _restored(self, lane: Lane, kept: Snapshot, labels: Sequence[str]) -> Setup:
         check_begins(lane, kept.lane, kept.step)
@@ -145,7 +160,11 @@ class LaneTraining:
     def step_once(self) -> list[tuple[int, Outcome]]:
         """One optimizer step of all rows; returns those that were seen to be decided, which is looked for now and then."""
         step = self.step
-        (loss, share), norms, clipped, rates = self._gradient(step)
+        (loss, share), norms, clipped, self._lr = self._gradient(step)
+        rates = self._lr
+        for number, looks in self._looks.items():
+            if number in self._number:
+                looks.look(step, lambda number=number: self._shown(number))
         alive = self._rows.alive() if self._watch.wants_grad_norm() else None
         self._watch.add(loss, share, norms, rates if rates.dim() == 1 else rates[:, 0], clipped, alive)
         with torch.no_grad():
@@ -194,8 +213,14 @@ class LaneTraining:
         outcomes = []
         for row, history in found:
             loss, share = valid.get(row, (None, None))
-            self._ended[self._number[row]] = history, seconds
-            outcomes.append((self._number[row], history.outcome(valid_loss=loss, valid_accuracy=share, seconds=seconds)))
+            number = self._number[row]
+            self._ended[number] = history, seconds
+            outcome = history.outcome(valid_loss=loss, valid_accuracy=share, seconds=seconds)
+            if looks := self._looks.pop(number, None):
+                if not outcome.broken:
+                    looks.look(outcome.steps, lambda number=number: self._shown(number), last=True)
+                outcome = replace(outcome, readings=looks.readings)
+            outcomes.append((number, outcome))
         undecided = self._watch.undecided
         if 0 < len(undecided) <= (1 - COMPACT_AT) * len(self._rows):
             self._move(undecided.tolist())
@@ -242,6 +267,13 @@ class LaneTraining:
         setup.change(lane.settings)
         return setup
 
+    def _shown(self, number: int) -> Setup:
+        """The same at the rate of the last step."""
+        setup, lr = self.setup(number), self._lr[self._number.index(number)]
+        labels = self._rates.labels
+        setup.set_rates(float(lr) if lr.dim() == 0 else dict(zip(labels, lr.tolist(), strict=True)) | {OTHERS: float(lr[0])})
+        return setup
+
     def _copy_of(self, row: int, seed: int, labels: Sequence[str]) -> Setup:
         """A row as an ordinary model and optimizer, whose settings are still the problem's."""
         setup = split(self._fresh(seed), labels)
@@ -254,12 +286,18 @@ class LaneTraining:
         together: dict[int, list[int]] = {}
         for row, lane in ended.items():
             together.setdefault(samples_for(self._problem, lane), []).append(row)
-        evaluate = lambda batch: self._kernel.evaluate(self._rows, to(batch, self._device, self._dtype))
         for rows in together.values():
-            scores = mean_scores(self._problem, ended[rows[0]], evaluate, summed=self._summed)
+            scores = mean_scores(self._problem, ended[rows[0]], self._evaluate, summed=self._summed)
             loss, share = ([None] * len(self._rows) if score is None else score.tolist() for score in scores)
             found |= {row: (loss[row], share[row]) for row in rows}
         return found
+
+    def _evaluate(self, batch: Batch) -> Scores:
+        return self._kernel.evaluate(self._rows, to(batch, self._device, self._dtype))
+
+    def _watched(self) -> torch.Tensor:
+        """The loss on data that only policies see, [K]."""
+        return watched_loss(self._problem, self._evaluate, summed=self._summed)
 
 
 def _labels(lanes: Sequence[Lane]) -> tuple[str, ...]:

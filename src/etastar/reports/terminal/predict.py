@@ -16,7 +16,7 @@ def predict_short(answer: PredictAnswer) -> list[Table]:
     if e.value is not None:
         rows.append(("eta*, expected", f"{e.value:.2g}", f"{e.low:.2g} .. {e.high:.2g}", e.method))
     if answer.yours is not None:
-        rows.append(("yours", f"{answer.yours:.3g}", "", answer.judgement))
+        rows.append(("yours", f"{answer.yours.lr:.3g}", "", answer.yours.sentence))
     return [Table("", ("rung", "rate", "interval", "what it is"), tuple(rows))]
 
 

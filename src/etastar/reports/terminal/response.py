@@ -14,7 +14,7 @@ def surface_tables(answer: SurfaceAnswer) -> list[Table]:
     if not answer.runs:
         return []
     reaches = _reaches(answer.data.target)
-    rows = [(b.schedule, str(b.horizon), *rate_cells(b.lr), *answer_cells(b.cell)) for b in answer.best]
+    rows = [(b.schedule, str(b.horizon), *rate_cells(b.lr), *answer_cells(b.cell)) for b in answer.rows]
     front = [(c.schedule, str(c.horizon), f"{c.lr:.3g}", *answer_cells(c)) for c in answer.front]
     gamma = [(schedule, *rate_cells(e, "{:.2f}")) for schedule, e in answer.exponents.items()]
     head = ("schedule", "steps", "best rate", "90 % interval", *_head(answer.loss_name), reaches)
@@ -45,7 +45,7 @@ def momentum_tables(answer: MomentumAnswer) -> list[Table]:
     head = (answer.setting, "best rate", "90 % interval", *effective, *_head(answer.loss_name))
     rows = []
     for r in answer.rows:
-        name = f"{r.value:g}" + (" (yours)" if r.value == answer.yours else "")
+        name = f"{r.value:g}" + (" (yours)" if r.value == answer.own else "")
         length = (NONE if r.effective_lr is None else f"{r.effective_lr:.3g}",) if effective else ()
         rows.append((name, *rate_cells(r.best.lr), *length, *answer_cells(r.cell)[:3]))
     return [Table("", head, tuple(rows))]

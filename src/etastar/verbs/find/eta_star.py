@@ -11,13 +11,13 @@ from etastar.core.kinds import optimizer_kind
 from etastar.core.lane import LaneStatus, Runs, Until
 from etastar.core.problem import Problem
 from etastar.designs.eta_star.eta_star import SCAN_REACH, EtaStar, Precision
-from etastar.designs.eta_star.success_band import SuccessBand
-from etastar.engine.choice import Choice
+from etastar.designs.eta_star.success_band import RateCount, SuccessBand
 from etastar.engine.preflight import Preflight, start_steps
 from etastar.errors import attributed
 from etastar.policies.policy import is_steady
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.start import starting_point
+from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options, asked
 from etastar.verbs.workplace import Session, Workplace
 
@@ -28,25 +28,38 @@ UNKNOWN_START = 1e-2
 """Centre of the scan for a user's own loop that does not say its rate."""
 
 
-@dataclass(frozen=True)
-class EtaStarAnswer:
+@dataclass(frozen=True, kw_only=True)
+class EtaStarAnswer(Answer):
     """What `eta_star` measured.
 
     Args:
         band: eta* and the band of rates that train.
         end: the same for lanes that must still train at the end of their steps; None if not measured.
-        cost: gradient_steps, new_gradient_steps, validation_steps, full_runs, seconds.
-        runs: every lane's outcome.
-        facts, engine, choice: what was known of the problem before, and what trained its lanes.
+        facts: what was known of the problem before.
     """
+
+    command = "eta-star"
+    TOLD = ("estimate", "rates", "eta_star_end")
 
     band: SuccessBand
     end: SuccessBand | None
-    cost: dict[str, float]
-    runs: Runs
     facts: Preflight
-    engine: str
-    choice: Choice
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line."""
+        e = self.estimate
+        return f"eta* = {e.value:.3g} [{e.low:.3g}, {e.high:.3g}]" if e.ok else f"no eta* ({e.status.value}): {e.reason}"
+
+    @property
+    def rates(self) -> tuple[RateCount, ...]:
+        """What happened at each rate."""
+        return self.band.rates
+
+    @property
+    def eta_star_end(self) -> Estimate | None:
+        """The same for lanes that still train at the end of their steps; None if not measured."""
+        return self.end.eta_star if self.end else None
 
     @property
     def estimate(self) -> Estimate:
@@ -95,7 +108,8 @@ def eta_star_in(
     later = end_design(start, end) if end else None
     session.plan(*(design.planned() for design in (start, later) if design))
     band, last = measure(session, start, later)
-    return EtaStarAnswer(band, last, session.cost(), session.runs, session.facts, session.engine.name, session.choice)
+    made = session.made(seed, band.eta_star.flags)
+    return EtaStarAnswer(problem=session.problem.title, band=band, end=last, facts=session.facts, made=made)
 
 
 def checked_steps(problem: Problem, steps_to_start: int | None) -> int:

@@ -7,27 +7,33 @@ lanes of the full length until the interval is as narrow as asked for.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 
 from etastar import arguments
 from etastar.core.estimate import Status
 from etastar.core.kinds import optimizer_kind
+from etastar.core.lane import Lane, Outcome, Until, quantise
+from etastar.core.monitor import Monitor
 from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.best_rate import BestRate
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.eta_star.eta_star import Precision
 from etastar.designs.eta_star.success_band import SuccessBand
+from etastar.designs.fixed_lanes import FixedLanes
 from etastar.engine.preflight import Preflight, start_steps
 from etastar.errors import ProblemError, attributed
 from etastar.policies.compose import groups_named, squeezed
 from etastar.policies.policy import Policy, is_steady, rates_over
+from etastar.probes.monitors.named import monitors_over
 from etastar.verbs.find.eta_star import checked_precision, checked_steps, end_design, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.judge import judge
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.options import Options, asked
-from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace, environment
+from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace
 
 EFFORTS: dict[str, float] = {"glance": 0.6, "quick": 3.2, "thorough": 3.2}
 """effort -> full runs that the search with short lanes may cost."""
@@ -51,6 +57,7 @@ def find(
     steps_to_start: int | None = None,
     precision: Precision | None = None,
     start: float | None = None,
+    monitors: str | Sequence[str | Monitor] = (),
     seed: int | None = None,
     options: Options | None = None,
 ) -> FindAnswer:
@@ -64,6 +71,7 @@ def find(
         steps_to_start: steps within which a lane must meet the criterion of eta*; default min(problem.steps, 200).
         precision: of eta*; given, eta* is measured whatever the effort.
         start: where the search begins; default: between the rate in use and what is usual for the optimizer.
+        monitors: names ("sharpness", "move") or monitors, which read one more lane of all steps at the recommended rate.
         seed: of the measurement; default the problem's.
         options: store, workers, device, limits, progress.
 
@@ -85,8 +93,11 @@ def find(
     checked_precision("precision", precision)
     if start is not None:
         arguments.RATE("start", start)
+    watching = monitors_over(monitors, problem.steps)
+    if watching and problem.is_loop:
+        raise ProblemError("monitors cannot look into a training loop of your own; drop them, or make a Problem of parts")
     with Workplace(options) as place:
-        return find_in(place.of(problem), effort, seed, within, wait_for, precision, start)
+        return find_in(place.of(problem), effort, seed, within, wait_for, precision, start, watching)
 
 
 def find_in(
@@ -97,6 +108,7 @@ def find_in(
     steps_to_start: int | None = None,
     precision: Precision | None = None,
     start: float | None = None,
+    monitors: tuple[Monitor, ...] = (),
 ) -> FindAnswer:
     """`find`, in a workplace that is open; arguments as there, checked."""
     problem, facts = session.problem, session.facts
@@ -106,7 +118,8 @@ def find_in(
     full = FullLength(facts.criterion, *horizon, within, seed)
     eta = start_design(session, wait_for, precision or ETA_STAR, seed) if thorough or precision else None
     end = end_design(eta, ETA_STAR_END) if thorough and eta else None
-    wanted = [short, eta, end, full if thorough else None]
+    watch = FixedLanes([_watched(session, horizon[2], monitors, seed)]) if monitors else None
+    wanted = [short, eta, end, full if thorough else None, watch]
     session.plan(*(design.planned() for design in wanted if design), usual=USUAL_SHARE if eta else 1.0)
     best = session.run(short)
     if searches_in_a_step(problem, session.place.options.device):
@@ -114,7 +127,11 @@ def find_in(
     band, last = measure(session, eta, end) if eta else (None, None)
     if thorough and best.lr.ok:
         best = _confirmed(best, session.run(replace(full, start=best.lr.require())))
-    return _answer(session, effort, _capped(best, problem, last), band, last, wait_for, seed)
+    best, watched = _capped(best, problem, last), None
+    if monitors and best.lr.ok:
+        lane = _watched(session, best.lr.require(), monitors, seed)
+        watched = next(iter(session.run(FixedLanes([lane]))), None)
+    return _answer(session, effort, best, band, last, wait_for, seed, watched)
 
 
 def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -> float:
@@ -149,6 +166,12 @@ def _confirmed(short: BestRate, full: BestRate) -> BestRate:
     return replace(short, lr=replace(short.lr, flags=(*short.lr.flags, "time-limit")))
 
 
+def _watched(session: Session, lr: float, monitors: tuple[Monitor, ...], seed: int) -> Lane:
+    """A lane of all steps, read by the monitors; on a seed of its own, so that no lane is trained twice for them."""
+    own, problem, criterion = derive_seed(seed, "watched"), session.problem, session.facts.criterion
+    return Lane(quantise(lr), own, problem.steps, criterion, Until.END, problem.policy, monitors=monitors)
+
+
 def _capped(best: BestRate, problem: Problem, end: SuccessBand | None) -> BestRate:
     """No more than half of what still trains at the end, where the rate is constant and was read off shorter lanes."""
     measured = any(rung.steps == problem.steps for rung in best.rungs)
@@ -170,9 +193,9 @@ def _answer(
     end: SuccessBand | None,
     steps_to_start: int,
     seed: int,
+    watched: Outcome | None,
 ) -> FindAnswer:
     facts, problem, lr = session.facts, session.problem, best.lr
-    fallback = ("fallback-loop",) if session.choice.fell_back else ()
     of_band = band.eta_star.flags if band else ()
     return FindAnswer(
         problem=problem.title,
@@ -180,17 +203,11 @@ def _answer(
         schedule=problem.schedule_name,
         steps=problem.steps,
         best=best,
-        lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in facts.groups) if lr.ok else (),
         band=band,
         end=end,
         yours=judge(facts.lr, best, band, end, facts.said(facts.lr)) if facts.lr else None,
-        cost={**session.cost(), "full_run_seconds": facts.seconds_per_step * problem.steps},
-        flags=tuple(dict.fromkeys((*of_band, *lr.flags, *facts.flags, *session.runs.flags, *fallback))),
-        runs=session.runs,
         facts=facts,
         steps_to_start=steps_to_start,
-        engine=session.engine.name,
-        choice=session.choice,
-        seed=seed,
-        environment=environment(),
+        made=session.made(seed, (*of_band, *lr.flags), full_run_seconds=facts.seconds_per_step * problem.steps),
+        watched=watched,
     )

@@ -3,65 +3,101 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from etastar.core.estimate import Estimate, Status
-from etastar.core.lane import Runs
+from etastar.core.lane import Outcome, ReadingRow
+from etastar.core.told import Range
 from etastar.designs.best_rate.best_rate import BestRate
-from etastar.designs.eta_star.success_band import SuccessBand
-from etastar.engine.choice import Choice
+from etastar.designs.eta_star.success_band import RateCount, SuccessBand
 from etastar.engine.preflight import Preflight
+from etastar.verbs.answer import Answer, GroupRate, per_group
 from etastar.verbs.find.eta_star import bracket
-from etastar.verbs.find.judge import Yours
-from etastar.verbs.finite import finite
-from etastar.version import __version__
+from etastar.verbs.find.judge import Judged
 
 
-@dataclass(frozen=True)
-class FindAnswer:
-    """What `find` found; `to_json()` is the same in the contract's form.
+@dataclass(frozen=True, kw_only=True)
+class FindAnswer(Answer):
+    """What `find` found; its `made.cost` holds full_run_seconds (one ordinary training), too.
 
     Args:
-        problem: its name.
         effort: glance, quick or thorough.
         schedule, steps: what the rate is best for.
         best: the recommended rate, its interval, the plateau, the reliability there.
-        lr_per_group: (group, rate) at the recommended rate.
         band: eta* and the band of rates that train; None if not measured.
         end: the same for lanes that must still train at the end of their steps; None if not measured.
         yours: the rate in use, judged; None if unknown.
-        cost: gradient_steps, new_gradient_steps, validation_steps (three forward passes count as one), full_runs (of both),
-            seconds, full_run_seconds (one ordinary training).
-        flags: keys of `etastar.FLAGS`.
-        runs: every lane's outcome.
         facts: what was known of the problem before.
         steps_to_start: steps within which a lane had to start to train.
-        engine, choice, seed, environment: with what it was measured; `choice` is how the engine was chosen.
+        watched: a lane of all steps at the recommended rate, which the monitors asked for have read; None without.
     """
 
-    problem: str
+    command = "find"
+    TOLD = (
+        "effort", "schedule", "steps", "lr", "lr_per_group", "plateau", "best", "eta_star", "eta_star_90", "eta_star_end",
+        "transition_width", "lower_edge", "rates", "criterion", "steps_to_start", "yours", "yours_per_group",
+        "readings",
+    )  # fmt: skip
+
     effort: str
     schedule: str
     steps: int
     best: BestRate
-    lr_per_group: tuple[tuple[str, float], ...]
     band: SuccessBand | None
     end: SuccessBand | None
-    yours: Yours | None
-    cost: dict[str, float]
-    flags: tuple[str, ...]
-    runs: Runs
+    yours: Judged | None
     facts: Preflight
     steps_to_start: int
-    engine: str
-    choice: Choice
-    seed: int
-    environment: dict[str, Any]
+    watched: Outcome | None = None
+
+    @property
+    def readings(self) -> tuple[ReadingRow, ...]:
+        """What monitors read of that lane."""
+        return self.watched.readings if self.watched else ()
 
     @property
     def lr(self) -> Estimate:
         """The recommended rate; its interval is that of the optimum."""
         return self.best.lr
+
+    @property
+    def lr_per_group(self) -> tuple[GroupRate, ...]:
+        """The groups' rates at the recommended one."""
+        return per_group(self.facts.groups, self.lr)
+
+    @property
+    def yours_per_group(self) -> tuple[GroupRate, ...]:
+        """The groups' rates today."""
+        return per_group(self.facts.groups, self.yours.lr if self.yours else None)
+
+    @property
+    def plateau(self) -> Range | None:
+        """Rates expected within 0.05 nats or 1 % of the best."""
+        return Range(*self.best.plateau) if self.best.plateau else None
+
+    @property
+    def criterion(self) -> str:
+        """When a lane has started to train, in words."""
+        return self.facts.criterion.sentence()
+
+    @property
+    def rates(self) -> tuple[RateCount, ...]:
+        """What happened at each rate of the measurement of eta*."""
+        return self.band.rates if self.band else ()
+
+    @property
+    def lower_edge(self) -> float | None:
+        """Lowest rate that trains, of those seen."""
+        return self.band.lower_edge if self.band else None
+
+    @property
+    def eta_star_90(self) -> Estimate:
+        """The rate at which nine of ten fresh seeds train."""
+        return self.band.eta_star_90 if self.band else _not_measured("eta*_90")
+
+    @property
+    def transition_width(self) -> Estimate:
+        """Decades from 90 % to 10 %."""
+        return self.band.width if self.band else _not_measured("the transition")
 
     @property
     def eta_star(self) -> Estimate:
@@ -96,50 +132,6 @@ class FindAnswer:
         if self.yours and self.yours.verdict != "unknown":
             parts.append(self.yours.sentence)
         return "; ".join(parts)
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON contract, with NaN and infinities as null."""
-        return finite(
-            {
-                "etastar": __version__,
-                "command": "find",
-                "problem": self.problem,
-                "summary": self.summary,
-                "effort": self.effort,
-                "schedule": self.schedule,
-                "steps": self.steps,
-                "lr": self.lr.to_json(),
-                "lr_per_group": self._per_group(self.lr.require()) if self.lr.ok else [],
-                "plateau": dict(zip(("low", "high"), self.best.plateau, strict=True)) if self.best.plateau else None,
-                "best": self.best.to_json(),
-                "eta_star": self.eta_star.to_json(),
-                **self._band_json(),
-                "eta_star_end": self.eta_star_end.to_json(),
-                "yours": {**vars(self.yours), "per_group": self._per_group(self.yours.lr)} if self.yours else None,
-                "optimizer": self.facts.optimizer,
-                "cost": self.cost,
-                "flags": list(self.flags),
-                "raised": self.runs.raised_json(),
-                "engine": self.engine,
-                "engine_choice": self.choice.to_json(),
-                "seed": self.seed,
-                "environment": self.environment,
-            }
-        )
-
-    def _per_group(self, lr: float) -> list[dict[str, Any]]:
-        return [{"group": group.name, "lr": lr * group.multiplier} for group in self.facts.groups]
-
-    def _band_json(self) -> dict[str, Any]:
-        band, criterion = self.band, self.facts.criterion
-        rates = band.rates if band else ()
-        return {
-            "eta_star_90": (band.eta_star_90 if band else _not_measured("eta*_90")).to_json(),
-            "transition_width": (band.width if band else _not_measured("the transition")).to_json(),
-            "lower_edge": band.lower_edge if band else None,
-            "criterion": {"sentence": criterion.sentence(), "steps": self.steps_to_start},
-            "rates": [vars(rate) for rate in rates],
-        }
 
 
 def _not_measured(what: str) -> Estimate:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from etastar.designs.best_rate.best_rate import BestRate
 from etastar.designs.eta_star.success_band import SuccessBand
+from etastar.verbs.answer import Yours
 from etastar.verbs.find.one_seed import ONE_SEED
 
 WORTH_SAYING = 1.1
@@ -13,29 +14,21 @@ WORTH_SAYING = 1.1
 
 
 @dataclass(frozen=True)
-class Yours:
-    """The rate in use today, judged.
+class Judged(Yours):
+    """The rate in use today, judged by lanes of its own schedule.
 
     Args:
-        lr: the rate.
         verdict: good (on the plateau), plausible (inside the interval), low, high, on-the-edge, will-not-last, too-high,
             cannot-tell (lanes of one seed that end by luck), or unknown.
-        sentence: the verdict in words.
-        of_best: its ratio to the recommended rate; of_eta_star: to eta*; None where that is not known.
         probability: share of fresh seeds that start to train at it; None if eta* was not measured.
         loss_ratio: expected loss at it / loss at the best; None where no lane was near.
     """
 
-    lr: float
-    verdict: str
-    sentence: str
-    of_best: float | None = None
-    of_eta_star: float | None = None
     probability: float | None = None
     loss_ratio: float | None = None
 
 
-def judge(lr: float, best: BestRate, band: SuccessBand | None, end: SuccessBand | None, said: str | None = None) -> Yours:
+def judge(lr: float, best: BestRate, band: SuccessBand | None, end: SuccessBand | None, said: str | None = None) -> Judged:
     """Judge `lr`: first whether it trains at all, then how far it is from the best.
 
     Args:
@@ -48,7 +41,7 @@ def judge(lr: float, best: BestRate, band: SuccessBand | None, end: SuccessBand 
     probability = band.probability(lr) if band and of_eta_star is not None else None
     ratio = best.loss_ratio(lr)
     verdict, sentence = _against_eta_star(lr, said, band, end) or _against_best(lr, said, best, ratio)
-    return Yours(lr, verdict, sentence, of_best, of_eta_star, probability, ratio)
+    return Judged(lr, verdict, sentence, of_best, of_eta_star, probability, ratio)
 
 
 def _against_eta_star(lr: float, said: str, band: SuccessBand | None, end: SuccessBand | None) -> tuple[str, str] | None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from etastar.core.estimate import Estimate
 from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.curve_law import Predicted
 from etastar.laws.curves.shapes import Shape
-from etastar.verbs.finite import finite
 from etastar.verbs.forecast.back_test import Check
 from etastar.version import __version__
+
+
+def _finite(value: Any) -> Any:
+    """`value` with None for what JSON has no number for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(x) for key, x in value.items()}
+    return [_finite(x) for x in value] if isinstance(value, (list, tuple)) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +82,10 @@ class ForecastAnswer:
         checks: back-tests, where asked for; the default law first.
     """
 
+    flags: ClassVar[tuple[str, ...]] = ()
+    runs: ClassVar[None] = None
+    """It rests on logs and not on lanes."""
+
     curves: tuple[Curve, ...]
     notes: dict[str, tuple[str, ...]]
     law: str
@@ -123,7 +136,7 @@ class ForecastAnswer:
             }
             for c in self.curves
         ]
-        return finite({
+        return _finite({
             "etastar": __version__,
             "command": "forecast",
             "summary": self.summary,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from etastar import arguments
-from etastar.core.estimate import FLAGS, Estimate, Status
+from etastar.core.estimate import Estimate, Status
 from etastar.core.kept import undisturbed
 from etastar.core.kinds import is_plain_sgd
 from etastar.core.numerics import steady_numerics
@@ -22,46 +21,45 @@ from etastar.probes.convention import convention
 from etastar.probes.point import Point
 from etastar.probes.relu_chain import ReluChain, relu_chain
 from etastar.probes.start import starting_point
+from etastar.verbs.answer import Answer, Made, Yours
 from etastar.verbs.options import Options, asked
 from etastar.verbs.predict.expected_rate import expected_eta_star
 from etastar.verbs.predict.predictions import NAMES, SAFE_START, Prediction, all_rungs, refused, scaled
 from etastar.verbs.predict.threshold import Threshold, descending, threshold
 from etastar.verbs.probe import OWN_LOOP, SAMPLES
-from etastar.version import __version__
 
 
-@dataclass(frozen=True)
-class PredictAnswer:
+@dataclass(frozen=True, kw_only=True)
+class PredictAnswer(Answer):
     """What `predict` says; `answer["kernel"]` is one rung.
 
     Args:
-        problem: its title.
         lr: the rate to start from: the lowest of the safe starts, lower still if gradient descent does not descend at it.
         start: the rung it comes from; "" if there is none.
         eta_star: where eta* is expected, before it is measured.
         rungs: from widths alone to forward passes, also those that do not apply.
         threshold: a check of the predicted sharpness by a few steps of gradient descent that are taken back, or None.
         widths: of the plain ReLU chain; None where the network is none.
-        yours: the rate in use; None if unknown.
-        loss, optimizer, samples, parameters, seed, device, seconds, flags: of the measurement.
+        yours: the rate in use: below, inside or above where eta* is expected, or unknown.
+        loss, samples, parameters, device: of the measurement.
     """
 
-    problem: str
+    command = "predict"
+    TOLD = (
+        "lr", "start", "eta_star", "rungs", "threshold", "widths", "yours", "loss", "samples", "parameters", "device"
+    )  # fmt: skip
+
     lr: Estimate
     start: str
     eta_star: Estimate
     rungs: tuple[Prediction, ...]
     threshold: Threshold | None
     widths: tuple[int, ...] | None
-    yours: float | None
+    yours: Yours | None
     loss: str
-    optimizer: str
     samples: int
     parameters: int
-    seed: int
     device: str
-    seconds: float
-    flags: tuple[str, ...]
 
     def __getitem__(self, name: str) -> Prediction:
         for rung in self.rungs:
@@ -86,18 +84,6 @@ class PredictAnswer:
         return text
 
     @property
-    def judgement(self) -> str:
-        """The rate in use against the start and the expected eta*, in words; "" if it is unknown."""
-        e, lr = self.eta_star, self.yours
-        if lr is None or self.lr.value is None:
-            return ""
-        text = f"{lr / self.lr.value:.2g} of the start"
-        if e.value is None or e.low is None or e.high is None:
-            return text
-        place = "above" if lr > e.high else "below" if lr < e.low else "inside"
-        return f"{text}, {place} where eta* is expected"
-
-    @property
     def without_rate(self) -> dict[str, list[str]]:
         """{reason: names of the rungs that do not apply because of it}."""
         found: dict[str, list[str]] = {}
@@ -105,31 +91,6 @@ class PredictAnswer:
             if not rung.lr.ok and (rung.quantity is None or not rung.quantity.ok):
                 found.setdefault(rung.lr.reason, []).append(rung.name)
         return found
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready; the schema is cli/predict.schema.json."""
-        check = None if self.threshold is None else {**vars(self.threshold), "sentence": self.threshold.sentence}
-        return {
-            "etastar": __version__,
-            "command": "predict",
-            "problem": self.problem,
-            "summary": self.summary,
-            "lr": self.lr.to_json(),
-            "start": self.start,
-            "eta_star": self.eta_star.to_json(),
-            "rungs": [rung.to_json() for rung in self.rungs],
-            "threshold": check,
-            "widths": None if self.widths is None else list(self.widths),
-            "yours": {"lr": self.yours, "sentence": self.judgement},
-            "loss": self.loss,
-            "optimizer": self.optimizer,
-            "samples": self.samples,
-            "parameters": self.parameters,
-            "seed": self.seed,
-            "device": self.device,
-            "seconds": self.seconds,
-            "flags": [{"flag": flag, "sentence": FLAGS[flag]} for flag in self.flags],
-        }
 
 
 @attributed
@@ -168,24 +129,40 @@ def predict(problem: Problem, *, seed: int | None = None, samples: int = SAMPLES
     checked = _to_check(point, rungs)
     check = threshold(point, checked) if checked else None
     lr, start = _settled(point, check, *safest(rungs))
+    eta_star = expected_eta_star(point, chain, rungs, safest(rungs)[0].value)
     return PredictAnswer(
         problem=problem.title,
         lr=lr,
         start=start,
-        eta_star=expected_eta_star(point, chain, rungs, safest(rungs)[0].value),
+        eta_star=eta_star,
         rungs=rungs,
         threshold=check,
         widths=None if isinstance(chain, str) else chain.widths,
-        yours=point.lr,
+        yours=_judge(point.lr, lr, eta_star),
         loss=loss,
-        optimizer=optimizer_name(point.optimizer),
         samples=point.samples,
         parameters=sum(p.numel() for p in point.parameters),
-        seed=seed,
         device=place,
-        seconds=time.monotonic() - started,
-        flags=tuple(input_flags(point.batch)),
+        made=Made(
+            seed=seed,
+            optimizer=optimizer_name(point.optimizer),
+            cost={"seconds": time.monotonic() - started},
+            flags=tuple(input_flags(point.batch)),
+        ),
     )
+
+
+def _judge(lr: float | None, start: Estimate, eta_star: Estimate) -> Yours | None:
+    """The rate in use against the start and the expected eta*."""
+    if lr is None:
+        return None
+    if start.value is None:
+        return Yours(lr, "unknown", "")
+    of_start, text = lr / start.value, f"{lr / start.value:.2g} of the start"
+    if eta_star.value is None or eta_star.low is None or eta_star.high is None:
+        return Yours(lr, "unknown", text, of_start)
+    verdict = "above" if lr > eta_star.high else "below" if lr < eta_star.low else "inside"
+    return Yours(lr, verdict, f"{text}, {verdict} where eta* is expected", of_start, lr / eta_star.value)
 
 
 def safest(rungs: tuple[Prediction, ...]) -> tuple[Estimate, str]:
@@ -226,13 +203,10 @@ def _of_loop(problem: Problem, seed: int, device: str) -> PredictAnswer:
         rungs=tuple(refused(name, OWN_LOOP) for name in NAMES),
         threshold=None,
         widths=None,
-        yours=problem.users_loop.lr,
+        yours=_judge(problem.users_loop.lr, none, none),
         loss="",
-        optimizer=problem.users_loop.optimizer,
         samples=0,
         parameters=0,
-        seed=seed,
         device=device,
-        seconds=0.0,
-        flags=(),
+        made=Made(seed=seed, optimizer=problem.users_loop.optimizer, cost={"seconds": 0.0}),
     )

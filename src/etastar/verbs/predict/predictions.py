@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import ClassVar
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.kinds import is_plain_adam, is_plain_sgd
@@ -45,6 +45,8 @@ class Prediction:
         parts: further numbers by name, e.g. the loss before and after the step.
     """
 
+    TOLD: ClassVar = ("name", "lr", "role", "says", "quantity", "validity", "parts")
+
     name: str
     lr: Estimate
     role: str
@@ -56,18 +58,6 @@ class Prediction:
     def says(self) -> str:
         """What it is good for."""
         return MEANING[self.role]
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "name": self.name,
-            "lr": self.lr.to_json(),
-            "role": self.role,
-            "says": self.says,
-            "quantity": None if self.quantity is None else self.quantity.to_json(),
-            "validity": self.validity,
-            "parts": dict(self.parts),
-        }
 
 
 CLOSED_FORM, KERNEL, SHARPNESS = "closed form", "kernel", "lambda1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -24,6 +25,8 @@ class Threshold:
         below, above: the multiples.
         below_descends, above_descends: whether no step raised the loss.
     """
+
+    TOLD: ClassVar = ("of", "steps", "below", "above", "below_descends", "above_descends", "sentence")
 
     of: str
     steps: int

@@ -19,6 +19,7 @@ from etastar.laws.scaling.scaling_law import ScalingLaw, shape_conditions
 from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.start import starting_point
 from etastar.theory.path_sum import Edge, path_sum_lr_factor
+from etastar.verbs.answer import GroupRate, Made, once
 from etastar.verbs.find.eta_star import checked_precision
 from etastar.verbs.options import Options
 from etastar.verbs.scale.family import (
@@ -33,7 +34,6 @@ from etastar.verbs.scale.family import (
 from etastar.verbs.scale.member_rate import PRECISION, MemberRate
 from etastar.verbs.scale.scale_answer import MeasuredMember, ScaleAnswer
 from etastar.verbs.scale.transfer import check_transfer, compare
-from etastar.verbs.workplace import environment
 
 WIDE = 4.0
 """high / low beyond which the answer is flagged."""
@@ -124,12 +124,14 @@ def scale(
         budget=budget,
         noise_scale=noise,
         transfer=compared,
-        cost=_cost(measured, rate),
-        flags=(*_flags(lr, measured), *rate.runs.flags),
-        runs=rate.runs,
-        engine=rate.engine,
-        seed=seed if seed is not None else members[0].problem.seed if members else 0,
-        environment=environment(),
+        made=Made(
+            seed=seed if seed is not None else members[0].problem.seed if members else 0,
+            optimizer=members[0].facts.optimizer if members else "",
+            cost=_cost(measured, rate),
+            flags=once(_flags(lr, measured), rate.runs.flags),
+            runs=rate.runs,
+            engine=rate.engine,
+        ),
     )
 
 
@@ -217,12 +219,12 @@ def _next(
     return suggestions(law, target, cost, budget)
 
 
-def _per_group(members: Sequence[FamilyMember], lr: Estimate) -> tuple[tuple[str, float], ...]:
+def _per_group(members: Sequence[FamilyMember], lr: Estimate) -> tuple[GroupRate, ...]:
     """Rates of the groups, where all members have the same multipliers."""
     groups = {tuple((g.name, g.multiplier) for g in m.facts.groups) for m in members}
     if not lr.ok or len(groups) != 1:
         return ()
-    return tuple((name, lr.require() * multiplier) for name, multiplier in groups.pop())
+    return tuple(GroupRate(name, lr.require() * multiplier) for name, multiplier in groups.pop())
 
 
 def _cost(measured: Sequence[MeasuredMember], rate: MemberRate) -> dict[str, float]:

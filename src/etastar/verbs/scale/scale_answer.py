@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from etastar.core.estimate import Estimate
-from etastar.core.lane import Runs
+from etastar.core.told import Range
 from etastar.laws.scaling.fitted import NONE, Fitted
 from etastar.laws.scaling.next_member import Suggestion
 from etastar.laws.scaling.scaling_law import ScalingLaw
-from etastar.verbs.finite import finite
+from etastar.verbs.answer import Answer, GroupRate
 from etastar.verbs.scale.family import Numbers, size_text
 from etastar.verbs.scale.transfer import Transfer
-from etastar.version import __version__
 
 QUANTITY = {"eta-star": "eta*", "best": "best rate"}
 """what is measured -> its name."""
@@ -39,12 +38,55 @@ class MeasuredMember:
     left_out: str = ""
 
 
+class Limit(NamedTuple):
+    """The size at which the second limit of a rate takes over, and of what."""
+
+    of: str
+    at: float
+
+
+class Exponent(NamedTuple):
+    """Of a power: its value, whether it was fitted, and its 90 % intervals over members and over seeds."""
+
+    value: float
+    fitted: bool
+    members: Range | None
+    seeds: Range | None
+
+
 @dataclass(frozen=True)
-class ScaleAnswer:
-    """What `scale` found; `to_json()` is the same in the contract's form.
+class LawTold:
+    """A form of the law in numbers.
 
     Args:
-        problem: the family's name.
+        name, why: of the form, and where it comes from.
+        formula: as text.
+        constant, limit, exponents: its numbers.
+        r_squared: share of the variance.
+        loo: leave-one-out error in decades; scatter: of members about the form.
+        fitted_numbers: how many were fitted.
+        tied, chosen: whether it does as well as the best; whether it is what predicts.
+    """
+
+    name: str
+    why: str
+    formula: str
+    constant: float
+    limit: Limit | None
+    exponents: dict[str, Exponent]
+    r_squared: float
+    loo: float
+    scatter: float
+    fitted_numbers: int
+    tied: bool
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleAnswer(Answer):
+    """What `scale` found.
+
+    Args:
         measure: "eta-star" or "best".
         target: its sizes.
         lr: predicted for the target: eta* or the best rate, by `measure`.
@@ -55,31 +97,33 @@ class ScaleAnswer:
         budget: seconds that `next` may take.
         noise_scale: B_noise in samples, where the batch is scaled.
         transfer: the standard parametrisation and muP side by side; None if not asked for.
-        cost, flags, runs, engine, seed, environment: as in `FindAnswer`.
     """
 
-    problem: str
+    command = "scale"
+    TOLD = (
+        "measure", "target", "lr", "lr_per_group", "candidates", "members", "next", "budget", "noise_scale", "transfer"
+    )  # fmt: skip
+
     measure: str
     target: Numbers
     lr: Estimate
-    lr_per_group: tuple[tuple[str, float], ...]
+    lr_per_group: tuple[GroupRate, ...]
     members: tuple[MeasuredMember, ...]
     law: ScalingLaw
     next: tuple[Suggestion, ...]
     budget: float
     noise_scale: float | None
     transfer: Transfer | None
-    cost: dict[str, float]
-    flags: tuple[str, ...]
-    runs: Runs
-    engine: str
-    seed: int
-    environment: dict[str, Any]
 
     @property
     def quantity(self) -> str:
         """What the law is of."""
         return QUANTITY[self.measure]
+
+    @property
+    def candidates(self) -> tuple[LawTold, ...]:
+        """Every form that was fitted, best first."""
+        return tuple(_told_law(fit, chosen=i == 0) for i, fit in enumerate(self.law.fits))
 
     @property
     def largest(self) -> MeasuredMember | None:
@@ -103,70 +147,21 @@ class ScaleAnswer:
             text += f"; measure next: {size_text(self.next[0].sizes)}"
         return text
 
-    def to_json(self) -> dict[str, Any]:
-        """The JSON contract, with NaN and infinities as null."""
-        return finite(
-            {
-                "etastar": __version__,
-                "command": "scale",
-                "problem": self.problem,
-                "summary": self.summary,
-                "measure": self.measure,
-                "target": self.target,
-                "lr": self.lr.to_json(),
-                "lr_per_group": [{"group": name, "lr": lr} for name, lr in self.lr_per_group],
-                "law": _law_json(self.law, 0) if self.law.fits else None,
-                "candidates": [_law_json(self.law, i) for i in range(len(self.law.fits))],
-                "members": [
-                    {
-                        "sizes": m.sizes,
-                        "lr": m.lr.to_json(),
-                        "left_out": m.left_out or None,
-                        "seconds": m.seconds,
-                        "gradient_steps": m.gradient_steps,
-                    }
-                    for m in self.members
-                ],
-                "next": [{"sizes": s.sizes, "seconds": s.cost, "factor": s.factor} for s in self.next],
-                "budget_seconds": self.budget,
-                "noise_scale": self.noise_scale,
-                "transfer": self.transfer.to_json() if self.transfer else None,
-                "cost": self.cost,
-                "flags": list(self.flags),
-                "raised": self.runs.raised_json(),
-                "engine": self.engine,
-                "seed": self.seed,
-                "environment": self.environment,
-            }
-        )
+
+def _told_law(fit: Fitted, *, chosen: bool) -> LawTold:
+    form, law = fit.candidate, fit.law
+    limit = None if form.limit is None or fit.turn is None else Limit(form.limit.name, fit.turn)
+    exponents = {name: _exponent(fit, name) for name in law.columns if name != NONE}
+    numbers = law.constant, limit, exponents, fit.r_squared, fit.loo, fit.scatter
+    return LawTold(form.name, form.why, fit.formula, *numbers, form.fitted, fit.tied, chosen)
 
 
-def _law_json(law: ScalingLaw, index: int) -> dict[str, Any]:
-    fit = law.fits[index]
-    return {
-        "name": fit.candidate.name,
-        "why": fit.candidate.why,
-        "formula": fit.formula,
-        "constant": fit.law.constant,
-        "limit": None if fit.candidate.limit is None else {"of": fit.candidate.limit.name, "at": fit.turn},
-        "exponents": {name: _exponent(fit, name) for name in fit.law.columns if name != NONE},
-        "r_squared": fit.r_squared,
-        "loo": fit.loo,
-        "scatter": fit.scatter,
-        "fitted_numbers": fit.candidate.fitted,
-        "tied": fit.tied,
-        "chosen": index == 0,
-    }
-
-
-def _exponent(fit: Fitted, name: str) -> dict[str, Any]:
+def _exponent(fit: Fitted, name: str) -> Exponent:
     """The exponent, with its intervals over members and over seeds where it was fitted; none beside a fitted limit."""
-    law = fit.law
-    value: dict[str, Any] = {"value": law.exponents[name], "fitted": name in law.fitted}
-    for over in ("members", "seeds"):
-        found = law.exponent(name, over=over) if name in law.fitted and fit.turn is None else None
-        value[over] = None if found is None or not found.ok else {"low": found.low, "high": found.high}
-    return value
+    law, fitted = fit.law, name in fit.law.fitted
+    found = [law.exponent(name, over=over) if fitted and fit.turn is None else None for over in ("members", "seeds")]
+    between = [None if e is None or e.low is None or e.high is None or not e.ok else Range(e.low, e.high) for e in found]
+    return Exponent(law.exponents[name], fitted, *between)
 
 
 def _size(sizes: Mapping[str, float]) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -12,14 +13,15 @@ from torch import nn
 from etastar.core.estimate import Estimate, Status, log_error
 from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
+from etastar.core.lane import Criterion, Lane
 from etastar.core.optimizers import alone, made_from
 from etastar.core.problem import Problem
-from etastar.core.randomness import seed_everything
+from etastar.core.randomness import derive_seed, seed_everything
+from etastar.engine.loop import LoopEngine
 from etastar.errors import ProblemError
 from etastar.laws.scaling.power_law import PowerLaw
-from etastar.probes.coordinates import LayerMove, coordinate_check
+from etastar.probes.monitors.move_monitor import MoveMonitor
 from etastar.theory.mup import mup_init_, mup_rules
-from etastar.verbs.finite import finite
 
 STANDARD, MUP = "standard", "muP"
 PARAMETRISATIONS = (STANDARD, MUP)
@@ -93,6 +95,28 @@ def check_transfer(problems: Sequence[tuple[float, Problem]]) -> None:
 
 
 @dataclass(frozen=True)
+class LayerMove:
+    """What a `MoveMonitor` reads of one layer after some steps."""
+
+    layer: str
+    size: float
+    moved: float
+    by_weights: float
+    by_inputs: float
+
+
+def layer_moves(problem: Problem, lr: float, *, seed: int = 0, device: str = "cpu") -> tuple[LayerMove, ...]:
+    """What `STEPS` steps at rate `lr` do to the output of every layer on the first batch; nothing where they fail."""
+    monitor, never = MoveMonitor(every=STEPS), Criterion(loss=-math.inf)
+    lane = Lane(lr, derive_seed(seed, "coordinates"), STEPS, never, monitors=(monitor,))
+    found: dict[str, dict[str, float]] = {}
+    for reading in LoopEngine(device).train_lane(problem, lane).read_by(monitor):
+        if reading.step == STEPS:
+            found.setdefault(reading.block, {})[reading.name] = reading.value
+    return tuple(LayerMove(block, **own) for block, own in found.items())
+
+
+@dataclass(frozen=True)
 class TransferPoint:
     """The rate measured at one width in one parametrisation, and what a few steps at the common rate do to each layer."""
 
@@ -114,6 +138,8 @@ class Transfer:
         exponents: parametrisation -> exponent of the width.
     """
 
+    TOLD: ClassVar = ("depth", "quantity", "summary", "drifts", "exponents", "check_lr", "check_steps", "points")
+
     depth: float | None
     quantity: str
     points: tuple[TransferPoint, ...]
@@ -128,6 +154,11 @@ class Transfer:
         return max(known) / min(known) if len(known) == len(rates) > 1 else None
 
     @property
+    def drifts(self) -> dict[str, float | None]:
+        """parametrisation -> its drift."""
+        return {name: self.drift(name) for name in PARAMETRISATIONS}
+
+    @property
     def summary(self) -> str:
         """What transferred, in one line."""
         parts = []
@@ -138,28 +169,6 @@ class Transfer:
                     f"{name}: {self.quantity} changes by x{drift:.2g} from width {min(widths):g} to {max(widths):g}"
                 )
         return "; ".join(parts) or "no parametrisation has an answer at every width"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return finite(
-            {
-                "depth": self.depth,
-                "quantity": self.quantity,
-                "summary": self.summary,
-                "drift": {name: self.drift(name) for name in PARAMETRISATIONS},
-                "exponents": {name: e.to_json() for name, e in self.exponents.items()},
-                "check": {"lr": self.check_lr, "steps": self.check_steps},
-                "points": [
-                    {
-                        "parametrisation": p.parametrisation,
-                        "width": p.width,
-                        "lr": p.lr.to_json(),
-                        "layers": [vars(move) for move in p.moves],
-                    }
-                    for p in self.points
-                ],
-            }
-        )
 
 
 def compare(
@@ -192,7 +201,7 @@ def compare(
     known = found[0][3]
     lr = OF_ETA_STAR * known.value if known.value else _in_use(base)
     points = [
-        TransferPoint(name, width, estimate, tuple(coordinate_check(own, lr, steps=STEPS, seed=seed, device=device)))
+        TransferPoint(name, width, estimate, layer_moves(own, lr, seed=seed, device=device))
         for name, width, own, estimate in found
     ]
     exponents = {name: _exponent([p for p in points if p.parametrisation == name]) for name in PARAMETRISATIONS}

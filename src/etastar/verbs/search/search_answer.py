@@ -8,28 +8,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from etastar.core.estimate import Estimate, Status
-from etastar.core.lane import Runs
 from etastar.core.problem import Problem
+from etastar.core.told import Range
 from etastar.designs.search.confirmation import Finalist
 from etastar.designs.search.search_space import Space
 from etastar.designs.search.trials import Found, Trial, on_edge
-from etastar.engine.choice import Choice
 from etastar.store.optuna_study import OptunaRecord
+from etastar.verbs.answer import Answer, GroupRate, per_group
 from etastar.verbs.find.find_answer import FindAnswer
-from etastar.verbs.finite import finite
 from etastar.verbs.search.batch_sizes import BatchSizes
 from etastar.verbs.search.prior import Prior
 from etastar.verbs.search.search_verdict import Tried, best_of, estimate, judge, refusal
-from etastar.verbs.workplace import Session, environment
-from etastar.version import __version__
+from etastar.verbs.workplace import Session
 
 
-@dataclass(frozen=True)
-class SearchAnswer:
-    """What `search` found; `to_json()` is the same in the contract's form.
+@dataclass(frozen=True, kw_only=True)
+class SearchAnswer(Answer):
+    """What `search` found; of `made.cost` measure_steps were spent before the search, whose lanes alone are its runs.
 
     Args:
-        problem: its name.
         lr: the best rate, and the span of rates of near-best trials (not a confidence interval).
         lr_per_group: (group, rate) at the best rate.
         best: the trial of the lowest loss on fresh seeds, and that loss; None if none trained, or each failed there.
@@ -42,16 +39,16 @@ class SearchAnswer:
         measured: the glance before the search; None if there was none.
         yours: the rate in use, judged; None if unknown.
         study, storage: name of the Optuna study and its URL without passwords; storage is None if it was not kept.
-        cost: gradient_steps, new_gradient_steps, validation_steps, full_runs, seconds; measure_steps of them before the
-            search.
-        flags: keys of `etastar.FLAGS`.
-        runs: every lane's outcome, the glance's apart.
-        optimizer, engine, choice, environment: with what it was searched.
     """
 
-    problem: str
+    command = "search"
+    TOLD = (
+        "lr", "lr_per_group", "plateau", "best", "finalists", "trials", "eta_star", "yours", "objective", "plan",
+        "space", "importance", "study", "storage",
+    )  # fmt: skip
+
     lr: Estimate
-    lr_per_group: tuple[tuple[str, float], ...]
+    lr_per_group: tuple[GroupRate, ...]
     best: Finalist | None
     finalists: tuple[Finalist, ...]
     trials: tuple[Trial, ...]
@@ -63,13 +60,11 @@ class SearchAnswer:
     yours: Tried | None
     study: str
     storage: str | None
-    cost: dict[str, float]
-    flags: tuple[str, ...]
-    runs: Runs
-    optimizer: str
-    engine: str
-    choice: Choice
-    environment: dict[str, Any]
+
+    @property
+    def plateau(self) -> Range | None:
+        """The span of rates of near-best trials."""
+        return None if self.lr.low is None or self.lr.high is None or not self.lr.ok else Range(self.lr.low, self.lr.high)
 
     @property
     def eta_star(self) -> Estimate:
@@ -86,38 +81,6 @@ class SearchAnswer:
         text = f"best of {len(self.trials)} trials: lr = {self.best.lr:.3g}" + (f", {others}" if others else "")
         text += f" ({loss_text(self.best)}); rates {self.lr.low:.3g} .. {self.lr.high:.3g} come near it"
         return text + (f"; {self.yours.sentence}" if self.yours else "")
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON contract, with NaN and infinities as null."""
-        return finite(
-            {
-                "etastar": __version__,
-                "command": "search",
-                "problem": self.problem,
-                "summary": self.summary,
-                "lr": self.lr.to_json(),
-                "lr_per_group": [{"group": name, "lr": lr} for name, lr in self.lr_per_group],
-                "plateau": {"low": self.lr.low, "high": self.lr.high} if self.lr.ok else None,
-                "eta_star": self.eta_star.to_json(),
-                "yours": vars(self.yours) if self.yours else None,
-                "best": self.best.to_json() if self.best else None,
-                "finalists": [finalist.to_json() for finalist in self.finalists],
-                "trials": [_row(trial) for trial in self.trials],
-                "objective": self.objective,
-                "plan": dict(self.plan),
-                "space": [p.to_json() for p in self.space],
-                "importance": self.importance,
-                "study": {"name": self.study, "storage": self.storage},
-                "optimizer": self.optimizer,
-                "cost": self.cost,
-                "flags": list(self.flags),
-                "raised": self.runs.raised_json(),
-                "engine": self.engine,
-                "engine_choice": self.choice.to_json(),
-                "seed": self.plan["seed"],
-                "environment": self.environment,
-            }
-        )
 
 
 def answer_of(
@@ -136,13 +99,12 @@ def answer_of(
     flags = [*_flags(session, outcome, best, found, prior), *sizes.flags]
     of_lr = tuple(f for f in flags if f in ("edge-of-range", "range-widened", "unconfirmed"))
     lr = estimate(outcome, finalists, session.runs.gradient_steps, of_lr)
-    groups = session.facts.groups
     yours, said = session.facts.lr, session.facts.said(session.facts.lr) if session.facts.lr else ""
     measured = found.eta_star.value if found else None
     return SearchAnswer(
         problem=problem.title,
         lr=lr,
-        lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in groups) if lr.ok else (),
+        lr_per_group=per_group(session.facts.groups, lr),
         best=best,
         finalists=finalists,
         trials=outcome.trials,
@@ -154,13 +116,7 @@ def answer_of(
         yours=judge(yours, said, outcome, finalists, lr, measured),
         study=record.name,
         storage=record.where,
-        cost=_cost(session, found),
-        flags=tuple(dict.fromkeys((*flags, *lr.flags))),
-        runs=session.runs,
-        optimizer=session.facts.optimizer,
-        engine=session.engine.name,
-        choice=session.choice,
-        environment=environment(),
+        made=session.made(plan["seed"], (*flags, *lr.flags), **_cost(session, found)),
     )
 
 
@@ -196,7 +152,7 @@ def written(value: Any) -> str:
 def _flags(
     session: Session, outcome: Found, best: Finalist | None, found: FindAnswer | None, prior: Prior | None
 ) -> list[str]:
-    flags = [*session.facts.flags, *session.runs.flags]
+    flags = []
     if not session.facts.squeezes and any(len(trial.rungs) > 1 or trial.state == "pruned" for trial in outcome.trials):
         flags.append("schedule-not-squeezed")
     if found is not None:
@@ -211,8 +167,6 @@ def _flags(
         flags.append("unconfirmed")
     if outcome.stopped:
         flags.append("search-stopped")
-    if session.choice.fell_back:
-        flags.append("fallback-loop")
     return flags
 
 
@@ -229,16 +183,3 @@ def _cost(session: Session, found: FindAnswer | None) -> dict[str, float]:
     total = {key: value + before.get(key, 0) for key, value in own.items() if key != "seconds"}
     seconds = time.monotonic() - session.started + before.get("seconds", 0.0)
     return {**total, "seconds": seconds, "measure_steps": before.get("gradient_steps", 0)}
-
-
-def _row(trial: Trial) -> dict[str, Any]:
-    return {
-        "trial": trial.number,
-        "params": trial.params,
-        "lr": trial.lr,
-        "loss": trial.loss,
-        "losses": list(trial.losses),
-        "diverged": trial.diverged,
-        "state": trial.state,
-        "steps": trial.steps,
-    }

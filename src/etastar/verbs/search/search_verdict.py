@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from etastar.core.estimate import Estimate, Status
 from etastar.designs.search.confirmation import Finalist
 from etastar.designs.search.trials import Found, Trial
+from etastar.verbs.answer import Yours
 
 NEAR = 0.02
 """A trial is near the best if its loss is within this share of the way from the first loss to the best: 0.04 nats or so for
@@ -18,23 +19,15 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Tried:
+class Tried(Yours):
     """The rate in use, as a trial of the search.
 
     Args:
-        lr: the rate.
-        of_best, of_eta_star: its ratio to the best trial's rate and to eta*; None without an answer.
-        loss: its own; None if it was not among the trials.
         verdict: near-best, worse, not-tried, or unknown where there is no answer.
-        sentence: the verdict in words.
+        loss: its own; None if it was not among the trials.
     """
 
-    lr: float
-    of_best: float | None
-    of_eta_star: float | None
-    loss: float | None
-    verdict: str
-    sentence: str
+    loss: float | None = None
 
 
 def best_of(found: Found, finalists: Sequence[Finalist]) -> Finalist | None:
@@ -127,12 +120,12 @@ def judge(
     of_eta_star = lr / eta_star if eta_star else None
     own = [t for t in found.trials if t.state == "complete" and math.isclose(t.lr, lr, rel_tol=2e-3)]
     if of_best is None:
-        return Tried(lr, None, of_eta_star, None, "unknown", f"without an answer your {said} cannot be judged")
+        return Tried(lr, "unknown", f"without an answer your {said} cannot be judged", None, of_eta_star)
     if not own:
-        return Tried(lr, of_best, of_eta_star, None, "not-tried", f"your {said} was not among the trials")
+        return Tried(lr, "not-tried", f"your {said} was not among the trials", of_best, of_eta_star)
     trial = own[0]
     again = next((f for f in finalists if f.number == trial.number), None)
     loss, where = (trial.loss, "in its trial") if again is None else (again.loss, "on the fresh seeds")
     near = trial in near_best(found, finalists)
     text = f"your {said} reaches {loss:.4g} {where}" + (", near the best" if near else f" at {of_best:.2g} of the best rate")
-    return Tried(lr, of_best, of_eta_star, loss, "near-best" if near else "worse", text)
+    return Tried(lr, "near-best" if near else "worse", text, of_best, of_eta_star, loss)

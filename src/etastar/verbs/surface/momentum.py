@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 from etastar import arguments
 from etastar.core.estimate import Estimate, Status
-from etastar.core.lane import Runs
 from etastar.core.problem import Problem
 from etastar.designs.surface.surface import Row, Surface, SurfaceData, lattice_around
 from etastar.designs.surface.surface_cells import Cell, chosen_among
@@ -16,12 +15,11 @@ from etastar.designs.together import Together
 from etastar.engine.preflight import Preflight
 from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import SurfaceLaw
-from etastar.verbs.finite import finite
+from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options, asked
 from etastar.verbs.surface.surface import best_rate
 from etastar.verbs.surface.surface_answer import BestOfRow
-from etastar.verbs.workplace import Session, Workplace, environment
-from etastar.version import __version__
+from etastar.verbs.workplace import Session, Workplace
 
 VALUES = (0.0, 0.5, 0.9, 0.99)
 UNKNOWN_LR = 1e-2
@@ -40,6 +38,8 @@ class MomentumRow:
         data: every record.
     """
 
+    TOLD: ClassVar = ("value", "best.lr", "effective_lr", "best.plateau", "best.cell", "data.cells")
+
     value: float
     best: BestOfRow
     effective_lr: float | None
@@ -51,35 +51,30 @@ class MomentumRow:
         return self.best.cell
 
 
-@dataclass(frozen=True)
-class MomentumAnswer:
-    """The effect of momentum; `to_json()` is the same in the contract's form.
+@dataclass(frozen=True, kw_only=True)
+class MomentumAnswer(Answer):
+    """The effect of momentum.
 
     Args:
-        problem: its name.
         setting: "momentum" or "beta1".
-        yours: the problem's own value.
+        own: the problem's own value.
         rows: one per value, smallest first.
         lr: the best rate of the best value.
         schedule, steps: of every lane.
         loss_name: "validation loss" or "training loss".
-        cost, flags, runs, facts, engine, seed, environment: as in `FindAnswer`.
+        facts: what was known of the problem before.
     """
 
-    problem: str
+    command = "momentum"
+    TOLD = ("setting", "own", "schedule", "steps", "lr", "best", "rows", "loss_name")
+
     setting: str
-    yours: float
+    own: float
     rows: tuple[MomentumRow, ...]
     schedule: str
     steps: int
     loss_name: str
-    cost: dict[str, float]
-    flags: tuple[str, ...]
-    runs: Runs
     facts: Preflight
-    engine: str
-    seed: int
-    environment: dict[str, Any]
 
     @property
     def best(self) -> MomentumRow | None:
@@ -100,51 +95,13 @@ class MomentumAnswer:
             return f"no answer ({self.lr.status.value}): {self.lr.reason}"
         luck = chosen_among(best.cell, sum(c.loss is not None for r in self.rows for c in r.data.cells))
         text = f"{self.setting} {best.value:g} at lr {self.lr.value:.2g}: {self.loss_name} {best.cell.loss:.3g} ({luck})"
-        own = next((r for r in self.rows if r.value == self.yours), None)
+        own = next((r for r in self.rows if r.value == self.own), None)
         if own is None or own is best or own.cell is None or own.cell.loss is None:
             return text + (", which is yours" if own is best else "")
         rate = f" at lr {own.best.lr.value:.2g}" if own.best.lr.ok else ""
         spread = best.cell.loss_high
         close = " (within the spread of the seeds)" if spread is not None and own.cell.loss <= spread else ""
         return f"{text}; your {own.value:g}{rate}: {own.cell.loss:.3g}{close}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON contract; the schema is cli/momentum.schema.json."""
-        return finite(
-            {
-                "etastar": __version__,
-                "command": "momentum",
-                "problem": self.problem,
-                "summary": self.summary,
-                "setting": self.setting,
-                "yours": self.yours,
-                "schedule": self.schedule,
-                "steps": self.steps,
-                "lr": self.lr.to_json(),
-                "best": None if self.best is None else self.best.value,
-                "loss": self.loss_name,
-                "rows": [
-                    {
-                        "value": r.value,
-                        "lr": r.best.lr.to_json(),
-                        "effective_lr": r.effective_lr,
-                        "plateau": None
-                        if r.best.plateau is None
-                        else dict(zip(("low", "high"), r.best.plateau, strict=True)),
-                        "best_cell": None if r.cell is None else vars(r.cell),
-                        "cells": [vars(c) for c in r.data.cells],
-                    }
-                    for r in self.rows
-                ],
-                "optimizer": self.facts.optimizer,
-                "cost": self.cost,
-                "flags": list(self.flags),
-                "raised": self.runs.raised_json(),
-                "engine": self.engine,
-                "seed": self.seed,
-                "environment": self.environment,
-            }
-        )
 
 
 @attributed
@@ -199,7 +156,6 @@ def _answer(session: Session, setting: str, own: float, rows: tuple[MomentumRow,
     problem, data = session.problem, [row.data for row in rows]
     verdicts = [d.verdicts[0] for d in data]
     flags = {
-        "fallback-loop": session.choice.fell_back,
         "range-extended": any(v.widened for v in verdicts),
         "rows-at-the-edge": any(v.status is Status.EDGE_OF_RANGE for v in verdicts),
     }
@@ -208,18 +164,13 @@ def _answer(session: Session, setting: str, own: float, rows: tuple[MomentumRow,
     return MomentumAnswer(
         problem=problem.title,
         setting=setting,
-        yours=own,
+        own=own,
         rows=rows,
         schedule=problem.schedule_name,
         steps=problem.steps,
         loss_name="training loss" if problem.valid is None else "validation loss",
-        cost=session.cost(),
-        flags=tuple(dict.fromkeys((*found, *session.facts.flags, *session.runs.flags))),
-        runs=session.runs,
         facts=session.facts,
-        engine=session.engine.name,
-        seed=seed,
-        environment=environment(),
+        made=session.made(seed, found),
     )
 
 

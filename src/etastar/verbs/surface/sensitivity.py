@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from etastar import arguments
 from etastar.core.estimate import Estimate, Status
-from etastar.core.lane import Runs
 from etastar.core.problem import Problem
 from etastar.designs.surface.surface import Row, RowVerdict, Surface, SurfaceData, lattice
 from etastar.designs.surface.surface_cells import Cell, chosen_among
-from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
 from etastar.errors import attributed
-from etastar.verbs.find.judge import Yours
-from etastar.verbs.finite import finite
+from etastar.verbs.answer import Answer, Yours
 from etastar.verbs.options import Options, asked
-from etastar.verbs.workplace import Session, Workplace, environment
-from etastar.version import __version__
+from etastar.verbs.workplace import Session, Workplace
 
 CLASSIC = (-6.0, 0.0)
 """log10 of the classic grid's ends: 1e-6, 1e-5 ... 1."""
 
 
-@dataclass(frozen=True)
-class SensitivityAnswer:
-    """What the rate does; `to_json()` is the same in the contract's form.
+@dataclass(frozen=True, kw_only=True)
+class SensitivityAnswer(Answer):
+    """What the rate does.
 
     Args:
-        problem: its name.
         schedule, steps: of every lane.
         lr: the best rate of the grid; its interval reaches to the neighbours on the grid.
         cells: one per rate, lowest first.
         data: every record.
         loss_name: "validation loss" or "training loss".
         yours: the rate in use, beside the best; None if unknown.
-        cost, flags, runs, facts, engine, engine_choice, seed, environment: as in `FindAnswer`.
+        facts: what was known of the problem before.
     """
 
-    problem: str
+    command = "sensitivity"
+    TOLD = ("schedule", "steps", "lr", "best", "cells", "loss_name", "target_loss", "yours")
+
     schedule: str
     steps: int
     lr: Estimate
@@ -47,20 +43,18 @@ class SensitivityAnswer:
     data: SurfaceData
     loss_name: str
     yours: Yours | None
-    cost: dict[str, float]
-    flags: tuple[str, ...]
-    runs: Runs
     facts: Preflight
-    engine: str
-    engine_choice: Choice
-    seed: int
-    environment: dict[str, Any]
 
     @property
     def best(self) -> Cell | None:
         """The cell with the smallest final loss."""
         alive = [c for c in self.cells if c.loss is not None]
         return min(alive, key=lambda c: (c.loss, c.lr)) if alive else None
+
+    @property
+    def target_loss(self) -> float | None:
+        """The training loss whose time is measured."""
+        return self.data.target
 
     @property
     def summary(self) -> str:
@@ -78,32 +72,6 @@ class SensitivityAnswer:
         if wild:
             text += f"; from {min(wild):.2g} up none does"
         return text + (f"; {self.yours.sentence}" if self.yours else "")
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON contract; the schema is cli/sensitivity.schema.json."""
-        return finite(
-            {
-                "etastar": __version__,
-                "command": "sensitivity",
-                "problem": self.problem,
-                "summary": self.summary,
-                "schedule": self.schedule,
-                "steps": self.steps,
-                "lr": self.lr.to_json(),
-                "loss": self.loss_name,
-                "target_loss": self.data.target,
-                "cells": [vars(c) for c in self.cells],
-                "yours": vars(self.yours) if self.yours else None,
-                "optimizer": self.facts.optimizer,
-                "cost": self.cost,
-                "flags": list(self.flags),
-                "raised": self.runs.raised_json(),
-                "engine": self.engine,
-                "engine_choice": self.engine_choice.to_json(),
-                "seed": self.seed,
-                "environment": self.environment,
-            }
-        )
 
 
 @attributed
@@ -143,7 +111,6 @@ def _answer(session: Session, data: SurfaceData, row: Row, seed: int) -> Sensiti
     facts = session.facts
     (verdict,) = data.verdicts
     lr = best_of_the_grid(data.cells, verdict)
-    fallback = ("fallback-loop",) if session.choice.fell_back else ()
     stopped = (data.stopped,) if data.stopped else ()
     return SensitivityAnswer(
         problem=session.problem.title,
@@ -154,14 +121,8 @@ def _answer(session: Session, data: SurfaceData, row: Row, seed: int) -> Sensiti
         data=data,
         loss_name="training loss" if session.problem.valid is None else "validation loss",
         yours=_beside(facts.lr, facts.said(facts.lr), lr) if facts.lr else None,
-        cost=session.cost(),
-        flags=tuple(dict.fromkeys((*stopped, *data.flags, *facts.flags, *session.runs.flags, *fallback))),
-        runs=session.runs,
         facts=facts,
-        engine=session.engine.name,
-        engine_choice=session.choice,
-        seed=seed,
-        environment=environment(),
+        made=session.made(seed, (*stopped, *data.flags)),
     )
 
 

@@ -15,10 +15,10 @@ from etastar.errors import ProblemError, attributed
 from etastar.laws.surface import PLATEAU, SurfaceLaw
 from etastar.policies.compose import has_horizon, squeezed
 from etastar.policies.named import policy_over
-from etastar.verbs.find.judge import Yours
+from etastar.verbs.answer import Yours
 from etastar.verbs.options import Options, asked
 from etastar.verbs.surface.surface_answer import BestOfRow, SurfaceAnswer
-from etastar.verbs.workplace import Session, Workplace, environment
+from etastar.verbs.workplace import Session, Workplace
 
 SCHEDULES = ("constant", "warmup-cosine", "wsd")
 """Compared with the problem's own unless said otherwise."""
@@ -143,37 +143,27 @@ def _answer(session: Session, data: SurfaceData, seed: int) -> SurfaceAnswer:
         "range-extended": any(v.widened for v in data.verdicts),
         "rows-at-the-edge": Status.EDGE_OF_RANGE in verdicts,
         "schedule-not-squeezed": not problem.is_loop and not has_horizon(problem.policy),
-        "fallback-loop": session.choice.fell_back,
     }
     found = (
         *([data.stopped] if data.stopped else []),
         *lr.flags,
         *data.flags,
         *(f for f, on in flags.items() if on),
-        *facts.flags,
-        *session.runs.flags,
     )
     return SurfaceAnswer(
         problem=problem.title,
         lr=lr,
         chosen=chosen,
         choice=choice,
-        lr_per_group=tuple((g.name, lr.require() * g.multiplier) for g in facts.groups) if lr.ok else (),
         data=data,
-        best=best,
+        rows=best,
         exponents={s: law.horizon_exponent(s) for s in dict.fromkeys(b.schedule for b in best)},
         front=pareto_front(data.cells),
         law=law,
         loss_name="training loss" if problem.valid is None else "validation loss",
         yours=_judge(facts.lr, facts.said(facts.lr), problem, best, law) if facts.lr else None,
-        cost=session.cost(),
-        flags=tuple(dict.fromkeys(found)),
-        runs=session.runs,
         facts=facts,
-        engine=session.engine.name,
-        engine_choice=session.choice,
-        seed=seed,
-        environment=environment(),
+        made=session.made(seed, found),
     )
 
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from etastar.core.estimate import Estimate, Status
-from etastar.core.lane import Runs
+from etastar.core.estimate import Estimate
+from etastar.core.told import Range
 from etastar.designs.surface.surface import SurfaceData
 from etastar.designs.surface.surface_cells import Cell
-from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight
 from etastar.laws.surface import SurfaceLaw
-from etastar.verbs.find.judge import Yours
-from etastar.verbs.finite import finite
-from etastar.version import __version__
-
-ETA_STAR_ELSEWHERE = "this verb does not measure eta*; `etastar find` does"
+from etastar.verbs.answer import Answer, GroupRate, Yours, per_group
 
 
 @dataclass(frozen=True)
@@ -34,68 +28,88 @@ class BestOfRow:
     schedule: str
     horizon: int
     lr: Estimate
-    plateau: tuple[float, float] | None
+    plateau: Range | None
     loss: Estimate
     cell: Cell | None
 
 
-@dataclass(frozen=True)
-class SurfaceAnswer:
-    """What `surface` found; `to_json()` is the same in the contract's form.
+@dataclass(frozen=True, kw_only=True)
+class SurfaceAnswer(Answer):
+    """What `surface` found.
 
     Args:
-        problem: its name.
         lr: the recommended rate, for `chosen`'s schedule and horizon.
         chosen: the cell chosen by default; None if none has a final loss. choice: how, in a sentence.
-        lr_per_group: (group, rate) at the recommended rate.
         data: every record and cell.
-        best: the best rate of every schedule and horizon.
+        rows: the best rate of every schedule and horizon.
         exponents: schedule -> gamma of best rate ~ horizon^-gamma.
         front: the cells no other beats in time, loss and reliability.
         law: predicts between the cells.
         loss_name: "validation loss" or "training loss".
         yours: the rate in use, judged; None if unknown.
-        cost, flags, runs, facts, engine, engine_choice, seed, environment: as in `FindAnswer`.
+        facts: what was known of the problem before.
     """
 
-    problem: str
+    command = "surface"
+    TOLD = (
+        "lr", "lr_per_group", "plateau", "best", "rows", "exponents", "chosen", "choice", "front", "cells", "loss_name",
+        "target_loss", "criterion", "yours",
+    )  # fmt: skip
+
     lr: Estimate
     chosen: Cell | None
     choice: str
-    lr_per_group: tuple[tuple[str, float], ...]
     data: SurfaceData
-    best: tuple[BestOfRow, ...]
+    rows: tuple[BestOfRow, ...]
     exponents: dict[str, Estimate]
     front: tuple[Cell, ...]
     law: SurfaceLaw
     loss_name: str
     yours: Yours | None
-    cost: dict[str, float]
-    flags: tuple[str, ...]
-    runs: Runs
     facts: Preflight
-    engine: str
-    engine_choice: Choice
-    seed: int
-    environment: dict[str, Any]
 
     @property
     def schedules(self) -> list[str]:
         """In the order asked for."""
-        return list(dict.fromkeys(b.schedule for b in self.best))
+        return list(dict.fromkeys(b.schedule for b in self.rows))
 
     @property
     def horizons(self) -> list[int]:
         """Shortest first."""
-        return sorted({b.horizon for b in self.best})
+        return sorted({b.horizon for b in self.rows})
 
     @property
-    def plateau(self) -> tuple[float, float] | None:
-        """That of the recommended rate's schedule and horizon."""
+    def best(self) -> BestOfRow | None:
+        """The row of the recommended rate."""
         if not self.lr.ok or self.chosen is None:
             return None
         where = (self.chosen.schedule, self.chosen.horizon)
-        return next(b.plateau for b in self.best if (b.schedule, b.horizon) == where)
+        return next(b for b in self.rows if (b.schedule, b.horizon) == where)
+
+    @property
+    def plateau(self) -> Range | None:
+        """That of the recommended rate's schedule and horizon."""
+        return self.best.plateau if self.best else None
+
+    @property
+    def lr_per_group(self) -> tuple[GroupRate, ...]:
+        """The groups' rates at the recommended one."""
+        return per_group(self.facts.groups, self.lr)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every rate of every schedule and horizon."""
+        return self.data.cells
+
+    @property
+    def target_loss(self) -> float | None:
+        """The training loss whose time is measured."""
+        return self.data.target
+
+    @property
+    def criterion(self) -> str:
+        """When a lane trains, in words."""
+        return self.facts.criterion.sentence()
 
     @property
     def summary(self) -> str:
@@ -110,49 +124,3 @@ class SurfaceAnswer:
         if cell.metric is not None:
             text += f", accuracy {cell.metric:.3g}"
         return text + (f"; {self.yours.sentence}" if self.yours else "")
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON contract, with NaN and infinities as null; the schema is cli/surface.schema.json."""
-        return finite(
-            {
-                "etastar": __version__,
-                "command": "surface",
-                "problem": self.problem,
-                "summary": self.summary,
-                "lr": self.lr.to_json(),
-                "lr_per_group": [{"group": name, "lr": lr} for name, lr in self.lr_per_group],
-                "plateau": _range(self.plateau),
-                "eta_star": Estimate.none(Status.NOT_MEASURED, ETA_STAR_ELSEWHERE).to_json(),
-                "chosen": None if self.chosen is None else vars(self.chosen),
-                "choice": self.choice,
-                "loss": self.loss_name,
-                "target_loss": self.data.target,
-                "criterion": self.facts.criterion.sentence(),
-                "best": [
-                    {
-                        "schedule": b.schedule,
-                        "horizon": b.horizon,
-                        "lr": b.lr.to_json(),
-                        "plateau": _range(b.plateau),
-                        "loss": b.loss.to_json(),
-                    }
-                    for b in self.best
-                ],
-                "horizon_exponents": [{"schedule": s, "gamma": e.to_json()} for s, e in self.exponents.items()],
-                "front": [vars(c) for c in self.front],
-                "cells": [vars(c) for c in self.data.cells],
-                "yours": vars(self.yours) if self.yours else None,
-                "optimizer": self.facts.optimizer,
-                "cost": self.cost,
-                "flags": list(self.flags),
-                "raised": self.runs.raised_json(),
-                "engine": self.engine,
-                "engine_choice": self.engine_choice.to_json(),
-                "seed": self.seed,
-                "environment": self.environment,
-            }
-        )
-
-
-def _range(pair: tuple[float, float] | None) -> dict[str, float] | None:
-    return None if pair is None else {"low": pair[0], "high": pair[1]}

@@ -1,0 +1,198 @@
+"""`Answer`: what every verb returns, in one envelope: a problem, what was found, and `Made`, how it was."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+
+from etastar.core.estimate import Estimate
+from etastar.core.groups import Group
+from etastar.core.lane import Runs
+from etastar.core.told import told
+from etastar.engine.choice import Choice
+from etastar.version import __version__
+
+SCHEMA = 2
+"""Of the JSON; raised whenever a key goes, or comes to mean something else. 1: until 0.2.0, by a hand for every command."""
+
+
+class Raised(NamedTuple):
+    """Lanes in which the user's code raised: how many, at which rates, and what the first of them said."""
+
+    lanes: int
+    lr_low: float
+    lr_high: float
+    first: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """How an answer was made.
+
+    Args:
+        seed: of the measurement.
+        optimizer: its class; "" if it is not known.
+        cost: gradient_steps, new_gradient_steps, validation_steps (three forward passes count as one), full_runs (of both),
+            seconds; without lanes seconds alone. Further ones by verb.
+        flags: keys of `etastar.FLAGS`, each once.
+        runs: every lane's outcome.
+        engine: what trained them; "" without lanes. engine_choice: why, where one engine trained them all.
+        environment: where.
+    """
+
+    TOLD: ClassVar = (
+        "optimizer", "cost", "flags", "lanes", "raised", "engine", "engine_choice", "seed", "environment"
+    )  # fmt: skip
+
+    seed: int
+    optimizer: str
+    cost: dict[str, float]
+    flags: tuple[str, ...] = ()
+    runs: Runs = field(default_factory=Runs, repr=False)
+    engine: str = ""
+    engine_choice: Choice | None = None
+    environment: dict[str, Any] = field(default_factory=lambda: environment())
+
+    @property
+    def lanes(self) -> int:
+        """How many there were."""
+        return len(self.runs)
+
+    @property
+    def raised(self) -> Raised | None:
+        """The lanes that ended because the user's code raised; None if none did."""
+        if not (raised := self.runs.raised):
+            return None
+        rates = [o.lane.lr for o in raised]
+        return Raised(len(raised), min(rates), max(rates), raised[0].error or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a verb returns. Subclasses list in `TOLD` what JSON holds of them, and say their `summary` in one line.
+
+    Three words mean the same in every answer: `lr`, an `Estimate` of the rate asked for; `best`, the best of what was tried,
+    or None; `yours`, the rate in use judged (`Yours`), or None where it is not known.
+
+    Args:
+        problem: its name.
+        made: how it was made; `answer.cost` is `answer.made.cost`, and so on.
+    """
+
+    command: ClassVar[str]
+    TOLD: ClassVar[tuple[str, ...]]
+
+    problem: str
+    made: Made
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line."""
+        raise NotImplementedError
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What it took."""
+        return self.made.cost
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Keys of `etastar.FLAGS`."""
+        return self.made.flags
+
+    @property
+    def runs(self) -> Runs:
+        """Every lane's outcome."""
+        return self.made.runs
+
+    @property
+    def engine(self) -> str:
+        """What trained the lanes."""
+        return self.made.engine
+
+    @property
+    def engine_choice(self) -> Choice | None:
+        """How the engine was chosen."""
+        return self.made.engine_choice
+
+    @property
+    def optimizer(self) -> str:
+        """Its class; "" if it is not known."""
+        return self.made.optimizer
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.made.cost["seconds"]
+
+    @property
+    def seed(self) -> int:
+        """Of the measurement."""
+        return self.made.seed
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where it was measured."""
+        return self.made.environment
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON contract; its schema is cli/COMMAND.schema.json."""
+        own = {"problem": self.problem, "summary": self.summary}
+        return head_of(self.command) | own | told(self) | told(self.made)
+
+
+@dataclass(frozen=True)
+class Yours:
+    """The rate in use today, judged.
+
+    Args:
+        lr: the rate.
+        verdict: a word; which there are, the verb says.
+        sentence: the verdict in words.
+        of_best: its ratio to the answer's rate; of_eta_star: to eta*; None where that is not known.
+    """
+
+    lr: float
+    verdict: str
+    sentence: str
+    of_best: float | None = None
+    of_eta_star: float | None = None
+
+
+class GroupRate(NamedTuple):
+    """The rate of one parameter group."""
+
+    group: str
+    lr: float
+
+
+def per_group(groups: Iterable[Group], lr: Estimate | float | None) -> tuple[GroupRate, ...]:
+    """The rates of the groups where the optimizer's is `lr`; none without one."""
+    value = lr.value if isinstance(lr, Estimate) else lr
+    return () if value is None else tuple(GroupRate(g.name, value * g.multiplier) for g in groups)
+
+
+def once(*flags: Iterable[str]) -> tuple[str, ...]:
+    """All of them in their order, each once."""
+    return tuple(dict.fromkeys(flag for some in flags for flag in some))
+
+
+def head_of(command: str) -> dict[str, Any]:
+    """How the JSON of every command begins."""
+    return {"schema": SCHEMA, "etastar": __version__, "command": command}
+
+
+def environment() -> dict[str, Any]:
+    """Where a measurement is made."""
+    return {
+        "etastar": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }

@@ -1,0 +1,258 @@
+"""What every monitor must do, on every kind of problem: readings or a reason, twice the same, and no trace."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import FrozenInstanceError, is_dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from catalog import MONITORS, OPTIMIZERS
+from etastar import Criterion, Lane, LaneEngine, LoopEngine, Problem, ProblemError, Until
+from etastar.core.data import stream
+from etastar.core.modes import start_training
+from etastar.core.monitor import REFUSED, Monitor
+from etastar.core.objective import loss_and_accuracy
+from etastar.core.randomness import isolated_randomness, seed_everything
+from etastar.core.setup import Setup, set_up
+from etastar.engine.looks import Looks
+from etastar.errors import DoesNotApply
+from etastar.probes.monitors.named import MONITORS as MAKERS
+from etastar.probes.monitors.named import monitors_over
+
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(96, 6, generator=GENERATOR)
+Y = (X @ torch.randn(6, 3, generator=GENERATOR)).argmax(1)
+
+
+def dropout() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(16, 3))
+
+
+def batchnorm() -> nn.Module:
+    frozen = nn.BatchNorm1d(8).eval()
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 4, 2), nn.BatchNorm2d(4), nn.Flatten(), frozen, nn.Linear(8, 3)
+    )
+
+
+def hooked() -> nn.Module:
+    model = dropout()
+    model[3].register_forward_hook(lambda module, args, z: 0.5 * z)
+    model[3].register_full_backward_hook(lambda module, inputs, outputs: None)
+    return model
+
+
+def transformer() -> nn.Module:
+    layer = nn.TransformerEncoderLayer(6, 2, 12, dropout=0.1, batch_first=True, norm_first=True)
+    return nn.Sequential(nn.Unflatten(1, (1, 6)), layer, nn.Flatten(), nn.Linear(6, 3))
+
+
+class Annealed(nn.Module):
+    """A loss that remembers how often it was called, and draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return F.cross_entropy(z + 0.01 * torch.randn_like(z), y) + 0.0 * self.calls
+
+
+def by_key(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return F.cross_entropy(model(batch["x"]), batch["y"])
+
+
+def problem(model, **changes) -> Problem:
+    settings = {"optimizer": OPTIMIZERS["momentum"], "loss": F.cross_entropy, "train": (X, Y), "batch_size": 16, "steps": 20}
+    return Problem(model=model, **(settings | changes))
+
+
+LOADER = DataLoader(TensorDataset(X, Y), batch_size=16, shuffle=True, generator=torch.Generator().manual_seed(7))
+PROBLEMS = {
+    "dropout": problem(dropout),
+    "BatchNorm": problem(batchnorm, optimizer=OPTIMIZERS["AdamW, groups"]),
+    "hooks": problem(hooked, optimizer=OPTIMIZERS["Adam, tensor lr"]),
+    "transformer": problem(transformer, optimizer=OPTIMIZERS["Adam"]),
+    "a loss that remembers": problem(dropout, loss=Annealed()),
+    "dict batches": problem(dropout, loss=None, loss_fn=by_key, train={"x": X, "y": Y}),
+    "a loader of one's own": problem(dropout, train=LOADER, batch_size=None),
+    "batch size 1": problem(dropout, batch_size=1),
+}
+
+
+def trace(setup: Setup) -> list[torch.Tensor]:
+    """Everything that a look could change, as copies."""
+    model, optimizer, loss = setup.model, setup.optimizer, setup.problem.loss
+    owned = [*model.parameters(), *model.buffers(), *(p.grad for p in model.parameters() if p.grad is not None)]
+    owned += [x for own in optimizer.state.values() for x in own.values() if isinstance(x, torch.Tensor)]
+    owned += [*loss.buffers()] if isinstance(loss, nn.Module) else []
+    hooks = [(list(m._forward_hooks), list(m._forward_pre_hooks), list(m._backward_hooks)) for m in model.modules()]
+    settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+    grads = [p.grad is None for p in model.parameters()]
+    texts = [settings, [m.training for m in model.modules()], hooks, grads, random.getstate(), np.random.get_state()]
+    texts = [repr(text) for text in (*texts, sorted(vars(optimizer)), torch.is_grad_enabled(), torch.get_num_threads())]
+    return [*(t.detach().clone() for t in owned), torch.get_rng_state(), *(torch.tensor(list(t.encode())) for t in texts)]
+
+
+def in_the_midst(name: str, steps: int = 3) -> tuple[Setup, object]:
+    """A setup after `steps` ordinary steps, with the gradient of the next; and its first batch."""
+    own = PROBLEMS[name]
+    with isolated_randomness():
+        batches = stream(own.batches, 5)
+        first = next(batches)
+        setup = set_up(own, 5, example=first)
+        start_training(setup.model)
+        for step in range(steps + 1):
+            seed_everything(step)
+            if step:
+                setup.optimizer.step()
+            setup.optimizer.zero_grad()
+            loss_and_accuracy(own, setup.model, first)[0].backward()
+    return setup, first
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("name", MONITORS)
+def test_a_look_leaves_no_trace_and_comes_out_the_same_again(name, kind):
+    setup, batch = in_the_midst(kind)
+    monitor, before = MONITORS[name], trace(setup)
+    state = monitor.init(setup, batch)
+    with torch.no_grad():  # as rows are stepped
+        rows, following = monitor.look(3, setup, state)
+    assert all(torch.equal(a, b) for a, b in zip(before, trace(setup), strict=True))
+    torch.rand(5)
+    again, _ = monitor.look(3, setup, state)
+    assert repr(again) == repr(rows) and len(rows) > 1
+    assert len({row[:2] for row in rows}) == len(rows)
+    assert repr(monitor.look(3, setup, following)[0]) != "[]"
+
+
+@pytest.mark.parametrize("name", MONITORS)
+def test_monitors_are_frozen_settings_that_say_all_of_themselves(name):
+    each = MONITORS[name]
+    assert isinstance(each, Monitor) and is_dataclass(each) and each.name == name
+    assert hash(each) == hash(type(each)(**vars(each)))
+    assert all(f"{key}={value!r}" in repr(each) for key, value in vars(each).items())
+    with pytest.raises(FrozenInstanceError, match="cannot assign"):
+        each.every = 2
+    with pytest.raises(ProblemError, match=f"the {name} monitor looks every 0 steps; expected an integer >= 1"):
+        type(each)(0)
+
+
+@pytest.mark.parametrize("name", MONITORS)
+def test_what_is_drawn_of_a_monitor_is_read_by_it(name):
+    setup, batch = in_the_midst("dropout")
+    monitor = MONITORS[name]
+    names = {row[1] for row in monitor.look(3, setup, monitor.init(setup, batch))[0]}
+    assert monitor.drawn and {d.quantity for d in monitor.drawn} <= names
+    assert {d.share_of for d in monitor.drawn} <= names | {None}
+
+
+class Stubborn:
+    """A monitor of a user's own that draws, and does not apply from step 4 on."""
+
+    name, every = "stubborn", 2
+
+    def init(self, setup, batch):
+        return 0
+
+    def look(self, step, setup, state):
+        torch.rand(1), random.random()
+        if step >= 4:
+            raise DoesNotApply("it has seen enough")
+        return [("", "looks", float(state))], state + 1
+
+
+def test_looks_come_at_their_cadence_and_at_the_end_and_a_refusal_ends_them():
+    setup, batch = in_the_midst("dropout")
+    lane = Lane(0.1, 0, 9, monitors=(Stubborn(), MONITORS["move"]))
+    before = trace(setup)
+    looks = Looks(lane, lambda: setup, batch)
+    for step in range(9):
+        looks.look(step, lambda: setup)
+    other = looks.fork()
+    looks.look(9, lambda: setup, last=True)
+    looks.look(9, lambda: setup, last=True)
+    stubborn = [(r.step, r.block, r.name) for r in looks.readings if r.monitor == repr(lane.monitors[0])]
+    assert stubborn == [(0, "", "looks"), (2, "", "looks"), (4, "it has seen enough", REFUSED)]
+    moves = [r.step for r in looks.readings if r.monitor == "MoveMonitor(every=7)" and r.name == "moved" and r.block == "0"]
+    assert moves == [0, 7, 9] and {r.step for r in other.readings} == {0, 2, 4, 7}
+    assert all(torch.equal(a, b) for a, b in zip(before, trace(setup), strict=True))
+
+
+def test_lanes_refuse_what_is_no_monitor_and_are_the_same_with_and_without():
+    move = MONITORS["move"]
+    assert Lane(0.1, 0, 5, monitors=(move,)) == Lane(0.1, 0, 5)
+    assert hash(Lane(0.1, 0, 5, monitors=(move,))) == hash(Lane(0.1, 0, 5))
+    with pytest.raises(ProblemError, match=r"monitors hold 'move'; expected objects with name, every, init and look"):
+        Lane(0.1, 0, 5, monitors=("move",))
+    with pytest.raises(ProblemError, match="the same monitor twice; expected each once"):
+        Lane(0.1, 0, 5, monitors=(move, type(move)(7)))
+    with pytest.raises(ProblemError, match="there is no monitor 'mov'; expected some of sharpness, move"):
+        monitors_over("sharpness,mov", 100)
+    with pytest.raises(ProblemError, match="monitors is a MoveMonitor; expected a list"):
+        monitors_over(move, 100)
+    assert monitors_over(["move", type(move)(9)], 100) == (type(move)(5), type(move)(9))
+
+
+EVERY = tuple(make(6) for make in MAKERS.values())
+
+
+def plain(outcome):
+    """An outcome without what is read, or timed."""
+    return repr(replace(outcome, readings=(), seconds=0.0, lane=replace(outcome.lane, monitors=())))
+
+
+@pytest.mark.parametrize("kind", ["dropout", "BatchNorm", "transformer", "a loss that remembers", "a loader of one's own"])
+def test_the_loop_trains_bit_for_bit_the_same_with_monitors_and_without(kind):
+    own, lane = PROBLEMS[kind], Lane(0.05, 3, 20, Criterion(loss=-1.0), Until.END)
+    without = LoopEngine().train_lane(own, lane)
+    watched = LoopEngine().train_lane(own, replace(lane, monitors=EVERY))
+    assert plain(watched) == plain(without) and without.readings == ()
+    for monitor in EVERY:
+        assert list(dict.fromkeys(r.step for r in watched.read_by(monitor))) == [0, 6, 12, 18, 20]
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "vmap"])
+def test_rows_read_what_the_loop_reads_and_train_as_they_do_without(kernel):
+    """A warm-up: the rate of a look is that of its step, 0 at first."""
+    small = lambda: nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+    own = problem(small, steps=30, schedule="warmup-cosine")
+    lanes = [
+        Lane(lr, 3, 30, Criterion(loss=-1.0), Until.END, own.policy, monitors=monitors)
+        for lr, monitors in ((0.05, EVERY), (0.1, ()), (0.2, EVERY[:2]))
+    ]
+    rows = LaneEngine(kernel, dtype=torch.float64).try_train(own, lanes)
+    for lane, row in zip(lanes, rows, strict=True):
+        truth = LoopEngine(dtype=torch.float64).train_lane(own, lane)
+        assert [(r.step, r.monitor, r.block, r.name) for r in row.readings] == [
+            (r.step, r.monitor, r.block, r.name) for r in truth.readings
+        ]
+        theirs = [r.value for r in truth.readings]
+        assert [r.value for r in row.readings] == pytest.approx(theirs, rel=1e-8, abs=1e-12, nan_ok=True)
+    without = LaneEngine(kernel, dtype=torch.float64).try_train(own, [replace(lane, monitors=()) for lane in lanes])
+    assert [plain(o) for o in rows] == [plain(o) for o in without]
+
+
+def test_lanes_that_stop_early_are_read_at_their_very_end_whoever_trains():
+    own, lane = problem(lambda: nn.Linear(6, 3), steps=40), Lane(0.1, 3, 40, Criterion(loss=0.9), monitors=EVERY[1:2])
+    ((_, rows),) = LaneEngine("mlp").train(own, [lane])
+    loop = LoopEngine().train_lane(own, lane)
+    assert rows.readings == loop.readings and loop.reached == rows.readings[-1].step < 40
+
+
+def test_a_lane_that_diverges_is_read_until_then_and_one_of_ones_own_loop_is_refused():
+    own = problem(dropout)
+    outcome = LoopEngine().train_lane(own, Lane(1e9, 3, 20, monitors=EVERY))
+    assert (
+        outcome.broken and {r.step for r in outcome.readings} == {0} and not any(r.name == REFUSED for r in outcome.readings)
+    )
+    with pytest.raises(ProblemError, match="monitors cannot look into a training loop of your own"):
+        LoopEngine().train_lane(Problem.from_loop(lambda lr, seed, report: None, steps=3), Lane(0.1, 0, 3, monitors=EVERY))
