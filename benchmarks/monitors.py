@@ -1,4 +1,4 @@
-"""What monitors cost: CPU time of one lane with and without, in alternating rounds, on one thread, in the loop and as a row."""
+"""What monitors cost: CPU time of a lane with and without, alternating, on one thread, in the loop and as a row."""
 
 from __future__ import annotations
 

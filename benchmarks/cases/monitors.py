@@ -29,17 +29,14 @@ def _summary(rows: list[Row]) -> str:
             if name != "off"
         ]
     looks, steps = rows[0]["looks"], rows[0]["steps"]
-    budget = looks * PRODUCTS * STEPS_A_PRODUCT
-    header = ["problem", "engine", "a step, us", "monitor", "more CPU time (range over rounds)", "a look, in steps", "target"]
-    return "\n\n".join(
-        [
-            f"One lane of {steps:,} steps, {looks} looks, {len(some)} rounds. CPU time with the monitor over CPU time without, "
-            f"less 1, in pairs of one round and one seed. Targets: move at most {MOVE:.0%}; sharpness at most {SHARPNESS} x "
-            f"({looks} looks x {PRODUCTS} products x {STEPS_A_PRODUCT} steps) = {SHARPNESS * budget / steps:.0%}, of a step of "
-            "the engine that trains.",
-            table(header, lines),
-        ]
+    budget = SHARPNESS * looks * PRODUCTS * STEPS_A_PRODUCT / steps
+    text = (
+        f"One lane of {steps:,} steps, {looks} looks, {len(some)} rounds: CPU time with a monitor over CPU time without, less 1, "
+        f"of one round and one seed. Targets: move at most {MOVE:.0%}; sharpness at most {SHARPNESS} x ({looks} looks x "
+        f"{PRODUCTS} products x {STEPS_A_PRODUCT} steps) = {budget:.0%}, in steps of the engine that trains."
     )
+    header = ["problem", "engine", "a step, us", "monitor", "more (range over rounds)", "a look, in steps", "target"]
+    return f"{text}\n\n{table(header, lines)}"
 
 
 def _cost(some: list[Row], name: str) -> list[str]:
