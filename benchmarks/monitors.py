@@ -44,9 +44,7 @@ def _turned(names: list[str], by: int) -> list[str]:
     return names[by:] + names[:by]
 
 
-def _train(
-    engine: LoopEngine | LaneEngine, problem: Problem, steps: int, seed: int, monitors: tuple[Monitor, ...]
-) -> float:
+def _train(engine: LoopEngine | LaneEngine, problem: Problem, steps: int, seed: int, monitors: tuple[Monitor, ...]) -> float:
     """Seconds of CPU time of one lane."""
     lane = Lane(LR, seed, steps, UNREACHABLE, Until.END, monitors=monitors)
     started = time.process_time()
