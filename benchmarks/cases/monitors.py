@@ -31,7 +31,7 @@ def _summary(rows: list[Row]) -> str:
     looks, steps = rows[0]["looks"], rows[0]["steps"]
     budget = SHARPNESS * looks * PRODUCTS * STEPS_A_PRODUCT / steps
     text = (
-        f"One lane of {steps:,} steps, {looks} looks, {len(some)} rounds: CPU time with a monitor over that without, less 1, "
+        f"One lane of {steps:,} steps, {looks} looks, {len(some)} rounds: CPU time with a monitor over without, less 1, "
         f"of one round and one seed. Targets: move at most {MOVE:.0%}; sharpness at most {SHARPNESS} x ({looks} looks x "
         f"{PRODUCTS} products x {STEPS_A_PRODUCT} steps) = {budget:.0%}, in steps of the engine that trains."
     )
