@@ -1,4 +1,4 @@
-"""`edge` on quadratics, where each of its rates is known, and in training."""
+"""`edge` and `cdat` on quadratics, where each of their rates is known; as rules over plain numbers, and in training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import nn
 import etastar
 from etastar import Constant, Criterion, Lane, LoopEngine, Observation, Options, Problem, ProblemError, Then, Times, Until
 from etastar.core.snapshot import Snapshot
-from etastar.engine.validation import SHARPNESS_LOOK, cost_of
+from etastar.engine.validation import CURVATURE_LOOK, SHARPNESS_LOOK, cost_of
+from etastar.policies.cdat import Cdat
 from etastar.policies.edge import Edge
 from etastar.policies.named import policy_over
 from etastar.problems.quadratic import quadratic, stability_edge
@@ -52,6 +53,42 @@ def test_edge_holds_the_lanes_rate_while_it_has_seen_nothing():
     assert rate.tolist() == pytest.approx([0.1, 0.2, 1.0, 1.0])
 
 
+def cdat_by_hand(momentum: float, sigma: float, beta: float, lr: float, steps: int, low=0.01, high=10.0) -> list[float]:
+    """The rule over plain numbers, with the optimizer's direction at rate 1 of the step before."""
+    x, velocity, rate, n, d, found = [1.0] * len(H), [0.0] * len(H), lr, None, None, []
+    direction = gradient = None
+    for _ in range(steps):
+        if direction is not None:
+            now = max(-sum(g * u for g, u in zip(gradient, direction, strict=True)), 0.0)
+            bend = abs(sum(h * u * u for h, u in zip(H, direction, strict=True)))
+            n = now if n is None else beta * n + (1 - beta) * now
+            d = bend if d is None else beta * d + (1 - beta) * bend
+            rate = min(max(sigma * n / d, low * lr), high * lr)
+        found.append(rate)
+        gradient = [h * a for h, a in zip(H, x, strict=True)]
+        velocity = [momentum * v + g for v, g in zip(velocity, gradient, strict=True)]
+        direction = [-v for v in velocity]
+        x = [a + rate * u for a, u in zip(x, direction, strict=True)]
+    return found
+
+
+@pytest.mark.parametrize(("momentum", "sigma", "beta"), [(0.0, 1.0, 0.0), (0.0, 1.9, 0.5), (0.5, 0.7, 0.9)])
+def test_cdat_is_the_rule_in_plain_numbers(momentum, sigma, beta):
+    ours = rates(quadratic(H, momentum), lane(Cdat(sigma=sigma, beta=beta), steps=12))
+    assert ours == pytest.approx(cdat_by_hand(momentum, sigma, beta, 0.1, 12), rel=1e-9)
+    assert len({round(rate, 9) for rate in ours}) > 5
+
+
+def test_on_one_dimension_cdat_is_at_once_on_the_edge():
+    assert rates(quadratic([4.0]), lane(Cdat(sigma=1.5), steps=6))[1:] == pytest.approx([1.5 / 4] * 5)
+
+
+def test_a_factor_around_cdat_is_made_up_for():
+    """It measures what the rate in use did: half of it would have been better twice as long."""
+    ours = rates(quadratic([4.0]), lane(Times(Cdat(sigma=1.5), 0.5), steps=6))
+    assert ours[1:] == pytest.approx([1.5 / 4] * 5)
+
+
 X = torch.randn(64, 4, generator=torch.Generator().manual_seed(2))
 Y = (X[:, 0] > 0).long()
 
@@ -67,7 +104,7 @@ def facts(outcome):
     return replace(outcome, seconds=0.0, lane=None, first_valid_loss=None, first_train_loss=None, shared=0)
 
 
-@pytest.mark.parametrize("policy", [Edge(share=0.3, momentum=0.9, every=3)], ids=repr)
+@pytest.mark.parametrize("policy", [Edge(share=0.3, momentum=0.9, every=3), Cdat(sigma=0.5, beta=0.5)], ids=repr)
 def test_forks_and_snapshots_are_to_the_bit_training_from_the_start(policy, tmp_path):
     own = network()
     rests = [Times(Constant(), 0.5), policy, Times(policy, 0.3)]
@@ -96,10 +133,19 @@ def test_find_measures_with_it_and_its_cost_counts_the_looks():
     assert cost_of(own, looked) - cost_of(own, blind) == pytest.approx(SHARPNESS_LOOK * looks)
 
 
+def test_looks_are_counted_once_where_parts_share_them():
+    own = network()
+    outcome = LOOP.train_lane(own, lane(Then(Cdat(), 6, Edge(every=5)), steps=12))
+    blind = replace(outcome, lane=replace(outcome.lane, policy=Constant()))
+    assert cost_of(own, [outcome]) - cost_of(own, [blind]) == 12 * CURVATURE_LOOK + 3 * SHARPNESS_LOOK
+
+
 def test_settings_out_of_range_are_a_sentence():
     for text, sentence in (
         ("edge:momentum=1", r"edge: momentum is 1; expected a number in \[0, 1\)"),
         ("edge:share=0", "edge: share is 0"),
+        ("cdat:beta=1", "cdat: beta is 1"),
+        ("cdat:low=0", "cdat: low is 0"),
     ):
         with pytest.raises(ProblemError, match=sentence):
             policy_over(text, 10)

@@ -7,6 +7,7 @@ from typing import Any
 
 from etastar.errors import ProblemError
 from etastar.policies.bold_driver import BoldDriver
+from etastar.policies.cdat import Cdat
 from etastar.policies.cosine_restarts import CosineRestarts
 from etastar.policies.edge import Edge
 from etastar.policies.exponential import Exponential
@@ -42,6 +43,7 @@ SCHEDULES: dict[str, Policy] = {
     "bold-driver": BoldDriver(),
     "hypergradient": Hypergradient(),
     "polyak": Polyak(),
+    "cdat": Cdat(),
     "edge": Edge(),
     "spike-guard": SpikeGuard(Constant()),
 }
