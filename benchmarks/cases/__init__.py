@@ -12,6 +12,7 @@ from benchmarks.cases import (
     fashion,
     lanes,
     losses,
+    monitors,
     predict,
     quadratics,
     quick,
@@ -27,6 +28,7 @@ from benchmarks.cases.case import Case
 CASES: dict[str, Case] = {
     "wrong_starts": wrong_starts.CASE,
     "losses": losses.CASE,
+    "monitors": monitors.CASE,
     "quick": quick.CASE,
     "coverage": coverage.CASE,
     "curves": curves.CASE,

@@ -179,8 +179,9 @@ def mean_scores(
 
 def watched_loss(problem: Problem, evaluate: Callable[[Batch], Scores], *, summed: bool) -> torch.Tensor:
     """The loss on `watch`, every sample once, as it is on the validation data; [] or [K]."""
-    assert problem.watch_batches is not None
-    with isolated_randomness(), torch.no_grad(), closing(problem.watch_batches.some(sys.maxsize)) as batches:
+    if (data := problem.watch_batches) is None:
+        raise ProblemError("nobody can see valid_loss: the problem has no data for it; expected watch=...")
+    with isolated_randomness(), torch.no_grad(), closing(data.some(sys.maxsize)) as batches:
         loss, _ = mean_over(problem, batches, evaluate, summed=summed)
     if loss is None:
         raise ProblemError("watch gave no batch; expected at least one sample")
