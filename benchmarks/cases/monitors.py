@@ -52,5 +52,5 @@ CASE = Case(
     "What monitors cost, 20 looks at a training",
     _rows,
     _summary,
-    {"problems": ["digits-mlp", "digits-cnn"], "steps": 1500, "rounds": 7},
+    {"problems": ["digits-mlp", "digits-cnn"], "steps": 1500, "rounds": 5},
 )
