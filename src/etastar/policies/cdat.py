@@ -12,6 +12,9 @@ from etastar.policies.policy import Every, Observation
 from etastar.policies.setting import Checked, setting
 
 
+READS = ("descent", "curvature", "update_norm")
+
+
 @dataclass(frozen=True)
 class Cdat(Checked):
     """rate = sigma n / d, n and d exponential means of max(-g'u, 0) and |u'Hu|, within [low, high] x the lane's rate.
@@ -49,7 +52,7 @@ class Cdat(Checked):
     @property
     def reads(self) -> tuple[str | Every, ...]:
         """What the last update won, its length and the curvature along it."""
-        return ("descent", "curvature", "update_norm")
+        return READS
 
     def init(self, lr: Any) -> Any:
         """The lane's rate, the rate in use, and no means yet."""
@@ -58,7 +61,7 @@ class Cdat(Checked):
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """The ratio of the means; the rate stays where the last update says nothing."""
-        descent, curvature, length = (torch.as_tensor(observation[name], dtype=torch.float64) for name in self.reads)
+        descent, curvature, length = (torch.as_tensor(observation[name], dtype=torch.float64) for name in READS)
         lr, rate = state["lr"], state["rate"]
         per_rate = length / rate
         fresh = {"n": (descent / rate).clamp(min=0.0), "d": curvature.abs() * per_rate.square()}
