@@ -11,7 +11,6 @@ from etastar.arguments import MOMENTUM, MULTIPLE, PART, POSITIVE
 from etastar.policies.policy import Every, Observation
 from etastar.policies.setting import Checked, setting
 
-
 READS = ("descent", "curvature", "update_norm")
 
 
