@@ -22,8 +22,6 @@ from etastar.verbs.forecast.measured_curve import Measured, measured
 from etastar.verbs.forecast.questions import COOLDOWN, SHAPES, cooldown_now, is_steady, rest, twice
 from etastar.verbs.forecast.ran import Ran, schedule_rates
 
-SHARE = arguments.Number(0, 1, "a share of the log in (0, 1)", "e.g. 0.5", open_low=True, open_high=True)
-
 
 @attributed
 def forecast(
@@ -78,7 +76,13 @@ def forecast(
     if steps is not None:
         arguments.STEPS("steps", steps)
     if cut is not None:
-        SHARE("cut", cut)
+        arguments.CUT("cut", cut)
+    if passes is not None:
+        arguments.PASSES("passes", passes)
+    if isinstance(check, (str, os.PathLike)):
+        arguments.path("check", check, "runs/other.csv")
+    arguments.WARMUP("warmup", warmup)
+    arguments.FROM_STEP("from_step", from_step)
     how: dict[str, Any] = {"step": step, "rate": rate, "loss": loss, "warmup": warmup, "from_step": from_step}
     sources = [log, *others]
     names = _names(sources)
@@ -133,7 +137,7 @@ def _answers(law: CurveLaw, this: Measured, curves: Sequence[Curve], schedule: A
     found = []
     plan = _plan(this, steps)
     if plan is not None:
-        found.append(_answered(law, "own-plan", f"{curve.name} under its own plan", plan, now))
+        found.append(_answered(law, "own-plan", "this run under its own plan", plan, now))
     if schedule is not None:
         peak, updates = max(c.peak for c in curves), steps or (len(this.planned) if this.planned is not None else now)
         words = f"{schedule if isinstance(schedule, str) else repr(schedule)} at {peak:.3g} over {updates:,} steps"

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from etastar.core.estimate import Estimate
-from etastar.core.told import told
 from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.curve_law import Predicted
 from etastar.laws.curves.shapes import Shape
 from etastar.verbs.forecast.back_test import Check
 from etastar.version import __version__
+
+
+def _finite(value: Any) -> Any:
+    """`value` with None for what JSON has no number for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(x) for key, x in value.items()}
+    return [_finite(x) for x in value] if isinstance(value, (list, tuple)) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +82,10 @@ class ForecastAnswer:
         checks: back-tests, where asked for; the default law first.
     """
 
+    flags: ClassVar[tuple[str, ...]] = ()
+    runs: ClassVar[None] = None
+    """It rests on logs and not on lanes."""
+
     curves: tuple[Curve, ...]
     notes: dict[str, tuple[str, ...]]
     law: str
@@ -89,6 +102,11 @@ class ForecastAnswer:
         raise KeyError(f"no answer to {question!r}; there are {', '.join(a.question for a in self.answers)}")
 
     @property
+    def problem(self) -> str:
+        """The name of this run's log, or of the one checked."""
+        return self.curves[-1 if self.checks else 0].name
+
+    @property
     def ok(self) -> bool:
         """Whether anything was answered."""
         return any(a.end.ok for a in self.answers) or any(c.mae is not None for c in self.checks)
@@ -99,8 +117,8 @@ class ForecastAnswer:
         if self.checks and not self.answers:
             first = self.checks[0]
             if first.mae is None:
-                return f"{first.log}: no answer: {first.reason}"
-            return f"{first.log}: {first.law} is off by {first.mae:.4f}, and holds {first.coverage:.0%} of the losses"
+                return f"no answer: {first.reason}"
+            return f"{first.law} is off by {first.mae:.4f}, and holds {first.coverage:.0%} of the losses"
         answered = [a for a in self.answers if a.end.ok]
         return (answered or list(self.answers))[0].sentence if self.answers else "nothing was asked"
 
@@ -118,7 +136,7 @@ class ForecastAnswer:
             }
             for c in self.curves
         ]
-        return told({
+        return _finite({
             "etastar": __version__,
             "command": "forecast",
             "summary": self.summary,
