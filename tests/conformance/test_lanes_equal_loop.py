@@ -82,9 +82,10 @@ def assert_equal(ours: list[Outcome], loops: list[Outcome], tolerance: float) ->
 
 @pytest.mark.parametrize("optimizer", ELEMENTWISE)
 def test_every_optimizer_in_float64(optimizer):
-    lanes = lanes_of(optimizer, 60)
+    """30 steps are two epochs and more; RAdam changes its rule at the sixth, and the slow test goes on to 200."""
+    lanes = lanes_of(optimizer, 30)
     chosen = problem(mlp, ELEMENTWISE[optimizer])
-    assert_equal(outcomes(chosen, "mlp", lanes), outcomes(chosen, "loop", lanes), 1e-12)
+    assert_equal(outcomes(chosen, "mlp", lanes), by_the_loop(mlp, optimizer, 30, "constant", torch.float64), 1e-12)
 
 
 @pytest.mark.slow
