@@ -92,6 +92,7 @@ def test_on_a_quadratic_both_are_exact(momentum):
 def by_hand(parts: int) -> list[tuple[float, float]]:
     """Both of an ordinary loop, from its whole Hessian, row by row, under the masks with which the step was trained."""
     own, found, last = problem(accumulate=parts), [], None
+    assert own.batches is not None
     with isolated_randomness():
         seed_everything(derive_seed(3, "init"))
         model = net().double()
@@ -197,7 +198,7 @@ class Once(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g):
+    def backward(ctx, g):  # pyright: ignore[reportIncompatibleMethodOverride]
         return 2 * g * ctx.saved_tensors[0]
 
 
