@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
@@ -23,6 +24,7 @@ LONG = "x" * 300
 PATHS = ("", "nosuch/deeper/x", ".", "/dev/null/x", LONG, "a\x1b[2J/\N{PILE OF POO}/x")
 """Places that are not there, a folder, under a file, a name longer than a file system takes."""
 
+LOG = str(Path(__file__).parents[1] / "logs" / "printed.txt")
 MEASURING = ("find", "search", "surface", "sensitivity", "momentum", "scale", "study")
 """Commands that train lanes."""
 BASE: dict[str, tuple[str, ...]] = {
@@ -47,6 +49,7 @@ BASE: dict[str, tuple[str, ...]] = {
     "doctor": ("quadratic", "--set", "steps=12"),
     "probe": ("quadratic", "--set", "steps=12"),
     "predict": ("quadratic", "--set", "steps=12"),
+    "forecast": (LOG,),
     "schedule show": ("wsd", "--steps", "40"),
     "problems": (),
     "runs": ("--store", ":memory:"),
@@ -101,6 +104,16 @@ KINDS: dict[str, tuple[str, ...]] = {
     "--data": (*PATHS, "nosuch"),
     "--lr": (*NO_NUMBER, "0", "-1", "1e30"),
     "--samples": (*NO_INTEGER, "0", "-1", str(10**12)),
+    "--check": PATHS,
+    "--cut": (*NO_NUMBER, "0", "-1", "1", "1.5"),
+    "--ran": (*WORDS, "cosin", "wsd:decay=2"),
+    "--horizon": (*NO_INTEGER, "0", "-5", str(10**12)),
+    "--warmup": (*NO_INTEGER, "-1", str(10**12), "500"),
+    "--from": (*NO_INTEGER, "-1", str(10**12), "100000"),
+    "--passes": (*NO_NUMBER, "0", "-1", "1e300"),
+    "--step": (*WORDS, "nosuch"),
+    "--rate": (*WORDS, "nosuch"),
+    "--loss": (*WORDS, "nosuch"),
 }  # fmt: skip
 """option -> values that are none of it. Every command that has the option gets all of them."""
 ANSWERS = {("--vary", "x=")}

@@ -14,12 +14,14 @@ from etastar.reports.rate_text import bound_sentence
 from etastar.reports.schedule_page import schedule_notes, schedule_page, schedule_tables
 from etastar.reports.terminal.cost import cost_lines
 from etastar.reports.terminal.find import find_tables
+from etastar.reports.terminal.forecast import forecast_cost, forecast_notes, forecast_tables
 from etastar.reports.terminal.predict import predict_cost, predict_notes, predict_short
 from etastar.reports.terminal.probe import probe_cost, probe_notes, probe_tables
 from etastar.reports.terminal.response import momentum_tables, sensitivity_tables, surface_tables
 from etastar.reports.terminal.scale import scale_tables
 from etastar.reports.terminal.search import search_notes, search_tables
 from etastar.verbs.find.find_answer import FindAnswer
+from etastar.verbs.forecast.forecast_answer import ForecastAnswer
 from etastar.verbs.predict.predict import PredictAnswer
 from etastar.verbs.probe import ProbeAnswer
 from etastar.verbs.scale.scale_answer import ScaleAnswer
@@ -117,6 +119,12 @@ def _predict(answer: PredictAnswer) -> Page:
     return verb_page(answer, numbers, sections, tables, draw.predict_charts(answer))
 
 
+def _forecast(answer: ForecastAnswer) -> Page:
+    from etastar.reports.forecast_page import forecast_page
+
+    return forecast_page(answer)
+
+
 def verb_page(
     answer: Any,
     numbers: Sequence[Number],
@@ -148,6 +156,7 @@ KINDS: dict[type, Kind] = {
     ScaleAnswer: Kind(scale_tables, _scale),
     SearchAnswer: Kind(search_tables, _search, search_notes),
     PredictAnswer: Kind(predict_short, _predict, predict_notes, predict_cost),
+    ForecastAnswer: Kind(forecast_tables, _forecast, forecast_notes, forecast_cost),
     ProbeAnswer: Kind(probe_tables, notes=probe_notes, cost=probe_cost),
     ScheduleAnswer: Kind(schedule_tables, schedule_page, schedule_notes, cost=_nothing),
 }

@@ -92,7 +92,7 @@ def test_groups_in_a_fixed_ratio_are_one():
         (table().drop(columns="lr"), {}, "the log has no learning rate; name its column .* or say what ran"),
         (table().drop(columns="step"), {}, "no column of steps among lr, loss; name it"),
         (table().drop(columns="loss"), {}, "no column of losses among step, lr; name it"),
-        (table(), {"loss": "accuracy"}, "the log has no column 'accuracy'; it has step, lr, loss"),
+        (table(), {"loss": "accuracy"}, "the log has no column 'accuracy' for the loss; it has step, lr, loss"),
         (table(loss=[f"{x:.2f}%" for x in loss(N)]), {}, r"holds '9.07%', which is no number; divide by 100"),
         (table(loss=-loss(N)), {}, "has a loss of -9.0.* laws need losses > 0"),
         (table(loss=np.where(N == 1000, np.inf, loss(N))), {}, "has a loss of inf at step 1000"),

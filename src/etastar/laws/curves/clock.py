@@ -11,6 +11,8 @@ from etastar.laws.curves.curve import Array, checked_rates, warmup_of
 
 BLOCKS = 100
 """70 to 160 blocks give the same fits (25M and 100M language models, 24,000 to 72,000 steps)."""
+OF_CHANGE = 50
+"""Further blocks, of equal change of the rate: within a short cooldown even blocks would show as waves of the loss."""
 JUMP = 0.02
 """A change of the rate between two updates by this share of the peak is a jump, and has a block of its own."""
 MOST_JUMPS = 200
@@ -55,7 +57,8 @@ class Clock:
         if len(jumps) > MOST_JUMPS:
             jumps = jumps[np.argsort(-changes[jumps - 1], kind="stable")[:MOST_JUMPS]]
         even = np.linspace(0, len(e), min(blocks, len(e)) + 1).round().astype(np.int64)
-        edges = np.unique(np.concatenate([even, jumps, jumps + 1, [warmup, warmup + 1]]))
+        changing = _equal_changes(changes, warmup)
+        edges = np.unique(np.concatenate([even, changing, jumps, jumps + 1, [warmup, warmup + 1]]))
         return cls(e, total, np.asarray(steps, dtype=np.int64), edges, warmup)
 
     @property
@@ -72,3 +75,11 @@ class Clock:
     def mean_e(self) -> Array:
         """[K] mean rate of each block, over the reference rate."""
         return np.diff(self.edge_s) * UNIT / np.diff(self.edges)
+
+
+def _equal_changes(changes: Array, warmup: int) -> NDArray[np.int64]:
+    """Updates after the warm-up between which the rate changes by equal sums."""
+    summed = np.cumsum(changes[warmup:])
+    if not len(summed) or not summed[-1] > 0:
+        return np.zeros(0, dtype=np.int64)
+    return warmup + 1 + np.searchsorted(summed, np.linspace(0, summed[-1], OF_CHANGE + 1)[1:-1])

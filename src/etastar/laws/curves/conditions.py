@@ -46,6 +46,16 @@ def unfit(curves: Sequence[Curve]) -> str | None:
     return next(filter(None, (memorises(c, c.passes) or turns_up(c) for c in curves)), None)
 
 
+def few_for_one(curves: Sequence[Curve]) -> str | None:
+    """Why one run alone has too few losses for its law to be judged."""
+    if len(curves) != 1 or len(curves[0].steps) >= 2 * FEWEST:
+        return None
+    return (
+        f"{len(curves[0].steps)} losses of one run are too few: how far its law is off is read from its second half; give "
+        f"{2 * FEWEST} after the warm-up, or a second run"
+    )
+
+
 def memorises(curve: Curve, passes: float | None) -> str | None:
     """Why a run that has seen its data so often lies outside of what these laws describe."""
     start = curve.losses[0] if curve.uninformed is None else curve.uninformed

@@ -33,6 +33,11 @@ class ConstantRate(FadingNoise):
     name = "fading noise and blind power law"
 
     @cached_property
+    def noisy(self) -> FadingNoise:
+        """Fading noise of the same curve."""
+        return FadingNoise.fit(self.curves, level=self.level)
+
+    @cached_property
     def blind(self) -> BlindPower:
         """The blind power law of the same curve."""
         return BlindPower.fit(self.curves, level=self.level)
@@ -46,13 +51,10 @@ class ConstantRate(FadingNoise):
 
     def values(self, rates: ArrayLike, steps: ArrayLike) -> Array:
         """[N] the mean of both."""
-        w = self.weight
-        return w * super().values(rates, steps) + (1 - w) * self.blind.values(rates, steps)
+        return self.weight * self.noisy.values(rates, steps) + (1 - self.weight) * self.blind.values(rates, steps)
 
     def spread(self, clock: Clock) -> Array:
         """[N] standard deviation of a loss about that mean."""
-        w, noisy, blind = self.weight, super().spread(clock), self.blind.spread(clock)
-        apart = super().values(clock.e * self.reference, clock.steps) - self.blind.values(
-            clock.e * self.reference, clock.steps
-        )
-        return np.sqrt(w * noisy**2 + (1 - w) * blind**2 + w * (1 - w) * apart**2)
+        w, rates = self.weight, clock.e * self.reference
+        apart = self.noisy.values(rates, clock.steps) - self.blind.values(rates, clock.steps)
+        return np.sqrt(w * self.noisy.spread(clock) ** 2 + (1 - w) * self.blind.spread(clock) ** 2 + w * (1 - w) * apart**2)

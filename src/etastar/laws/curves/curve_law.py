@@ -16,7 +16,7 @@ from scipy.stats import norm
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
 from etastar.laws.curves.clock import Clock
-from etastar.laws.curves.conditions import FEWEST, SAME_PEAK, each_point, outside, unfit
+from etastar.laws.curves.conditions import FEWEST, SAME_PEAK, each_point, few_for_one, outside, unfit
 from etastar.laws.curves.curve import Array, Curve, checked_rates, warmup_of
 from etastar.laws.curves.separable import Exponent, Fit, Separable
 
@@ -178,9 +178,10 @@ class CurveLaw(ABC):
         rates = checked_rates(rates)
         at = _asked(rates, steps)
         none = {"level": self.level, "unit": "loss", "n": len(self.curves), "method": self.name}
-        few = Status.TOO_FEW_POINTS if sum(len(c.steps) for c in self.curves) < FEWEST else Status.OUTSIDE_THE_LAW
-        if self.refusal:
-            return Predicted(at, (Estimate.none(few, self.refusal, **none),) * len(at))
+        enough = FEWEST if len(self.curves) > 1 else 2 * FEWEST
+        few = Status.TOO_FEW_POINTS if sum(len(c.steps) for c in self.curves) < enough else Status.OUTSIDE_THE_LAW
+        if reason := self.refusal or few_for_one(self.curves):
+            return Predicted(at, (Estimate.none(few, reason, **none),) * len(at))
         clock = Clock.of(rates, self.reference, at)
         if reason := outside(self.curves, self.reference, clock, self.rises, self.peaks):
             return Predicted(at, (Estimate.none(Status.OUTSIDE_THE_LAW, reason, **none),) * len(at))

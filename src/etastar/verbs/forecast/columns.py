@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from etastar.arguments import shown
 from etastar.errors import ProblemError
 from etastar.verbs.forecast.readers.log import Frame
 
@@ -61,9 +62,9 @@ def columns_of(frame: Frame, step: str | None = None, rate: str | None = None, l
     "steps from 'step', rate from 'lr-AdamW', training loss from 'train_loss_step', evaluation loss from 'val_loss'"
     """
     names = [str(name) for name in frame.columns]
-    for given in filter(None, (step, rate, loss)):
-        if given not in names:
-            raise ProblemError(f"the log has no column {given!r}; it has {', '.join(names)}")
+    for what, given in (("step", step), ("rate", rate), ("loss", loss)):
+        if given is not None and given not in names:
+            raise ProblemError(f"the log has no column {shown(given)} for the {what}; it has {', '.join(names)}")
     losses = [loss] if loss else [n for n in names if LOSS.search(n)]
     evaluation = [n for n in losses if EVALUATION.search(n)]
     training = sorted((n for n in losses if n not in evaluation), key=lambda n: bool(OF_AN_EPOCH.search(n)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from etastar import Status
+from etastar.laws.curves.constant_rate import ConstantRate
 from etastar.laws.curves.curve import Curve
 from etastar.laws.curves.fading_noise import FadingNoise
 from etastar.laws.curves.luo2025multipower import MultiPowerLaw
@@ -83,6 +84,16 @@ def test_a_validation_loss_that_turns_up_is_refused_until_that_step():
 def test_a_few_losses_are_too_few():
     few = Curve([2000, 6000, 12_000], [3.0, 2.8, 2.7], warmed(SCHEDULES["constant"]))
     assert refused(end(FadingNoise.fit([few]), "constant"), "3 losses after the warm-up are too few", Status.TOO_FEW_POINTS)
+
+
+def test_one_run_needs_two_halves():
+    rates = warmed(SCHEDULES["constant"])
+    at = np.arange(1000, 12_001, 1000)
+    one = Curve(at, fading(rates)[at - 1], rates)
+    assert refused(end(FadingNoise.fit([one]), "constant"), "12 losses of one run are too few", Status.TOO_FEW_POINTS)
+    assert end(FadingNoise.fit([one, curve("wsd", fading)]), "constant").ok
+    half = curve("constant", fading, every=750).fitted
+    assert len(half.steps) == 16 and end(ConstantRate.fit([half]), "constant").ok
 
 
 def test_shapes_are_ranked_at_the_measured_peak_and_peaks_are_never_chosen():

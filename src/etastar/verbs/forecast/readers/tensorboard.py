@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from etastar.errors import MissingExtra, ProblemError
@@ -11,7 +12,7 @@ MARK = "tfevents"
 
 
 def _recognises(path: Path, head: str) -> bool:
-    return MARK in path.name or (path.is_dir() and any(path.rglob(f"*{MARK}*")))
+    return MARK in path.name or (os.path.isdir(path) and any(path.rglob(f"*{MARK}*")))
 
 
 def read(path: Path) -> Log:

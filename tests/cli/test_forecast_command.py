@@ -1,0 +1,100 @@
+"""`etastar forecast`: tables a stranger can read, JSON a program can, a page, exit codes and mistakes."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from cli_harness import Cli
+from loss_curves import SCHEDULES, STEPS, fading, warmed
+
+SCHEMA = json.loads((files("etastar.cli") / "forecast.schema.json").read_text())
+LOGS = Path(__file__).parents[1] / "logs"
+
+
+def validated(text: str) -> dict:
+    content = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(content, SCHEMA)
+    return content
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> dict[str, str]:
+    """name -> file, of runs whose law is known."""
+    found = {}
+    for seed, name in enumerate(("constant", "cosine", "wsd")):
+        rates, at = warmed(SCHEDULES[name]), np.arange(100, STEPS + 1, 100)
+        losses = fading(rates)[at - 1] * (1 + 5e-4 * np.random.default_rng(seed).standard_normal(len(at)))
+        rows = "\n".join(f"{n},{rates[n - 1]},{x}" for n, x in zip(at, losses, strict=True))
+        (tmp_path / f"{name}.csv").write_text(f"step,lr,loss\n{rows}\n")
+        found[name] = str(tmp_path / f"{name}.csv")
+    return found
+
+
+def test_questions_are_answered_on_the_terminal_and_on_a_page(cli: Cli, logs: dict[str, str], tmp_path: Path) -> None:
+    ran = cli("forecast", *logs.values(), "--schedule", "linear", "--steps", "20000", "--report", str(tmp_path / "out"))
+    assert ran.code == 0
+    for words in (
+        "constant.csv: this run under its own plan: loss ",
+        "linear at 0.001 over 20,000 steps",
+        "a cooldown started now",
+        "the rest of this run, best first",
+        "wsd.csv: steps from 'step', rate from 'lr', training loss from 'loss', no evaluation loss",
+        "law: fading noise, off by 0.0",
+        "losses of 3 runs; nothing was trained",
+    ):
+        assert words in ran.out
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Which loss to expect?" in page and (tmp_path / "out" / "losses.svg").exists()
+
+
+def test_json_alone_is_on_standard_output(cli: Cli, logs: dict[str, str]) -> None:
+    content = validated(cli("forecast", logs["constant"], logs["wsd"], "--schedule", "linear", "--json", "-").out)
+    answers = {a["question"]: a for a in content["answers"]}
+    true = fading(warmed(lambda x: 1 - x))[-1]
+    assert answers["schedule"]["end"]["low"] < true + 0.05 and content["ok"]
+    assert answers["cooldown-now"]["points"][-1]["step"] == answers["cooldown-now"]["steps"] == STEPS + STEPS // 10
+
+
+def test_a_check_prints_each_law_and_exits_with_0(cli: Cli, logs: dict[str, str]) -> None:
+    ran = cli("forecast", logs["constant"], logs["cosine"], "--check", logs["wsd"], "--json", "-")
+    content = validated(ran.out)
+    assert ran.code == 0 and not content["answers"]
+    assert [c["law"] for c in content["checks"]] == [
+        "fading noise", "blind power law", "same gain", "momentum law", "multi-power law",
+    ]  # fmt: skip
+    table = cli("forecast", logs["constant"], "--cut", "0.5").out
+    assert "constant.csv: fading noise and blind power law is off by 0.00" in table and "in the interval" in table
+
+
+@pytest.mark.parametrize("file", sorted(p.name for p in LOGS.iterdir()))
+def test_each_format_is_read_and_one_constant_run_is_no_answer(cli: Cli, file: str) -> None:
+    ran = cli("forecast", str(LOGS / file), "--json", "-")
+    content = validated(ran.out)
+    assert ran.code == 1 and not content["ok"] and content["logs"][0]["peak"] == pytest.approx(1e-3)
+    assert "measure one branch, a cooldown over a tenth of the steps" in content["answers"][0]["end"]["reason"]
+    assert cli("forecast", str(LOGS / file), "--steps", "2400", "--quiet").code == 0, "going on is answered"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "Missing argument 'LOG...'"),
+        (("nosuch.csv",), "the log 'nosuch.csv' cannot be read: No such file or directory"),
+        (("{log}", "{log}"), "is given twice; give each once"),
+        (("{log}", "--json", "{log}"), "is a log, which it would replace; pass another file"),
+        (("{log}", "--ran", "cosine"), "got ran alone; expected ran, lr and horizon together"),
+        (("{log}", "--loss", "accuracy"), "the log has no column 'accuracy' for the loss; it has step, lr, loss"),
+        (("{log}", "--cut", "2"), "--cut is 2.0; expected a share of the log in (0, 1)"),
+    ],
+)
+def test_a_mistake_is_one_sentence(cli: Cli, logs: dict[str, str], options: tuple[str, ...], sentence: str) -> None:
+    ran = cli("forecast", *(option.format(log=logs["constant"]) for option in options))
+    assert ran.code == 2 and sentence in ran.err and ran.err.strip().count("\n") == 0
+    assert Path(logs["constant"]).read_text().startswith("step,lr,loss"), "nothing lost"
