@@ -136,3 +136,17 @@ def test_a_problem_is_asked_for_its_parts_and_not_looked_at_for_what_is_missing(
         if node.attr in ("loop", "loop_lr", "loop_optimizer") and ast.unparse(node.value).endswith("problem")
     }
     assert (asserted, compared, read) == ([], [], set())
+
+
+def shared_names(text: str | None = None) -> list[str]:
+    """Classes whose name another class has, too."""
+    places: dict[str, list[str]] = {}
+    for name, node in nodes(ast.ClassDef, text):
+        places.setdefault(node.name, []).append(name)
+    return [f"{name}: {', '.join(where)}" for name, where in places.items() if len(where) > 1]
+
+
+def test_two_classes_never_share_a_name():
+    """One name for one thing: a reader who meets a class knows which, whatever file it is in."""
+    assert shared_names() == []
+    assert shared_names("class Edge: ...\nclass Law:\n    class Edge: ...\n") == ["Edge: text, text"]

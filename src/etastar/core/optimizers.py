@@ -31,7 +31,7 @@ class Attached:
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeOptimizer:
     """One optimizer (see `SeveralOptimizers`) and the schedulers that were returned beside it."""
 
     optimizer: torch.optim.Optimizer
@@ -109,14 +109,14 @@ def optimizer_name(optimizer: torch.optim.Optimizer) -> str:
     return " + ".join(type(o).__name__ for o in own)
 
 
-def made_from(result: Any) -> Made:
+def made_from(result: Any) -> MadeOptimizer:
     """What `optimizer(model)` returned, in one form.
 
     Raises:
         ProblemError: it is none of the forms, or a scheduler cannot be followed.
     """
     if isinstance(result, torch.optim.Optimizer):
-        return Made(result)
+        return MadeOptimizer(result)
     if isinstance(result, Mapping) and "optimizer" in result:
         return _joined([result["optimizer"]], [result.get("lr_scheduler")], "epoch")
     if isinstance(result, (tuple, list)) and result:
@@ -144,20 +144,20 @@ def alone(result: Any) -> torch.optim.Optimizer:
     return made.optimizer
 
 
-def _joined(optimizers: Sequence[Any], schedulers: Sequence[Any], interval: str) -> Made:
+def _joined(optimizers: Sequence[Any], schedulers: Sequence[Any], interval: str) -> MadeOptimizer:
     """`interval` is that of schedulers which do not say theirs: in Lightning's forms an epoch."""
     for optimizer in optimizers:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ProblemError(f"optimizer(model) returned a {type(optimizer).__name__} as an optimizer; expected {FORMS}")
     attached = tuple(_attached(given, interval, optimizers) for given in schedulers if given is not None)
     if len(optimizers) == 1:
-        return Made(optimizers[0], attached)
+        return MadeOptimizer(optimizers[0], attached)
     if closing := next(filter(demands_closure, optimizers), None):
         raise ProblemError(
             f"optimizer(model) returned {len(optimizers)} optimizers, one a {type(closing).__name__}, which evaluates the "
             "loss itself; expected optimizers that can step together on one gradient"
         )
-    return Made(SeveralOptimizers(optimizers), attached)
+    return MadeOptimizer(SeveralOptimizers(optimizers), attached)
 
 
 def _attached(given: Any, interval: str, optimizers: Sequence[torch.optim.Optimizer]) -> Attached:

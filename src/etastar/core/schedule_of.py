@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from etastar.core.optimizers import Attached, Made
+from etastar.core.optimizers import Attached, MadeOptimizer
 from etastar.core.randomness import derive_seed, isolated_randomness
 from etastar.core.setup import build, make_optimizer
 from etastar.errors import ProblemError
@@ -61,7 +61,7 @@ def _scaled(optimizer: torch.optim.Optimizer, scale: float) -> torch.optim.Optim
     return optimizer
 
 
-def _attached(problem: Problem, made: Made) -> Followed:
+def _attached(problem: Problem, made: MadeOptimizer) -> Followed:
     """The rates that the schedulers beside the optimizer set, group by group: all of them scale with the lane's rate.
 
     The rate in use is the optimizer's default; under schedulers that set rates of their own (OneCycleLR, CyclicLR) it is the
@@ -84,7 +84,7 @@ def _attached(problem: Problem, made: Made) -> Followed:
     return Followed(of_groups(found), lr, tuple(rates))
 
 
-def _own_peaks(made: Made) -> list[float]:
+def _own_peaks(made: MadeOptimizer) -> list[float]:
     """The largest rate of every group where the scheduler, and not the optimizer, says it; else empty."""
     known: dict[int, float] = {}
     for attached in made.schedulers:

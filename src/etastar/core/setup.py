@@ -15,7 +15,7 @@ from etastar.core.data import stream
 from etastar.core.groups import PASS_A_RATE, Group, checked_groups
 from etastar.core.modes import start_training
 from etastar.core.objective import split
-from etastar.core.optimizers import Made, detach_scheduler, made_from, optimizer_name
+from etastar.core.optimizers import MadeOptimizer, detach_scheduler, made_from, optimizer_name
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import ProblemError, call
 from etastar.policies.compose import rate_of
@@ -114,7 +114,7 @@ def build(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     example: Batch = None,
-) -> tuple[nn.Module, Made]:
+) -> tuple[nn.Module, MadeOptimizer]:
     """What the user's factories make, as it is; see `set_up`."""
     parts = problem.parts
     seed_everything(derive_seed(seed, "init"))
@@ -137,7 +137,7 @@ def build(
     return model, made
 
 
-def make_optimizer(problem: Problem, model: nn.Module) -> Made:
+def make_optimizer(problem: Problem, model: nn.Module) -> MadeOptimizer:
     """The user's optimizer of `model`, and the schedulers that come with it.
 
     Raises:
@@ -160,7 +160,7 @@ def make_optimizer(problem: Problem, model: nn.Module) -> Made:
     return made
 
 
-def _check_rates(made: Made) -> None:
+def _check_rates(made: MadeOptimizer) -> None:
     """Refuse an optimizer without a rate, or with one that is no number: rates are what is changed in it."""
     default = getattr(made.own[0], "defaults", {}).get("lr")
     if not _is_rate(default):
@@ -175,7 +175,7 @@ def _is_rate(lr: object) -> bool:
     return isinstance(lr, (int, float)) or (isinstance(lr, torch.Tensor) and lr.numel() == 1)
 
 
-def _settle(problem: Problem, made: Made) -> None:
+def _settle(problem: Problem, made: MadeOptimizer) -> None:
     """Give every group its own rate, which schedulers (also those of a checkpoint) have scaled for their first step."""
     optimizer = made.optimizer
     rates = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]

@@ -10,11 +10,11 @@ from typing import Any
 from etastar.errors import ProblemError
 from etastar.theory.kaiming import check_number
 
-Edge = tuple[Any, ...]
+GraphEdge = tuple[Any, ...]
 
 
 def path_sum_lr_factor(
-    edges: Iterable[Edge], *, source: Hashable = None, target: Hashable = None, kernel_side: float = 1
+    edges: Iterable[GraphEdge], *, source: Hashable = None, target: Hashable = None, kernel_side: float = 1
 ) -> float:
     """(sum over paths of L_p^3)^(-1/2) / kernel side, L_p the number of ReLUs on path p; a rate is that times a constant.
 
@@ -49,7 +49,7 @@ def path_sum_lr_factor(
     return 1 / (math.sqrt(cubes) * side)
 
 
-def path_lengths(edges: Iterable[Edge], *, source: Hashable = None, target: Hashable = None) -> dict[float, int]:
+def path_lengths(edges: Iterable[GraphEdge], *, source: Hashable = None, target: Hashable = None) -> dict[float, int]:
     """{ReLUs on a path: number of such paths} from source to target; linear in the graph, however many paths there are.
 
     Raises:
@@ -76,7 +76,7 @@ def path_lengths(edges: Iterable[Edge], *, source: Hashable = None, target: Hash
     return dict(sorted(counts[last].items()))
 
 
-def in_degree_gains(edges: Iterable[Edge]) -> dict[Hashable, float]:
+def in_degree_gains(edges: Iterable[GraphEdge]) -> dict[Hashable, float]:
     """{vertex: variance x fan-in of the weights that lead to it} that keeps E z^2: 2 / (edges into the TARGET vertex).
 
     >>> in_degree_gains([(0, 1), (0, 2), (1, 3), (2, 3)])
@@ -88,7 +88,7 @@ def in_degree_gains(edges: Iterable[Edge]) -> dict[Hashable, float]:
     return {vertex: 2 / count for vertex, count in into.items()}
 
 
-def _checked(edges: Iterable[Edge]) -> list[tuple[Hashable, Hashable, float]]:
+def _checked(edges: Iterable[GraphEdge]) -> list[tuple[Hashable, Hashable, float]]:
     expected = "expected (from, to) or (from, to, ReLUs on the edge), e.g. [(0, 1), (1, 2), (0, 2)]"
     checked = []
     for edge in edges:

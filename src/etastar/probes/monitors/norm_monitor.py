@@ -16,7 +16,7 @@ from etastar.probes.monitors.standing import kept, standing_point
 
 
 @dataclass(frozen=True)
-class _Last:
+class _LastWeights:
     batch: Batch
     weights: dict[str, torch.Tensor]
 
@@ -47,11 +47,11 @@ class NormMonitor:
     def __post_init__(self) -> None:
         check_every(self)
 
-    def init(self, setup: Setup, batch: Batch) -> _Last:
+    def init(self, setup: Setup, batch: Batch) -> _LastWeights:
         """The kept batch, and the weights before training."""
-        return _Last(kept(batch), {name: _flat(own).clone() for name, own in _blocks(setup.model).items()})
+        return _LastWeights(kept(batch), {name: _flat(own).clone() for name, own in _blocks(setup.model).items()})
 
-    def look(self, step: int, setup: Setup, state: _Last) -> tuple[Readings, _Last]:
+    def look(self, step: int, setup: Setup, state: _LastWeights) -> tuple[Readings, _LastWeights]:
         """Three numbers a block."""
         with standing_point(setup, state.batch) as point:
             gradients = {id(p): g for p, g in zip(point.stepped, point.gradients(), strict=True) if g is not None}

@@ -20,7 +20,7 @@ from etastar.theory.lanczos import MAX_PRODUCTS, WARM_PRODUCTS, TopEigenvalue, t
 
 
 @dataclass(frozen=True)
-class _Last:
+class _LastTop:
     batch: Batch
     vector: torch.Tensor | None = None
 
@@ -67,17 +67,17 @@ class SharpnessMonitor:
         check_every(self)
         arguments.Whole(1, MAX_PRODUCTS)("products", self.products)
 
-    def init(self, setup: Setup, batch: Batch) -> _Last:
+    def init(self, setup: Setup, batch: Batch) -> _LastTop:
         """The kept batch; no eigenvector is known yet."""
-        return _Last(kept(batch))
+        return _LastTop(kept(batch))
 
-    def look(self, step: int, setup: Setup, state: _Last) -> tuple[Readings, _Last]:
+    def look(self, step: int, setup: Setup, state: _LastTop) -> tuple[Readings, _LastTop]:
         """lambda1 with its error bound, and the edge ratio."""
         top = self._top(setup, state)
         readings = [("", "lambda1", top.value), ("", "bound", top.bound), ("", "edge_ratio", _edge_ratio(setup, top.value))]
         return readings, replace(state, vector=top.vector) if top.finite else state
 
-    def _top(self, setup: Setup, state: _Last) -> TopEigenvalue:
+    def _top(self, setup: Setup, state: _LastTop) -> TopEigenvalue:
         with standing_point(setup, state.batch) as point:
             if point.refusal:
                 raise DoesNotApply(point.refusal)

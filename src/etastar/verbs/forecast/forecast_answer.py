@@ -8,12 +8,12 @@ from typing import NamedTuple
 from etastar.core.estimate import Estimate
 from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.curve_law import Predicted
-from etastar.laws.curves.shapes import Shape
+from etastar.laws.curves.shapes import RankedShape
 from etastar.verbs.answer import Answer
 from etastar.verbs.forecast.back_test import Check
 
 
-class Point(NamedTuple):
+class ForecastPoint(NamedTuple):
     """The loss expected after a step, with its interval; None where no law speaks. `lr` is that step's rate."""
 
     step: int
@@ -72,10 +72,10 @@ class Answered:
         return f"{self.words}: loss {end.value:.4g} [{end.low:.4g}, {end.high:.4g}] at step {self.steps:,}"
 
     @property
-    def points(self) -> tuple[Point, ...]:
+    def points(self) -> tuple[ForecastPoint, ...]:
         """The curve, as JSON holds it."""
         estimates = zip(self.curve.steps.tolist(), self.curve, strict=True)
-        return tuple(Point(n, float(self.rates[max(n - 1, 0)]), e.value, e.low, e.high) for n, e in estimates)
+        return tuple(ForecastPoint(n, float(self.rates[max(n - 1, 0)]), e.value, e.low, e.high) for n, e in estimates)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,7 +102,7 @@ class ForecastAnswer(Answer):
     exponents: dict[str, float]
     rms: float
     answers: tuple[Answered, ...] = ()
-    shapes: tuple[Shape, ...] = ()
+    shapes: tuple[RankedShape, ...] = ()
     checks: tuple[Check, ...] = ()
 
     def __getitem__(self, question: str) -> Answered:

@@ -18,7 +18,7 @@ from etastar.laws.scaling.next_member import suggestions
 from etastar.laws.scaling.scaling_law import ScalingLaw, shape_conditions
 from etastar.probes.noise_scale import NoiseScale
 from etastar.probes.start import starting_point
-from etastar.theory.path_sum import Edge, path_sum_lr_factor
+from etastar.theory.path_sum import GraphEdge, path_sum_lr_factor
 from etastar.verbs.answer import GroupRate, Made, once
 from etastar.verbs.find.eta_star import checked_precision
 from etastar.verbs.options import Options
@@ -188,7 +188,7 @@ def _law(
     return law, noise
 
 
-def _edges(graph: Any, sizes: Mapping[str, float]) -> Sequence[Edge]:
+def _edges(graph: Any, sizes: Mapping[str, float]) -> Sequence[GraphEdge]:
     return graph(**sizes)
 
 

@@ -45,7 +45,7 @@ class Limit(NamedTuple):
     at: float
 
 
-class Exponent(NamedTuple):
+class ExponentTold(NamedTuple):
     """Of a power: its value, whether it was fitted, and its 90 % intervals over members and over seeds."""
 
     value: float
@@ -73,7 +73,7 @@ class LawTold:
     formula: str
     constant: float
     limit: Limit | None
-    exponents: dict[str, Exponent]
+    exponents: dict[str, ExponentTold]
     r_squared: float
     loo: float
     scatter: float
@@ -156,12 +156,12 @@ def _told_law(fit: Fitted, *, chosen: bool) -> LawTold:
     return LawTold(form.name, form.why, fit.formula, *numbers, form.fitted, fit.tied, chosen)
 
 
-def _exponent(fit: Fitted, name: str) -> Exponent:
+def _exponent(fit: Fitted, name: str) -> ExponentTold:
     """The exponent, with its intervals over members and over seeds where it was fitted; none beside a fitted limit."""
     law, fitted = fit.law, name in fit.law.fitted
     found = [law.exponent(name, over=over) if fitted and fit.turn is None else None for over in ("members", "seeds")]
     between = [None if e is None or e.low is None or e.high is None or not e.ok else Range(e.low, e.high) for e in found]
-    return Exponent(law.exponents[name], fitted, *between)
+    return ExponentTold(law.exponents[name], fitted, *between)
 
 
 def _size(sizes: Mapping[str, float]) -> float:
