@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -138,6 +139,41 @@ def test_room_is_made_and_what_cannot_be_read_is_trained_again(tmp_path):
     for path in (tmp_path / "snapshots").iterdir():
         path.write_bytes(path.read_bytes()[:100])
     assert [o.spent for _, o in trainer.train(PROBLEM, [lane(60, Constant(), 2)])] == [60]
+
+
+@pytest.mark.parametrize("kind", ["loop", "mlp"])
+def test_a_folder_that_cannot_be_written_never_ends_a_run(kind, tmp_path):
+    (tmp_path / "snapshots").write_text("a file where the folder would be")
+    trainer = engine(kind)
+    trainer.shelf = shelf(tmp_path)
+    with pytest.warns(UserWarning, match="lanes under way cannot be kept in .*: training goes on") as said:
+        found = dict(trainer.train(PROBLEM, [lane()]))
+    trainer.shelf.drop([lane()])
+    assert len({str(warning.message) for warning in said}) == 1
+    assert facts(found[0]) == facts(dict(engine(kind).train(PROBLEM, [lane()]))[0])
+
+
+def test_a_disk_without_room_leaves_no_halves_and_those_of_killed_processes_go(tmp_path):
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for name, age in ((".old.pt.1", 2 * shelves.HALF), (".new.pt.2", 0.0)):
+        (folder / name).write_text("half")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    trainer = LoopEngine()
+    trainer.shelf = shelf(tmp_path)
+    list(trainer.train(PROBLEM, [lane(10)]))
+    assert not (folder / ".old.pt.1").exists()
+    assert (folder / ".new.pt.2").exists()
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = set(folder.iterdir())
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        with pytest.warns(UserWarning, match="lanes under way cannot be kept"):
+            list(trainer.train(PROBLEM, [lane(seed=4)]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert set(folder.iterdir()) == before
 
 
 SCRIPT = """
