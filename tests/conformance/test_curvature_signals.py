@@ -17,6 +17,7 @@ from etastar.adapters.torch import PolicyLR
 from etastar.core.data import stream
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.snapshot import Snapshot
+from etastar.engine.validation import CURVATURE_LOOK, SHARPNESS_LOOK, cost_of
 from etastar.errors import DoesNotApply
 from etastar.policies.policy import Every
 from etastar.problems.digits import Transformer
@@ -229,6 +230,14 @@ def test_a_controller_holds_no_loss_and_says_so(adapter):
     optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1)
     with pytest.raises(ProblemError, match=r"reads sharpness, a second derivative, and here .* expected a policy that"):
         adapter(optimizer, Bends())
+
+
+def test_looks_count_in_the_cost_and_once_where_parts_share_them():
+    own = problem()
+    policies = (Then(Bends(2), 4, Times(Bends(4), 0.5)), Bends(2), Constant())
+    both, one, blind = (cost_of(own, [outcome]) for outcome in trained(own, *map(lane, policies)))
+    assert one - blind == pytest.approx(5 * SHARPNESS_LOOK + 5 * CURVATURE_LOOK)
+    assert both - one == pytest.approx(3 * SHARPNESS_LOOK)  # of every cadence an eigenvector of its own
 
 
 def test_a_lane_that_diverges_ends_as_one():

@@ -87,7 +87,7 @@ def test_rates_of_questions():
 @pytest.mark.parametrize("given", [{"cut": 0.5}, {"check": "other"}])
 def test_what_is_checked_is_never_read_by_a_fit(given):
     """Scrambled losses of the checked part change every error and no forecast."""
-    known = [log("constant"), log("cosine", seed=1), log("two stages", seed=2)]
+    known = [log("constant"), log("cosine", seed=1)]
     checked, wrong = (log("wsd", seed=3) for _ in range(2))
     half = np.ones(len(wrong), dtype=bool) if "check" in given else wrong["step"] > STEPS // 2
     wrong.loc[half, "loss"] = wrong.loc[half, "loss"].to_numpy()[::-1] + 1.0

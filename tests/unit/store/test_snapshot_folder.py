@@ -158,7 +158,7 @@ def test_a_disk_without_room_leaves_no_halves_and_those_of_killed_processes_go(t
     folder.mkdir()
     for name, age in ((".old.pt.1", 2 * shelves.HALF), (".new.pt.2", 0.0)):
         (folder / name).write_text("half")
-        os.utime(folder / name, (time.time() - age,) * 2)
+        os.utime(folder / name, (time.time() - age, time.time() - age))
     trainer = LoopEngine()
     trainer.shelf = shelf(tmp_path)
     list(trainer.train(PROBLEM, [lane(10)]))
