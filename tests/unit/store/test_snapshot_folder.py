@@ -16,8 +16,21 @@ from itertools import islice
 import pytest
 import torch
 
-from etastar import Constant, Criterion, Lane, LaneEngine, LoopEngine, RunStore, Schedule, Then, Times, Until, WorkerEngine
-from etastar.problems.digits import digits_mlp
+from etastar import (
+    Constant,
+    Criterion,
+    Lane,
+    LaneEngine,
+    LoopEngine,
+    Problem,
+    RunStore,
+    Schedule,
+    Then,
+    Times,
+    Until,
+    WorkerEngine,
+)
+from etastar.problems.digits import digits_mlp, load
 from etastar.store import snapshot_folder as shelves
 from etastar.store.snapshot_folder import SnapshotFolder
 
@@ -174,6 +187,28 @@ def test_a_disk_without_room_leaves_no_halves_and_those_of_killed_processes_go(t
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert set(folder.iterdir()) == before
+
+
+class ItsOwnIterator(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        self.samples = iter(zip(*(t[:100] for t in load()[0]), strict=True))
+        return self
+
+    def __next__(self):
+        return next(self.samples)
+
+
+def test_keeping_reads_no_stream_beside_a_lane(tmp_path):
+    found = []
+    for folder in (None, shelf(tmp_path)):
+        model = lambda: torch.nn.Linear(64, 10)  # one that was not looked at yet
+        data = torch.utils.data.DataLoader(ItsOwnIterator(), batch_size=8)
+        optimizer = lambda m: torch.optim.SGD(m.parameters(), lr=0.1)
+        own = Problem(model=model, optimizer=optimizer, loss=torch.nn.functional.cross_entropy, train=data, steps=40)
+        trainer = engine("loop")
+        trainer.shelf = folder
+        found.append(facts(dict(trainer.train(own, [lane(20)]))[0]))
+    assert found[0] == found[1]
 
 
 SCRIPT = """
