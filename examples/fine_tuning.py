@@ -11,7 +11,7 @@ from torch import nn
 import etastar
 from etastar.problems.digits import load
 
-(images, labels), valid = load()
+(images, labels), (valid_images, valid_labels) = load()
 
 
 def pretrained() -> nn.Sequential:
@@ -47,7 +47,7 @@ problem = etastar.Problem(
     optimizer=optimizer,
     loss=F.cross_entropy,
     train=(images[labels >= 5], labels[labels >= 5]),
-    valid=valid,
+    valid=(valid_images[valid_labels >= 5], valid_labels[valid_labels >= 5]),
     batch_size=32,
     steps=300,
 )

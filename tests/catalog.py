@@ -10,6 +10,7 @@ from torch import nn
 
 from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
 from etastar.core.monitor import Monitor
+from etastar.engine.signals import OF_HESSIAN, keys_of
 from etastar.laws.curves.blind_power import BlindPower
 from etastar.laws.curves.constant_rate import ConstantRate
 from etastar.laws.curves.curve_law import CurveLaw
@@ -18,6 +19,8 @@ from etastar.laws.curves.luo2025multipower import MultiPowerLaw
 from etastar.laws.curves.same_gain import SameGain
 from etastar.laws.curves.schaipp2025convex import ConvexBound
 from etastar.laws.curves.tissue2024momentum import MomentumLaw
+from etastar.policies.cdat import Cdat
+from etastar.policies.edge import Edge
 from etastar.policies.greedy import Greedy
 from etastar.policies.named import SCHEDULES, policy_over
 from etastar.policies.plateau import Plateau
@@ -138,6 +141,8 @@ EAGER: dict[str, Policy] = {
     "plateau": Plateau(every=4, patience=0, threshold=0.5),
     "greedy": Greedy(every=4, patience=0),
     "polyak": Polyak(c=5000.0),
+    "cdat": Cdat(sigma=0.01),
+    "edge": Edge(share=1e-3, every=3),
     "spike-guard": SpikeGuard(Constant(), deviations=0.5, memory=5, back=5),
 }
 """Reactive policies in settings in which they react within the few steps of a test."""
@@ -153,6 +158,9 @@ POLICIES: dict[str, Policy] = {
     "reactive": BackOff(),
 }
 """name -> policy; the last two show what a user's own schedule and reactive rule look like."""
+
+LOOP_ONLY = tuple(name for name, policy in POLICIES.items() if any(key in OF_HESSIAN for key, _ in keys_of(policy)))
+"""Those that read second derivatives, which rows do not have."""
 
 ELEMENTWISE = {
     name: OPTIMIZERS[name]

@@ -12,6 +12,8 @@ from benchmarks.cases import (
     fashion,
     lanes,
     losses,
+    monitors,
+    paired,
     predict,
     quadratics,
     quick,
@@ -27,6 +29,8 @@ from benchmarks.cases.case import Case
 CASES: dict[str, Case] = {
     "wrong_starts": wrong_starts.CASE,
     "losses": losses.CASE,
+    "monitors": monitors.CASE,
+    "paired": paired.CASE,
     "quick": quick.CASE,
     "coverage": coverage.CASE,
     "curves": curves.CASE,

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from catalog import LOOP_ONLY
 from etastar import Criterion, Lane, Problem, Until
 from etastar.adapters.controller import Controller
 from etastar.core.data import stream
@@ -61,7 +62,7 @@ EAGER = {
     "one after another": "hypergradient@0.4>polyak@0.7>cosine",
 }
 POLICIES = {
-    **{name: policy_over(name, STEPS) for name in SCHEDULES},
+    **{name: policy_over(name, STEPS) for name in SCHEDULES if name not in LOOP_ONLY},
     **{name: policy_over(text, STEPS) for name, text in EAGER.items()},
     "by group": PerGroup({"group_0": policy_over("hypergradient:beta=0.3", STEPS)}, Constant()),
     "then, from the rate in use": Then(policy_over("polyak", STEPS), 7, Schedule().over(13), start="current"),

@@ -50,7 +50,7 @@ def test_python_blocks_run_and_the_shell_commands_after_them(tmp_path, monkeypat
         script = Path("mine.py" if index == 0 else f"block_{index}.py")
         script.write_text(body)
         runpy.run_path(str(script), run_name="__main__")
-        assert re.search(r"use [\d.]+ \[|lambda1 = ", capsys.readouterr().out)
+        assert re.search(r"use [\d.]+ \[|lambda1 = |rate = ", capsys.readouterr().out)
     assert Path("out/mine/index.html").exists()
     for line in SHELL:
         command, *arguments = shlex.split(line)

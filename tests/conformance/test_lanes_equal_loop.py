@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from catalog import ELEMENTWISE, POLICIES
+from catalog import ELEMENTWISE, LOOP_ONLY, POLICIES
 from etastar import Criterion, Lane, LaneEngine, LoopEngine, Outcome, Problem, ProblemError, SequentialEngine, Until
 from etastar.problems.digits import Transformer, load
 
@@ -105,8 +105,15 @@ def test_every_network(kernel, model, optimizer, dtype, tolerance):
     assert_equal(outcomes(chosen, kernel, lanes, dtype), by_the_loop(model, optimizer, 30, "constant", dtype), tolerance)
 
 
-@pytest.mark.parametrize("kernel", ["mlp", "vmap", "sequential"])
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("kernel", "policy"),
+    [
+        (kernel, policy)
+        for kernel in ("mlp", "vmap", "sequential")
+        for policy in POLICIES
+        if kernel == "sequential" or policy not in LOOP_ONLY
+    ],
+)
 def test_every_policy(kernel, policy):
     lanes = lanes_of("momentum", 40, policy)
     chosen = problem(mlp, ELEMENTWISE["momentum"])

@@ -18,7 +18,8 @@ from etastar.adapters.snapshots import Ring, Rollback
 from etastar.arguments import POSITIVE, RATE, shown
 from etastar.core.batch import map_tensors
 from etastar.core.gradients import flat_gradient, flat_parameters
-from etastar.engine.signals import OF_GRADIENT, Signals, asked, keys_of
+from etastar.engine.asking import asked
+from etastar.engine.signals import OF_GRADIENT, Signals, keys_of
 from etastar.errors import ProblemError
 from etastar.policies.compose import OTHERS, each
 from etastar.policies.policy import Policy, is_steady

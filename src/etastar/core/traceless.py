@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.kept import unmoved
 
@@ -16,6 +17,13 @@ from etastar.core.kept import unmoved
 def traceless(model: nn.Module, *judges: Any) -> Iterator[None]:
     """Buffers, modes and what the losses `judges` remember are as before afterwards; what is computed has its graph."""
     with unmoved(*judges) as kept, _spare_buffers(model, *kept.modules), _kept_modes(model):
+        yield
+
+
+@contextmanager
+def twice_differentiable(model: nn.Module, *judges: Any) -> Iterator[None]:
+    """`traceless`, with the one kernel of attention that has second derivatives."""
+    with traceless(model, *judges), sdpa_kernel(SDPBackend.MATH):
         yield
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,11 @@ from etastar.engine.looks import Looks
 from etastar.engine.reading import batches_from, next_batch
 from etastar.engine.recorder import Recorder
 from etastar.engine.steering import Steering
+from etastar.engine.step_hessian import hessian_of_step
 from etastar.engine.validation import mean_scores, validation_scores, watched_loss
 from etastar.errors import ProblemError, UserCodeRaised, call
 from etastar.policies.compose import groups_named
+from etastar.theory.curvature import Curvature
 
 if TYPE_CHECKING:
     from etastar.engine.loop import LoopEngine
@@ -56,7 +58,9 @@ class LoopLane:
         per_epoch = problem.parts.batches.per_epoch
         self._recorder = Recorder(lane, per_epoch // problem.accumulate or None if per_epoch else None)
         watched = None if problem.watch_batches is None else self._watched
-        self._steering = Steering(lane, self.setup, closures=self._closures, watched=watched)
+        self._micro: list[Batch] = []
+        """The micro-batches of the step under way."""
+        self._steering = Steering(lane, self.setup, closures=self._closures, watched=watched, hessian=self._hessian)
         if at is not None:
             self._resume(at)
         self._looks = Looks(lane, lambda: self.setup, to(self._first, engine.device, engine.dtype))
@@ -109,7 +113,7 @@ class LoopLane:
     def _advance(self) -> None:
         """One optimizer step."""
         problem, engine, recorder, step = self._problem, self._engine, self._recorder, self._recorder.step
-        micro = []
+        self._micro = micro = []
         for part in range(problem.accumulate):
             batch = self._first if step == part == 0 else next_batch(self._batches, self.lane.seed, step, part)
             micro.append(to(batch, engine.device, engine.dtype))
@@ -144,6 +148,10 @@ class LoopLane:
         evaluate = lambda batch: validation_scores(problem, setup.model, to(batch, engine.device, engine.dtype), "watch")
         with traceless(setup.model, *problem.judges), unswitched(setup.optimizer), evaluating(setup.model, setup.optimizer):
             return watched_loss(problem, evaluate, summed=engine.first_losses.summed(problem))
+
+    def _hessian(self) -> AbstractContextManager[Curvature]:
+        """That of the step under way."""
+        return hessian_of_step(self._problem, self.setup, self._micro, self.lane.seed, self.step)
 
     def close(self) -> None:
         """End its stream of data."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
-from etastar.arguments import shown
-from etastar.errors import DoesNotApply, EtastarError, ProblemError, in_one_line
-from etastar.policies.compose import each
-from etastar.policies.policy import Every, Observation, Policy
+from etastar.errors import DoesNotApply, ProblemError
+from etastar.policies.policy import Every, Policy
+from etastar.theory.curvature import Curvature
+from etastar.theory.lanczos import top_nearby
 
 Key = tuple[str, int]
 """(signal, looked at every so many steps)."""
@@ -24,19 +25,30 @@ SIGNALS: dict[str, str] = {
     "grad_cosine": "the cosine of this step's gradient and the last one's",
     "update_norm": "|change of the parameters| in the last update",
     "param_norm": "|parameters| before the update",
+    "descent": "-g'u, what the last update u should have won by the gradient g that it was made of, before clipping",
+    "sharpness": "the largest eigenvalue of the Hessian H of this step's loss, for all parameters that are trained",
+    "curvature": "u'Hu / u'u, H of this step's loss along the last update u",
     "valid_loss": "the loss on the problem's `watch`, all of it, in eval mode, before the update; never on what scores",
 }
 """name -> what it is."""
 MAKE_ACCURACY = "expected labels that are classes, metric_fn, or report(accuracy=...)"
-OF_GRADIENT = ("grad_norm", "grad_cosine")
-OF_THE_PAST = ("smoothed_loss", "grad_cosine", "update_norm")
-"""Signals that are made of more than one step."""
+OF_GRADIENT = ("grad_norm", "grad_cosine", "descent")
+OF_HESSIAN = ("sharpness", "curvature")
+OF_THE_PAST = ("smoothed_loss", "grad_cosine", "update_norm", "descent", *OF_HESSIAN)
+"""Signals that are made of more than one step: `sharpness` begins at the eigenvector of its last look."""
+OF_UPDATES = ("update_norm", "descent", "curvature")
 OF_PARAMETERS = ("update_norm", "param_norm", "valid_loss")
 PASS_WATCH = (
     "a policy reads valid_loss, and there is no data that only policies see; expected watch=(inputs, targets), samples that "
     "are not those of valid, which scores"
 )
+NO_HESSIAN = (
+    ", a second derivative, and here the step's loss cannot be evaluated again; expected a policy that reads none, or a "
+    "training that etastar runs itself"
+)
 Rows = Callable[[], torch.Tensor]
+Hessian = Callable[[], AbstractContextManager[Curvature]]
+"""That of this step's loss, while the context is open."""
 
 
 def keys_of(policy: Policy) -> tuple[Key, ...]:
@@ -64,11 +76,18 @@ def check_before_gradient(policy: Policy) -> None:
     """Raise `ProblemError` if `policy` reads a gradient where it is asked before there is one: the optimizer's step
     evaluates the loss itself."""
     for name, _ in keys_of(policy):
-        if name in OF_GRADIENT:
+        if name in (*OF_GRADIENT, *OF_HESSIAN):
             raise ProblemError(
                 f"{policy!r} reads {name}, but the optimizer's step evaluates the loss itself and the rate is set before; "
                 "expected a policy that reads the loss, or an optimizer whose step needs no closure"
             )
+
+
+def refuse_hessian(keys: Iterable[Key]) -> None:
+    """Raise `DoesNotApply` if second derivatives are read, which only the loop has."""
+    for name, _ in keys:
+        if name in OF_HESSIAN:
+            raise DoesNotApply(f"a policy reads {name}, whose second derivatives the loop computes, one lane at a time")
 
 
 class Signals:
@@ -78,16 +97,24 @@ class Signals:
         keys: what is read, by any policy.
         gradient, parameters: the gradient before clipping and the parameters, [..., width]; called only where needed.
         watched: the loss on data that only policies see; None where there are none.
+        hessian: of this step's loss, for one lane; None where its loss cannot be evaluated again.
 
     Raises:
         ProblemError: what is read cannot be shown here.
     """
 
-    def __init__(self, keys: Iterable[Key], gradient: Rows, parameters: Rows, watched: Rows | None = None) -> None:
-        self._gradient, self._parameters, self._watched = gradient, parameters, watched
+    def __init__(
+        self,
+        keys: Iterable[Key],
+        gradient: Rows,
+        parameters: Rows,
+        watched: Rows | None = None,
+        hessian: Hessian | None = None,
+    ) -> None:
+        self._gradient, self._parameters, self._watched, self._hessian = gradient, parameters, watched, hessian
         self._read(keys)
         self._kept: dict[str, torch.Tensor] = {}
-        """Slots from the last step: gradient, parameters, sum and weight of the smoothed loss."""
+        """Slots from the last step: gradient, parameters, sum and weight of the smoothed loss, eigenvectors."""
         self._last: dict[Key, torch.Tensor] = {}
         self.missing: set[Key] = set()
         """What has no value yet, and is NaN."""
@@ -97,6 +124,9 @@ class Signals:
         self._names = {name for name, _ in self.keys}
         if self._watched is None and self.reads("valid_loss"):
             raise ProblemError(PASS_WATCH)
+        for name in OF_HESSIAN:
+            if self._hessian is None and self.reads(name):
+                raise ProblemError(f"a policy reads {name}{NO_HESSIAN}")
 
     def reads(self, *names: str) -> bool:
         """Whether one of these is read."""
@@ -147,12 +177,13 @@ class Signals:
         now: dict[str, torch.Tensor | None] = {}
         if loss is not None and self.reads("smoothed_loss"):
             now["smoothed_loss"] = self._smoothed(loss)  # at every step, also where it is looked at less often
-        for key in self.keys:
-            name, every = key
-            if step % every == 0 or key not in self._last:
-                if name not in now:
-                    now[name] = self._value(name, loss, accuracy, norm)
-                self._set(key, now[name], loss)
+        due = [key for key in self.keys if step % key[1] == 0 or key not in self._last]
+        bent = self._bent([key for key in due if key[0] in OF_HESSIAN], loss)
+        for key in due:
+            name, _ = key
+            if name not in now and key not in bent:
+                now[name] = self._value(name, loss, accuracy, norm)
+            self._set(key, bent[key] if key in bent else now[name], loss)
         self._keep()
         return self._last
 
@@ -193,8 +224,49 @@ class Signals:
         if name == "grad_cosine":
             before = self._kept.get("gradient")
             return None if before is None else torch.nn.functional.cosine_similarity(self._gradient(), before, dim=-1)
+        update, before = self._update(), self._kept.get("gradient")
+        if update is None:
+            return None
+        if name == "update_norm":
+            return torch.linalg.vector_norm(update, dim=-1)
+        return None if before is None else -(before * update).sum(-1)
+
+    def _update(self) -> torch.Tensor | None:
+        """The last one."""
         before = self._kept.get("parameters")
-        return None if before is None else torch.linalg.vector_norm(self._parameters() - before, dim=-1)
+        return None if before is None else self._parameters() - before
+
+    def _bent(self, keys: Sequence[Key], loss: torch.Tensor | None) -> dict[Key, torch.Tensor | None]:
+        """Signals of the Hessian, which is made once for all of them and only where one has a value.
+
+        Raises:
+            ProblemError: torch has no second derivative of this loss.
+        """
+        update = self._update() if any(name == "curvature" for name, _ in keys) else None
+        length = 0.0 if update is None else float(torch.linalg.vector_norm(update))
+        valued = [key for key in keys if loss is not None and (key[0] == "sharpness" or length != 0)]
+        found: dict[Key, torch.Tensor | None] = dict.fromkeys(keys)
+        if not valued:
+            return found
+        assert self._hessian is not None
+        try:
+            with self._hessian() as hessian:
+                for name, every in valued:
+                    if name == "sharpness":
+                        found[name, every] = self._sharpness(hessian, f"eigenvector of every {every}")
+                    elif update is not None:
+                        along = update / length
+                        found[name, every] = along @ hessian(along)
+        except DoesNotApply as why:
+            raise ProblemError(f"a policy reads {valued[0][0]}, and {why}; expected a policy that reads none") from why
+        return found
+
+    def _sharpness(self, hessian: Curvature, slot: str) -> torch.Tensor:
+        """From the eigenvector of the last look of this cadence: what others look at must not move it."""
+        top = top_nearby(hessian, self._kept.get(slot))
+        if top.finite:
+            self._kept[slot] = top.vector
+        return torch.tensor(top.value, dtype=torch.float64)
 
     def _smoothed(self, loss: torch.Tensor) -> torch.Tensor:
         """Mean of the losses so far, the last ones weighted most: sum / weight, both kept."""
@@ -205,67 +277,7 @@ class Signals:
 
     def _keep(self) -> None:
         """What the next step needs of this one."""
-        if self.reads("grad_cosine"):
+        if self.reads("grad_cosine", "descent"):
             self._kept["gradient"] = self._gradient().clone()
-        if self.reads("update_norm"):
+        if self.reads(*OF_UPDATES):
             self._kept["parameters"] = self._parameters().clone()
-
-
-def asked(
-    policy: Policy, step: int, seen: Mapping[str, torch.Tensor], missing: Collection[Key], state: Any, k: int | None
-) -> tuple[Any, Any]:
-    """(rate, next state) of a policy; the rate float64, [] or [k], or such rates by group.
-
-    Where a signal it reads is not finite, although it has a value, a lane is diverging, and so may be its rate.
-
-    Args:
-        seen: the signals it reads, by name.
-        missing: signals that have no value yet.
-        k: how many lanes it is asked for; None: for the loop's one.
-
-    Raises:
-        ProblemError: it gave something else than (rate, state), or rates of another shape; or it raised, or gave a rate that
-            is negative or not finite, although all it saw was finite.
-        DoesNotApply: one of `k` lanes has such a rate: the loop says of each lane whose fault that is.
-    """
-    values = [seen[name] for name, every in keys_of(policy) if (name, every) not in missing]
-    try:
-        given = policy.step(Observation(step, seen), state)
-    except EtastarError:
-        raise
-    except Exception as error:
-        if k is not None:
-            raise
-        if not _finite(values):
-            return torch.tensor(torch.nan, dtype=torch.float64), state
-        raise ProblemError(f"{policy!r} raised {in_one_line(error)}") from error
-    if not isinstance(given, tuple) or len(given) != 2:
-        raise ProblemError(f"{policy!r} gave {shown(given)}; expected (rate, state)")
-    absent = " and ".join(name for name, every in keys_of(policy) if (name, every) in missing)
-    unknown = f" at step {step}, where {absent} has no value yet" if absent else ""
-    return each(lambda rate: _checked(policy, rate, values, k, unknown), given[0]), given[1]
-
-
-def _checked(policy: Policy, rate: Any, values: Sequence[torch.Tensor], k: int | None, unknown: str) -> torch.Tensor:
-    try:
-        rates = torch.as_tensor(rate, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise ProblemError(f"{policy!r} gave the rate {shown(rate)}; expected a number or a tensor") from None
-    shape = () if k is None else (k,)
-    if tuple(rates.shape) not in ((), shape):
-        raise ProblemError(f"{policy!r} gave rates of shape {tuple(rates.shape)}; expected {shape}, one a lane")
-    right = (rates >= 0) & (rates < torch.inf)
-    if bool(right.all()):
-        return rates
-    bad = ~right & _finite(values)
-    if bool(bad.any()):
-        words = (
-            f"{policy!r} gave the rate {float(rates.expand(bad.shape)[bad][0]):g}{unknown}; expected a finite number >= 0"
-        )
-        raise ProblemError(words) if k is None else DoesNotApply(words)
-    return rates
-
-
-def _finite(values: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Whether all are, [] or [k]."""
-    return torch.stack([torch.isfinite(value) for value in values]).all(0) if values else torch.tensor(True)

@@ -10,7 +10,8 @@ import torch
 from etastar.core.gradients import flat_gradient, flat_parameters
 from etastar.core.lane import Lane
 from etastar.core.setup import Setup
-from etastar.engine.signals import Rows, Signals, asked, check_before_gradient, keys_of
+from etastar.engine.asking import asked
+from etastar.engine.signals import Hessian, Rows, Signals, check_before_gradient, keys_of
 from etastar.policies.compose import each, graft
 from etastar.policies.policy import Policy
 
@@ -21,6 +22,7 @@ class Steering:
     Args:
         closures: whether the optimizer's step evaluates the loss itself: the policy is asked before it, of the step before.
         watched: the loss on data that only policies see; None where there are none.
+        hessian: of the step's loss.
 
     Attributes:
         seen: loss and accuracy of the last step.
@@ -30,13 +32,16 @@ class Steering:
         ProblemError: the policy reads what this training cannot show.
     """
 
-    def __init__(self, lane: Lane, setup: Setup, *, closures: bool, watched: Rows | None = None) -> None:
+    def __init__(
+        self, lane: Lane, setup: Setup, *, closures: bool, watched: Rows | None = None, hessian: Hessian | None = None
+    ) -> None:
         self._policy, self._setup = lane.policy, setup
         self._keys = keys_of(lane.policy)
         if closures:
             check_before_gradient(lane.policy)
         moved = setup.parameters
-        self._signals = Signals(self._keys, lambda: flat_gradient(moved()), lambda: flat_parameters(moved()), watched)
+        gradient, parameters = lambda: flat_gradient(moved()), lambda: flat_parameters(moved())
+        self._signals = Signals(self._keys, gradient, parameters, watched, hessian)
         self._lr = torch.tensor(lane.lr, dtype=torch.float64)
         self._state, self._rate = lane.policy.init(self._lr), None
         self.lr = lane.lr

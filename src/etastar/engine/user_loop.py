@@ -11,8 +11,9 @@ import torch
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
+from etastar.engine.asking import asked
 from etastar.engine.recorder import Recorder
-from etastar.engine.signals import Signals, asked, keys_of
+from etastar.engine.signals import Signals, keys_of
 from etastar.errors import ProblemError, UserCodeRaised, call
 from etastar.policies.compose import groups_named
 

@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from etastar.core.batch import Batch, tensors_in
 from etastar.core.groups import MAXIMISES
 from etastar.core.objective import split, without_graph
 from etastar.core.randomness import derive_seed, seed_everything
-from etastar.core.traceless import traceless
+from etastar.core.traceless import twice_differentiable
 from etastar.errors import DoesNotApply, ProblemError, as_problem, call
 from etastar.theory.curvature import Curvature, flat, gauss_newton, hessian
 
@@ -207,7 +206,7 @@ class Point:
     def _forward(self) -> Iterator[None]:
         """The same masks each time; buffers, modes and the loss's state as before; attention with second derivatives."""
         seed_everything(derive_seed(self.seed, "mask", 0, 0))
-        with traceless(self.model, self.loss, self.loss_fn), sdpa_kernel(SDPBackend.MATH):
+        with twice_differentiable(self.model, self.loss, self.loss_fn):
             yield
 
 

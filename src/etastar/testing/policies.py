@@ -27,7 +27,7 @@ TAKEN = (4, 0, 0, 2)
 ROUNDING = 1e-12
 """Relative difference of a lane among others from the lane by itself: vectorised functions round otherwise."""
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}")
-NOT_AT_FIRST = ("grad_cosine", "update_norm")
+NOT_AT_FIRST = ("grad_cosine", "update_norm", "descent", "curvature")
 """Signals that compare two steps: NaN at the first."""
 
 Rates = dict[str, torch.Tensor]

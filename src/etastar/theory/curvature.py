@@ -78,6 +78,18 @@ def hessian(loss: torch.Tensor, parameters: Sequence[torch.Tensor]) -> Curvature
     return _curvature(product, parameters, flat(gradient, parameters))
 
 
+def mean(parts: Sequence[Curvature]) -> Curvature:
+    """(A_1 + ... + A_n) / n.
+
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> mean([hessian(x.pow(3).sum(), [x]), hessian(x.pow(2).sum(), [x])])(torch.tensor([1.0, 0.0]))
+    tensor([4., 0.])
+    """
+    first = parts[0]
+    product = lambda v: torch.stack([part(v) for part in parts]).mean(0)
+    return first if len(parts) == 1 else Curvature(product, first.dimension, first.dtype, first.device)
+
+
 def gauss_newton(
     outputs: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor], parameters: Sequence[torch.Tensor]
 ) -> Curvature:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.linalg import eigh_tridiagonal
 
 from etastar.core.randomness import generator
+from etastar.theory.curvature import Curvature
 
 MAX_PRODUCTS = 100
 FEWEST_PRODUCTS = 8
@@ -25,6 +25,14 @@ SAFETY = 20
 
 NOISE = 2.0
 """Length of the random part beside a given start of length 1: with 0.3, digits-mlp settled 4 % below its top eigenvalue."""
+TOLERANCE = 1e-2
+"""Relative error to stop at in the midst of a training: the sampling error of 512 samples is larger."""
+WARM_NOISE = 0.1
+"""Length of the random part beside the last look's eigenvector: over 57 looks at three networks of digits, ten products each
+missed the top eigenvalue by 0.1 % at most, and by 0.5 % with the 2.0 of a cold start."""
+WARM_PRODUCTS = 10
+COLD = 2
+"""The first look has no eigenvector to begin with, and may take so many times the products: ten missed .5 to 1.9 %."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,30 @@ def largest_eigenvalue(
         v = w / beta
 
 
+def top_nearby(matrix: Curvature, last: torch.Tensor | None, products: int = WARM_PRODUCTS) -> TopEigenvalue:
+    """The largest eigenvalue of a matrix that is looked at again and again while it changes.
+
+    Args:
+        last: the eigenvector of the last look; None at the first, which begins along the gradient.
+        products: at most; at the first look `COLD` times as many.
+
+    >>> h = torch.tensor([3.0, 1.0], dtype=torch.float64)
+    >>> top_nearby(Curvature(lambda v: h * v, 2, h.dtype, h.device), None).value
+    3.0
+    """
+    cold = last is None
+    return largest_eigenvalue(
+        matrix,
+        matrix.dimension,
+        tolerance=TOLERANCE,
+        start=matrix.gradient if cold else last,
+        noise=NOISE if cold else WARM_NOISE,
+        max_products=products * (COLD if cold else 1),
+        dtype=matrix.dtype,
+        device=matrix.device,
+    )
+
+
 def _start(
     dimension: int, start: torch.Tensor | None, noise: float, seed: int, dtype: torch.dtype, device: torch.device | str
 ) -> torch.Tensor:
@@ -146,7 +178,7 @@ def _ritz(alphas: list[float], betas: list[float], beta: float) -> _Ritz:
     """The largest Ritz pair: value, vector in the basis, residual, min(r, r^2 / gap), norm of T."""
     if not betas:
         return _Ritz(alphas[0], np.ones(1), beta, beta, abs(alphas[0]) + beta)
-    values, vectors = eigh_tridiagonal(np.array(alphas), np.array(betas))
+    values, vectors = np.linalg.eigh(np.diag(alphas) + np.diag(betas, -1))  # of the lower triangle
     residual = beta * abs(float(vectors[-1, -1]))
     gap = float(values[-1] - values[-2]) - beta * abs(float(vectors[-1, -2]))  # the second is uncertain by its own residual
     refined = min(residual, residual**2 / gap) if gap > 0 else residual

@@ -30,7 +30,7 @@ from etastar.engine.lanes.watch import Watch
 from etastar.engine.looks import Looks
 from etastar.engine.reading import next_batch
 from etastar.engine.recorder import History
-from etastar.engine.signals import Signals, keys_of
+from etastar.engine.signals import Signals, keys_of, refuse_hessian
 from etastar.engine.taking import check_start, check_take
 from etastar.engine.validation import mean_scores, samples_for, watched_loss
 from etastar.errors import DoesNotApply
@@ -101,6 +101,7 @@ class LaneTraining:
         else:
             setups, keys = {seed: split(self._fresh(seed), labels) for seed in dict.fromkeys(seeds)}, seeds
         self._rates = Rates(lanes)
+        refuse_hessian(self._rates.keys)
         self._lay_out(lanes, setups, keys, step)
         gradient, parameters = lambda: self._rows.grad[:, : self._used], lambda: self._rows.params[:, : self._used]
         watched = None if problem.watch_batches is None else self._watched
@@ -238,7 +239,9 @@ class LaneTraining:
         own = [place[row] for row in rows]
         again = set(_labels(named)) - set(self._cut)
         setups = {key: self._copy_of(row, named[key].seed, _labels(named)) for key, row in enumerate(own)} if again else {}
-        self._signals.watch([key for lane in named for key in keys_of(lane.policy)], self.step)
+        keys = [key for lane in named for key in keys_of(lane.policy)]
+        refuse_hessian(keys)
+        self._signals.watch(keys, self.step)
         self._move(own, named)
         if again:  # a policy has named a group: the rows are laid out anew
             self._lay_out(named, setups, range(len(named)), self.step)

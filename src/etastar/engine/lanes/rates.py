@@ -10,7 +10,8 @@ import torch
 
 from etastar.core.batch import map_tensors
 from etastar.core.lane import Lane
-from etastar.engine.signals import Key, asked, keys_of
+from etastar.engine.asking import asked
+from etastar.engine.signals import Key, keys_of
 from etastar.policies.compose import OTHERS, graft, rate_of
 from etastar.policies.policy import Policy, is_steady
 

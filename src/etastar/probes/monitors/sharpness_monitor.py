@@ -16,15 +16,7 @@ from etastar.errors import DoesNotApply
 from etastar.probes.edge import edge_of
 from etastar.probes.monitors.drawn import Drawn
 from etastar.probes.monitors.standing import kept, standing_point
-from etastar.theory.lanczos import MAX_PRODUCTS, NOISE, TopEigenvalue, largest_eigenvalue
-
-TOLERANCE = 1e-2
-"""Relative error to stop at: the sampling error of 512 samples is larger."""
-WARM_NOISE = 0.1
-"""Length of the random part beside the last look's eigenvector: over 57 looks at three networks of digits, ten products each
-missed the top eigenvalue by 0.1 % at most, and by 0.5 % with the 2.0 of a cold start."""
-COLD = 2
-"""The first look has no eigenvector to begin with, and may take so many times the products: ten missed .5 to 1.9 %."""
+from etastar.theory.lanczos import MAX_PRODUCTS, WARM_PRODUCTS, TopEigenvalue, top_nearby
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class SharpnessMonitor:
     """
 
     every: int
-    products: int = 10
+    products: int = WARM_PRODUCTS
     name: ClassVar[str] = "sharpness"
     drawn: ClassVar[tuple[Drawn, ...]] = (
         Drawn(
@@ -89,17 +81,7 @@ class SharpnessMonitor:
         with standing_point(setup, state.batch) as point:
             if point.refusal:
                 raise DoesNotApply(point.refusal)
-            matrix, cold = point.hessian(), state.vector is None
-            return largest_eigenvalue(
-                matrix,
-                matrix.dimension,
-                tolerance=TOLERANCE,
-                start=matrix.gradient if cold else state.vector,
-                noise=NOISE if cold else WARM_NOISE,
-                max_products=self.products * (COLD if cold else 1),
-                dtype=matrix.dtype,
-                device=matrix.device,
-            )
+            return top_nearby(point.hessian(), state.vector, self.products)
 
 
 def _edge_ratio(setup: Setup, top: float) -> float:
