@@ -13,10 +13,11 @@ from etastar.problems.digits import load
 def train(lr: float, seed: int, report) -> None:
     """One training, as a user has it; `report` says when to stop."""
     torch.manual_seed(seed)
-    (images, labels), _ = load()
+    (images, labels), (valid_images, valid_labels) = load()
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 10))
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    for _ in range(20):
+    going = True
+    while going:
         for index in torch.randperm(len(images)).split(64):
             outputs = model(images[index])
             loss = F.cross_entropy(outputs, labels[index])
@@ -24,8 +25,13 @@ def train(lr: float, seed: int, report) -> None:
             loss.backward()
             optimizer.step()
             accuracy = (outputs.argmax(1) == labels[index]).float().mean()
-            if not report(loss=loss, accuracy=accuracy):
-                return
+            if not (going := report(loss=loss, accuracy=accuracy)):
+                break
+    model.eval()
+    with torch.no_grad():
+        report.valid(loss=F.cross_entropy(model(valid_images), valid_labels))
 
 
-problem = etastar.Problem.from_loop(train, steps=460, lr=1e-3, optimizer="AdamW", accuracy_threshold=0.5)
+problem = etastar.Problem.from_loop(
+    train, steps=460, lr=1e-3, optimizer="AdamW", schedule="constant", accuracy_threshold=0.5
+)

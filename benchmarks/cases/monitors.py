@@ -28,10 +28,10 @@ def _summary(rows: list[Row]) -> str:
             for name in some[0]["seconds"]
             if name != "off"
         ]
-    looks, steps = rows[0]["looks"], rows[0]["steps"]
+    looks, steps, rounds = rows[0]["looks"], rows[0]["steps"], max(r["round"] for r in rows)
     budget = SHARPNESS * looks * PRODUCTS * STEPS_A_PRODUCT / steps
     text = (
-        f"One lane of {steps:,} steps, {looks} looks, {len(some)} rounds: CPU time with a monitor over without, less 1, "
+        f"One lane of {steps:,} steps, {looks} looks, {rounds} rounds: CPU time with a monitor over without, less 1, "
         f"of one round and one seed. Targets: move at most {MOVE:.0%}; sharpness at most {SHARPNESS} x ({looks} looks x "
         f"{PRODUCTS} products x {STEPS_A_PRODUCT} steps) = {budget:.0%}, in steps of the engine that trains."
     )
@@ -45,6 +45,8 @@ def _cost(some: list[Row], name: str) -> list[str]:
     middle, looks, steps = statistics.median(more), some[0]["looks"], some[0]["steps"]
     most = {"move": MOVE, "sharpness": SHARPNESS * looks * PRODUCTS * STEPS_A_PRODUCT / steps}.get(name)
     verdict = "none" if most is None else "met" if middle <= most else "**missed**"
+    if most is not None and more[0] <= most < more[-1]:
+        verdict += " by the median, not in every round"
     return [f"**{middle:.1%}** ({more[0]:.1%} .. {more[-1]:.1%})", f"{middle * steps / looks:.1f}", verdict]
 
 
@@ -52,5 +54,5 @@ CASE = Case(
     "What monitors cost, 20 looks at a training",
     _rows,
     _summary,
-    {"problems": ["digits-mlp", "digits-cnn"], "steps": 1500, "rounds": 7},
+    {"problems": ["digits-mlp", "digits-cnn"], "steps": 1500, "rounds": 5},
 )

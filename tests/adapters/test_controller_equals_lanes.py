@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 
 import pytest
 import torch
@@ -10,10 +11,15 @@ import torch
 from adapters.live import NETS, OPTIMIZERS, POLICIES, STEPS, Live, lane, problem
 from etastar import LaneEngine, LoopEngine
 
+SETUPS = list(product(NETS, OPTIMIZERS))
+DIAGONAL = [(name, *SETUPS[i % len(SETUPS)]) for i, name in enumerate(POLICIES)]
+"""Every policy once, on one network and optimizer after the other."""
+OTHERS = [case for case in product(POLICIES, NETS, OPTIMIZERS) if case not in DIAGONAL]
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("name", POLICIES)
+
+@pytest.mark.parametrize(
+    ("name", "net", "optimizer"), [*DIAGONAL, *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHERS)]
+)
 def test_a_lane_is_the_live_loop(name, net, optimizer):
     outcome = LoopEngine(dtype=torch.float64).train_lane(problem(net, optimizer), lane(POLICIES[name]))
     live = Live(net, optimizer, POLICIES[name])

@@ -17,6 +17,7 @@ from etastar.adapters.controller import Controller
 
 SCRIPT = Path(__file__).parent / "two_ranks.py"
 SOURCE = Path(etastar.__file__).parents[1]
+POLICIES = ("polyak:c=20,cap=10", "plateau:signal=loss,every=1,patience=0,factor=0.5", "hypergradient:beta=0.3")
 
 
 def alone(policy: str) -> list[float]:
@@ -34,15 +35,20 @@ def alone(policy: str) -> list[float]:
     return rates
 
 
-@pytest.mark.parametrize(
-    "policy", ["polyak:c=20,cap=10", "plateau:signal=loss,every=1,patience=0,factor=0.5", "hypergradient:beta=0.3"]
-)
-def test_two_ranks_keep_the_same_weights_and_follow_the_mean_of_their_signals(policy, tmp_path):
+@pytest.fixture(scope="session")
+def ranks(tmp_path_factory) -> list[dict]:
+    """What each rank has of every policy; two processes for all of them, for most of the time goes into their start."""
+    folder = tmp_path_factory.mktemp("ranks")
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
-    parts = [tmp_path / "meeting", tmp_path / "out", policy]
-    ranks = [subprocess.Popen([sys.executable, SCRIPT, str(rank), *parts], env=environment) for rank in range(2)]
-    assert [rank.wait(timeout=300) for rank in ranks] == [0, 0]
-    first, second = (torch.load(tmp_path / f"out.{rank}", weights_only=True) for rank in range(2))
+    parts = [folder / "meeting", folder / "out", *POLICIES]
+    processes = [subprocess.Popen([sys.executable, SCRIPT, str(rank), *parts], env=environment) for rank in range(2)]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    return [torch.load(folder / f"out.{rank}", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_two_ranks_keep_the_same_weights_and_follow_the_mean_of_their_signals(policy, ranks):
+    first, second = (rank[policy] for rank in ranks)
     assert first["rates"] == second["rates"]
     assert all(torch.equal(a, b) for a, b in zip(first["weights"], second["weights"], strict=True))
     assert first["rates"] == pytest.approx(alone(policy), rel=1e-9)

@@ -1,4 +1,4 @@
-"""One of two processes that train one network on halves of every batch: `python two_ranks.py RANK MEETING OUT POLICY`."""
+"""One of two processes that train networks on halves of every batch: `two_ranks.py RANK MEETING OUT POLICY...`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x, (x[:, 0] > 0).long()
 
 
-def main(rank: int, meeting: str, out: str, policy: str) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+def train(rank: int, policy: str) -> dict:
+    """What this rank saw, and the weights it ended with."""
     model = nn.parallel.DistributedDataParallel(network())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
     controller = Controller(optimizer, policy, steps=STEPS)
@@ -37,7 +36,13 @@ def main(rank: int, meeting: str, out: str, policy: str) -> None:
         loss.backward()
         rates.append(controller.step(loss=loss))
         optimizer.step()
-    torch.save({"rates": rates, "weights": [p.detach() for p in model.parameters()]}, f"{out}.{rank}")
+    return {"rates": rates, "weights": [p.detach() for p in model.parameters()]}
+
+
+def main(rank: int, meeting: str, out: str, *policies: str) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    torch.save({policy: train(rank, policy) for policy in policies}, f"{out}.{rank}")
     distributed.destroy_process_group()
 
 

@@ -41,6 +41,16 @@ def test_chromium_draws_every_chart(tmp_path):
     assert addresses and not [a for a in addresses if a.startswith(("http", "//"))]
 
 
+def test_chromium_draws_what_monitors_read(tmp_path):
+    options = etastar.Options(store=":memory:")
+    names = ("sharpness", "move", "norms")
+    answer = etastar.find(builder("digits-mlp")(steps=60), effort="glance", monitors=names, options=options)
+    body, charts = drawn(report(answer, tmp_path / "report"), tmp_path / "profile")
+    assert [name for name, _ in charts] == ["best", *(f"monitor-{name}" for name in names)]
+    assert "could not be drawn" not in body and all(chart.count("<path") > 10 for _, chart in charts)
+    assert "edge of stability" in charts[1][1] and "module" in charts[2][1]
+
+
 def test_chromium_draws_a_study(tmp_path):
     answer = etastar.run_study(
         "jelassi2023depth", tmp_path / "out", effort="quick", options=etastar.Options(store=":memory:")

@@ -300,6 +300,23 @@ def test_a_users_file_is_recognised_and_a_changed_one_is_not(cli: Cli, script: S
     assert new[2][1] > 0
 
 
+def test_what_monitors_read_is_said_and_a_number_without_a_value_is_null_in_json(cli: Cli) -> None:
+    """Adam has no edge ratio."""
+    ran = cli(
+        "find", "digits-mlp", "--set", "steps=60,optimizer=adam", *GLANCE, *ROWS,
+        "--monitor", "sharpness,norms", "--json", "-",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    content = answer(ran)
+    check_contract(content)
+    assert {r["value"] for r in content["readings"] if r["name"] == "edge_ratio"} == {None}
+    assert {r["step"] for r in content["readings"]} == set(range(0, 61, 3))
+    lines = [line.strip() for line in ran.err.splitlines()]
+    first = next(i for i, line in enumerate(lines) if line.startswith("one lane of 60 steps at "))
+    assert lines[first + 1].startswith("lambda1, the largest curvature of the loss: at most ")
+    assert lines[first + 2].startswith("how much weights change between two looks") and ", module " in lines[first + 2]
+
+
 @pytest.mark.slow
 def test_more_effort_reuses_what_less_effort_trained(cli: Cli) -> None:
     cli("find", "noisy-quadratic", "--effort", "quick")

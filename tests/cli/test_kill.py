@@ -70,8 +70,14 @@ def check_kills(
     assert stored_lanes(store) == stored_lanes(folder / "undisturbed.db"), "no lane is stored that the answer did not need"
 
 
-def test_three_kills_and_the_same_answer(tmp_path):
-    signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]  # the second with two workers
+def test_two_kills_and_the_same_answer(tmp_path):
+    signals = [signal.SIGKILL, signal.SIGTERM]  # the second with two workers
+    check_kills(tmp_path, 2, signals, 0.028, at_least=2, together=True, most=4)
+
+
+@pytest.mark.slow
+def test_three_kills_of_rows_and_the_same_answer(tmp_path):
+    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
     check_kills(tmp_path, 3, signals, 0.028, at_least=3, together=True, most=4)
 
 

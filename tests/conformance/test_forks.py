@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 
 import pytest
 import torch
@@ -85,6 +86,13 @@ def alone(own: Problem, lanes: list[Lane]) -> list[Outcome]:
     return [engine.train_lane(own, lane) for lane in lanes]
 
 
+@cache
+def forked(model, optimizer: str, trunk: str) -> tuple[Problem, list[Lane], list[Outcome]]:
+    """A problem, arms of this trunk, and what each gives alone: the truth of the loop and of all kernels, trained once."""
+    own, lanes = problem(model, optimizer), arms(TRUNKS[trunk], lr=RATE.get(optimizer, 4e-3), block=FIRST_BLOCK[model])
+    return own, lanes, alone(own, lanes)
+
+
 def in_order(engine, own: Problem, lanes: list[Lane]) -> list[Outcome]:
     found = dict(engine.train(own, lanes))
     return [found[index] for index in range(len(lanes))]
@@ -118,8 +126,8 @@ def assert_parted(outcomes: list[Outcome]) -> None:
 @pytest.mark.parametrize("trunk", TRUNKS)
 @pytest.mark.parametrize("model", [mlp, cnn, transformer])
 def test_forks_in_the_loop_are_bit_identical_to_training_from_the_start(model, trunk, fork_table):
-    own, lanes = problem(model), arms(TRUNKS[trunk], block=FIRST_BLOCK[model])
-    truths, found = alone(own, lanes), in_order(LoopEngine(dtype=torch.float64), own, lanes)
+    own, lanes, truths = forked(model, "momentum", trunk)
+    found = in_order(LoopEngine(dtype=torch.float64), own, lanes)
     assert [facts(outcome) for outcome in found] == [facts(outcome) for outcome in truths]
     assert_parted(found)
     fork_table("loop", model.__name__, "momentum", trunk, 0.0, found)
@@ -127,8 +135,8 @@ def test_forks_in_the_loop_are_bit_identical_to_training_from_the_start(model, t
 
 @pytest.mark.parametrize("optimizer", ELEMENTWISE)
 def test_forks_of_every_optimizer_are_bit_identical_in_the_loop(optimizer, fork_table):
-    own, lanes = problem(optimizer=optimizer), arms(TRUNKS["reactive"], lr=RATE.get(optimizer, 4e-3))[::2]
-    truths, found = alone(own, lanes), in_order(LoopEngine(dtype=torch.float64), own, lanes)
+    own, lanes, truths = (part if isinstance(part, Problem) else part[::2] for part in forked(mlp, optimizer, "reactive"))
+    found = in_order(LoopEngine(dtype=torch.float64), own, lanes)
     assert [facts(outcome) for outcome in found] == [facts(outcome) for outcome in truths]
     fork_table("loop", "mlp", optimizer, "reactive", 0.0, found)
 
@@ -139,18 +147,18 @@ CASES = [("mlp", mlp), ("vmap", mlp), ("convnet", cnn), ("vmap", cnn), ("vmap", 
 @pytest.mark.parametrize("trunk", TRUNKS)
 @pytest.mark.parametrize(("kernel", "model"), CASES, ids=lambda case: getattr(case, "__name__", case))
 def test_forks_in_lanes_are_the_loops(kernel, model, trunk, fork_table):
-    own, lanes = problem(model), arms(TRUNKS[trunk], block=FIRST_BLOCK[model])
+    own, lanes, truths = forked(model, "momentum", trunk)
     found = LaneEngine(kernel, dtype=torch.float64).try_train(own, lanes)
-    worst = apart(found, alone(own, lanes))
+    worst = apart(found, truths)
     fork_table(kernel, model.__name__, "momentum", trunk, worst, found)
     assert worst <= 1e-12
 
 
 @pytest.mark.parametrize("optimizer", ELEMENTWISE)
 def test_forks_of_every_optimizer_in_lanes_are_the_loops(optimizer, fork_table):
-    own, lanes = problem(optimizer=optimizer), arms(TRUNKS["reactive"], lr=RATE.get(optimizer, 4e-3))
+    own, lanes, truths = forked(mlp, optimizer, "reactive")
     found = LaneEngine("mlp", dtype=torch.float64).try_train(own, lanes)
-    worst = apart(found, alone(own, lanes))
+    worst = apart(found, truths)
     fork_table("mlp", "mlp", optimizer, "reactive", worst, found)
     assert worst <= 1e-12
 
@@ -162,12 +170,12 @@ def test_forks_of_every_optimizer_in_lanes_are_the_loops(optimizer, fork_table):
 )
 @pytest.mark.parametrize("optimizer", ELEMENTWISE)
 def test_forks_of_every_optimizer_and_network(optimizer, kernel, model, trunk, fork_table):
-    own, lanes = problem(model, optimizer), arms(TRUNKS[trunk], lr=RATE.get(optimizer, 4e-3), block=FIRST_BLOCK[model])
+    own, lanes, truths = forked(model, optimizer, trunk)
     if kernel == "loop":
         found = in_order(LoopEngine(dtype=torch.float64), own, lanes)
     else:
         found = LaneEngine(kernel, dtype=torch.float64).try_train(own, lanes)
-    worst = apart(found, alone(own, lanes))
+    worst = apart(found, truths)
     fork_table(kernel, model.__name__, optimizer, trunk, worst, found)
     assert worst <= (0.0 if kernel == "loop" else 1e-12)
 

@@ -82,9 +82,10 @@ def assert_equal(ours: list[Outcome], loops: list[Outcome], tolerance: float) ->
 
 @pytest.mark.parametrize("optimizer", ELEMENTWISE)
 def test_every_optimizer_in_float64(optimizer):
-    lanes = lanes_of(optimizer, 60)
+    """30 steps are two epochs and more; RAdam changes its rule at the sixth, and the slow test goes on to 200."""
+    lanes = lanes_of(optimizer, 30)
     chosen = problem(mlp, ELEMENTWISE[optimizer])
-    assert_equal(outcomes(chosen, "mlp", lanes), outcomes(chosen, "loop", lanes), 1e-12)
+    assert_equal(outcomes(chosen, "mlp", lanes), by_the_loop(mlp, optimizer, 30, "constant", torch.float64), 1e-12)
 
 
 @pytest.mark.slow
@@ -97,8 +98,15 @@ def test_every_optimizer_and_network_in_float64_over_200_steps(optimizer, kernel
 
 
 @pytest.mark.parametrize(("kernel", "model"), CASES, ids=lambda case: getattr(case, "__name__", case))
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (None, 1e-4)], ids=["float64", "float32"])
-@pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
+@pytest.mark.parametrize(
+    ("optimizer", "dtype", "tolerance"),
+    [
+        pytest.param("momentum", torch.float64, 1e-12, id="momentum-float64"),
+        pytest.param("Adam", None, 1e-4, id="Adam-float32"),
+        pytest.param("momentum", None, 1e-4, id="momentum-float32", marks=pytest.mark.slow),
+        pytest.param("Adam", torch.float64, 1e-12, id="Adam-float64", marks=pytest.mark.slow),
+    ],
+)
 def test_every_network(kernel, model, optimizer, dtype, tolerance):
     lanes = lanes_of(optimizer, 30)
     chosen = problem(model, ELEMENTWISE[optimizer])

@@ -13,13 +13,14 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from catalog import MONITORS, OPTIMIZERS
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Problem, ProblemError, Until
+from etastar import Constant, Criterion, Lane, LaneEngine, LoopEngine, Problem, ProblemError, Then, Times, Until
 from etastar.core.data import stream
 from etastar.core.modes import start_training
 from etastar.core.monitor import REFUSED, Monitor
 from etastar.core.objective import loss_and_accuracy
 from etastar.core.randomness import isolated_randomness, seed_everything
 from etastar.core.setup import Setup, set_up
+from etastar.core.snapshot import Snapshot
 from etastar.engine.looks import Looks
 from etastar.errors import DoesNotApply
 from etastar.probes.monitors.named import MONITORS as MAKERS
@@ -256,3 +257,102 @@ def test_a_lane_that_diverges_is_read_until_then_and_one_of_ones_own_loop_is_ref
     )
     with pytest.raises(ProblemError, match="monitors cannot look into a training loop of your own"):
         LoopEngine().train_lane(Problem.from_loop(lambda lr, seed, report: None, steps=3), Lane(0.1, 0, 3, monitors=EVERY))
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+
+
+ENGINES = {"loop": LoopEngine(), "mlp": LaneEngine("mlp"), "vmap": LaneEngine("vmap")}
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "vmap"])
+def test_rows_have_nothing_read_of_a_lane_after_it_diverged(kernel):
+    """They notice it steps later, and look until then."""
+    own = problem(small, steps=30, loss=lambda z, y: F.mse_loss(z, F.one_hot(y, 3).to(z.dtype)))
+    lane = Lane(20.0, 3, 30, Criterion(loss=-1.0), Until.END, monitors=tuple(make(1) for make in MAKERS.values()))
+    truth = LoopEngine(dtype=torch.float64).train_lane(own, lane)
+    (row,) = LaneEngine(kernel, dtype=torch.float64).try_train(own, [lane])
+    assert truth.broken and truth.steps == row.steps < 30 and truth.readings[-1].step == truth.steps - 1
+    places = [[(r.step, r.monitor, r.block, r.name) for r in outcome.readings] for outcome in (row, truth)]
+    assert places[0] == places[1]
+
+
+@pytest.mark.parametrize("kernel", ["mlp", "vmap"])
+def test_in_float32_rows_end_the_same_with_monitors_but_for_rounding(kernel):
+    """Read lanes are other chunks than those that are not, and sums are rounded by how many rows there are."""
+    own, engine = problem(small, steps=30, valid=(X, Y)), LaneEngine(kernel)
+    lanes = [Lane(lr, 3, 30, Criterion(loss=-1.0), Until.END) for lr in (0.02, 0.05, 0.1, 0.2)]
+    some = [replace(lane, monitors=EVERY) if i % 2 else lane for i, lane in enumerate(lanes)]
+    without, watched = (dict(engine.train(own, asked)) for asked in (lanes, some))
+    for i in range(len(lanes)):
+        assert bool(watched[i].readings) == bool(i % 2) and watched[i].status == without[i].status
+        assert watched[i].valid_loss == pytest.approx(without[i].valid_loss, rel=1e-5)
+        losses = [[row.loss for row in outcome[i].trace] for outcome in (watched, without)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def fork(factor: float, monitors=EVERY) -> Lane:
+    """A lane of a trunk of ten steps."""
+    return Lane(
+        0.05, 3, 20, Criterion(loss=-1.0), Until.END, Then(Constant(), 10, Times(Constant(), factor)), monitors=monitors
+    )
+
+
+class Full:
+    """A shelf that has every lane at step 10."""
+
+    every = 0.0
+
+    def __init__(self, kept: Snapshot) -> None:
+        self.kept, self.asked = kept, 0
+
+    def find(self, lane, until=None):
+        self.asked += 1
+        return self.kept
+
+    def keep(self, snapshots):
+        pass
+
+    def drop(self, lanes):
+        pass
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_lanes_with_monitors_share_no_trunk_and_go_on_from_no_shelf(name):
+    own, engine = problem(small), ENGINES[name]
+    with engine.start(own, [fork(0.5, ())]) as training:
+        training.advance(10)
+        kept = training.snapshot(0)
+    for monitors, shared in (((), 10), (EVERY, 0)):
+        outcomes = dict(engine.train(own, [fork(factor, monitors) for factor in (0.5, 0.1)]))
+        assert [outcomes[i].shared for i in range(2)] == [0, shared]
+        engine.shelf = Full(kept)
+        resumed = dict(engine.train(own, [fork(0.5, monitors)]))[0]
+        asked, engine.shelf = engine.shelf.asked, None
+        assert (resumed.shared, asked > 0) == ((10, True) if shared else (0, False))
+    steps = [0, 6, 12, 18, 20]
+    assert all(sorted({r.step for r in outcome.readings}) == steps for outcome in (*outcomes.values(), resumed))
+    with pytest.raises(ProblemError, match="a lane with monitors cannot go on from a snapshot: they read it from its start"):
+        engine.start(own, [fork(0.5)], [kept])
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_rows_that_are_forked_and_reordered_keep_what_was_read_of_them(name):
+    own, engine = problem(small), ENGINES[name]
+    arms = [fork(0.5), fork(0.1)]
+    lanes = [replace(fork(1.0, ()), seed=7), replace(arms[0], policy=Constant())]
+    with engine.start(own, lanes) as training:
+        assert training.advance(10) == []
+        with pytest.raises(ProblemError, match="row 1 cannot be taken as a lane of other monitors"):
+            training.take([1], [replace(lanes[1], monitors=EVERY[:1])])
+        training.take([1, 0, 1], [arms[0], lanes[0], arms[1]])
+        found = dict(training.advance(10))
+    assert found[1].readings == ()
+    for row, arm in ((0, arms[0]), (2, arms[1])):
+        truth = LoopEngine().train_lane(own, arm)
+        assert [(r.step, r.monitor, r.block, r.name) for r in found[row].readings] == [
+            (r.step, r.monitor, r.block, r.name) for r in truth.readings
+        ]
+        theirs = [r.value for r in truth.readings]
+        assert [r.value for r in found[row].readings] == pytest.approx(theirs, rel=2e-3, abs=1e-5, nan_ok=True)

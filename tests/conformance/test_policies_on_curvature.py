@@ -56,9 +56,10 @@ def test_edge_holds_the_lanes_rate_while_it_has_seen_nothing():
 def cdat_by_hand(momentum: float, sigma: float, beta: float, lr: float, steps: int, low=0.01, high=10.0) -> list[float]:
     """The rule over plain numbers, with the optimizer's direction at rate 1 of the step before."""
     x, velocity, rate, n, d, found = [1.0] * len(H), [0.0] * len(H), lr, None, None, []
-    direction = gradient = None
+    direction: list[float] = []
+    gradient: list[float] = []
     for _ in range(steps):
-        if direction is not None:
+        if direction:
             now = max(-sum(g * u for g, u in zip(gradient, direction, strict=True)), 0.0)
             bend = abs(sum(h * u * u for h, u in zip(H, direction, strict=True)))
             n = now if n is None else beta * n + (1 - beta) * now

@@ -20,7 +20,9 @@ WithinOption = Annotated[
 ]
 MonitorOption = Annotated[
     str | None,
-    typer.Option(help="Read one more lane, at the recommended rate, while it trains, e.g. sharpness,move; see --report."),
+    typer.Option(
+        help="Read one more lane, at the recommended rate, while it trains: sharpness,move,norms; --report draws it."
+    ),
 ]
 
 

@@ -27,6 +27,8 @@ class Monitor(Protocol):
     gradient and the update of a step, its rate already set (at the end: the last one's), and returns the readings and the
     state of the next look.
 
+    Lanes with monitors are trained from their start, each by itself: no trunk is shared with them and no kept snapshot used.
+
     A look changes nothing: parameters, buffers, gradients, modes, hooks, optimizer and random state are bit-identical
     afterwards. A state is a value: two lanes that part share it. A monitor is a frozen dataclass, hashable, and its `repr`
     names all its settings: under it its readings are stored.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from etastar.core.batch import Batch
-from etastar.core.lane import Lane, ReadingRow
+from etastar.core.lane import Lane, Outcome, ReadingRow
 from etastar.core.monitor import REFUSED, Monitor, Readings
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup
@@ -43,6 +44,11 @@ class Looks:
             for monitor in due:
                 self._looked[monitor] = step
                 self._ask(monitor, step, lambda monitor=monitor: monitor.look(step, shown, self._states[monitor]))
+
+    def beside(self, outcome: Outcome) -> Outcome:
+        """The outcome with what was read until its end, which rows notice later."""
+        last = outcome.steps - outcome.broken  # what breaks is not looked at after its last step
+        return replace(outcome, readings=tuple(reading for reading in self.readings if reading.step <= last))
 
     def fork(self) -> Looks:
         """The same for a second lane that goes on from here."""

@@ -19,6 +19,7 @@ from etastar.core.setup import Setup, check_fresh_storage, set_up
 from etastar.core.snapshot import Snapshot
 from etastar.core.training import Shelf
 from etastar.engine.keeping import Keeping
+from etastar.engine.looks import Looks
 from etastar.engine.loop_lane import LoopLane
 from etastar.engine.steady import memory_of
 from etastar.engine.taking import check_start, check_take
@@ -158,10 +159,10 @@ class LoopTraining:
     def take(self, rows: Sequence[int], lanes: Sequence[Lane] | None = None) -> None:
         """See `Training`."""
         named = check_take(self, rows, lanes)
-        kept = {row: self.snapshot(row) for row in dict.fromkeys(rows)}
+        kept = {row: (self.snapshot(row), self._rows[row].looks) for row in dict.fromkeys(rows)}
         for row in self._rows:
             row.close()
-        self._rows = [self._lane(lane, kept[row]) for row, lane in zip(rows, named, strict=True)]
+        self._rows = [self._lane(lane, kept[row][0], kept[row][1].fork()) for row, lane in zip(rows, named, strict=True)]
         self.lanes = named
 
     def snapshot(self, row: int) -> Snapshot:
@@ -173,8 +174,8 @@ class LoopTraining:
         """See `Training`; it is the row itself."""
         return self._rows[row].setup
 
-    def _lane(self, lane: Lane, at: Snapshot | None) -> LoopLane:
-        return LoopLane(self._engine, self._problem, lane, at)
+    def _lane(self, lane: Lane, at: Snapshot | None, looks: Looks | None = None) -> LoopLane:
+        return LoopLane(self._engine, self._problem, lane, at, looks)
 
     def _refuse_memory(self) -> None:
         if why := why_no_snapshot(self._problem, self._engine.device, self._engine.dtype):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,9 +43,12 @@ class LoopLane:
     Args:
         engine: says how a setup is made, on which device and in which type.
         at: where it goes on; None: from its start.
+        looks: what its monitors have read until there.
     """
 
-    def __init__(self, engine: LoopEngine, problem: Problem, lane: Lane, at: Snapshot | None = None) -> None:
+    def __init__(
+        self, engine: LoopEngine, problem: Problem, lane: Lane, at: Snapshot | None = None, looks: Looks | None = None
+    ) -> None:
         self._engine, self._problem, self.lane = engine, problem, lane
         self._batches = stream(problem.parts.batches, lane.seed)
         self._first = next_batch(self._batches, lane.seed, 0)
@@ -63,7 +65,7 @@ class LoopLane:
         self._steering = Steering(lane, self.setup, closures=self._closures, watched=watched, hessian=self._hessian)
         if at is not None:
             self._resume(at)
-        self._looks = Looks(lane, lambda: self.setup, to(self._first, engine.device, engine.dtype))
+        self.looks = looks or Looks(lane, lambda: self.setup, to(self._first, engine.device, engine.dtype))
 
     def _resume(self, at: Snapshot) -> None:
         check_begins(self.lane, at.lane, at.step)
@@ -104,11 +106,11 @@ class LoopLane:
         if self.lane.until is Until.END and not broken:
             valid = self._validate()
         outcome = self._recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
-        return replace(outcome, readings=self._looks.readings)
+        return self.looks.beside(outcome)
 
     def _look(self, *, last: bool = False) -> None:
         """What monitors read between the gradient and the update of this step, or at the lane's end."""
-        self._looks.look(self.step, lambda: self.setup, last=last)
+        self.looks.look(self.step, lambda: self.setup, last=last)
 
     def _advance(self) -> None:
         """One optimizer step."""

@@ -11,7 +11,7 @@ from etastar.errors import ProblemError
 
 
 def check_start(lanes: Sequence[Lane], at: Sequence[Snapshot] | None) -> None:
-    """Refuse snapshots that are not one a lane, or not at one step.
+    """Refuse snapshots that are not one a lane, or not at one step, and monitors that would miss what came before.
 
     Raises:
         ProblemError: they are not.
@@ -21,13 +21,17 @@ def check_start(lanes: Sequence[Lane], at: Sequence[Snapshot] | None) -> None:
         raise ProblemError(
             f"{len(at)} snapshots of steps {steps} were given; expected one a lane ({len(lanes)}), of one step"
         )
+    if at and any(lane.monitors for lane in lanes):
+        raise ProblemError(
+            "a lane with monitors cannot go on from a snapshot: they read it from its start; drop them, or start it anew"
+        )
 
 
 def check_take(training: Training, rows: Sequence[int], lanes: Sequence[Lane] | None) -> list[Lane]:
     """The lanes as which `rows` go on.
 
     Raises:
-        ProblemError: a row is decided or does not exist, or the lanes are not one a row.
+        ProblemError: a row is decided or does not exist, or the lanes are not one a row, of its monitors.
     """
     for row in rows:
         if row not in training.undecided:
@@ -41,4 +45,8 @@ def check_take(training: Training, rows: Sequence[int], lanes: Sequence[Lane] | 
         return [training.lanes[row] for row in rows]
     for row, lane in zip(rows, lanes, strict=True):
         check_begins(lane, training.lanes[row], training.step)
+        if lane.monitors != training.lanes[row].monitors:
+            raise ProblemError(
+                f"row {row} cannot be taken as a lane of other monitors: they read it from its start; expected its own"
+            )
     return list(lanes)

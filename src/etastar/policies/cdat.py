@@ -11,6 +11,8 @@ from etastar.arguments import MOMENTUM, MULTIPLE, PART, POSITIVE
 from etastar.policies.policy import Every, Observation
 from etastar.policies.setting import Checked, setting
 
+READS = ("descent", "curvature", "update_norm")
+
 
 @dataclass(frozen=True)
 class Cdat(Checked):
@@ -49,7 +51,7 @@ class Cdat(Checked):
     @property
     def reads(self) -> tuple[str | Every, ...]:
         """What the last update won, its length and the curvature along it."""
-        return ("descent", "curvature", "update_norm")
+        return READS
 
     def init(self, lr: Any) -> Any:
         """The lane's rate, the rate in use, and no means yet."""
@@ -58,7 +60,7 @@ class Cdat(Checked):
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """The ratio of the means; the rate stays where the last update says nothing."""
-        descent, curvature, length = (torch.as_tensor(observation[name], dtype=torch.float64) for name in self.reads)
+        descent, curvature, length = (torch.as_tensor(observation[name], dtype=torch.float64) for name in READS)
         lr, rate = state["lr"], state["rate"]
         per_rate = length / rate
         fresh = {"n": (descent / rate).clamp(min=0.0), "d": curvature.abs() * per_rate.square()}

@@ -29,8 +29,8 @@ class Edge(Checked):
 
     >>> policy = Edge(share=0.5, momentum=0.5)
     >>> rate = lambda top: float(policy.step(Observation(0, {"sharpness": top}), policy.init(0.1))[0])
-    >>> rate(5.0), rate(1e-9), rate(-1.0)
-    (0.3, 1.0, 1.0)
+    >>> rate(4.0), rate(1e-9), rate(-1.0)
+    (0.375, 1.0, 1.0)
 
     Source: Cohen et al. 2021, arXiv 2103.00065 (the edge); Polyak 1964 (of the heavy ball).
     """

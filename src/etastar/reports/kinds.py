@@ -9,6 +9,7 @@ from typing import Any
 from etastar.core.estimate import Estimate
 from etastar.errors import ProblemError
 from etastar.reports.flags import flag_sentences
+from etastar.reports.monitor_rows import monitor_lines
 from etastar.reports.parts import Number, Page, SectionText, Table
 from etastar.reports.rate_text import bound_sentence
 from etastar.reports.schedule_page import schedule_notes, schedule_page, schedule_tables
@@ -149,7 +150,7 @@ def verb_page(
 
 
 KINDS: dict[type, Kind] = {
-    FindAnswer: Kind(find_tables, _find),
+    FindAnswer: Kind(find_tables, _find, notes=lambda answer: monitor_lines(answer.watched)),
     SurfaceAnswer: Kind(surface_tables, _surface),
     SensitivityAnswer: Kind(sensitivity_tables, _sensitivity),
     MomentumAnswer: Kind(momentum_tables, _momentum),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
-from etastar.core.lane import Outcome, ReadingRow
+from etastar.core.lane import Outcome
 from etastar.core.monitor import Monitor
 from etastar.probes.monitors.drawn import Drawn
 from etastar.reports.chart_parts import AXIS, FAINT, HALO_THEN_INK, INK, WIDTH, framed, rows_of
+from etastar.reports.monitor_rows import drawable
 from etastar.reports.panels import round_values
 from etastar.reports.parts import SectionText
 from etastar.reports.rate_text import LABEL_EXPRESSION, rate_text
@@ -27,14 +26,14 @@ PALE, DARK = (150, 200, 235), (8, 48, 107)
 def monitor_charts(problem: str, watched: Outcome | None) -> dict[str, Any]:
     """name -> chart, in the order of the lane's monitors; those without a value are left out."""
     found = {}
-    for monitor, drawn, rows in _drawable(watched):
+    for monitor, drawn, rows in drawable(watched):
         found[_name(monitor)] = _chart(f"{problem}: {drawn.title}", drawn, rows)
     return found
 
 
 def monitor_section(watched: Outcome | None) -> list[SectionText]:
     """What the charts are of, and how each is read."""
-    captions = {_name(monitor): drawn.caption for monitor, drawn, _ in _drawable(watched)}
+    captions = {_name(monitor): drawn.caption for monitor, drawn, _ in drawable(watched)}
     if watched is None or not captions:
         return []
     text = (
@@ -46,33 +45,6 @@ def monitor_section(watched: Outcome | None) -> list[SectionText]:
 
 def _name(monitor: Monitor) -> str:
     return f"monitor-{monitor.name}"
-
-
-def _drawable(watched: Outcome | None) -> list[tuple[Monitor, Drawn, list[dict[str, Any]]]]:
-    """(monitor, what is drawn of it, its rows): the first of its quantities that has values."""
-    found = []
-    for monitor in watched.lane.monitors if watched else ():
-        assert watched is not None
-        readings = watched.read_by(monitor)
-        kinds: Sequence[Drawn] = getattr(monitor, "drawn", ())
-        rows = ((drawn, _rows(drawn, readings)) for drawn in kinds)
-        found += [(monitor, drawn, some) for drawn, some in rows if some][:1]
-    return found
-
-
-def _rows(drawn: Drawn, readings: Sequence[ReadingRow]) -> list[dict[str, Any]]:
-    """The finite values of a quantity, as shares of another's first where it is a share."""
-    first: dict[str, float] = {}
-    for r in readings:
-        if r.name == drawn.share_of:
-            first.setdefault(r.block, r.value)
-    unit = lambda block: first.get(block, math.nan) if drawn.share_of else 1.0
-    rows = [
-        {"step": r.step, "block": r.block or "model", "value": r.value / unit(r.block)}
-        for r in readings
-        if r.name == drawn.quantity and unit(r.block) != 0
-    ]
-    return [row for row in rows if math.isfinite(row["value"])]
 
 
 def _chart(title: str, drawn: Drawn, rows: list[dict[str, Any]]) -> Any:
@@ -88,7 +60,7 @@ def _chart(title: str, drawn: Drawn, rows: list[dict[str, Any]]) -> Any:
     y = alt.Y("value:Q", title=None, scale=scale, axis=axis)
     shades = [_shade(i / max(len(blocks) - 1, 1)) for i in range(len(blocks))] if len(blocks) > 1 else [_shade(0.6)]
     named = blocks if len(blocks) <= LEGEND else blocks[:: -(-len(blocks) // LEGEND)]
-    legend = alt.Legend(values=named, title=None) if len(blocks) > 1 else None
+    legend = alt.Legend(values=named, title="module") if len(blocks) > 1 else None
     colour = alt.Color("block:N", sort=blocks, scale=alt.Scale(domain=blocks, range=shades), legend=legend)
     tips = [alt.Tooltip("block:N"), alt.Tooltip("step:Q"), alt.Tooltip("value:Q", format=".3~g")]
     lines = rows_of(rows).mark_line(point=alt.OverlayMarkDef(size=22), strokeWidth=1.6)

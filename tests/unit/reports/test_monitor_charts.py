@@ -13,6 +13,7 @@ from etastar.probes.monitors.move_monitor import MoveMonitor
 from etastar.probes.monitors.sharpness_monitor import SharpnessMonitor
 from etastar.reports.flags import flag_sentences
 from etastar.reports.monitor_charts import monitor_charts, monitor_section
+from etastar.reports.monitor_rows import monitor_lines
 
 SHARPNESS, MOVE = SharpnessMonitor(every=10), MoveMonitor(every=10)
 
@@ -64,6 +65,18 @@ def test_moves_are_shares_of_the_first_size_and_layers_keep_their_order():
 def test_without_values_there_is_no_chart_and_no_section():
     for nothing in (None, watched(), watched((0, SHARPNESS, "it cannot", REFUSED, math.nan))):
         assert monitor_charts("p", nothing) == {} and monitor_section(nothing) == []
+        assert monitor_lines(nothing) == []
+
+
+def test_the_terminal_says_the_largest_value_and_those_at_the_end():
+    moves = [(step, MOVE, block, name, value) for step, moved in ((0, 0.0), (10, 3.0), (20, 2.0))
+             for block, size in (("a", 2.0), ("b", 4.0)) for name, value in (("size", size), ("moved", moved))]  # fmt: skip
+    both = watched(*moves, *((r.step, SHARPNESS, r.block, r.name, r.value) for r in sharpness(0.1).readings))
+    assert monitor_lines(both) == [
+        "one lane of 20 steps at 0.1 while it trained:",
+        "learning rate x lambda1, as a share of the edge: at most 2.1 (step 20), 2.1 at step 20",
+        "how far layers have moved, as a share of their first outputs: at most 1.5 (step 10, module a), 0.5 .. 1 at step 20",
+    ]
 
 
 def test_the_flag_of_a_refused_monitor_says_why():

@@ -52,7 +52,7 @@ class LaneTraining:
         if problem.is_loop:
             raise DoesNotApply("it is a training loop of the user's")
         check_start(lanes, at)
-        if any(lane.monitors and (at or lane.until is not Until.END) for lane in lanes):
+        if any(lane.monitors and lane.until is not Until.END for lane in lanes):
             raise DoesNotApply("its monitors look at the step at which it is decided, and rows notice that later")
         self._started = time.perf_counter()
         self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at
@@ -220,7 +220,7 @@ class LaneTraining:
             if looks := self._looks.pop(number, None):
                 if not outcome.broken:
                     looks.look(outcome.steps, lambda number=number: self._shown(number), last=True)
-                outcome = replace(outcome, readings=looks.readings)
+                outcome = looks.beside(outcome)
             outcomes.append((number, outcome))
         undecided = self._watch.undecided
         if 0 < len(undecided) <= (1 - COMPACT_AT) * len(self._rows):
@@ -242,6 +242,7 @@ class LaneTraining:
         keys = [key for lane in named for key in keys_of(lane.policy)]
         refuse_hessian(keys)
         self._signals.watch(keys, self.step)
+        self._looks = {new: self._looks[row].fork() for new, row in enumerate(rows) if row in self._looks}
         self._move(own, named)
         if again:  # a policy has named a group: the rows are laid out anew
             self._lay_out(named, setups, range(len(named)), self.step)

@@ -40,7 +40,7 @@ class NormMonitor:
         Drawn(
             "change",
             "how much weights change between two looks, as a share of their length",
-            "Each line is one block of the model, the first pale and the last dark. What stands still learns nothing.",
+            "Each line is one module, the first pale and the last dark. What stands still learns nothing.",
         ),
     )
 

@@ -216,8 +216,18 @@ def aged(rates):
     return fading(rates, FADING | {"d": -0.05, "p": 0.9, "kappa": 1.6})
 
 
-@pytest.mark.parametrize("truth", [multipower, aged], ids=["multi-power", "aged otherwise"])
-@pytest.mark.parametrize("names", [THREE, ("constant", "wsd")], ids=["three curves", "two"])
+TWO = ("constant", "wsd")
+
+
+@pytest.mark.parametrize(
+    ("names", "truth"),
+    [
+        pytest.param(THREE, multipower, id="three curves, multi-power"),
+        pytest.param(TWO, aged, id="two, aged otherwise"),
+        pytest.param(THREE, aged, id="three curves, aged otherwise", marks=pytest.mark.slow),
+        pytest.param(TWO, multipower, id="two, multi-power", marks=pytest.mark.slow),
+    ],
+)
 def test_intervals_hold_unseen_schedules_of_truths_that_are_not_the_law(truth, names):
     held = []
     for seed in range(3):
