@@ -228,9 +228,10 @@ TWO = ("constant", "wsd")
         pytest.param(TWO, multipower, id="two, multi-power", marks=pytest.mark.slow),
     ],
 )
-def test_intervals_hold_unseen_schedules_of_truths_that_are_not_the_law(truth, names):
+@pytest.mark.parametrize("seeds", [(0,), pytest.param((1, 2), marks=pytest.mark.slow)], ids=["one seed", "others"])
+def test_intervals_hold_unseen_schedules_of_truths_that_are_not_the_law(truth, names, seeds):
     held = []
-    for seed in range(3):
+    for seed in seeds:
         curves = [curve(n, truth, noise=8e-4, seed=10 * seed + i) for i, n in enumerate(names)]
         law = FadingNoise.fit(curves)
         held += [covered(law, truth, name, seed).mean() for name in ("linear", "sqrt", "cosine")]
@@ -245,7 +246,9 @@ def test_intervals_are_no_wider_than_they_must_be():
 
 
 def test_refits_are_the_same_every_time():
-    one, other = (FadingNoise.fit(three(fading, noise=5e-4)).predict(warmed(SCHEDULES["wsd"])).end for _ in range(2))
+    one, other = (
+        FadingNoise.fit(three(fading, noise=5e-4)[:2]).predict(warmed(SCHEDULES["constant"])).end for _ in range(2)
+    )
     assert one == other
 
 
