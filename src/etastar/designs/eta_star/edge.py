@@ -17,7 +17,7 @@ WIDE = 0.25
 """10-90 % width in decades beyond which the answer is flagged: real networks have 0.14-0.23 as a rule, 0.44 at most."""
 
 
-class Edge:
+class EdgePosterior:
     """The posterior of an edge between `low` and `high`, log10 rates; lanes below `low` belong to the lower flank.
 
     Args:

@@ -2,7 +2,7 @@
 
 Success against log(lr) is a band: too slow below, unstable above. eta* is the 50 % point of the upper flank over fresh
 seeds. A coarse scan finds the band; then batches of lanes with fresh seeds go where the flank's posterior
-(`edge.Edge`) is least decided, until the interval is as narrow as asked for.
+(`edge.EdgePosterior`) is least decided, until the interval is as narrow as asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
-from etastar.designs.eta_star.edge import Edge
+from etastar.designs.eta_star.edge import EdgePosterior
 from etastar.designs.eta_star.success_band import RateCount, SuccessBand, count_by_rate, main_band
 from etastar.designs.flat import is_flat
 from etastar.policies.policy import Constant, Policy
@@ -93,7 +93,7 @@ class EtaStar:
         self._outcomes: list[Outcome] = []
         self._scan_runs = self._refine_runs = self._extensions = 0
         self._looked_closer = False
-        self._edge: Edge | None = None
+        self._edge: EdgePosterior | None = None
         self._verdict: tuple[Status, str] | None = None
         self._flags = list(self.flags)
         self._stopped: str | None = None
@@ -253,7 +253,7 @@ class EtaStar:
 
     def _fit_from(self, low: float, high: float) -> None:
         """A posterior of the edge between these, of all lanes so far."""
-        self._edge = Edge(low, high, self.precision.level)
+        self._edge = EdgePosterior(low, high, self.precision.level)
         self._update_edge(self._outcomes)
 
     def _update_edge(self, outcomes: Sequence[Outcome]) -> None:

@@ -14,7 +14,7 @@ from etastar.laws.curves.luo2025multipower import MultiPowerLaw
 
 
 @dataclass(frozen=True)
-class Shape:
+class RankedShape:
     """One candidate.
 
     Args:
@@ -30,7 +30,7 @@ class Shape:
 
 def ranked(
     curves: Sequence[Curve], candidates: Mapping[str, Array], *, level: float = 0.9, law: FadingNoise | None = None
-) -> tuple[Shape, ...]:
+) -> tuple[RankedShape, ...]:
     """Candidates by the mean of what fading noise (p and kappa given) and the multi-power law expect at their ends.
 
     The law of fading noise flatters cooldowns by 1 - sqrt, the multi-power law those that are short: their mean chose within
@@ -50,17 +50,17 @@ def ranked(
     return tuple(sorted(found, key=lambda shape: shape.score))
 
 
-def _shape(name: str, rates: Array, law: FadingNoise, noisy: FadingNoise, second: MultiPowerLaw) -> Shape:
+def _shape(name: str, rates: Array, law: FadingNoise, noisy: FadingNoise, second: MultiPowerLaw) -> RankedShape:
     ratio = float(rates.max()) / law.reference
     if not 1 / SAME_PEAK <= ratio <= SAME_PEAK:
         reason = (
             f"the schedule {name!r} peaks at {rates.max():.3g} and the curves at {law.reference:.3g}: laws of loss curves "
             "choose shapes at the measured peak, never the peak; measure a run there, or carry the peak over with peak_ratio"
         )
-        return Shape(name, Estimate.none(Status.OUTSIDE_THE_LAW, reason, level=law.level, unit="loss"), math.inf)
+        return RankedShape(name, Estimate.none(Status.OUTSIDE_THE_LAW, reason, level=law.level, unit="loss"), math.inf)
     ends = [len(rates)]
     loss = law.predict(rates, ends).end
     one, other = (float(each.spoken(rates, ends)[0]) for each in (noisy, second))
     if loss.value is None:
-        return Shape(name, loss, math.inf)
-    return Shape(name, loss, one if math.isnan(other) else (one + other) / 2)
+        return RankedShape(name, loss, math.inf)
+    return RankedShape(name, loss, one if math.isnan(other) else (one + other) / 2)

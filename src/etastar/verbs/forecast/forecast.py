@@ -17,7 +17,7 @@ from etastar.laws.curves.constant_rate import law_of
 from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.curve_law import CurveLaw
 from etastar.laws.curves.fading_noise import FadingNoise
-from etastar.laws.curves.shapes import Shape, ranked
+from etastar.laws.curves.shapes import RankedShape, ranked
 from etastar.verbs.answer import Made
 from etastar.verbs.forecast.back_test import back_tested
 from etastar.verbs.forecast.forecast_answer import Answered, ForecastAnswer
@@ -188,7 +188,7 @@ def _plan(this: Measured, steps: int | None) -> Array | None:
     return rest(curve, steps - now, 0.0) if is_steady(curve) else None
 
 
-def _shapes(law: CurveLaw, curves: Sequence[Curve], steps: int | None) -> tuple[Shape, ...]:
+def _shapes(law: CurveLaw, curves: Sequence[Curve], steps: int | None) -> tuple[RankedShape, ...]:
     """Shapes for the rest of this run, until `steps`, or twice what was trained."""
     curve, now = curves[0], int(curves[0].steps[-1])
     updates = (steps if steps and steps > now else 2 * now) - now

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from etastar.core.estimate import Estimate
 from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.predicted import Predicted
-from etastar.laws.curves.shapes import Shape
+from etastar.laws.curves.shapes import RankedShape
 from etastar.verbs.answer import Answer
 from etastar.verbs.forecast.back_test import Check
 
@@ -102,7 +102,7 @@ class ForecastAnswer(Answer):
     exponents: dict[str, float]
     rms: float
     answers: tuple[Answered, ...] = ()
-    shapes: tuple[Shape, ...] = ()
+    shapes: tuple[RankedShape, ...] = ()
     checks: tuple[Check, ...] = ()
 
     def __getitem__(self, question: str) -> Answered:
