@@ -207,6 +207,14 @@ def ratio(mine: Sequence[Row], other: Sequence[Row], key: str) -> str:
     return f"{a.mean() / b.mean():.2f} [{low:.2f}, {high:.2f}]"
 
 
+AIM = 0.85
+"""Of the losses of a set, by 90 % intervals, at least."""
+CHOSEN = (
+    "What the law lacks (.16 %), how widely given exponents are drawn and the back-test for one constant run were set after "
+    "errors on these curves had been seen: coverage here is no test of them. A further size was never touched."
+)
+
+
 def summary(rows: list[Row], table) -> str:
     scores, fits = [r for r in rows if r["kind"] == "score"], [r for r in rows if r["kind"] == "fit"]
     fit_of = {(r["set"], r["train"], r["law"]): r for r in fits}
@@ -214,10 +222,12 @@ def summary(rows: list[Row], table) -> str:
     for r in scores:
         blocks.setdefault((r["set"], r["train"], r["law"]), []).append(r)
     mean = lambda some, key: float(np.mean([r[key] for r in some]))
-    lines = []
+    lines, missed = [], []
     for key, some in blocks.items():
         held, fit = [r for r in some if "inside" in r], fit_of.get(key)
         share = sum(r["inside"] for r in held) / max(sum(r["answered"] for r in held), 1)
+        if key[1:] == ("three curves", FadingNoise.name) and share < AIM:
+            missed.append(f"{key[0]} ({share:.0%} of the losses)")
         lines.append([
             *key, len(some), f"{mean(some, 'mae'):.4f}", f"{mean(some, 'final'):.4f}",
             f"{max(r['worst'] for r in some):.1%}", f"{share:.0%}" if held else "-",
@@ -231,7 +241,8 @@ def summary(rows: list[Row], table) -> str:
         "curves with >= 90 % inside", "last losses inside", "mean width", f"CPU s, fit ({STARTS} starts) + intervals",
         "worst start above best",
     ]  # fmt: skip
-    text = table(header, lines)
+    text = table(header, lines) + f"\n\nIntervals of fading noise that miss their aim, {AIM:.0%}: "
+    text += f"{', '.join(missed) or 'none'}. {CHOSEN}"
     compared = []
     for name in dict.fromkeys(r["set"] for r in scores):
         mine = blocks[name, "three curves", FadingNoise.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def test_questions_are_answered_on_the_terminal_and_on_a_page(cli: Cli, logs: di
     ran = cli("forecast", *logs.values(), "--schedule", "linear", "--steps", "20000", "--report", str(tmp_path / "out"))
     assert ran.code == 0
     for words in (
-        "constant.csv: this run under its own plan: loss ",
-        "linear at 0.001 over 20,000 steps",
+        "constant.csv: linear at 0.001 over 20,000 steps: loss ",
+        "this run under its own plan",
         "a cooldown started now",
         "the rest of this run, best first",
         "wsd.csv: steps from 'step', rate from 'lr', training loss from 'loss', no evaluation loss",
@@ -98,3 +99,54 @@ def test_a_mistake_is_one_sentence(cli: Cli, logs: dict[str, str], options: tupl
     ran = cli("forecast", *(option.format(log=logs["constant"]) for option in options))
     assert ran.code == 2 and sentence in ran.err and ran.err.strip().count("\n") == 0
     assert Path(logs["constant"]).read_text().startswith("step,lr,loss"), "nothing lost"
+
+
+AT = np.arange(100, 4001, 100)
+GOOD = {"step": AT, "lr": np.full(40, 1e-3), "loss": 2 + (AT / 1000) ** -0.5}
+BAD = {
+    "no rate": ({"lr": None}, "the log has no learning rate; name its column"),
+    "no number": ({"loss": np.where(AT == 2000, np.inf, GOOD["loss"])}, "has a loss of inf at step 2000"),
+    "nothing but NaN": ({"loss": np.full(40, np.nan)}, "no losses|has 0 losses"),
+    "descending": ({"step": AT[::-1]}, "the steps fall from 4000 to 100; sort the rows by step"),
+    "two runs": ({"step": np.repeat(AT[:20], 2), "loss": np.tile([3.0, 4.0], 20)}, "two runs mixed"),
+    "percent": ({"loss": [f"{x:.1f}%" for x in GOOD["loss"]]}, "which is no number; divide by 100"),
+    "not positive": ({"loss": GOOD["loss"] - 3}, "laws need losses > 0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_log_that_cannot_be_forecast_is_one_sentence(cli: Cli, tmp_path: Path, case: str) -> None:
+    changes, sentence = BAD[case]
+    table = {name: column for name, column in (GOOD | changes).items() if column is not None}
+    rows = "\n".join(",".join(map(str, row)) for row in zip(*table.values(), strict=True))
+    text = ",".join(table) + f"\n{rows}\n"
+    (tmp_path / "bad.csv").write_text(text)
+    ran = cli("forecast", str(tmp_path / "bad.csv"))
+    assert ran.code == 2 and re.search(sentence, ran.err) and ran.err.strip().count("\n") == 0
+    assert (tmp_path / "bad.csv").read_text() == text, "nothing lost"
+
+
+def test_three_points_and_a_plan_too_short_are_one_sentence(cli: Cli, tmp_path: Path) -> None:
+    for rows, options, sentence in (
+        (3, (), "has 3 losses from step 0 on; a curve needs at least 4"),
+        (40, ("--ran", "cosine", "--lr", "1e-3", "--horizon", "500"), "goes to step 4000 and the schedule that ran to 500"),
+        (
+            40,
+            ("--ran", "cosine", "--lr", "1e-3", "--horizon", "5000", "--steps", "9000"),
+            "the schedule that ran ends at 5000",
+        ),
+    ):
+        lines = "\n".join(f"{n},{x}" for n, x in zip(AT[:rows], GOOD["loss"], strict=False))
+        (tmp_path / "log.csv").write_text(f"step,loss\n{lines}\n")
+        if rows == 3:
+            options = ("--ran", "cosine", "--lr", "1e-3", "--horizon", "500")
+        ran = cli("forecast", str(tmp_path / "log.csv"), *options)
+        assert ran.code == 2 and sentence in ran.err and ran.err.strip().count("\n") == 0
+
+
+def test_another_run_of_the_same_name_is_checked_as_another(cli: Cli, logs: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "constant.csv"
+    other.write_text(Path(logs["wsd"]).read_text())
+    content = validated(cli("forecast", logs["constant"], logs["cosine"], "--check", str(other), "--json", "-").out)
+    assert [log["name"] for log in content["logs"]] == ["constant.csv", "cosine.csv", "constant.csv (checked)"]

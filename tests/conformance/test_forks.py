@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -426,3 +427,187 @@ def test_what_is_the_callers_is_as_before():
     with LoopEngine().start(own, [lane]) as training:
         training.advance(3)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Sharp(torch.optim.Optimizer):
+    """Sharpness-aware minimisation as it is usually written: around another optimizer, which has the momentum."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+        self.base = torch.optim.SGD(self.param_groups, lr=lr, momentum=0.9)
+        self.param_groups = self.base.param_groups
+
+    def step(self, closure):
+        before = [p.detach().clone() for p in self.param_groups[0]["params"]]
+        loss = closure()
+        with torch.no_grad():
+            for p in self.param_groups[0]["params"]:
+                p.add_(0.05 * p.grad)
+        closure()
+        with torch.no_grad():
+            for p, old in zip(self.param_groups[0]["params"], before, strict=True):
+                p.copy_(old)
+        self.base.step()
+        return loss
+
+
+class Shrinks(torch.optim.SGD):
+    """Keeps the number of its steps where no snapshot looks."""
+
+    def __init__(self, params, where):
+        super().__init__(params, lr=0.05)
+        self._count, self.counts, self.where = 0, [0], where
+
+    def step(self, closure=None):
+        own = self.state["all"] if self.where == "state" else None
+        if own is not None:
+            own["count"] = count = own.get("count", 0) + 1
+        elif self.where == "list":
+            self.counts[0] = count = self.counts[0] + 1
+        else:
+            self._count = count = self._count + 1
+        for p in self.param_groups[0]["params"]:
+            p.data.mul_(1 - 1e-3 * count)
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("where", ["wrapped", "state", "list", "private"])
+def test_optimizers_that_keep_more_than_a_snapshot_holds_are_trained_from_the_start(where):
+    lanes = arms()[:2]
+    plain = problem()
+    in_order(LoopEngine(dtype=torch.float64), plain, lanes)  # the same model with another optimizer says nothing
+    own = problem(optimizer=lambda m: Sharp(m.parameters(), 0.05) if where == "wrapped" else Shrinks(m.parameters(), where))
+    found = in_order(LoopEngine(dtype=torch.float64), own, lanes)
+    assert [facts(outcome) for outcome in found] == [facts(outcome) for outcome in alone(own, lanes)]
+    assert [o.spent for o in found] == [STEPS, STEPS]
+
+
+class Centred(nn.Module):
+    """A buffer that exists from the first batch on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", None, persistent=False)
+
+    def forward(self, x):
+        self.mean = x.mean(0).detach() if self.mean is None else self.mean.lerp_(x.mean(0).detach(), 0.1)
+        return x - self.mean
+
+
+def test_buffers_that_training_makes_are_no_obstacle():
+    own, lanes = problem(lambda: nn.Sequential(Centred(), mlp())), arms()[:2]
+    found = in_order(LoopEngine(dtype=torch.float64), own, lanes)
+    assert [facts(outcome) for outcome in found] == [facts(outcome) for outcome in alone(own, lanes)]
+
+
+class Dies(nn.Module):
+    """One rectified weight: its gradient is zero for ever once it is negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return F.relu(self.weight) + 1 + 0 * x.sum()
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap"])
+def test_arms_of_a_trunk_that_died_are_scored_each_on_its_own_part(engine):
+    trainer = LoopEngine(dtype=torch.float64) if engine == "loop" else LaneEngine(engine, dtype=torch.float64)
+    _, valid = load()
+    own = problem(
+        Dies,
+        lambda m: torch.optim.SGD(m.parameters(), lr=1.0),
+        loss=lambda o, t: o.mean() + t.double().mean(),
+        valid=tuple(torch.cat([t] * 12) for t in valid),
+    )
+    policies = [Then(Constant(), 180, Times(Constant(), factor)) for factor in (0.1, 0.5)]
+    lanes = [
+        Lane(3.0, 3, steps, Criterion(uninformed=0.1, loss=0.0), Until.END, policy)
+        for steps, policy in zip((200, 2000), policies, strict=True)
+    ]
+    found, truths = in_order(trainer, own, lanes), alone(own, lanes)
+    assert {o.status for o in found} == {LaneStatus.DEAD}
+    assert [o.valid_loss for o in found] == pytest.approx([o.valid_loss for o in truths], rel=1e-12)
+    assert found[0].valid_loss != found[1].valid_loss
+    assert sum(o.spent for o in found) == found[0].steps < 180
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    reads = ("smoothed_loss",)
+
+    def init(self, lr):
+        return lr
+
+    def step(self, seen, state):
+        return state * (1 + 0 * seen["smoothed_loss"]), state
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_rows_go_on_from_snapshots_of_engines_and_policies_that_saw_other_things(order):
+    own, kept = problem(), []
+    policies = [BackOff(), Schedule(decay=0.5).over(STEPS)]
+    lanes = [Lane(4e-3, 3, STEPS, Criterion(loss=0.0), Until.END, policy) for policy in policies][::order]
+    for lane, trainer in zip(lanes, (LoopEngine(dtype=torch.float64), LaneEngine("mlp", dtype=torch.float64)), strict=True):
+        with trainer.start(own, [lane]) as training:
+            training.advance(FORK)
+            kept.append(training.snapshot(0))
+    rows = LaneEngine("mlp", dtype=torch.float64)
+    with rows.start(own, lanes, at=kept) as training:
+        found = dict(training.advance(STEPS))
+    assert apart([found[0], found[1]], alone(own, lanes)) <= 1e-12
+    late = replace(lanes[0], policy=Then(lanes[0].policy, FORK, Smoothed()))
+    with LoopEngine(dtype=torch.float64).start(own, [replace(lanes[0], policy=Smoothed())]) as training:
+        training.advance(FORK)
+        seen = training.snapshot(0)
+    with pytest.raises(ProblemError, match="nobody watched it"), rows.start(own, [seen.lane, late], at=[seen, kept[0]]):
+        pass
+
+
+class PartlyUsed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle, self.net = nn.Linear(3, 3), mlp()
+
+    def forward(self, x):
+        return self.net(x)
+
+
+@pytest.mark.parametrize("first", ["idle", "used"])
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "ASGD"])
+def test_rows_go_on_from_an_optimizer_that_has_no_state_of_unused_parameters(name, first):
+    turn = 1 if first == "idle" else -1
+    own = problem(PartlyUsed, lambda m: getattr(torch.optim, name)(list(m.parameters())[::turn], lr=0.01))
+    lane = Lane(4e-3, 3, STEPS, Criterion(loss=0.0), Until.END)
+    with LoopEngine(dtype=torch.float64).start(own, [lane]) as training:
+        training.advance(FORK)
+        kept = training.snapshot(0)
+    with LaneEngine("vmap", dtype=torch.float64).start(own, [lane], at=[kept]) as training:
+        [(_, outcome)] = training.advance(STEPS)
+    assert apart([outcome], alone(own, [lane])) <= 1e-12
+
+
+class Pair(NamedTuple):
+    lr: torch.Tensor
+    count: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A policy whose state is a named tuple."""
+
+    reads = ("loss",)
+
+    def init(self, lr):
+        return Pair(lr, 0)
+
+    def step(self, seen, state):
+        return state.lr * 0.99**state.count, Pair(state.lr * (1 + 0.01 * seen["loss"]), state.count + 1)
+
+
+def test_states_may_be_named_tuples():
+    own, lanes = problem(), [replace(lane, policy=Then(Counts(), FORK, lane.policy.rest)) for lane in arms()[:2]]
+    lanes.append(replace(lanes[0], policy=Then(Counts(), FORK, Counts())))
+    found = LaneEngine("mlp", dtype=torch.float64).try_train(own, lanes)
+    assert apart(found, alone(own, lanes)) <= 1e-12

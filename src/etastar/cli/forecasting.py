@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,21 @@ RateOption = Annotated[str | None, typer.Option(help="Column of the learning rat
 LossOption = Annotated[str | None, typer.Option(help="Column of the loss.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """How logs are read, and what they do not say of their run."""
+
+    ran: RanOption = None
+    lr: LrOption = None
+    horizon: HorizonOption = None
+    warmup: WarmupOption = 0
+    from_step: FromOption = 0
+    passes: PassesOption = None
+    step: StepOption = None
+    rate: RateOption = None
+    loss: LossOption = None
+
+
 @spread
 def forecast(
     *,
@@ -49,15 +65,7 @@ def forecast(
     steps: StepsOption = None,
     check: CheckOption = None,
     cut: CutOption = None,
-    ran: RanOption = None,
-    lr: LrOption = None,
-    horizon: HorizonOption = None,
-    warmup: WarmupOption = 0,
-    from_step: FromOption = 0,
-    passes: PassesOption = None,
-    step: StepOption = None,
-    rate: RateOption = None,
-    loss: LossOption = None,
+    read: LogOptions,
     out: PageOptions,
 ) -> None:
     """Say from logs which loss to expect under a schedule nobody ran; nothing is trained."""
@@ -67,8 +75,5 @@ def forecast(
         if log and out.json and "\0" not in out.json + log and Path(out.json).absolute() == Path(log).absolute():
             raise ProblemError(f"--json {out.json} is a log, which it would replace; pass another file")
     console = out.console()
-    answer = ask(
-        *logs, schedule=schedule, steps=steps, check=check, cut=cut, ran=ran, lr=lr, horizon=horizon, warmup=warmup,
-        from_step=from_step, passes=passes, step=step, rate=rate, loss=loss,
-    )  # fmt: skip
+    answer = ask(*logs, schedule=schedule, steps=steps, check=check, cut=cut, **asdict(read))
     out.deliver_answer(console, answer, ok=answer.ok)

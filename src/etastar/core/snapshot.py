@@ -85,8 +85,11 @@ class Snapshot:
         made = {name: value for name, value in vars(self).items() if name != "lane"}
         path = Path(path)
         half = path.with_name(f".{path.name}.{os.getpid()}")
-        torch.save({"format": FORMAT, "etastar": __version__, "lane": described(self.lane)} | made, half)
-        os.replace(half, path)
+        try:
+            torch.save({"format": FORMAT, "etastar": __version__, "lane": described(self.lane)} | made, half)
+            os.replace(half, path)
+        finally:
+            half.unlink(missing_ok=True)  # what a full disk leaves
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], lane: Lane) -> Snapshot:
@@ -96,7 +99,7 @@ class Snapshot:
             ProblemError: the file holds none, or that of another lane, policy or version.
         """
         try:
-            made = torch.load(path, weights_only=True, map_location="cpu")
+            made = torch.load(path, weights_only=True, map_location=None if torch.cuda.is_available() else "cpu")
             found = made["format"], made["etastar"], made["lane"]
         except Exception as error:  # whatever a file that is none makes of unpickling
             raise ProblemError(

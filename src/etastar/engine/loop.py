@@ -11,6 +11,7 @@ import torch
 
 from etastar import arguments
 from etastar.core.batch import Batch
+from etastar.core.data import IndexedBatches
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome
 from etastar.core.numerics import steady_numerics
@@ -91,6 +92,10 @@ class LoopEngine:
         """The lanes; those that begin alike together, and from where they were kept, where the user's code allows it."""
         starts = keeping.starts(lanes)
         alone = all(start.at is None and not any(stem.branches for stem in start.stems) for start in starts)
+        # a stream that is its own iterator cannot be read beside a lane: whether it may be kept is found out before
+        before = self.shelf is not None and not isinstance(problem.parts.batches, IndexedBatches) and not problem.is_loop
+        if before and alone:
+            why_no_snapshot(problem, self.device, self.dtype)
         if not alone and (problem.is_loop or why_no_snapshot(problem, self.device, self.dtype)):
             yield from ((Stem(lane, (index,)), None) for index, lane in lanes.items())
             return

@@ -91,7 +91,7 @@ class LoopLane:
 
     def outcome_as(self, lane: Lane) -> Outcome:
         """What it did, under the name of a lane that begins alike."""
-        return self._recorder.outcome_as(lane)
+        return self.looks.beside(self._recorder.outcome_as(lane, *self._scores(lane)))
 
     def advance(self, steps: int) -> Outcome | None:
         """So many steps, at most; its outcome if that was its end."""
@@ -100,13 +100,9 @@ class LoopLane:
             self._advance()
         if not self._recorder.done:
             return None
-        valid, broken = (None, None), self._recorder.history.status.broken
-        if not broken:
+        if not self._recorder.history.status.broken:
             self._look(last=True)
-        if self.lane.until is Until.END and not broken:
-            valid = self._validate()
-        outcome = self._recorder.outcome(valid_loss=valid[0], valid_accuracy=valid[1])
-        return self.looks.beside(outcome)
+        return self.outcome_as(self.lane)
 
     def _look(self, *, last: bool = False) -> None:
         """What monitors read between the gradient and the update of this step, or at the lane's end."""
@@ -132,15 +128,15 @@ class LoopLane:
             for batch in micro:
                 check_batch(problem, batch, f"a training batch (step {step})", engine.device, engine.dtype)
 
-    def _validate(self) -> tuple[float | None, float | None]:
-        """Loss and accuracy on the validation data, in eval mode."""
+    def _scores(self, lane: Lane) -> tuple[float | None, float | None]:
+        """Loss and accuracy on the validation data that `lane` is scored on, in eval mode."""
         problem, engine, setup = self._problem, self._engine, self.setup
-        if problem.valid_batches is None:
+        if problem.valid_batches is None or lane.until is not Until.END or self._recorder.history.status.broken:
             return None, None
         summed = engine.first_losses.summed(problem)
         evaluate = lambda batch: validation_scores(problem, setup.model, to(batch, engine.device, engine.dtype))
         with torch.no_grad(), evaluating(setup.model, setup.optimizer):
-            scores = mean_scores(problem, self.lane, evaluate, summed=summed)
+            scores = mean_scores(problem, lane, evaluate, summed=summed)
         loss, share = (None if score is None else float(score) for score in scores)
         return loss, share
 

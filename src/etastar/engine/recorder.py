@@ -273,9 +273,11 @@ class Recorder:
         history, window = self.history, self.history.lane.criterion.window
         return meets(history.lane, self._bound, history.losses[-window:], history.accuracies[-window:])
 
-    def outcome_as(self, lane: Lane) -> Outcome:
+    def outcome_as(self, lane: Lane, valid_loss: float | None = None, valid_accuracy: float | None = None) -> Outcome:
         """The record under the name of another lane, which has the same past."""
-        return replace(self.history, lane=lane).outcome(seconds=time.perf_counter() - self._started)
+        seconds = time.perf_counter() - self._started
+        own = replace(self.history, lane=lane)
+        return own.outcome(valid_loss=valid_loss, valid_accuracy=valid_accuracy, seconds=seconds)
 
     def outcome(self, *, valid_loss: float | None = None, valid_accuracy: float | None = None) -> Outcome:
         """The lane's record; call when it has stopped."""

@@ -133,18 +133,9 @@ class Signals:
         return not self._names.isdisjoint(names)
 
     def watch(self, keys: Iterable[Key], step: int) -> None:
-        """Compute these from now on, after `step` steps.
-
-        Raises:
-            ProblemError: one of them would need steps that are over.
-        """
+        """Compute these from now on, after `step` steps; see `check_watched`."""
         own = tuple(dict.fromkeys(keys))
-        for name, every in own if step else ():
-            if (name, every) not in self.keys and (name in OF_THE_PAST or every > 1):
-                raise ProblemError(
-                    f"a policy that reads {name} cannot begin at step {step} of a lane in which nobody watched it; expected "
-                    "a trunk that reads it, too"
-                )
+        self.check_watched(own, {"last": [(*key, None) for key in self.keys]}, step)
         self._read(own)
 
     def state(self, row: int | None = None) -> dict[str, Any]:
@@ -154,14 +145,25 @@ class Signals:
         return {"kept": {name: one(t) for name, t in self._kept.items()}, "last": last, "missing": list(self.missing)}
 
     def resume(self, states: Sequence[Mapping[str, Any]], *, rows: bool) -> None:
-        """Go on from these states, one a row, or from that of one lane; what they hold is watched."""
-        join = lambda parts: torch.stack(parts) if rows else parts[0]
-        self._kept = {name: join([own["kept"][name] for own in states]) for name in states[0]["kept"]}
+        """Go on from these states, one a row, or from that of one lane; what any of them holds is watched."""
         lasts = [{(name, every): t for name, every, t in own["last"]} for own in states]
-        self._last = {key: join([own[key] for own in lasts]) for key in lasts[0]}
+        join = _joined if rows else lambda parts: parts[0]
+        self._kept = join([own["kept"] for own in states])
+        self._last = join(lasts)
         self.keys = tuple(self._last)
         self._names = {name for name, _ in self.keys}
-        self.missing = {(name, every) for name, every in states[0]["missing"]}
+        self.missing = {(name, every) for own in states for name, every in own["missing"]}
+
+    @staticmethod
+    def check_watched(keys: Iterable[Key], state: Mapping[str, Any], step: int) -> None:
+        """Raise `ProblemError` if one of `keys` would need steps that are over when `state` was kept, after `step` steps."""
+        watched = {(name, every) for name, every, _ in state["last"]}
+        for name, every in keys if step else ():
+            if (name, every) not in watched and (name in OF_THE_PAST or every > 1):
+                raise ProblemError(
+                    f"a policy that reads {name} cannot begin at step {step} of a lane in which nobody watched it; expected "
+                    "a trunk that reads it, too"
+                )
 
     def look(
         self, step: int, loss: torch.Tensor | None, accuracy: torch.Tensor | None, norm: torch.Tensor | None = None
@@ -281,3 +283,9 @@ class Signals:
             self._kept["gradient"] = self._gradient().clone()
         if self.reads(*OF_UPDATES):
             self._kept["parameters"] = self._parameters().clone()
+
+
+def _joined(parts: Sequence[Mapping[Any, torch.Tensor]]) -> dict[Any, torch.Tensor]:
+    """Values by name of single lanes as rows; NaN where a lane has none, because its policy does not read it."""
+    known = {name: t for own in parts for name, t in own.items()}
+    return {name: torch.stack([own.get(name, torch.full_like(t, torch.nan)) for own in parts]) for name, t in known.items()}

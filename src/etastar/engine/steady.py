@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 import random
 import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +29,7 @@ from etastar.errors import DoesNotApply, call
 LR = 1e-3
 NUMBERS = (bool, int, float, str, torch.Tensor)
 _SEEN: WeakKeyDictionary[Any, tuple[tuple[Any, ...], Memory]] = WeakKeyDictionary()
-"""What model functions were seen to remember, with the losses and metrics they were seen with."""
+"""What model functions were seen to remember, with the losses, metrics and optimizer they were seen with."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,18 @@ def refuse_changes(problem: Problem, device: str, dtype: torch.dtype | None) -> 
 
 
 def memory_of(problem: Problem, device: str, dtype: torch.dtype | None) -> Memory:
-    """What the user's code remembers, found by two training steps (the first may fill caches); once for a model and loss."""
+    """What the user's code remembers, found by two training steps (the first may fill caches).
+
+    Once for a model, loss and optimizer.
+    """
+    beside = (*problem.judges, problem.parts.optimizer)
     with suppress(TypeError):
-        judges, memory = _SEEN.get(problem.model, (None, Memory()))
-        if judges == problem.judges:
+        known, memory = _SEEN.get(problem.model, ((), Memory()))
+        if len(known) == len(beside) and all(map(operator.is_, known, beside)):
             return memory
     memory = _found(problem, device, dtype)
     with suppress(TypeError):  # not every callable can be remembered
-        _SEEN[problem.model] = problem.judges, memory
+        _SEEN[problem.model] = beside, memory
     return memory
 
 
@@ -86,13 +94,14 @@ def _found(problem: Problem, device: str, dtype: torch.dtype | None) -> Memory:
         setup = fresh()
         setup.set_lr(LR)
         closures = needs_closure(setup.optimizer, lambda: nullcontext(fresh().optimizer))
-        kept, numbers, drawn = None, {}, False
+        shapes, kept, numbers, drawn = _shapes(setup.model), None, [], False
         for step, batch in enumerate((first, next_batch(batches, seed, 1))):
-            kept, numbers = Kept([*problem.judges, setup.model], lanes=setup.model), _numbers_of(setup.optimizer)
+            kept, numbers = Kept([*problem.judges, setup.model], lanes=setup.model), _beside(setup.optimizer)
             drawn = _step(problem, setup, to(batch, device, dtype), derive_seed(seed, "mask", step, 0), closures)
     assert kept is not None
     changes = [place.in_words for place in kept.changes()]
-    changes += [name for name, value in _numbers_of(setup.optimizer).items() if not _same(value, numbers.get(name))]
+    changes += [f"the shape of {name!r}" for name, shape in _shapes(setup.model).items() if shape != shapes.get(name)]
+    changes += filter(None, [_first_change(numbers, _beside(setup.optimizer))])
     return Memory(changes[0] if changes else None, kept.reads_clock, drawn)
 
 
@@ -117,16 +126,43 @@ def _step(problem: Problem, setup: Any, batch: Any, seed: int, closures: bool) -
     return drawn[0]
 
 
-def _numbers_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Numbers that an optimizer keeps beside its state and its groups."""
+def _beside(optimizer: torch.optim.Optimizer) -> list[tuple[str, Any]]:
+    """(name, value) of numbers and tensors that an optimizer keeps where no snapshot looks: beside its groups and its
+    state of single parameters, in another optimizer that it wraps, say."""
     own = optimizer.own if isinstance(optimizer, SeveralOptimizers) else (optimizer,)
-    found = {f"{type(o).__name__}.{name}": value for o in own for name, value in vars(o).items()}
-    copied = lambda value: value.clone() if isinstance(value, torch.Tensor) else value
-    return {name: copied(value) for name, value in found.items() if isinstance(value, NUMBERS) and "._" not in name}
+    seen = {id(x) for o in own for x in (o.defaults, o.param_groups, *o.param_groups)}
+    seen |= {id(slots) for o in own for p, slots in o.state.items() if isinstance(p, torch.Tensor)}
+    return [pair for o in own for pair in _numbers_in(o, type(o).__name__, seen)]
+
+
+def _numbers_in(value: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, torch.nn.Parameter) or id(value) in seen:
+        return
+    if isinstance(value, NUMBERS):
+        yield name, value.detach().clone() if isinstance(value, torch.Tensor) else value
+        return
+    seen.add(id(value))
+    inner = vars(value) if isinstance(value, torch.optim.Optimizer) else value
+    if isinstance(inner, Mapping):
+        for key, item in list(inner.items()):
+            yield from _numbers_in(item, f"{name}.{key}" if isinstance(key, str) else name, seen)
+    elif isinstance(inner, (list, tuple, deque)):
+        for item in inner:
+            yield from _numbers_in(item, name, seen)
+
+
+def _first_change(before: Sequence[tuple[str, Any]], after: Sequence[tuple[str, Any]]) -> str | None:
+    """The name of the first number that is another now, or is new."""
+    pairs = itertools.zip_longest(before, after, fillvalue=("", None))
+    return next((b[0] or a[0] for a, b in pairs if a[0] != b[0] or not _same(a[1], b[1])), None)
+
+
+def _shapes(model: torch.nn.Module) -> dict[str, torch.Size]:
+    return {name: t.shape for name, t in (*model.named_parameters(), *model.named_buffers())}
 
 
 def _same(a: Any, b: Any) -> bool:
-    return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a is b or a == b
 
 
 def _drawn() -> tuple[Any, ...]:

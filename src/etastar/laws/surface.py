@@ -27,7 +27,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class ExpectedLoss:
+class PredictedLoss:
     """The expected final loss at one rate."""
 
     lr: float
@@ -100,7 +100,7 @@ class SurfaceLaw:
         (point,) = self._points(fitted, np.array([math.log10(lr)]), horizon)
         return Estimate(point.loss, point.low, point.high, self.level, "loss", fitted.n, "Gaussian process over log lr")
 
-    def curve(self, schedule: str, horizon: int, points: int = 81) -> tuple[ExpectedLoss, ...]:
+    def curve(self, schedule: str, horizon: int, points: int = 81) -> tuple[PredictedLoss, ...]:
         """Predictions at `points` rates over the law's range; empty where it has nothing to say."""
         fitted, refusal = self._where(schedule, horizon, unit="loss")
         if refusal or fitted is None:
@@ -212,13 +212,13 @@ class SurfaceLaw:
         assert hull is not None
         return np.linspace(math.log10(hull.low), math.log10(hull.high), points)
 
-    def _points(self, fitted: ScheduleFit, log_lr: Array, horizon: int) -> Iterable[ExpectedLoss]:
+    def _points(self, fitted: ScheduleFit, log_lr: Array, horizon: int) -> Iterable[PredictedLoss]:
         mean, covariance = fitted.process.posterior(fitted.inputs(log_lr, horizon))
         quantile = (1 + self.level) / 2
         shift = student.ppf(quantile, fitted.seeds - 1) * fitted.level_sd if fitted.seeds > 1 else 0.0
         half = np.hypot(norm.ppf(quantile) * np.sqrt(np.clip(np.diag(covariance), 0.0, None)), shift)
         rows = zip(log_lr, fitted.loss(mean), fitted.loss(mean - half), fitted.loss(mean + half), strict=True)
-        return [ExpectedLoss(10 ** float(x), *map(float, rest)) for x, *rest in rows]
+        return [PredictedLoss(10 ** float(x), *map(float, rest)) for x, *rest in rows]
 
     def _at_the_end(self, schedule: str, horizon: int) -> bool:
         """Whether the loss is smallest at an end of the range: draws of the process say nothing of how far it lies."""

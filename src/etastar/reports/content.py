@@ -6,25 +6,25 @@ from etastar.core.estimate import Estimate
 from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.reports.chart_parts import INK
 from etastar.reports.flags import flag_sentences
-from etastar.reports.parts import BigNumber, SectionText, Table
+from etastar.reports.parts import Card, SectionText, Table
 from etastar.reports.rate_text import bound_sentence, rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.verbs.find.find_answer import FindAnswer
 
 
-def numbers(answer: FindAnswer) -> list[BigNumber]:
+def numbers(answer: FindAnswer) -> list[Card]:
     """The recommended rate, eta* and the rate in use, as far as they are known."""
     found = []
     if answer.lr.value is not None:
         meaning = f"{answer.lr.method}. The interval is where the best rate is expected."
         value = rate_text(answer.lr.value, 2)
-        found.append(BigNumber("Recommended", value, _levelled(answer.lr), meaning, RECOMMENDED))
+        found.append(Card("Recommended", value, _levelled(answer.lr), meaning, RECOMMENDED))
     if answer.eta_star.value is not None:
         meaning = "Half of freshly initialised networks start to train at this rate; above it most of them fail."
-        found.append(BigNumber("eta*", rate_text(answer.eta_star.value), _levelled(answer.eta_star), meaning, ETA_STAR))
+        found.append(Card("eta*", rate_text(answer.eta_star.value), _levelled(answer.eta_star), meaning, ETA_STAR))
     if answer.yours is not None:
         sentence = answer.yours.sentence[:1].upper() + answer.yours.sentence[1:] + "."
-        found.append(BigNumber("Yours", rate_text(answer.yours.lr), f"verdict: {answer.yours.verdict}", sentence, INK))
+        found.append(Card("Yours", rate_text(answer.yours.lr), f"verdict: {answer.yours.verdict}", sentence, INK))
     return found
 
 

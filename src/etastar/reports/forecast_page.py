@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from etastar.reports.chart_parts import INK, WIDTH, in_style
-from etastar.reports.parts import BigNumber, Page, SectionText, Table
+from etastar.reports.parts import Card, Page, SectionText, Table
 from etastar.reports.terminal.forecast import forecast_cost, forecast_notes, forecast_tables
 from etastar.verbs.forecast.forecast_answer import ForecastAnswer
 
@@ -23,9 +23,7 @@ def forecast_page(answer: ForecastAnswer) -> Page:
     """What was asked, drawn and in words."""
     ends = [a for a in answer.answers if a.end.ok]
     numbers = [
-        BigNumber(
-            a.question.replace("-", " "), f"{a.end.value:.4g}", f"{a.end.low:.4g} .. {a.end.high:.4g}", a.words, colour
-        )
+        Card(a.question.replace("-", " "), f"{a.end.value:.4g}", f"{a.end.low:.4g} .. {a.end.high:.4g}", a.words, colour)
         for a, colour in zip(answer.answers, COLOURS, strict=False)
         if a.end.ok
     ]

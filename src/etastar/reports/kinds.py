@@ -10,7 +10,7 @@ from etastar.core.estimate import Estimate
 from etastar.errors import ProblemError
 from etastar.reports.flags import flag_sentences
 from etastar.reports.monitor_rows import monitor_lines
-from etastar.reports.parts import BigNumber, Page, SectionText, Table
+from etastar.reports.parts import Card, Page, SectionText, Table
 from etastar.reports.rate_text import bound_sentence
 from etastar.reports.schedule_page import schedule_notes, schedule_page, schedule_tables
 from etastar.reports.terminal.cost import cost_lines
@@ -128,7 +128,7 @@ def _forecast(answer: ForecastAnswer) -> Page:
 
 def verb_page(
     answer: Any,
-    numbers: Sequence[BigNumber],
+    numbers: Sequence[Card],
     sections: Sequence[SectionText],
     tables: Sequence[Table],
     charts: Mapping[str, Any],

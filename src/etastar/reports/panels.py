@@ -10,7 +10,7 @@ import altair as alt
 
 from etastar.designs.surface.surface_cells import Cell
 from etastar.laws.law import Record
-from etastar.laws.surface import ExpectedLoss
+from etastar.laws.surface import PredictedLoss
 from etastar.reports.chart_parts import AXIS, ENDINGS, INK, WIDTH, around, in_style, rate_axis, rate_tooltip, rows_of
 from etastar.reports.rate_text import LABEL_EXPRESSION
 
@@ -38,7 +38,7 @@ class Series:
     colour: str
     cells: Sequence[Cell]
     records: Sequence[Record]
-    curve: Sequence[ExpectedLoss] = ()
+    curve: Sequence[PredictedLoss] = ()
     plateau: tuple[float, float] | None = None
     best: float | None = None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class BigNumber:
+class Card:
     """A number worth a card at the top of the page."""
 
     title: str
@@ -54,7 +54,7 @@ class Page:
     kind: str
     title: str
     summary: str
-    numbers: Sequence[BigNumber] = ()
+    numbers: Sequence[Card] = ()
     flags: Sequence[tuple[str, str]] = ()
     sections: Sequence[SectionText] = ()
     tables: Sequence[Table] = ()

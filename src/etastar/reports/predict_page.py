@@ -7,11 +7,11 @@ from typing import Any
 import altair as alt
 
 from etastar.reports.chart_parts import INK, WIDTH, in_style
-from etastar.reports.parts import BigNumber, SectionText, Table
+from etastar.reports.parts import Card, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.verbs.predict.predict import PredictAnswer
-from etastar.verbs.predict.predictions import PredictedRate
+from etastar.verbs.predict.predictions import Prediction
 
 COLOURS = {"safe start": RECOMMENDED, "one step": "#52606d", "contrast": "#9aa5b1", "eta*, expected": ETA_STAR, "yours": INK}
 ROLE_NAMES = {"safe-start": "safe start", "one-step-limit": "one step", "contrast": "contrast"}
@@ -47,20 +47,20 @@ def predict_charts(answer: PredictAnswer) -> dict[str, Any]:
     return {"ladder": in_style(chart, f"{answer.problem}: what is known of the rate before training")}
 
 
-def predict_numbers(answer: PredictAnswer) -> list[BigNumber]:
+def predict_numbers(answer: PredictAnswer) -> list[Card]:
     """The start, the expected eta* and the rate in use."""
     found = []
     if answer.lr.value is not None:
         text = f"A safe start, not the best rate: {answer.start}."
-        found.append(BigNumber("Start from", rate_text(answer.lr.value, 2), "", text, RECOMMENDED))
+        found.append(Card("Start from", rate_text(answer.lr.value, 2), "", text, RECOMMENDED))
     e = answer.eta_star
     if e.value is not None and e.low is not None and e.high is not None:
         interval = f"{rate_text(e.low, 2)} .. {rate_text(e.high, 2)} ({e.level:.0%} of the networks measured)"
         found.append(
-            BigNumber("eta*, expected", rate_text(e.value, 2), interval, f"Expected, not measured: {e.method}.", ETA_STAR)
+            Card("eta*, expected", rate_text(e.value, 2), interval, f"Expected, not measured: {e.method}.", ETA_STAR)
         )
     if answer.yours is not None:
-        found.append(BigNumber("Yours", rate_text(answer.yours.lr), "", answer.yours.sentence, INK))
+        found.append(Card("Yours", rate_text(answer.yours.lr), "", answer.yours.sentence, INK))
     return found
 
 
@@ -85,7 +85,7 @@ def predict_tables(answer: PredictAnswer) -> list[Table]:
     return [Table("Every rung", head, tuple(map(_row, answer.rungs))), Table("How it was measured", (), measured)]
 
 
-def _row(rung: PredictedRate) -> tuple[str, ...]:
+def _row(rung: Prediction) -> tuple[str, ...]:
     e = rung.lr
     if e.value is None or e.low is None or e.high is None:
         return rung.name, "-", "-", e.reason, rung.validity

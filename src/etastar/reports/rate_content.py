@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etastar.reports.parts import BigNumber, SectionText, Table
+from etastar.reports.parts import Card, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import RECOMMENDED
 from etastar.reports.surface_content import interval, levelled, measurement_rows, three_answers, yours_number
@@ -14,13 +14,13 @@ OTHERS = ("diverged", "raised", "dead", "slow")
 RELIABILITY = "Shares with their 90 % interval (Wilson), which is wide with few seeds."
 
 
-def sensitivity_numbers(answer: SensitivityAnswer) -> list[BigNumber]:
+def sensitivity_numbers(answer: SensitivityAnswer) -> list[Card]:
     """The best rate of the grid, the three answers there, and the rate in use."""
     found = []
     if answer.lr.ok and answer.best is not None:
         text = "Smallest final loss of the grid. The interval reaches to its neighbours: nothing is fitted."
         value = rate_text(answer.lr.require(), 2)
-        found.append(BigNumber("Best of the grid", value, interval(answer.lr), text, RECOMMENDED))
+        found.append(Card("Best of the grid", value, interval(answer.lr), text, RECOMMENDED))
         found += three_answers(answer.best, answer.loss_name, answer.data.target)
     if answer.yours is not None:
         found.append(yours_number(answer.yours))
@@ -61,17 +61,17 @@ def sensitivity_tables(answer: SensitivityAnswer) -> list[Table]:
     return [Table("Every rate", head, tuple(rows)), measured]
 
 
-def momentum_numbers(answer: MomentumAnswer) -> list[BigNumber]:
+def momentum_numbers(answer: MomentumAnswer) -> list[Card]:
     """The best momentum, its best rate, and what it reaches."""
     if answer.best is None or answer.best.cell is None:
         return []
     text = f"The best rate at {answer.setting} {answer.best.value:g}, with the interval of that rate."
     own = f"Yours is {answer.own:g}."
     return [
-        BigNumber(
+        Card(
             f"Best {answer.setting}", f"{answer.best.value:g}", own, "Most seeds train, then the smallest loss.", "#0b62b0"
         ),
-        BigNumber("Best rate", rate_text(answer.lr.require(), 2), levelled(answer.lr), text, RECOMMENDED),
+        Card("Best rate", rate_text(answer.lr.require(), 2), levelled(answer.lr), text, RECOMMENDED),
         *three_answers(answer.best.cell, answer.loss_name, None),
     ]
 

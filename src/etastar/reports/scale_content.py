@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etastar.reports.parts import BigNumber, SectionText, Table
+from etastar.reports.parts import Card, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.reports.surface_content import interval, levelled
@@ -10,17 +10,17 @@ from etastar.verbs.scale.family import size_text
 from etastar.verbs.scale.scale_answer import ScaleAnswer
 
 
-def scale_numbers(answer: ScaleAnswer) -> list[BigNumber]:
+def scale_numbers(answer: ScaleAnswer) -> list[Card]:
     """The target's rate, and the largest member's for comparison."""
     found = []
     if answer.lr.value is not None:
         meaning = f"Predicted for {size_text(answer.target)}; nothing of that size was trained."
         value = rate_text(answer.lr.value)
-        found.append(BigNumber(f"{answer.quantity}, predicted", value, levelled(answer.lr), meaning, RECOMMENDED))
+        found.append(Card(f"{answer.quantity}, predicted", value, levelled(answer.lr), meaning, RECOMMENDED))
     if (largest := answer.largest) is not None and largest.lr.value is not None:
         meaning = f"Measured at {size_text(largest.sizes)}, the largest member."
         found.append(
-            BigNumber(f"{answer.quantity}, measured", rate_text(largest.lr.value), levelled(largest.lr), meaning, ETA_STAR)
+            Card(f"{answer.quantity}, measured", rate_text(largest.lr.value), levelled(largest.lr), meaning, ETA_STAR)
         )
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from etastar.reports.parts import BigNumber, Page, SectionText, Table
+from etastar.reports.parts import Card, Page, SectionText, Table
 from etastar.verbs.schedule import ScheduleAnswer
 
 MOST_PHASES = 12
@@ -43,8 +43,8 @@ def schedule_page(answer: ScheduleAnswer) -> Page:
         title=answer.problem,
         summary=answer.summary,
         numbers=[
-            BigNumber("Largest rate", f"{max(answer.rates):.4g}", "", "", COLOUR),
-            BigNumber("Equivalent constant steps", f"{answer.constant_steps:.4g}", "", worth, COLOUR),
+            Card("Largest rate", f"{max(answer.rates):.4g}", "", "", COLOUR),
+            Card("Equivalent constant steps", f"{answer.constant_steps:.4g}", "", worth, COLOUR),
         ],
         sections=[SectionText("What happens to the rate?", text, {"rate": "The rate of every step; lines: new phases."})],
         tables=[*schedule_tables(answer), Table("The policy", (), (("in full", answer.policy),))],

@@ -6,7 +6,7 @@ from etastar.designs.search.confirmation import Finalist
 from etastar.designs.search.search_space import Parameter
 from etastar.designs.search.trials import Trial
 from etastar.reports.chart_parts import INK
-from etastar.reports.parts import BigNumber, SectionText, Table
+from etastar.reports.parts import Card, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.search_marks import ending
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
@@ -17,7 +17,7 @@ BEST = 10
 """Trials in the table."""
 
 
-def search_numbers(answer: SearchAnswer) -> list[BigNumber]:
+def search_numbers(answer: SearchAnswer) -> list[Card]:
     """The best rate and its loss, eta* and the rate in use as far as they are known, the trials and what they cost."""
     found, best, e, yours = [], answer.best, answer.eta_star, answer.yours
     if answer.lr.value is not None and best is not None:
@@ -25,20 +25,20 @@ def search_numbers(answer: SearchAnswer) -> list[BigNumber]:
         span = f"near best: {interval(answer.lr)}" if answer.lr.low != answer.lr.high else "no other rate comes near"
         where = "the best on fresh seeds" if best.confirmed else "the luckiest"
         meaning = f"The rate of trial {best.number}, {where}" + (f", with {others}." if others else ".")
-        found.append(BigNumber("Best rate", rate_text(answer.lr.value), span, meaning, RECOMMENDED))
-        found.append(BigNumber("Its loss", f"{best.loss:.4g}", _curse(best), _sentence(answer.objective), RECOMMENDED))
+        found.append(Card("Best rate", rate_text(answer.lr.value), span, meaning, RECOMMENDED))
+        found.append(Card("Its loss", f"{best.loss:.4g}", _curse(best), _sentence(answer.objective), RECOMMENDED))
     if e.value is not None:
         meaning = "Measured before the search: half of freshly initialised networks start to train at this rate."
-        found.append(BigNumber("eta*", rate_text(e.value), levelled(e), meaning, ETA_STAR))
+        found.append(Card("eta*", rate_text(e.value), levelled(e), meaning, ETA_STAR))
     if yours is not None:
         verdict = f"verdict: {yours.verdict.replace('-', ' ')}"
-        found.append(BigNumber("Yours", rate_text(yours.lr), verdict, _sentence(yours.sentence), INK))
+        found.append(Card("Yours", rate_text(yours.lr), verdict, _sentence(yours.sentence), INK))
     n, cost = len(answer.trials), answer.cost
-    found.append(BigNumber("Trials", f"{n:,}", "", _sentence(tally(answer.trials)), INK))
+    found.append(Card("Trials", f"{n:,}", "", _sentence(tally(answer.trials)), INK))
     new = cost["new_gradient_steps"] / cost["gradient_steps"] if cost["gradient_steps"] else 1.0
     stored = "" if new == 1 else f"; {new:.0%} of them trained now, the rest came from the store"
     meaning = f"{cost['gradient_steps']:,.0f} gradient steps{stored}."
-    found.append(BigNumber("Cost, in full runs", f"{cost['full_runs']:.3g}", f"{cost['seconds']:.1f} s", meaning, INK))
+    found.append(Card("Cost, in full runs", f"{cost['full_runs']:.3g}", f"{cost['seconds']:.1f} s", meaning, INK))
     return found
 
 

@@ -118,7 +118,7 @@ def trial_rows(answer: SearchAnswer, trials: Sequence[Trial], heights: Heights) 
 
 
 def _lowest(trials: Sequence[Trial]) -> dict[int, float]:
-    """Number of a trial -> the lowest loss up to there of a trial that ran to its end, from the first such trial on."""
+    """Card of a trial -> the lowest loss up to there of a trial that ran to its end, from the first such trial on."""
     found: dict[int, float] = {}
     lowest = math.inf
     for trial in trials:

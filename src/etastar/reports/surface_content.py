@@ -7,7 +7,7 @@ from typing import Any
 from etastar.core.estimate import Estimate
 from etastar.designs.surface.surface_cells import Cell
 from etastar.reports.chart_parts import INK
-from etastar.reports.parts import BigNumber, SectionText, Table
+from etastar.reports.parts import Card, SectionText, Table
 from etastar.reports.rate_text import rate_text
 from etastar.reports.share_chart import ETA_STAR, RECOMMENDED
 from etastar.verbs.surface.surface_answer import SurfaceAnswer
@@ -15,14 +15,14 @@ from etastar.verbs.surface.surface_answer import SurfaceAnswer
 TIME = "#c2570c"
 
 
-def surface_numbers(answer: SurfaceAnswer) -> list[BigNumber]:
+def surface_numbers(answer: SurfaceAnswer) -> list[Card]:
     """The recommended rate, the three answers at its cell, and the rate in use."""
     found = []
     cell = answer.chosen
     if answer.lr.ok and cell is not None:
         where = f"{cell.schedule} over {cell.horizon:,} steps"
         meaning = f"With {where}. The interval is that of the rate with the smallest loss."
-        found.append(BigNumber("Recommended", rate_text(answer.lr.require(), 2), levelled(answer.lr), meaning, RECOMMENDED))
+        found.append(Card("Recommended", rate_text(answer.lr.require(), 2), levelled(answer.lr), meaning, RECOMMENDED))
     if cell is not None:
         found += three_answers(cell, answer.loss_name, answer.data.target)
     if answer.yours is not None:
@@ -30,7 +30,7 @@ def surface_numbers(answer: SurfaceAnswer) -> list[BigNumber]:
     return found
 
 
-def three_answers(cell: Cell, loss_name: str, target: float | None) -> list[BigNumber]:
+def three_answers(cell: Cell, loss_name: str, target: float | None) -> list[Card]:
     """Accuracy, reliability and time of a cell: kept apart."""
     at = f"At the measured rate {rate_text(cell.lr)}."
     found = []
@@ -38,22 +38,22 @@ def three_answers(cell: Cell, loss_name: str, target: float | None) -> list[BigN
         spread = "" if cell.loss_low is None or cell.loss_high is None else f"{cell.loss_low:.3g} to {cell.loss_high:.3g}"
         metric = "" if cell.metric is None else f" Accuracy {cell.metric:.1%}."
         text = f"Median {loss_name} over {cell.n} seeds (and quartiles). {at}{metric}"
-        found.append(BigNumber("Accuracy", f"{cell.loss:.3g}", spread, text, ETA_STAR))
+        found.append(Card("Accuracy", f"{cell.loss:.3g}", spread, text, ETA_STAR))
     low, high = f"{cell.reliability_low:.0%}", f"{cell.reliability_high:.0%}"
     interval = f"{100 * cell.level:g} % (Wilson): {low} to {high}"
     text = f"Seeds that meet the criterion at their end. {at}"
-    found.append(BigNumber("Reliability", f"{cell.trained} of {cell.n}", interval, text, "#2a9d6f"))
+    found.append(Card("Reliability", f"{cell.trained} of {cell.n}", interval, text, "#2a9d6f"))
     if target is not None:
         value = f"> {cell.horizon:,}" if cell.time is None else f"{cell.time:,.0f}"
         text = f"Median steps to a training loss of {target:g}. {at}"
-        found.append(BigNumber("Time", value, f"{cell.censored:.0%} never reach it", text, TIME))
+        found.append(Card("Time", value, f"{cell.censored:.0%} never reach it", text, TIME))
     return found
 
 
-def yours_number(yours: Any) -> BigNumber:
+def yours_number(yours: Any) -> Card:
     """The rate in use."""
     sentence = yours.sentence[:1].upper() + yours.sentence[1:] + "."
-    return BigNumber("Yours", rate_text(yours.lr), f"verdict: {yours.verdict}", sentence, INK)
+    return Card("Yours", rate_text(yours.lr), f"verdict: {yours.verdict}", sentence, INK)
 
 
 def surface_sections(answer: SurfaceAnswer) -> list[SectionText]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +22,9 @@ EVERY = 30.0
 """Seconds of training after which lanes under way are kept: what a killed run loses is at most this and one stride."""
 LARGEST = 2 * 2**30
 """Bytes on the shelf; the snapshots used least recently go first. Without one a trunk is trained again."""
+
+HALF = 3600.0
+"""Seconds after which a file half written is one of a process that was killed: writing 2 GiB takes a minute."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +51,28 @@ class SnapshotFolder:
             own = replace(lane, policy=policy)
             last = min(end, lane.steps - 1, lane.steps if until is None else until)
             for step in sorted(step for step in self._steps(own) if step <= last)[::-1]:
-                with suppress(ProblemError, FileNotFoundError):  # of another version, or gone: it is trained again
+                with suppress(ProblemError, OSError):  # of another version, or gone: it is trained again
                     path = self._path(own, step)
                     found = Snapshot.load(path, own)
-                    path.touch()
                     if _watched(found) >= _reads(lane.policy):
+                        with suppress(OSError):  # it may be read and not written
+                            os.utime(path)
                         return found
         return None
 
     def keep(self, snapshots: Sequence[Snapshot]) -> None:
         """See `core.training.Shelf`: instead of earlier ones of lanes that nobody else goes on from."""
+        try:
+            self._keep(snapshots)
+        except Exception as error:  # whatever torch, pickle and the disk make of it: a run never ends here
+            why = getattr(error, "strerror", None) or type(error).__name__  # the same each time: Python says it once
+            warnings.warn(
+                f"lanes under way cannot be kept in {self.folder} ({why}): training goes on, and would begin again if it "
+                "were killed; expected a folder with room that may be written, and policies whose states are numbers",
+                stacklevel=2,
+            )
+
+    def _keep(self, snapshots: Sequence[Snapshot]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for snapshot in snapshots:
             lane = _bare(snapshot.lane)
@@ -67,7 +85,8 @@ class SnapshotFolder:
         """Forget lanes that are stored: nobody goes on from one, unless its policy is the same over more steps."""
         for lane in lanes if self.folder.is_dir() else ():
             if not _lasts(lane):
-                self._forget(lane)
+                with suppress(OSError):  # of a folder that may not be written, they stay
+                    self._forget(lane)
 
     def _forget(self, lane: Lane, but: int | None = None) -> None:
         for step in self._steps(lane):
@@ -84,6 +103,10 @@ class SnapshotFolder:
         return self.folder / f"{self._key(lane)}-{step}.pt"
 
     def _make_room(self) -> None:
+        for half in self.folder.glob(".*.pt.*"):
+            with suppress(FileNotFoundError):
+                if time.time() - half.stat().st_mtime > HALF:
+                    half.unlink()
         files = []
         for path in self.folder.glob("*.pt"):
             with suppress(FileNotFoundError):  # another process made room

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,10 @@ def check_file(path: Path, name: str, create: bool) -> None:
         raise StoreError(f"the store {path} is not writable; fix its permissions, or pass another --store")
 
 
+TRIES, WAIT = 300, 0.1
+"""How often, and how many seconds apart, write-ahead mode is asked for: half a minute, as other locks are waited for."""
+
+
 def connect(path: Path | None) -> sa.Engine:
     """SQLAlchemy's engine on a file in write-ahead mode, or on memory of its own."""
     if path is None:
@@ -83,10 +88,22 @@ def connect(path: Path | None) -> sa.Engine:
 
     @listens_for(engine, "connect")
     def _pragmas(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Write-ahead mode. SQLite does not wait for its lock as it does for others: who makes a new file at once is told so."""
+    for left in range(TRIES)[::-1]:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not left or "locked" not in str(error):
+                raise
+            time.sleep(WAIT)
 
 
 @functools.lru_cache(maxsize=4)

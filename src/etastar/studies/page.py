@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from etastar.core.estimate import Estimate
-from etastar.reports.parts import BigNumber, Page, Table
+from etastar.reports.parts import Card, Page, Table
 from etastar.studies.claim import Conclusion, Verdict
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def _cut(answer: StudyAnswer) -> list[tuple[str, str]]:
     return [("time-limit", f"{left} of {answer.planned} measurements are still missing; the same command goes on.")]
 
 
-def _card(c: Conclusion) -> BigNumber:
-    return BigNumber(c.claim.name, c.verdict.value, _measured(c.estimate), c.claim.statement, COLOURS[c.verdict])
+def _card(c: Conclusion) -> Card:
+    return Card(c.claim.name, c.verdict.value, _measured(c.estimate), c.claim.statement, COLOURS[c.verdict])
 
 
 def _measured(e: Estimate) -> str:

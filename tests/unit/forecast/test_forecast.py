@@ -40,7 +40,9 @@ def test_from_three_logs_everything_is_answered_and_true():
         assert held(answer[question].end, fading(rates)[-1]) and rates[-1] < 0.02 * peak
     true = {s.name: s.loss.value for s in answer.shapes}
     assert answer.shapes[-1].name == "constant" and len(true) == 6
-    assert answer.law == "fading noise" and answer.ok and "under its own plan: loss" in answer.summary
+    assert (
+        answer.law == "fading noise" and answer.ok and answer.summary.startswith("linear at 0.001 over 24,000 steps: loss")
+    )
 
 
 def test_a_branch_answers_what_one_constant_run_cannot():
@@ -149,6 +151,10 @@ def test_answers_are_json_without_numbers_that_are_none():
         ({"steps": 0}, "steps is 0; expected an integer >= 1"),
         ({"cut": 1.5}, "cut is 1.5; expected a share of the log"),
         ({"cut": 0.005}, "leaves no losses on one side of step 60; take another share"),
+        (
+            {"ran": "cosine", "lr": 1e-3, "horizon": STEPS, "steps": 2 * STEPS},
+            "steps is 24000 and the schedule that ran ends",
+        ),
         ({"ran": "cosine"}, "got ran alone; expected ran, lr and horizon together"),
         ({"schedule": "sawtooth"}, "schedule is 'sawtooth'; expected one of constant, linear"),
     ],

@@ -78,6 +78,13 @@ def test_rates_are_those_of_the_log_or_those_that_are_said_to_have_run():
     assert warmed.rates[:20] == pytest.approx(1e-3 * np.arange(1, 21) / 20)
 
 
+def test_a_log_that_begins_late_at_its_largest_rate_may_hide_a_warmup():
+    late, said = table().iloc[20:], "the log begins at step 420, at its largest rate"
+    assert said in "; ".join(measured(late, name="t").notes)
+    for clear in (measured(late, name="t", warmup=100), measured(table(), name="t")):
+        assert "the log begins" not in "; ".join(clear.notes)
+
+
 def test_groups_in_a_fixed_ratio_are_one():
     both = table(**{"lr/head": np.linspace(1, 0.1, len(N)), "lr/body": 0.1 * np.linspace(1, 0.1, len(N))}).drop(columns="lr")
     assert "rate from 'lr/head'" in "; ".join(measured(both, name="t").notes)

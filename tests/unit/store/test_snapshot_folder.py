@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,8 +16,21 @@ from itertools import islice
 import pytest
 import torch
 
-from etastar import Constant, Criterion, Lane, LaneEngine, LoopEngine, RunStore, Schedule, Then, Times, Until, WorkerEngine
-from etastar.problems.digits import digits_mlp
+from etastar import (
+    Constant,
+    Criterion,
+    Lane,
+    LaneEngine,
+    LoopEngine,
+    Problem,
+    RunStore,
+    Schedule,
+    Then,
+    Times,
+    Until,
+    WorkerEngine,
+)
+from etastar.problems.digits import digits_mlp, load
 from etastar.store import snapshot_folder as shelves
 from etastar.store.snapshot_folder import SnapshotFolder
 
@@ -138,6 +152,63 @@ def test_room_is_made_and_what_cannot_be_read_is_trained_again(tmp_path):
     for path in (tmp_path / "snapshots").iterdir():
         path.write_bytes(path.read_bytes()[:100])
     assert [o.spent for _, o in trainer.train(PROBLEM, [lane(60, Constant(), 2)])] == [60]
+
+
+@pytest.mark.parametrize("kind", ["loop", "mlp"])
+def test_a_folder_that_cannot_be_written_never_ends_a_run(kind, tmp_path):
+    (tmp_path / "snapshots").write_text("a file where the folder would be")
+    trainer = engine(kind)
+    trainer.shelf = shelf(tmp_path)
+    with pytest.warns(UserWarning, match="lanes under way cannot be kept in .*: training goes on") as said:
+        found = dict(trainer.train(PROBLEM, [lane()]))
+    trainer.shelf.drop([lane()])
+    assert len({str(warning.message) for warning in said}) == 1
+    assert facts(found[0]) == facts(dict(engine(kind).train(PROBLEM, [lane()]))[0])
+
+
+def test_a_disk_without_room_leaves_no_halves_and_those_of_killed_processes_go(tmp_path):
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for name, age in ((".old.pt.1", 2 * shelves.HALF), (".new.pt.2", 0.0)):
+        (folder / name).write_text("half")
+        os.utime(folder / name, (time.time() - age, time.time() - age))
+    trainer = LoopEngine()
+    trainer.shelf = shelf(tmp_path)
+    list(trainer.train(PROBLEM, [lane(10)]))
+    assert not (folder / ".old.pt.1").exists()
+    assert (folder / ".new.pt.2").exists()
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = set(folder.iterdir())
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        with pytest.warns(UserWarning, match="lanes under way cannot be kept"):
+            list(trainer.train(PROBLEM, [lane(seed=4)]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert set(folder.iterdir()) == before
+
+
+class ItsOwnIterator(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        self.samples = iter(zip(*(t[:100] for t in load()[0]), strict=True))
+        return self
+
+    def __next__(self):
+        return next(self.samples)
+
+
+def test_keeping_reads_no_stream_beside_a_lane(tmp_path):
+    found = []
+    for folder in (None, shelf(tmp_path)):
+        model = lambda: torch.nn.Linear(64, 10)  # one that was not looked at yet
+        data = torch.utils.data.DataLoader(ItsOwnIterator(), batch_size=8)
+        optimizer = lambda m: torch.optim.SGD(m.parameters(), lr=0.1)
+        own = Problem(model=model, optimizer=optimizer, loss=torch.nn.functional.cross_entropy, train=data, steps=40)
+        trainer = engine("loop")
+        trainer.shelf = folder
+        found.append(facts(dict(trainer.train(own, [lane(20)]))[0]))
+    assert found[0] == found[1]
 
 
 SCRIPT = """

@@ -32,7 +32,7 @@ from etastar.engine.reading import next_batch
 from etastar.engine.recorder import History
 from etastar.engine.signals import Signals, keys_of, refuse_hessian
 from etastar.engine.taking import check_start, check_take
-from etastar.engine.validation import mean_scores, samples_for, watched_loss
+from etastar.engine.validation import mean_scores, samples_for, validation_scores, watched_loss
 from etastar.errors import DoesNotApply
 from etastar.policies.compose import OTHERS, groups_named
 
@@ -60,7 +60,8 @@ class LaneTraining:
         self._shared = len(lanes)
         self._number = list(range(len(lanes)))
         """Of every row, which of `lanes` it is."""
-        self._ended: dict[int, tuple[History, float]] = {}
+        self._ended: dict[int, tuple[History, Outcome, Setup | None]] = {}
+        """Rows that were decided; those that died with the network they had, on which others that begin alike are scored."""
         self._looks: dict[int, Looks] = {}
         self._lr = torch.empty(0)
         """The rates of the last step."""
@@ -124,6 +125,7 @@ class LaneTraining:
 
     def _restored(self, lane: Lane, kept: Snapshot, labels: Sequence[str]) -> Setup:
         check_begins(lane, kept.lane, kept.step)
+        Signals.check_watched(keys_of(lane.policy), kept.steering["signals"], kept.step)
         setup = split(self._fresh(lane.seed), labels)
         kept.restore(setup, settings=False)  # a row has those of its lane
         return setup
@@ -215,12 +217,13 @@ class LaneTraining:
         for row, history in found:
             loss, share = valid.get(row, (None, None))
             number = self._number[row]
-            self._ended[number] = history, seconds
             outcome = history.outcome(valid_loss=loss, valid_accuracy=share, seconds=seconds)
             if looks := self._looks.pop(number, None):
                 if not outcome.broken:
                     looks.look(outcome.steps, lambda number=number: self._shown(number), last=True)
                 outcome = looks.beside(outcome)
+            died = history.dead and loss is not None
+            self._ended[number] = history, outcome, self.setup(number) if died else None
             outcomes.append((number, outcome))
         undecided = self._watch.undecided
         if 0 < len(undecided) <= (1 - COMPACT_AT) * len(self._rows):
@@ -229,8 +232,16 @@ class LaneTraining:
 
     def outcome_as(self, row: int, lane: Lane) -> Outcome:
         """See `Training`."""
-        history, seconds = self._ended[row]
-        return replace(history, lane=lane).outcome(seconds=seconds)
+        history, own, setup = self._ended[row]
+        loss = share = None
+        if setup is not None:
+            model = setup.model.eval()
+            evaluate = lambda batch: validation_scores(self._problem, model, to(batch, self._device, self._dtype))
+            with torch.no_grad():
+                scores = mean_scores(self._problem, lane, evaluate, summed=self._summed)
+            loss, share = (None if score is None else float(score) for score in scores)
+        outcome = replace(history, lane=lane).outcome(valid_loss=loss, valid_accuracy=share, seconds=own.seconds)
+        return replace(outcome, readings=own.readings)
 
     def take(self, rows: Sequence[int], lanes: Sequence[Lane] | None = None) -> None:
         """See `Training`."""

@@ -149,7 +149,8 @@ def _stacked(states: Sequence[Any]) -> Any:
     if isinstance(first, Mapping):
         return {name: _stacked([state[name] for state in states]) for name in first}
     if isinstance(first, (tuple, list)):
-        return type(first)(map(_stacked, zip(*states, strict=True)))
+        items = map(_stacked, zip(*states, strict=True))
+        return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
     if isinstance(first, torch.Tensor):
         return torch.stack(list(states))
     return first if all(state == first for state in states) else torch.tensor(states, dtype=torch.float64)

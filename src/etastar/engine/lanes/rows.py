@@ -179,15 +179,21 @@ class Rows:
 
     def _fill(self, setups: Sequence[Setup]) -> None:
         """The slots of every row, from what an ordinary optimizer keeps."""
+        parameters = dict(setups[0].model.named_parameters())
         for group, slots in zip(self.layout.groups, self.state, strict=True):
             names = self.layout.names_of(group)
             states = [_states(setup, names) for setup in setups]
             for slot, target in slots.items():
                 for row, own in enumerate(states):
-                    if slot in own[0]:
-                        target[row] = torch.cat([state[slot].reshape(-1) for state in own])
-            if names:
-                group.rule.resume([own[0] for own in states])
+                    start = 0
+                    for name, state in zip(names, own, strict=True):
+                        stop = start + parameters[name].numel()
+                        if slot in state:  # the loop's optimizer has none for a parameter the loss does not use
+                            target[row, start:stop] = state[slot].reshape(-1)
+                        start = stop
+            known = [state for own in states if (state := next(filter(None, own), None)) is not None]
+            if len(known) == len(states):
+                group.rule.resume(known)
 
     def put(self, row: int, setup: Setup) -> None:
         """Make an ordinary model and optimizer of the same problem and groups what this row is."""

@@ -18,6 +18,7 @@ from etastar.core.randomness import derive_seed
 from etastar.laws.curves.clock import Clock
 from etastar.laws.curves.conditions import FEWEST, SAME_PEAK, each_point, few_for_one, outside, unfit
 from etastar.laws.curves.curve import Array, Curve, checked_rates, warmup_of
+from etastar.laws.curves.predicted import Predicted
 from etastar.laws.curves.separable import Exponent, Fit, Separable
 
 DELTA = (1e-3, 2e-2)
@@ -37,41 +38,12 @@ the error grows as the logarithm of how far beyond the last loss it speaks."""
 POINTS = 200
 
 
-@dataclass(frozen=True)
-class Predicted(Sequence[Estimate]):
-    """A predicted loss curve: an `Estimate` at each step, some of which may refuse.
-
-    Args:
-        steps: [N] updates made.
-        estimates: one each.
-    """
-
-    steps: NDArray[np.int64]
-    estimates: tuple[Estimate, ...]
-
-    def __getitem__(self, index):  # type: ignore[override]
-        return self.estimates[index]
-
-    def __len__(self) -> int:
-        return len(self.estimates)
-
-    @property
-    def end(self) -> Estimate:
-        """The last loss."""
-        return self.estimates[-1]
-
-    def column(self, name: str) -> Array:
-        """`value`, `low` or `high` at each step; NaN where there is none."""
-        return np.array([np.nan if (x := getattr(e, name)) is None else x for e in self.estimates])
-
-
 @dataclass(frozen=True, eq=False)
 class CurveLaw(ABC):
     """A law of loss curves under learning-rate schedules.
 
     A law gives `columns`, whose coefficients are linear, and the exponents inside them (`exponents_of`). The interval adds
-    in
-    squares: refits to curves made of the law and blocks of its own residuals, in which given numbers are drawn, too
+    in squares refits to curves made of the law and blocks of its own residuals, in which given numbers are drawn, too
     (`drawn`), and the discrepancy between law and world (`DISCREPANCY`, at least the residuals' rms).
 
     Args:
@@ -180,22 +152,35 @@ class CurveLaw(ABC):
         none = {"level": self.level, "unit": "loss", "n": len(self.curves), "method": self.name}
         enough = FEWEST if len(self.curves) > 1 else 2 * FEWEST
         few = Status.TOO_FEW_POINTS if sum(len(c.steps) for c in self.curves) < enough else Status.OUTSIDE_THE_LAW
-        if reason := self.refusal or few_for_one(self.curves):
-            return Predicted(at, (Estimate.none(few, reason, **none),) * len(at))
+        status = few if self.refusal or few_for_one(self.curves) else Status.OUTSIDE_THE_LAW
         clock = Clock.of(rates, self.reference, at)
-        if reason := outside(self.curves, self.reference, clock, self.rises, self.peaks):
-            return Predicted(at, (Estimate.none(Status.OUTSIDE_THE_LAW, reason, **none),) * len(at))
-        values, sd = self.values(rates, at), self.spread(clock)
-        half = float(norm.ppf((1 + self.level) / 2)) * sd
+        reasons = self._silent(clock)
+        if all(reasons):
+            return Predicted(at, tuple(Estimate.none(status, reason, **none) for reason in reasons))
+        values, half = self.values(rates, at), float(norm.ppf((1 + self.level) / 2)) * self.spread(clock)
         return Predicted(
             at,
             tuple(
-                Estimate.none(Status.OUTSIDE_THE_LAW, reason, **none)
+                Estimate.none(status, reason, **none)
                 if reason
                 else Estimate(float(v), float(max(v - h, 0.0)), float(v + h), **none)
-                for v, h, reason in zip(values, half, each_point(self.curves, *self._reach, clock), strict=True)
+                for v, h, reason in zip(values, half, reasons, strict=True)
             ),
         )
+
+    def spoken(self, rates: ArrayLike, steps: ArrayLike) -> Array:
+        """[N] the values of `predict`, NaN where it refuses: without intervals, for which most of its time goes."""
+        rates = checked_rates(rates)
+        silent = self._silent(Clock.of(rates, self.reference, steps))
+        return np.where(np.array(silent) != "", np.nan, self.values(rates, steps))
+
+    def _silent(self, clock: Clock) -> list[str]:
+        """Why nothing is said of each step; "" where something is."""
+        whole = self.refusal or few_for_one(self.curves)
+        whole = whole or outside(self.curves, self.reference, clock, self.rises, self.peaks)
+        if whole:
+            return [whole] * len(clock.steps)
+        return [reason or "" for reason in each_point(self.curves, *self._reach, clock)]
 
     def spread(self, clock: Clock) -> Array:
         """[N] standard deviation of a loss about the law's number there."""

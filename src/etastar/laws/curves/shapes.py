@@ -28,7 +28,9 @@ class RankedShape:
     score: float
 
 
-def ranked(curves: Sequence[Curve], candidates: Mapping[str, Array], *, level: float = 0.9) -> tuple[RankedShape, ...]:
+def ranked(
+    curves: Sequence[Curve], candidates: Mapping[str, Array], *, level: float = 0.9, law: FadingNoise | None = None
+) -> tuple[RankedShape, ...]:
     """Candidates by the mean of what fading noise (p and kappa given) and the multi-power law expect at their ends.
 
     The law of fading noise flatters cooldowns by 1 - sqrt, the multi-power law those that are short: their mean chose within
@@ -39,8 +41,9 @@ def ranked(curves: Sequence[Curve], candidates: Mapping[str, Array], *, level: f
         curves: measured, see `CurveLaw.fit`.
         candidates: name -> [T] rates from the first update on.
         level: probability of the intervals.
+        law: of these curves, if it was fitted already.
     """
-    law = FadingNoise.fit(curves, level=level)
+    law = law or FadingNoise.fit(curves, level=level)
     noisy = FadingNoise.fit(curves, level=level, given={"p": NOISE_POWER, "kappa": FORGETTING})
     second = MultiPowerLaw.fit(curves, level=level)
     found = [_shape(name, checked_rates(rates, name), law, noisy, second) for name, rates in candidates.items()]
@@ -56,7 +59,8 @@ def _shape(name: str, rates: Array, law: FadingNoise, noisy: FadingNoise, second
         )
         return RankedShape(name, Estimate.none(Status.OUTSIDE_THE_LAW, reason, level=law.level, unit="loss"), math.inf)
     ends = [len(rates)]
-    loss, one, other = (each.predict(rates, ends).end for each in (law, noisy, second))
-    if loss.value is None or one.value is None:
-        return RankedShape(name, loss if loss.value is None else one, math.inf)
-    return RankedShape(name, loss, one.value if other.value is None else (one.value + other.value) / 2)
+    loss = law.predict(rates, ends).end
+    one, other = (float(each.spoken(rates, ends)[0]) for each in (noisy, second))
+    if loss.value is None:
+        return RankedShape(name, loss, math.inf)
+    return RankedShape(name, loss, one if math.isnan(other) else (one + other) / 2)

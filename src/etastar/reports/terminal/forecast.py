@@ -41,8 +41,9 @@ def forecast_notes(answer: ForecastAnswer) -> list[str]:
 
 def forecast_cost(answer: ForecastAnswer) -> list[str]:
     """On what it rests."""
-    runs = f"{len(answer.curves)} run{'s' if len(answer.curves) > 1 else ''}"
-    losses = sum(len(c.steps) for c in answer.curves)
+    curves = answer.curves[:-1] if answer.checks else answer.curves  # the last one is checked
+    runs = f"{len(curves)} run{'s' if len(curves) > 1 else ''}"
+    losses = sum(len(c.steps) for c in curves)
     fitted = f"law: {answer.law}, off by {answer.rms:.2%} where it was fitted"
     return [f"{fitted}; {losses:,} losses of {runs}; nothing was trained"]
 

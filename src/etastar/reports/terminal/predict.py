@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from etastar.reports.parts import Table
 from etastar.verbs.predict.predict import PredictAnswer
-from etastar.verbs.predict.predictions import PredictedRate
+from etastar.verbs.predict.predictions import Prediction
 
 
 def predict_short(answer: PredictAnswer) -> list[Table]:
@@ -38,7 +38,7 @@ def predict_cost(answer: PredictAnswer) -> list[str]:
     ]
 
 
-def _interval(rung: PredictedRate) -> str:
+def _interval(rung: Prediction) -> str:
     low, value, high = rung.lr.low, rung.lr.value, rung.lr.high
     if low is None or high is None or value is None or (high - low) < 1e-3 * value:
         return ""

@@ -156,7 +156,10 @@ def _mean_factor(policy: Policy, steps: int) -> float:
     if policy.reads or groups_named(policy):
         return 1.0
     few = min(steps, ENOUGH_STEPS)
-    return max(statistics.fmean(rates_over(squeezed(policy, few), 1.0, few)), 0.05)
+    try:
+        return max(statistics.fmean(rates_over(squeezed(policy, few), 1.0, few)), 0.05)
+    except (TypeError, ValueError):  # no numbers: the first lane says so in a sentence
+        return 1.0
 
 
 def _confirmed(short: BestRate, full: BestRate) -> BestRate:

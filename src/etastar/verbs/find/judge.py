@@ -67,7 +67,7 @@ def _against_best(lr: float, said: str, best: BestRate, ratio: float | None) -> 
         return "unknown", f"your {said} cannot be judged without the best rate"
     if ONE_SEED in best.lr.flags:
         return "cannot-tell", f"your {said} cannot be told from the best by lanes of one seed, which here end by luck"
-    of = f"{lr / best.lr.require():.2g} of the recommended rate"
+    of = f"{lr / best.lr.require():.2g} x the recommended rate"
     cost = f"; expect a loss about {ratio:.2g} x the best" if ratio is not None and ratio >= WORTH_SAYING else ""
     low, high = best.plateau or (best.lr.require(), best.lr.require())
     if low <= lr <= high:

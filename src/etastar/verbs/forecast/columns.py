@@ -86,7 +86,7 @@ def _rate(frame: Frame, names: Sequence[str]) -> str | None:
         if ratio.max() - ratio.min() > RATIO_SPREAD * abs(ratio.mean()):
             raise ProblemError(
                 f"the rates {names[0]!r} and {other!r} change apart, and a law follows one; name the one that trains most "
-                "of the network (rate=, --lr-column)"
+                "of the network (rate=, --rate)"
             )
     return names[0] if names else None
 

@@ -16,7 +16,8 @@ from etastar.errors import ProblemError, attributed
 from etastar.laws.curves.constant_rate import law_of
 from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.curve_law import CurveLaw
-from etastar.laws.curves.shapes import ranked
+from etastar.laws.curves.fading_noise import FadingNoise
+from etastar.laws.curves.shapes import RankedShape, ranked
 from etastar.verbs.answer import Made
 from etastar.verbs.forecast.back_test import back_tested
 from etastar.verbs.forecast.forecast_answer import Answered, ForecastAnswer
@@ -100,10 +101,11 @@ def forecast(
         known, rest_of_it = _cut(log, own[0], cut)
         return _checked([known, *read], rest_of_it, level, started)
     read = [measured(source, **each) for source, each in zip(sources, own, strict=True)]
+    _reached(read[0], schedule, steps)
     curves = [m.curve for m in read]
     law = law_of(curves, level)
     answers = tuple(_answers(law, read[0], curves, schedule, steps))
-    shapes = _shapes(curves, steps, level)
+    shapes = _shapes(law, curves, steps)
     return ForecastAnswer(problem=curves[0].name, answers=answers, shapes=shapes, **_common(law, read), made=_made(started))
 
 
@@ -144,16 +146,24 @@ def _checked(read: Sequence[Measured], held: Measured, level: float, started: fl
     return ForecastAnswer(problem=held.curve.name, checks=checks, **said, made=_made(started))
 
 
+def _reached(this: Measured, schedule: Any, steps: int | None) -> None:
+    """Steps asked about without another schedule are those of the plan, which must reach them."""
+    if this.planned is not None and schedule is None and steps is not None and steps > len(this.planned):
+        raise ProblemError(
+            f"steps is {steps} and the schedule that ran ends at {len(this.planned)}; give its whole horizon, or a schedule"
+        )
+
+
 def _answers(law: CurveLaw, this: Measured, curves: Sequence[Curve], schedule: Any, steps: int | None) -> list[Answered]:
     curve, now = this.curve, int(this.curve.steps[-1])
     found = []
-    plan = _plan(this, steps)
-    if plan is not None:
-        found.append(_answered(law, "own-plan", "this run under its own plan", plan, now))
     if schedule is not None:
         peak, updates = max(c.peak for c in curves), steps or (len(this.planned) if this.planned is not None else now)
         words = f"{schedule if isinstance(schedule, str) else repr(schedule)} at {peak:.3g} over {updates:,} steps"
         found.append(_answered(law, "schedule", words, schedule_rates(schedule, peak, updates)))
+    plan = _plan(this, steps)
+    if plan is not None:
+        found.append(_answered(law, "own-plan", "this run under its own plan", plan, now))
     words = f"a cooldown started now, over {COOLDOWN:.0%} of the steps so far"
     found.append(_answered(law, "cooldown-now", words, cooldown_now(curve), now))
     found.append(_answered(law, "twice", "twice as many steps, cooled down over the share that suits them", twice(curve)))
@@ -178,13 +188,14 @@ def _plan(this: Measured, steps: int | None) -> Array | None:
     return rest(curve, steps - now, 0.0) if is_steady(curve) else None
 
 
-def _shapes(curves: Sequence[Curve], steps: int | None, level: float):
+def _shapes(law: CurveLaw, curves: Sequence[Curve], steps: int | None) -> tuple[RankedShape, ...]:
     """Shapes for the rest of this run, until `steps`, or twice what was trained."""
     curve, now = curves[0], int(curves[0].steps[-1])
     updates = (steps if steps and steps > now else 2 * now) - now
     if not curve.rates[now - 1] > 0:
         return ()
-    return ranked(curves, {name: rest(curve, updates, *shape) for name, shape in SHAPES.items()}, level=level)
+    candidates = {name: rest(curve, updates, *shape) for name, shape in SHAPES.items()}
+    return ranked(curves, candidates, level=law.level, law=law if isinstance(law, FadingNoise) else None)
 
 
 def _names(sources: Sequence[Any]) -> list[str]:

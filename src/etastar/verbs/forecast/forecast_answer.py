@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from etastar.core.estimate import Estimate
 from etastar.laws.curves.curve import Array, Curve
-from etastar.laws.curves.curve_law import Predicted
+from etastar.laws.curves.predicted import Predicted
 from etastar.laws.curves.shapes import RankedShape
 from etastar.verbs.answer import Answer
 from etastar.verbs.forecast.back_test import Check
@@ -120,17 +120,22 @@ class ForecastAnswer(Answer):
         )
 
     @property
+    def asked(self) -> Answered | None:
+        """What the summary is about: the schedule where one was asked about, else the first question that is answered."""
+        answered = [a for a in self.answers if a.question == "schedule" or a.end.ok]
+        return next(iter(answered or self.answers), None)
+
+    @property
     def ok(self) -> bool:
-        """Whether anything was answered."""
-        return any(a.end.ok for a in self.answers) or any(c.mae is not None for c in self.checks)
+        """Whether there is an answer: to `asked`, or to a check by the default law."""
+        return self.checks[0].mae is not None if self.asked is None else self.asked.end.ok
 
     @property
     def summary(self) -> str:
         """The verdict in one line."""
-        if self.checks and not self.answers:
-            first = self.checks[0]
-            if first.mae is None:
-                return f"no answer: {first.reason}"
-            return f"{first.law} is off by {first.mae:.4f}, and holds {first.coverage:.0%} of the losses"
-        answered = [a for a in self.answers if a.end.ok]
-        return (answered or list(self.answers))[0].sentence if self.answers else "nothing was asked"
+        if self.asked is not None:
+            return self.asked.sentence
+        first = self.checks[0]
+        if first.mae is None:
+            return f"no answer: {first.reason}"
+        return f"{first.law} is off by {first.mae:.4f}, and holds {first.coverage:.0%} of the losses"

@@ -17,7 +17,7 @@ from etastar.probes.point import Point
 from etastar.probes.relu_chain import ReluChain
 from etastar.theory.kaiming import kaiming_sharpness
 from etastar.theory.target_scale import learnt_sharpness
-from etastar.verbs.predict.predictions import PredictedRate
+from etastar.verbs.predict.predictions import Prediction
 
 Range = tuple[float, float, float]
 HE_CHAIN: dict[tuple[str, bool], Range] = {
@@ -41,9 +41,7 @@ LARGE_TARGETS = 10.0
 """Targets this many times as large as outputs (or as 1) are outside what was measured, except for plain ReLU chains."""
 
 
-def expected_eta_star(
-    point: Point, chain: ReluChain | str, rungs: tuple[PredictedRate, ...], safe: float | None
-) -> Estimate:
+def expected_eta_star(point: Point, chain: ReluChain | str, rungs: tuple[Prediction, ...], safe: float | None) -> Estimate:
     """Where eta* is expected: as in the networks measured, relative to 1 / lambda1 of He's network of these widths, to the
     edge along the first step and to the sharpness of a network that has learnt the targets; else a multiple of eta_c.
 
@@ -97,7 +95,7 @@ def _of_chain(point: Point, chain: ReluChain, kind: str) -> tuple[Range, str]:
     return found, method
 
 
-def _of_critical_rate(point: Point, rungs: tuple[PredictedRate, ...], kind: str, safe: float | None) -> tuple[Range, str]:
+def _of_critical_rate(point: Point, rungs: tuple[Prediction, ...], kind: str, safe: float | None) -> tuple[Range, str]:
     critical = next(rung.lr for rung in rungs if rung.name == "eta_c")
     shifts = CRITICAL.get("sgd" if kind == "momentum" else kind)
     if shifts is None or not critical.value:

@@ -24,7 +24,7 @@ from etastar.probes.start import starting_point
 from etastar.verbs.answer import Answer, Made, Yours
 from etastar.verbs.options import Options, asked
 from etastar.verbs.predict.expected_rate import expected_eta_star
-from etastar.verbs.predict.predictions import NAMES, SAFE_START, PredictedRate, all_rungs, refused, scaled
+from etastar.verbs.predict.predictions import NAMES, SAFE_START, Prediction, all_rungs, refused, scaled
 from etastar.verbs.predict.threshold import Threshold, descending, threshold
 from etastar.verbs.probe import OWN_LOOP, SAMPLES
 
@@ -52,7 +52,7 @@ class PredictAnswer(Answer):
     lr: Estimate
     start: str
     eta_star: Estimate
-    rungs: tuple[PredictedRate, ...]
+    rungs: tuple[Prediction, ...]
     threshold: Threshold | None
     widths: tuple[int, ...] | None
     yours: Yours | None
@@ -61,7 +61,7 @@ class PredictAnswer(Answer):
     parameters: int
     device: str
 
-    def __getitem__(self, name: str) -> PredictedRate:
+    def __getitem__(self, name: str) -> Prediction:
         for rung in self.rungs:
             if rung.name == name:
                 return rung
@@ -165,7 +165,7 @@ def _judge(lr: float | None, start: Estimate, eta_star: Estimate) -> Yours | Non
     return Yours(lr, verdict, f"{text}, {verdict} where eta* is expected", of_start, lr / eta_star.value)
 
 
-def safest(rungs: tuple[PredictedRate, ...]) -> tuple[Estimate, str]:
+def safest(rungs: tuple[Prediction, ...]) -> tuple[Estimate, str]:
     """The lowest of the safe starts and its rung: a network that starts flat does not stay so. At most half of eta_c."""
     found = [rung for rung in rungs if rung.role == SAFE_START and rung.lr.value]
     if not found:
@@ -187,7 +187,7 @@ def _settled(point: Point, check: Threshold | None, lr: Estimate, start: str) ->
     return replace(lr, value=value, low=min(lr.low, value), method=f"{lr.method}; {text}"), f"{start}, {text}"
 
 
-def _to_check(point: Point, rungs: tuple[PredictedRate, ...]) -> PredictedRate | None:
+def _to_check(point: Point, rungs: tuple[Prediction, ...]) -> Prediction | None:
     """The rung whose sharpness is to be shown to be a threshold of gradient descent: that of the safest start."""
     _, start = safest(tuple(rung for rung in rungs if rung.role == SAFE_START))
     return next((r for r in rungs if r.name == start), None) if is_plain_sgd(point.optimizer) else None

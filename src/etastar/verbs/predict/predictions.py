@@ -33,7 +33,7 @@ KERNEL_SAMPLES = 512
 
 
 @dataclass(frozen=True)
-class PredictedRate:
+class Prediction:
     """One prediction.
 
     Args:
@@ -79,12 +79,12 @@ ROLES = {
 }
 
 
-def refused(name: str, reason: str, status: Status = Status.NOT_MEASURED) -> PredictedRate:
+def refused(name: str, reason: str, status: Status = Status.NOT_MEASURED) -> Prediction:
     """A rung that does not apply."""
-    return PredictedRate(name, Estimate.none(status, reason), ROLES[name], VALIDITY[name])
+    return Prediction(name, Estimate.none(status, reason), ROLES[name], VALIDITY[name])
 
 
-def all_rungs(point: Point, chain: ReluChain | str) -> tuple[PredictedRate, ...]:
+def all_rungs(point: Point, chain: ReluChain | str) -> tuple[Prediction, ...]:
     """Every rung at `point`; `chain` is the plain ReLU chain there, or the sentence that says why there is none."""
     formulas = _formulas(point, chain)
     sharpness = _sharpness(point, PreconditionedSharpness()(point))
@@ -100,7 +100,7 @@ def all_rungs(point: Point, chain: ReluChain | str) -> tuple[PredictedRate, ...]
     )
 
 
-def _formulas(point: Point, chain: ReluChain | str) -> tuple[PredictedRate, PredictedRate]:
+def _formulas(point: Point, chain: ReluChain | str) -> tuple[Prediction, Prediction]:
     if not is_plain_sgd(point.optimizer):
         why = f"for SGD, whose steps the Hessian limits; those of {type(point.optimizer).__name__} have another metric"
         return refused(CLOSED_FORM, why), refused(KERNEL, why)
@@ -144,12 +144,12 @@ def scaled(e: Estimate, factor: float, method: str, n: int) -> Estimate:
     return replace(e, value=value, low=low, high=high, method=method, n=n)
 
 
-def _guarded(name: str, make: Callable[[], Estimate]) -> PredictedRate:
+def _guarded(name: str, make: Callable[[], Estimate]) -> Prediction:
     try:
         quantity = make()
     except DoesNotApply as why:
         return refused(name, str(why), Status.OUTSIDE_THE_LAW)
-    return PredictedRate(name, inverse(quantity), ROLES[name], VALIDITY[name], quantity)
+    return Prediction(name, inverse(quantity), ROLES[name], VALIDITY[name], quantity)
 
 
 def inverse(quantity: Estimate, factor: float = 1.0) -> Estimate:
@@ -172,27 +172,27 @@ def inverse(quantity: Estimate, factor: float = 1.0) -> Estimate:
     )
 
 
-def _sharpness(point: Point, reading: Reading) -> PredictedRate:
+def _sharpness(point: Point, reading: Reading) -> Prediction:
     """Half of the optimizer's edge: 1 / lambda1 for gradient descent; for momentum 1 / lambda1, too, since it builds up."""
     edge = edge_of(point.optimizer)
     if edge.factor is None:
         rung = refused(SHARPNESS, edge.formula)
         return replace(rung, quantity=reading.estimate)
     factor = edge.factor / 2 if is_plain_adam(point.optimizer) else 1.0
-    return PredictedRate(SHARPNESS, inverse(reading.estimate, factor), SAFE_START, VALIDITY[SHARPNESS], reading.estimate)
+    return Prediction(SHARPNESS, inverse(reading.estimate, factor), SAFE_START, VALIDITY[SHARPNESS], reading.estimate)
 
 
-def _from_reading(reading: Reading, rate: float | None) -> PredictedRate:
+def _from_reading(reading: Reading, rate: float | None) -> Prediction:
     name, e = reading.name, reading.estimate
     if e.value is None or rate is None:
         reason = e.reason or reading.says or "it gives no rate here"
         return refused(name, reason, e.status if e.value is None else Status.FLAT)
     if rate == e.value:
-        return PredictedRate(name, e, ROLES[name], VALIDITY[name], None, dict(reading.parts))
-    return PredictedRate(name, inverse(e, rate * e.value), ROLES[name], VALIDITY[name], e, dict(reading.parts))
+        return Prediction(name, e, ROLES[name], VALIDITY[name], None, dict(reading.parts))
+    return Prediction(name, inverse(e, rate * e.value), ROLES[name], VALIDITY[name], e, dict(reading.parts))
 
 
-def _newton(reading: Reading) -> PredictedRate:
+def _newton(reading: Reading) -> Prediction:
     if not reading.ok:
         return refused(reading.name, reading.estimate.reason, reading.estimate.status)
     rung = refused(reading.name, reading.says)

@@ -12,7 +12,7 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
 from etastar.errors import DoesNotApply, UserCodeRaised
 from etastar.probes.point import Point
-from etastar.verbs.predict.predictions import PredictedRate
+from etastar.verbs.predict.predictions import Prediction
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Threshold:
         return f"{self.steps} steps of gradient descent on these samples (lambda: {self.of}): {both}"
 
 
-def threshold(point: Point, of: PredictedRate, steps: int = 10, below: float = 1.0, above: float = 2.5) -> Threshold | None:
+def threshold(point: Point, of: Prediction, steps: int = 10, below: float = 1.0, above: float = 2.5) -> Threshold | None:
     """Descend from the point at both rates and come back; None where the rung has no sharpness or there is no gradient."""
     if of.quantity is None or not of.quantity.value or of.quantity.value <= 0:
         return None

@@ -15,7 +15,7 @@ from etastar.laws.curves.constant_rate import ConstantRate
 from etastar.laws.curves.curve import Curve
 from etastar.laws.curves.fading_noise import AGING, FORGETTING, NOISE_POWER, SPEED, FadingNoise, noise
 from etastar.laws.curves.luo2025multipower import MultiPowerLaw
-from etastar.laws.curves.schaipp2025convex import ConvexBound, best_peak, bound, longer_cooldown, lower_rate, peak_ratio
+from etastar.laws.curves.schaipp2025convex import ConvexBound, bound
 from etastar.laws.curves.separable import positive_fit
 from etastar.laws.curves.tissue2024momentum import MomentumLaw
 from loss_curves import FADING, SCHEDULES, STEPS, WARMUP, curve, fading, multipower, warmed
@@ -228,9 +228,10 @@ TWO = ("constant", "wsd")
         pytest.param(TWO, multipower, id="two, multi-power", marks=pytest.mark.slow),
     ],
 )
-def test_intervals_hold_unseen_schedules_of_truths_that_are_not_the_law(truth, names):
+@pytest.mark.parametrize("seeds", [(0,), pytest.param((1, 2), marks=pytest.mark.slow)], ids=["one seed", "others"])
+def test_intervals_hold_unseen_schedules_of_truths_that_are_not_the_law(truth, names, seeds):
     held = []
-    for seed in range(3):
+    for seed in seeds:
         curves = [curve(n, truth, noise=8e-4, seed=10 * seed + i) for i, n in enumerate(names)]
         law = FadingNoise.fit(curves)
         held += [covered(law, truth, name, seed).mean() for name in ("linear", "sqrt", "cosine")]
@@ -245,7 +246,9 @@ def test_intervals_are_no_wider_than_they_must_be():
 
 
 def test_refits_are_the_same_every_time():
-    one, other = (FadingNoise.fit(three(fading, noise=5e-4)).predict(warmed(SCHEDULES["wsd"])).end for _ in range(2))
+    one, other = (
+        FadingNoise.fit(three(fading, noise=5e-4)[:2]).predict(warmed(SCHEDULES["constant"])).end for _ in range(2)
+    )
     assert one == other
 
 
@@ -272,41 +275,3 @@ def test_coverage_of_ninety_percent_intervals():
                 ends = covered(law, truth, name, seed, noise=1e-3)[-1:]
                 held, n = held + int(ends.sum()), n + len(ends)
     assert wilson(held, n, level=0.95)[1] >= 0.9 and held / n > 0.85
-
-
-# -- peaks --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("p", [0.5, 1.0, 1.5, 2.0])
-def test_peaks_of_powers_have_a_closed_form(p):
-    steps = 6400
-    peak, least = best_peak((1 - np.arange(steps) / steps) ** p)
-    assert peak == pytest.approx(np.sqrt(p / steps), rel=0.02) and least == pytest.approx(
-        (p + 1) / np.sqrt(p * steps), rel=0.02
-    )
-
-
-def test_the_transfer_table():
-    x = np.arange(2000) / 2000
-    shape = lambda decay, curve=lambda left: left: curve(np.minimum((1 - x) / decay, 1.0))
-    root = lambda left: 1 - np.sqrt(1 - left)
-    ratios = {
-        "cosine": (0.5 * (1 + np.cos(np.pi * x)), 0.97),
-        "wsd 10": (shape(0.1), 0.46),
-        "wsd 20": (shape(0.2), 0.51),
-        "wsd 20 sqrt": (shape(0.2, root), 0.54),
-        "wsd 50": (shape(0.5), 0.66),
-        "wsd 50 sqrt": (shape(0.5, root), 0.74),
-        "cosine to a tenth": (0.1 + 0.45 * (1 + np.cos(np.pi * x)), 0.6),
-        "constant": (np.ones(2000), 0.24),
-    }
-    for name, (rates, ratio) in ratios.items():
-        assert peak_ratio(rates) == pytest.approx(ratio, abs=0.02), name
-    assert peak_ratio(ratios["wsd 20"][0], ratios["wsd 20"][0]) == 1
-
-
-def test_extending_a_run():
-    for factor, cooldown, multiple in ((1.5, 0.45, 0.64), (2, 0.625, 0.53), (3, 0.875, 0.43), (4, 1.0, 0.38)):
-        assert longer_cooldown(factor) == pytest.approx(cooldown, abs=0.03)
-        assert lower_rate(factor) == pytest.approx(multiple, abs=0.03)
-    assert longer_cooldown(1) == 0.2 and longer_cooldown(9) == 1.0
