@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -150,3 +151,16 @@ def test_two_classes_never_share_a_name():
     """One name for one thing: a reader who meets a class knows which, whatever file it is in."""
     assert shared_names() == []
     assert shared_names("class Edge: ...\nclass Law:\n    class Edge: ...\n") == ["Edge: text, text"]
+
+
+ROOMS = [path.parent for path in FILES if path.name == "__init__.py" and path.parent != SOURCE]
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=name_of)
+def test_the_docstring_of_a_folder_is_true_for_every_file_in_it(room):
+    """`name` is a file of the folder and `name/` a folder in it; each is named, and nothing that is not there."""
+    files = {path.stem for path in room.glob("*.py")} - {"__init__"}
+    folders = {f"{path.parent.name}/" for path in room.glob("*/__init__.py")}
+    said = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+    assert said is not None
+    assert set(re.findall(r"`([a-z_0-9]+/?)`", said)) == files | folders

@@ -1,1 +1,6 @@
-"""Policies in other people's training loops: thin, without logic of their own."""
+"""Policies in other people's training loops: thin, without logic of their own.
+
+`controller` (a policy in anyone's loop), `torch` (as one of torch's schedulers); `attached` (optimizer and policy, made
+ready for each other), `scaling` (GradScaler), `ranks` (several processes), `extension` (a longer run), `snapshots` (to go
+back to).
+"""

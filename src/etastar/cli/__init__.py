@@ -1,1 +1,7 @@
-"""The command line: mirrors `verbs`; parse, one call, print, exit code."""
+"""The command line, a file or less a verb: parse, one call, print, exit code.
+
+`main` (the commands); `finding`, `forecasting`, `scaling`, `searching`, `starting` (doctor, probe, predict), `surfaces`,
+`scheduling`, `studying`, `listing`. `options` (one each) and `groups` (what commands share), which `spread` makes
+parameters; `load` (a problem from what was typed). `output` (the terminal), `outputs` (files), `standard_output` (JSON
+alone), `plain` (words of others); `signals` (ending as Ctrl-C does).
+"""

@@ -1,4 +1,7 @@
-"""What a network says about its learning rate before it is trained: curvature, critical rate, noise, update size.
+"""What a network says about its learning rate: before it is trained, or (`monitors/`) while it is.
 
-`reading` (the contract), `point` (a network, its loss and samples), one file a probe, and what they share.
+`reading` (the contract), `point` (a network, its loss and samples), `start` (where a training would start), `samples` (for
+a probe). The probes: `sharpness`, `directional` (curvature along one direction), `critical_rate`, `adam_one_shot`,
+`polyak_step`, `newton_step`, `noise_scale`, `update_ratios`. What they share: `edge` (of stability, by optimizer),
+`first_step` (taken, and taken back), `convention` (mean or sum), `relu_chain` (what closed forms know).
 """

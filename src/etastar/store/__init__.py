@@ -2,6 +2,7 @@
 
 `run_store` (what is stored), `rows` (an outcome in its tables), `schema` (the tables), `database` (opening one), `sqlite`
 and `postgres` (what only one of them has); `saving`, `patience` and `unsaved` (nothing trained is lost), `snapshot_folder`
-(long lanes go on), `sound` (rows are checked when read), `summary`; `fingerprint` and `lane_key`, with `contents`,
-`description` and `origin` (what makes two problems, two lanes one); `optuna_study` (a search's trials as an Optuna study).
+(long lanes go on), `again` (lanes whose monitors have not read), `sound` (rows are checked when read), `summary`;
+`fingerprint` and `lane_key`, with `contents`, `description` and `origin` (what makes two problems, two lanes one);
+`optuna_study` (a search's trials as an Optuna study).
 """

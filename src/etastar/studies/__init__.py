@@ -1,4 +1,10 @@
-"""Studies: published claims about learning rates, measured here, each with a conclusion by a rule stated beforehand."""
+"""Studies: published claims about learning rates, measured here, each with a conclusion by a rule stated beforehand.
+
+`study` (the contract), `claim` (a statement and its rule), `run` (one study), `bench` (what it measures with), `data`,
+`record` (rows as they are measured), `fits` (what is computed from them), `charts`, `page`. The studies:
+`chen2024architecture`, `deeper_prefers_lower`, `haas2025width`, `iyer2023maximal` with `iyer2023maximal_findings`,
+`jelassi2023depth`.
+"""
 
 from __future__ import annotations
 

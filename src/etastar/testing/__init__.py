@@ -1,6 +1,7 @@
 """What a class must do to be a policy, probe, design, law, store or engine of etastar, as checks to run on your own.
 
-Each check raises `AssertionError` with a sentence that says what was expected; a file each, named after what it checks.
+Each check raises AssertionError with a sentence that says what was expected (`expect`): `designs`, `engines`, `laws`,
+`policies`, `probes`, `stores`.
 `synthetic` has trainings whose truth is known: an engine and a problem that answer in microseconds.
 
     from etastar.testing import check_policy

@@ -1,1 +1,5 @@
-"""What the terminal shows of an answer: `*_tables`, `*_notes`, and its cost; one file a kind of answer."""
+"""What the terminal shows of an answer: its tables, its notes, and its cost.
+
+`find`, `forecast`, `predict`, `probe`, `scale`, `search`, `response` (of surface, sensitivity and momentum); `cells` (rows
+of a table) and `cost` are what they share.
+"""
