@@ -24,5 +24,5 @@ CASE = Case(
     "Laws of loss curves on schedules they were not fitted to (25M, 100M, 124M), and on logs cut short",
     _rows,
     _summary,
-    {"folder": "../shared/data/loss-curves"},
+    {"folder": "data/loss-curves"},
 )

@@ -59,5 +59,5 @@ CASE = Case(
     "eta* on Fashion-MNIST against an earlier, independent measurement",
     _rows,
     _summary,
-    {"folder": "../shared/data/fashion-mnist", "seeds": 2},
+    {"folder": "data/fashion-mnist", "seeds": 2},
 )

@@ -26,4 +26,4 @@ def _summary(rows: list[Row]) -> str:
     return head + table(["work", "before, CPU s", "now, CPU s", "before / now"], lines)
 
 
-CASE = Case("CPU time of this commit against an earlier one", _rows, _summary, {"against": "a613a6f", "rounds": 7})
+CASE = Case("CPU time of this commit against an earlier one", _rows, _summary, {"against": "a613a6f", "rounds": 5})

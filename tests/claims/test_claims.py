@@ -15,7 +15,7 @@ import etastar
 from etastar.problems import builder
 
 ROOT = Path(__file__).parents[2]
-FASHION = Path(os.environ.get("ETASTAR_FASHION", ROOT.parent / "shared/data/fashion-mnist"))
+FASHION = Path(os.environ.get("ETASTAR_FASHION", ROOT / "data/fashion-mnist"))
 
 
 def rows(name: str) -> list[dict]:
