@@ -20,7 +20,7 @@ from etastar.laws.curves.same_gain import SameGain
 from etastar.laws.curves.schaipp2025convex import ConvexBound
 from etastar.laws.curves.tissue2024momentum import MomentumLaw
 from etastar.policies.cdat import Cdat
-from etastar.policies.edge import EdgeShare
+from etastar.policies.edge import Edge
 from etastar.policies.greedy import Greedy
 from etastar.policies.named import SCHEDULES, policy_over
 from etastar.policies.plateau import Plateau
@@ -142,7 +142,7 @@ EAGER: dict[str, Policy] = {
     "greedy": Greedy(every=4, patience=0),
     "polyak": Polyak(c=5000.0),
     "cdat": Cdat(sigma=0.01),
-    "edge": EdgeShare(share=1e-3, every=3),
+    "edge": Edge(share=1e-3, every=3),
     "spike-guard": SpikeGuard(Constant(), deviations=0.5, memory=5, back=5),
 }
 """Reactive policies in settings in which they react within the few steps of a test."""

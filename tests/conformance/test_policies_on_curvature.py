@@ -15,7 +15,7 @@ from etastar import Constant, Criterion, Lane, LoopEngine, Observation, Options,
 from etastar.core.snapshot import Snapshot
 from etastar.engine.validation import CURVATURE_LOOK, SHARPNESS_LOOK, cost_of
 from etastar.policies.cdat import Cdat
-from etastar.policies.edge import EdgeShare
+from etastar.policies.edge import Edge
 from etastar.policies.named import policy_over
 from etastar.problems.quadratic import quadratic, stability_edge
 
@@ -34,20 +34,20 @@ def rates(own: Problem, one: Lane) -> list[float]:
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_edge_is_the_share_of_the_stability_edge_and_keeps_to_its_cap(momentum):
     own = quadratic(H, momentum)
-    ours = rates(own, lane(EdgeShare(share=0.7, momentum=momentum)))
+    ours = rates(own, lane(Edge(share=0.7, momentum=momentum)))
     assert ours == pytest.approx([0.7 * stability_edge(H, momentum)] * 30, rel=1e-12)
-    assert rates(own, lane(EdgeShare(momentum=momentum, high=2.0))) == pytest.approx([0.2] * 30)
+    assert rates(own, lane(Edge(momentum=momentum, high=2.0))) == pytest.approx([0.2] * 30)
 
 
 def test_below_its_edge_a_quadratic_converges_and_above_it_diverges():
     own = quadratic(H)
-    below, above = (LOOP.train_lane(own, lane(EdgeShare(share=share), steps=60)) for share in (0.95, 1.05))
+    below, above = (LOOP.train_lane(own, lane(Edge(share=share), steps=60)) for share in (0.95, 1.05))
     assert below.trace[-1].loss < 1e-2 * below.trace[0].loss
     assert above.trace[-1].loss > 10 * above.trace[0].loss
 
 
 def test_edge_holds_the_lanes_rate_while_it_has_seen_nothing():
-    policy = EdgeShare()
+    policy = Edge()
     seen = torch.tensor([math.nan, 8.0, -1.0, 0.0], dtype=torch.float64)
     rate, _ = policy.step(Observation(0, {"sharpness": seen}), policy.init(torch.full((4,), 0.1, dtype=torch.float64)))
     assert rate.tolist() == pytest.approx([0.1, 0.2, 1.0, 1.0])
@@ -105,7 +105,7 @@ def facts(outcome):
     return replace(outcome, seconds=0.0, lane=None, first_valid_loss=None, first_train_loss=None, shared=0)
 
 
-@pytest.mark.parametrize("policy", [EdgeShare(share=0.3, momentum=0.9, every=3), Cdat(sigma=0.5, beta=0.5)], ids=repr)
+@pytest.mark.parametrize("policy", [Edge(share=0.3, momentum=0.9, every=3), Cdat(sigma=0.5, beta=0.5)], ids=repr)
 def test_forks_and_snapshots_are_to_the_bit_training_from_the_start(policy, tmp_path):
     own = network()
     rests = [Times(Constant(), 0.5), policy, Times(policy, 0.3)]
@@ -136,7 +136,7 @@ def test_find_measures_with_it_and_its_cost_counts_the_looks():
 
 def test_looks_are_counted_once_where_parts_share_them():
     own = network()
-    outcome = LOOP.train_lane(own, lane(Then(Cdat(), 6, EdgeShare(every=5)), steps=12))
+    outcome = LOOP.train_lane(own, lane(Then(Cdat(), 6, Edge(every=5)), steps=12))
     blind = replace(outcome, lane=replace(outcome.lane, policy=Constant()))
     assert cost_of(own, [outcome]) - cost_of(own, [blind]) == 12 * CURVATURE_LOOK + 3 * SHARPNESS_LOOK
 

@@ -93,8 +93,8 @@ class LoopEngine:
         starts = keeping.starts(lanes)
         alone = all(start.at is None and not any(stem.branches for stem in start.stems) for start in starts)
         # a stream that is its own iterator cannot be read beside a lane: whether it may be kept is found out before
-        before = self.shelf is not None and not isinstance(problem.parts.batches, IndexedBatches) and not problem.is_loop
-        if before and alone:
+        beside = problem.is_loop or self.shelf is None or isinstance(problem.parts.batches, IndexedBatches)
+        if alone and not beside:
             why_no_snapshot(problem, self.device, self.dtype)
         if not alone and (problem.is_loop or why_no_snapshot(problem, self.device, self.dtype)):
             yield from ((Stem(lane, (index,)), None) for index, lane in lanes.items())

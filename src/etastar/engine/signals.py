@@ -147,7 +147,7 @@ class Signals:
     def resume(self, states: Sequence[Mapping[str, Any]], *, rows: bool) -> None:
         """Go on from these states, one a row, or from that of one lane; what any of them holds is watched."""
         lasts = [{(name, every): t for name, every, t in own["last"]} for own in states]
-        join = _joined if rows else lambda parts: parts[0]
+        join = _joined if rows else lambda parts: dict(parts[0])  # a copy: others go on from the same state
         self._kept = join([own["kept"] for own in states])
         self._last = join(lasts)
         self.keys = tuple(self._last)

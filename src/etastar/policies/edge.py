@@ -1,4 +1,4 @@
-"""`EdgeShare`: the rate held at a share of the edge of stability, where gradient descent on a quadratic stops converging."""
+"""`Edge`: the rate held at a share of the edge of stability, where gradient descent on a quadratic stops converging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from etastar.policies.setting import Checked, setting
 
 
 @dataclass(frozen=True)
-class EdgeShare(Checked):
+class Edge(Checked):
     """rate = share x 2 (1 + momentum) / lambda1, at most high x the lane's rate; lambda1 is the sharpness at the last look.
 
     The edge is that of SGD. Between the first look that sees no positive curvature and the next the rate is the highest.
@@ -27,7 +27,7 @@ class EdgeShare(Checked):
     Raises:
         ProblemError: a value out of range.
 
-    >>> policy = EdgeShare(share=0.5, momentum=0.5)
+    >>> policy = Edge(share=0.5, momentum=0.5)
     >>> rate = lambda top: float(policy.step(Observation(0, {"sharpness": top}), policy.init(0.1))[0])
     >>> rate(4.0), rate(1e-9), rate(-1.0)
     (0.375, 1.0, 1.0)

@@ -9,7 +9,7 @@ from etastar.errors import ProblemError
 from etastar.policies.bold_driver import BoldDriver
 from etastar.policies.cdat import Cdat
 from etastar.policies.cosine_restarts import CosineRestarts
-from etastar.policies.edge import EdgeShare
+from etastar.policies.edge import Edge
 from etastar.policies.exponential import Exponential
 from etastar.policies.greedy import Greedy
 from etastar.policies.hypergradient import Hypergradient
@@ -44,7 +44,7 @@ SCHEDULES: dict[str, Policy] = {
     "hypergradient": Hypergradient(),
     "polyak": Polyak(),
     "cdat": Cdat(),
-    "edge": EdgeShare(),
+    "edge": Edge(),
     "spike-guard": SpikeGuard(Constant()),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""

@@ -11,7 +11,7 @@ from etastar.probes.point import Point
 
 
 @dataclass(frozen=True)
-class Edge:
+class EdgeFormula:
     """The rate at which a quadratic of curvature lambda stops converging is `factor` / lambda.
 
     Args:
@@ -25,7 +25,7 @@ class Edge:
     adaptive: bool = False
 
 
-def edge_of(optimizer: torch.optim.Optimizer) -> Edge:
+def edge_of(optimizer: torch.optim.Optimizer) -> EdgeFormula:
     """The edge of stability on a quadratic.
 
     gradient descent 2 / lambda; heavy ball 2 (1 + b) / lambda; Nesterov 2 (1 + b) / ((1 + 2b) lambda);
@@ -41,19 +41,19 @@ def edge_of(optimizer: torch.optim.Optimizer) -> Edge:
     if is_plain_sgd(optimizer):
         b, nesterov, d = (_common(optimizer, key) for key in ("momentum", "nesterov", "dampening"))
         if b is None or nesterov is None or d is None:
-            return Edge(None, "the groups differ in momentum")
+            return EdgeFormula(None, "the groups differ in momentum")
         if not b:
-            return Edge(2.0, "2 / lambda")
+            return EdgeFormula(2.0, "2 / lambda")
         if nesterov:
-            return Edge(2 * (1 + b) / (1 + 2 * b), f"2 (1 + b) / ((1 + 2b) lambda), b = {b:g}")
+            return EdgeFormula(2 * (1 + b) / (1 + 2 * b), f"2 (1 + b) / ((1 + 2b) lambda), b = {b:g}")
         formula = f"2 (1 + b) / ((1 - d) lambda), d = {d:g}" if d else "2 (1 + b) / lambda"
-        return Edge(2 * (1 + b) / (1 - d), f"{formula}, b = {b:g}")
+        return EdgeFormula(2 * (1 + b) / (1 - d), f"{formula}, b = {b:g}")
     if is_plain_adam(optimizer):
         b1 = _common(optimizer, "betas", 0)
         if b1 is None:
-            return Edge(None, "the groups differ in betas", adaptive=True)
-        return Edge(2 * (1 + b1) / (1 - b1), f"2 (1 + b1) / ((1 - b1) lambda_P), b1 = {b1:g}", adaptive=True)
-    return Edge(None, f"the edge of {type(optimizer).__name__} is not known")
+            return EdgeFormula(None, "the groups differ in betas", adaptive=True)
+        return EdgeFormula(2 * (1 + b1) / (1 - b1), f"2 (1 + b1) / ((1 - b1) lambda_P), b1 = {b1:g}", adaptive=True)
+    return EdgeFormula(None, f"the edge of {type(optimizer).__name__} is not known")
 
 
 def inverse_preconditioner(point: Point) -> tuple[torch.Tensor, str]:
