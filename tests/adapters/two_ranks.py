@@ -43,6 +43,7 @@ def main(rank: int, meeting: str, out: str, *policies: str) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     torch.save({policy: train(rank, policy) for policy in policies}, f"{out}.{rank}")
+    distributed.barrier()  # who leaves first takes the connection from under the other
     distributed.destroy_process_group()
 
 

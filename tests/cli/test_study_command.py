@@ -106,7 +106,7 @@ def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path, signa
         seen = now
     assert not (tmp_path / "o" / "index.html").exists()
 
-    cut = cli(*command, "--max-seconds", "0.001", "--json", "-")
+    cut = cli(*command, "--max-seconds", "1e-6", "--json", "-")
     assert cut.code == 1 and "the same command goes on" in cut.err
     answer = checked(json.loads(cut.out))
     assert (answer["complete"], answer["measured"]) == (False, len(seen)) and answer["cost"]["measured_now"] == 0
