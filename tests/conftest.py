@@ -34,10 +34,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if not (rows := config.stash.get(FORKS, [])):
         return
     terminalreporter.section("forks against training every arm from its start, float64")
-    terminalreporter.write_line(f"{'engine':22}{'network':13}{'optimizer':22}{'trunk':11}{'difference':>11}{'steps':>8}")
+    terminalreporter.write_line(f"{'engine':24}{'network':13}{'optimizer':22}{'trunk':11}{'difference':>11}{'steps':>8}")
     for engine, network, optimizer, trunk, apart, share in rows:
         steps = "" if share is None else f"{share:8.0%}"
-        terminalreporter.write_line(f"{engine:22}{network:13}{optimizer:22}{trunk:11}{apart:11.1e}{steps}")
+        terminalreporter.write_line(f"{engine:24}{network:13}{optimizer:22}{trunk:11}{apart:11.1e}{steps}")
 
 
 @pytest.fixture
