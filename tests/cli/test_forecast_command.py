@@ -59,7 +59,7 @@ def test_json_alone_is_on_standard_output(cli: Cli, logs: dict[str, str]) -> Non
     answers = {a["question"]: a for a in content["answers"]}
     true = fading(warmed(lambda x: 1 - x))[-1]
     assert answers["schedule"]["end"]["low"] < true + 0.05 and content["ok"]
-    assert len(answers["cooldown-now"]["curve"]["step"]) == len(answers["cooldown-now"]["curve"]["lr"])
+    assert answers["cooldown-now"]["points"][-1]["step"] == answers["cooldown-now"]["steps"] == STEPS + STEPS // 10
 
 
 def test_a_check_prints_each_law_and_exits_with_0(cli: Cli, logs: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -20,6 +21,7 @@ from etastar.verbs.doctor import doctor
 from etastar.verbs.schedule import show_schedule
 
 OPTIONS = etastar.Options(store=":memory:", engine="loop", workers=1)
+LOG = Path(__file__).parents[1] / "logs" / "log.jsonl"
 HEAD = ["schema", "etastar", "command", "problem", "summary"]
 MADE = ["optimizer", "cost", "flags", "lanes", "raised", "engine", "engine_choice", "seed", "environment"]
 
@@ -46,6 +48,7 @@ VERBS = {
         "jelassi2023depth", folder, effort="quick", options=etastar.Options(store=":memory:", max_seconds=0.5)
     ),
     "schedule": lambda folder: show_schedule("wsd", steps=40),
+    "forecast": lambda folder: etastar.forecast(LOG, steps=2400),
     "doctor": lambda folder: doctor(quadratic()),
 }
 """command -> a real answer of it."""

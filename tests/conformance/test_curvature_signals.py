@@ -152,9 +152,14 @@ def test_training_goes_on_to_the_bit_as_if_nobody_had_looked(kind):
     ("trunk", "rests"),
     [
         (Bends(2, follows=True), [Times(Bends(2), 0.7), Clipped(Bends(2, follows=True), 0.2), Constant()]),
+        (Bends(2, follows=True), [Times(Bends(2), 0.7), Clipped(Bends(1, follows=True), 0.1), Bends(3, follows=True)]),
         (Constant(), [Bends(2, follows=True), Bends(3, follows=True), Times(Bends(1, follows=True), 0.5)]),
     ],
-    ids=["a trunk that looks", "arms that look at cadences of their own, which do not disturb each other"],
+    ids=[
+        "a trunk that looks",
+        "arms that look at other cadences than it",
+        "arms that look on their own",
+    ],
 )
 def test_forks_and_lanes_kept_in_a_file_are_to_the_bit_those_from_the_start(trunk, rests, tmp_path):
     own = problem()

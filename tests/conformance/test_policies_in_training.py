@@ -142,6 +142,17 @@ def test_between_looks_it_sees_the_last_value():
     assert SEEN["loss"] == pytest.approx([truth[t - t % 5] for t in range(STEPS)], rel=1e-10)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_part_of_a_composition_sees_a_signal_at_its_own_cadence(engine):
+    SEEN.clear()
+    parts = PerGroup({"0": Writes("loss", every=2), "2": Times(Writes("loss", every=5), 1.0)}, Writes("loss", every=3))
+    train(ENGINES[engine](), problem(), lane(parts))
+    truth = by_hand()["loss"]
+    for first, every in enumerate((2, 5, 3)):
+        seen = SEEN["loss"][first : 3 * STEPS : 3]
+        assert seen == pytest.approx([truth[t - t % every] for t in range(STEPS)], rel=1e-10)
+
+
 @dataclass(frozen=True)
 class NormStep:
     """lr / |g|: a rule that needs this step's gradient."""

@@ -19,7 +19,7 @@ from etastar.arguments import POSITIVE, RATE, shown
 from etastar.core.batch import map_tensors
 from etastar.core.gradients import flat_gradient, flat_parameters
 from etastar.engine.asking import asked
-from etastar.engine.signals import OF_GRADIENT, Signals, keys_of
+from etastar.engine.signals import OF_GRADIENT, Key, Signals, keys_of
 from etastar.errors import ProblemError
 from etastar.policies.compose import OTHERS, each
 from etastar.policies.policy import Policy, is_steady
@@ -138,8 +138,8 @@ class Controller:
     def propose(self, loss: Any, accuracy: Any = None, valid_loss: Any = None) -> float:
         """`step`, whatever is told: with a loss of None no signal of a batch has a value yet."""
         self._valid = self._valid if valid_loss is None else float(_number("valid_loss", valid_loss))
-        seen, missing = self._look(loss, accuracy)
-        rate, state = asked(self.policy, self.taken, seen, missing, self._state, None)
+        known, missing = self._look(loss, accuracy)
+        rate, state = asked(self.policy, self.taken, known, missing, self._state, None)
         if all(bool(torch.isfinite(own)) for own in (rate.values() if isinstance(rate, Mapping) else (rate,))):
             self.lr = self._setup.set_rates(each(lambda own: float(own) * self._factor, rate))
         else:  # so are the signals: the rates stay, and the policy as it was
@@ -147,7 +147,7 @@ class Controller:
         self._proposed = state, self._signals.state(), rate
         return self.lr
 
-    def _look(self, loss: Any, accuracy: Any) -> tuple[dict[str, torch.Tensor], set[tuple[str, int]]]:
+    def _look(self, loss: Any, accuracy: Any) -> tuple[dict[Key, torch.Tensor], set[Key]]:
         """The signals that the policy reads, and those among them that have no value yet."""
         if not self._keys:
             return {}, set()
@@ -159,8 +159,7 @@ class Controller:
             if key[0] == "valid_loss":
                 known[key] = torch.tensor(torch.nan if self._valid is None else self._valid, dtype=torch.float64)
                 missing |= {key} if self._valid is None else set()
-        known = averaged(known)
-        return {name: known[name, every] for name, every in self._keys}, missing
+        return averaged(known), missing
 
     def _commit(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Called by the optimizer once it has stepped."""

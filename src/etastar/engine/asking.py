@@ -15,14 +15,14 @@ from etastar.policies.policy import Observation, Policy
 
 
 def asked(
-    policy: Policy, step: int, seen: Mapping[str, torch.Tensor], missing: Collection[Key], state: Any, k: int | None
+    policy: Policy, step: int, known: Mapping[Key, torch.Tensor], missing: Collection[Key], state: Any, k: int | None
 ) -> tuple[Any, Any]:
     """(rate, next state) of a policy; the rate float64, [] or [k], or such rates by group.
 
     Where a signal it reads is not finite, although it has a value, a lane is diverging, and so may be its rate.
 
     Args:
-        seen: the signals it reads, by name.
+        known: at least the signals that it reads.
         missing: signals that have no value yet.
         k: how many lanes it is asked for; None: for the loop's one.
 
@@ -31,9 +31,10 @@ def asked(
             is negative or not finite, although all it saw was finite.
         DoesNotApply: one of `k` lanes has such a rate: the loop says of each lane whose fault that is.
     """
-    values = [seen[name] for name, every in keys_of(policy) if (name, every) not in missing]
+    seen = {key: known[key] for key in keys_of(policy)}
+    values = [value for key, value in seen.items() if key not in missing]
     try:
-        given = policy.step(Observation(step, seen), state)
+        given = policy.step(Observation.of(step, seen), state)
     except EtastarError:
         raise
     except Exception as error:

@@ -55,8 +55,7 @@ class Steering:
         """Set the rate of optimizer step `step`; loss and accuracy are its own, or those of the step before."""
         number = lambda x: None if x is None else torch.tensor(x, dtype=torch.float64)
         known = self._signals.look(step, number(loss), number(accuracy)) if self._keys else {}
-        seen = {name: known[name, every] for name, every in self._keys}
-        self._rate, self._state = asked(self._policy, step, seen, self._signals.missing, self._state, None)
+        self._rate, self._state = asked(self._policy, step, known, self._signals.missing, self._state, None)
         self.lr = self._setup.set_rates(each(float, self._rate))
 
     def state(self) -> dict[str, Any]:

@@ -120,8 +120,7 @@ class LaneReport:
             return
         number = lambda x: None if x is None else torch.tensor(x, dtype=torch.float64)
         known = self._signals.look(step, *map(number, self._last))
-        seen = {name: known[name, every] for name, every in self._keys}
-        rate, self._state = asked(policy, step, seen, self._signals.missing, self._state, None)
+        rate, self._state = asked(policy, step, known, self._signals.missing, self._state, None)
         if isinstance(rate, Mapping):
             raise self._one_rate()
         self._rate = float(rate)

@@ -173,11 +173,12 @@ class Then:
         """The rate of the policy in charge."""
         change, own = self._change, state["own"]
         if observation.step < change:
-            rate, own = self.first.step(observation, own)
+            rate, own = self.first.step(observation.shown_to(self.first), own)
         else:
             if observation.step == change:
                 own = self.rest.init(state["lr"] if self.start == "lane" else self._one(state["rate"]))
-            rate, own = self.rest.step(replace(observation, step=observation.step - change), own)
+            seen = replace(observation.shown_to(self.rest), step=observation.step - change)
+            rate, own = self.rest.step(seen, own)
         return rate, {"lr": state["lr"], "rate": rate, "own": own}
 
     def _one(self, rate: Any) -> Any:
@@ -245,7 +246,7 @@ class Seeing(Around):
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """Its rate."""
-        return self.policy.step(observation, state)
+        return self.policy.step(observation.shown_to(self.policy), state)
 
 
 @dataclass(frozen=True)
@@ -357,6 +358,6 @@ class PerGroup:
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """Name -> rate; "*" is that of all other groups."""
-        stepped = [policy.step(observation, own) for policy, own in zip(self.parts, state, strict=True)]
+        stepped = [policy.step(observation.shown_to(policy), own) for policy, own in zip(self.parts, state, strict=True)]
         names = (*(name for name, _ in self.groups), OTHERS)
         return dict(zip(names, (rate for rate, _ in stepped), strict=True)), tuple(own for _, own in stepped)

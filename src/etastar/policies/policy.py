@@ -28,6 +28,7 @@ class Observation:
         step: optimizer steps taken so far.
         signals: exactly what the policy `reads`: name -> float64 tensor, [] for one lane, [K] for K lanes. NaN before its
             first value, the last value between looks.
+        cadences: the same by (name, steps between two looks), of all parts of a composition.
 
     >>> Observation(3, {"loss": 0.7})["loss"]
     0.7
@@ -35,6 +36,19 @@ class Observation:
 
     step: int
     signals: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    cadences: Mapping[tuple[str, int], Any] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    @classmethod
+    def of(cls, step: int, cadences: Mapping[tuple[str, int], Any]) -> Observation:
+        """What an engine shows: the signals by name and cadence."""
+        return cls(step, {name: value for (name, _), value in cadences.items()}, cadences)
+
+    def shown_to(self, part: Policy) -> Observation:
+        """What a part of the policy sees: where several parts read one signal, each at its own cadence."""
+        if not self.cadences:
+            return self
+        keys = [(read.signal, read.steps) if isinstance(read, Every) else (read, 1) for read in part.reads]
+        return self.of(self.step, {key: self.cadences[key] for key in keys})
 
     def __getitem__(self, name: str) -> Any:
         return self.signals[name]

@@ -62,7 +62,7 @@ class SpikeGuard(Around, Checked):
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """Its rate, guarded."""
-        rate, own = self.policy.step(observation, state["own"])
+        rate, own = self.policy.step(observation.shown_to(self.policy), state["own"])
         loss = torch.as_tensor(observation["loss"], dtype=torch.float64)
         mean, square, losses = state["mean"], state["square"], state["losses"]
         highest = mean + self.deviations * square.sqrt()

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from etastar import ProblemError
+from etastar.core.told import told
 from etastar.laws.curves.curve import Curve
 from etastar.verbs.forecast.back_test import back_tested
 from etastar.verbs.forecast.forecast import forecast
@@ -108,7 +109,7 @@ def test_checks_put_the_default_law_first_and_it_does_best():
     assert [c.law for c in answer.checks][:3] == ["fading noise", "blind power law", "same gain"]
     first = answer.checks[0]
     assert first.mae == min(c.mae for c in answer.checks) and first.coverage > 0.9 and abs(first.final_error) < 0.01
-    assert json.loads(json.dumps(answer.to_json()))["checks"][0] == first.to_json()
+    assert json.loads(json.dumps(answer.to_json()))["checks"][0] == told(first)
     assert answer.problem == "table 1 (checked)" and answer.summary.startswith("fading noise is off by 0.00")
 
 
@@ -133,8 +134,13 @@ def test_one_log_is_checked_on_its_second_half():
 
 
 def test_answers_are_json_without_numbers_that_are_none():
-    found = json.dumps(forecast(log("constant", until=6000)).to_json(), allow_nan=False)
-    assert json.loads(found)["answers"][0]["question"] == "cooldown-now" and '"command": "forecast"' in found
+    answer = forecast(log("constant", until=6000), steps=STEPS)
+    content = json.loads(json.dumps(answer.to_json(), allow_nan=False))
+    plan, cooldown, _ = content["answers"]
+    assert cooldown["question"] == "cooldown-now" and cooldown["points"][-1]["loss"] is None
+    end = answer["own-plan"].end
+    assert plan["points"][-1] == {"step": STEPS, "lr": 1e-3, "loss": end.value, "low": end.low, "high": end.high}
+    assert content["lanes"] == 0 and content["cost"]["seconds"] > 0
 
 
 @pytest.mark.parametrize(

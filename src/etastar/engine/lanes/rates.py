@@ -70,7 +70,7 @@ class Rates:
         groups = []
         for group in self._groups:
             policy, rows = group.policy, group.rows
-            seen = {name: known[name, every][rows] for name, every in keys_of(policy)}
+            seen = {key: known[key][rows] for key in keys_of(policy)}
             lr, state = asked(policy, step, seen, missing, group.state, len(rows))
             if isinstance(lr, Mapping):
                 for column, label in enumerate(self.labels):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -43,10 +42,6 @@ class Check:
     coverage: float | None
     answered: float
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return dict(vars(self))
 
 
 def back_tested(fitted: Sequence[Curve], held: Curve, level: float = 0.9) -> tuple[Check, ...]:

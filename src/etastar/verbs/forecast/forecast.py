@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from etastar.laws.curves.constant_rate import law_of
 from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.curve_law import CurveLaw
 from etastar.laws.curves.shapes import ranked
+from etastar.verbs.answer import Made
 from etastar.verbs.forecast.back_test import back_tested
 from etastar.verbs.forecast.forecast_answer import Answered, ForecastAnswer
 from etastar.verbs.forecast.measured_curve import Measured, measured
@@ -73,6 +75,7 @@ def forecast(
     >>> answer["cooldown-now"].end.ok
     False
     """
+    started = time.monotonic()
     if steps is not None:
         arguments.STEPS("steps", steps)
     if cut is not None:
@@ -91,17 +94,27 @@ def forecast(
     if check is not None:
         sources, own = [*sources, check], [*own, how | {"name": _other_name(check, names)}]
         read = [measured(source, **each) for source, each in zip(sources[:-1], own[:-1], strict=True)]
-        return _checked(read, measured(check, **own[-1], mask=False), level)
+        return _checked(read, measured(check, **own[-1], mask=False), level, started)
     if cut is not None:
         read = [measured(source, **each) for source, each in zip(sources[1:], own[1:], strict=True)]
         known, rest_of_it = _cut(log, own[0], cut)
-        return _checked([known, *read], rest_of_it, level)
+        return _checked([known, *read], rest_of_it, level, started)
     read = [measured(source, **each) for source, each in zip(sources, own, strict=True)]
-    curves, notes = [m.curve for m in read], {m.curve.name: m.notes for m in read}
+    curves = [m.curve for m in read]
     law = law_of(curves, level)
-    answers = _answers(law, read[0], curves, schedule, steps)
+    answers = tuple(_answers(law, read[0], curves, schedule, steps))
     shapes = _shapes(curves, steps, level)
-    return ForecastAnswer(tuple(curves), notes, law.name, law.exponents, law.rms, tuple(answers), shapes, ())
+    return ForecastAnswer(problem=curves[0].name, answers=answers, shapes=shapes, **_common(law, read), made=_made(started))
+
+
+def _common(law: CurveLaw, read: Sequence[Measured]) -> dict[str, Any]:
+    """What an answer says of its law and of its logs."""
+    curves, notes = tuple(m.curve for m in read), {m.curve.name: tuple(m.notes) for m in read}
+    return {"curves": curves, "notes": notes, "law": law.name, "exponents": law.exponents, "rms": law.rms}
+
+
+def _made(started: float) -> Made:
+    return Made(seed=0, optimizer="", cost={"seconds": time.monotonic() - started})
 
 
 def _ran(schedule: Any, lr: float | None, horizon: int | None) -> Ran | None:
@@ -123,13 +136,12 @@ def _cut(log: Any, how: dict[str, Any], cut: float) -> tuple[Measured, Measured]
     return measured(log, **how, until=step), replace(whole, curve=whole.curve.at(after))
 
 
-def _checked(read: Sequence[Measured], held: Measured, level: float) -> ForecastAnswer:
+def _checked(read: Sequence[Measured], held: Measured, level: float, started: float) -> ForecastAnswer:
     """Laws fitted to `read`, on `held`."""
     fitted = [m.curve for m in read]
-    law = law_of(fitted, level)
-    notes = {m.curve.name: m.notes for m in (held, *read)}
     checks = back_tested(fitted, held.curve, level)
-    return ForecastAnswer((*fitted, held.curve), notes, law.name, law.exponents, law.rms, (), (), checks)
+    said = _common(law_of(fitted, level), [*read, held])
+    return ForecastAnswer(problem=held.curve.name, checks=checks, **said, made=_made(started))
 
 
 def _answers(law: CurveLaw, this: Measured, curves: Sequence[Curve], schedule: Any, steps: int | None) -> list[Answered]:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from etastar.core.estimate import Estimate
 from etastar.laws.curves.curve import Array, Curve
 from etastar.laws.curves.curve_law import Predicted
 from etastar.laws.curves.shapes import Shape
+from etastar.verbs.answer import Answer
 from etastar.verbs.forecast.back_test import Check
-from etastar.version import __version__
 
 
-def _finite(value: Any) -> Any:
-    """`value` with None for what JSON has no number for."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(x) for key, x in value.items()}
-    return [_finite(x) for x in value] if isinstance(value, (list, tuple)) else value
+class Point(NamedTuple):
+    """The loss expected after a step, with its interval; None where no law speaks. `lr` is that step's rate."""
+
+    step: int
+    lr: float
+    loss: float | None
+    low: float | None
+    high: float | None
+
+
+class LogRead(NamedTuple):
+    """What was read from a log: the kind of its losses, how many there are, its steps, largest rate and warm-up."""
+
+    name: str
+    kind: str
+    losses: int
+    steps: int
+    peak: float
+    warmup: int
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +46,17 @@ class Answered:
         curve: the losses expected.
     """
 
+    TOLD = ("question", "words", "steps", "end", "points")
+
     question: str
     words: str
     rates: Array
     curve: Predicted
+
+    @property
+    def steps(self) -> int:
+        """Updates asked about, those already made included."""
+        return len(self.rates)
 
     @property
     def end(self) -> Estimate:
@@ -50,26 +69,18 @@ class Answered:
         end = self.end
         if end.value is None:
             return f"{self.words}: no answer: {end.reason}"
-        return f"{self.words}: loss {end.value:.4g} [{end.low:.4g}, {end.high:.4g}] at step {len(self.rates):,}"
+        return f"{self.words}: loss {end.value:.4g} [{end.low:.4g}, {end.high:.4g}] at step {self.steps:,}"
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "question": self.question,
-            "words": self.words,
-            "steps": len(self.rates),
-            "end": self.end.to_json(),
-            "curve": {
-                "step": self.curve.steps.tolist(),
-                "lr": [float(self.rates[max(step - 1, 0)]) for step in self.curve.steps],
-                **{name: self.curve.column(name).tolist() for name in ("value", "low", "high")},
-            },
-        }
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """The curve, as JSON holds it."""
+        estimates = zip(self.curve.steps.tolist(), self.curve, strict=True)
+        return tuple(Point(n, float(self.rates[max(n - 1, 0)]), e.value, e.low, e.high) for n, e in estimates)
 
 
-@dataclass(frozen=True, eq=False)
-class ForecastAnswer:
-    """Curves nobody ran, from logs.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ForecastAnswer(Answer):
+    """Curves nobody ran, from logs; `problem` is the name of this run's log, or of the one checked.
 
     Args:
         curves: of the logs, this run's first.
@@ -82,18 +93,17 @@ class ForecastAnswer:
         checks: back-tests, where asked for; the default law first.
     """
 
-    flags: ClassVar[tuple[str, ...]] = ()
-    runs: ClassVar[None] = None
-    """It rests on logs and not on lanes."""
+    command = "forecast"
+    TOLD = ("ok", "logs", "law", "exponents", "rms", "answers", "shapes", "checks")
 
-    curves: tuple[Curve, ...]
+    curves: tuple[Curve, ...] = field(repr=False)
     notes: dict[str, tuple[str, ...]]
     law: str
     exponents: dict[str, float]
     rms: float
-    answers: tuple[Answered, ...]
-    shapes: tuple[Shape, ...]
-    checks: tuple[Check, ...]
+    answers: tuple[Answered, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def __getitem__(self, question: str) -> Answered:
         for answer in self.answers:
@@ -102,9 +112,12 @@ class ForecastAnswer:
         raise KeyError(f"no answer to {question!r}; there are {', '.join(a.question for a in self.answers)}")
 
     @property
-    def problem(self) -> str:
-        """The name of this run's log, or of the one checked."""
-        return self.curves[-1 if self.checks else 0].name
+    def logs(self) -> tuple[LogRead, ...]:
+        """What was read."""
+        return tuple(
+            LogRead(c.name, c.kind, len(c.steps), int(c.steps[-1]), c.peak, int(c.warmup), self.notes[c.name])
+            for c in self.curves
+        )
 
     @property
     def ok(self) -> bool:
@@ -121,29 +134,3 @@ class ForecastAnswer:
             return f"{first.law} is off by {first.mae:.4f}, and holds {first.coverage:.0%} of the losses"
         answered = [a for a in self.answers if a.end.ok]
         return (answered or list(self.answers))[0].sentence if self.answers else "nothing was asked"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
-        shapes = [{"name": s.name, "end": s.loss.to_json(), "score": s.score} for s in self.shapes]
-        curves = [
-            {
-                "name": c.name,
-                "kind": c.kind,
-                "losses": len(c.steps),
-                "steps": int(c.steps[-1]),
-                "peak": c.peak,
-                "warmup": c.warmup,
-            }
-            for c in self.curves
-        ]
-        return _finite({
-            "etastar": __version__,
-            "command": "forecast",
-            "summary": self.summary,
-            "ok": self.ok,
-            "logs": [c | {"notes": list(self.notes[c["name"]])} for c in curves],
-            "law": {"name": self.law, "exponents": self.exponents, "rms": self.rms},
-            "answers": [a.to_json() for a in self.answers],
-            "shapes": shapes,
-            "checks": [c.to_json() for c in self.checks],
-        })  # fmt: skip
