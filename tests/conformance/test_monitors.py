@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import FrozenInstanceError, is_dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from catalog import MONITORS, OPTIMIZERS
-from etastar import Constant, Criterion, Lane, LaneEngine, LoopEngine, Problem, ProblemError, Then, Times, Until
+from etastar import Constant, Criterion, Lane, LaneEngine, LoopEngine, PerGroup, Problem, ProblemError, Then, Times, Until
 from etastar.core.data import stream
 from etastar.core.modes import start_training
 from etastar.core.monitor import REFUSED, Monitor
@@ -356,3 +356,33 @@ def test_rows_that_are_forked_and_reordered_keep_what_was_read_of_them(name):
         ]
         theirs = [r.value for r in truth.readings]
         assert [r.value for r in found[row].readings] == pytest.approx(theirs, rel=2e-3, abs=1e-5, nan_ok=True)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Reads the rate of every group that it is shown."""
+
+    every: int = 3
+    name = "rates"
+
+    def init(self, setup, batch):
+        return None
+
+    def look(self, step, setup, state):
+        groups = enumerate(setup.optimizer.param_groups)
+        return [(str(index), "lr", float(group["lr"])) for index, group in groups], state
+
+
+def test_rows_show_every_group_at_its_own_rate():
+    policy = PerGroup({"0": Times(Constant(), 0.2)}, Times(Constant(), 0.5))
+    data = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
+    own = Problem(
+        model=lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 2)),
+        optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
+        loss=F.cross_entropy, train=(data, (data[:, 0] > 0).long()), batch_size=16, steps=20,
+    )  # fmt: skip
+    lane = Lane(0.1, 1, 7, until=Until.END, policy=policy, monitors=(Rates(),))
+    (rows,) = LaneEngine("mlp").try_train(own, [lane])
+    assert [row.step for row in rows.readings] == [0, 0, 3, 3, 6, 6, 7, 7]
+    assert [row.value for row in rows.readings] == pytest.approx([0.02, 0.05] * 4)
+    assert rows.readings == LoopEngine().train_lane(own, lane).readings

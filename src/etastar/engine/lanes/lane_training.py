@@ -286,7 +286,7 @@ class LaneTraining:
         """The same at the rate of the last step."""
         setup, lr = self.setup(number), self._lr[self._number.index(number)]
         labels = self._rates.labels
-        setup.set_rates(float(lr) if lr.dim() == 0 else dict(zip(labels, lr.tolist(), strict=True)) | {OTHERS: float(lr[0])})
+        setup.set_rates(float(lr) if lr.dim() == 0 else {OTHERS: float(lr[0])} | dict(zip(labels, lr.tolist(), strict=True)))
         return setup
 
     def _copy_of(self, row: int, seed: int, labels: Sequence[str]) -> Setup:
