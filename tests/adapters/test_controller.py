@@ -10,7 +10,6 @@ from torch import nn
 from adapters.live import LR, NETS, Live
 from etastar import Constant, Every, PerGroup, ProblemError, Schedule, Times
 from etastar.adapters.controller import Controller
-from etastar.engine.signals import SIGNALS
 from etastar.policies.hypergradient import Hypergradient
 from etastar.policies.plateau import Plateau
 from etastar.policies.polyak import Polyak
@@ -187,7 +186,6 @@ def test_lbfgs_is_asked_before_its_closure():
     assert controller.taken == 5
 
 
-@pytest.mark.skipif("valid_loss" not in SIGNALS, reason="the engines have no such signal")
 def test_a_validation_loss_counts_until_the_next_one_and_must_be_told_in_time():
     model, optimizer = model_and()
     controller = Controller(optimizer, Plateau("valid_loss", every=3, patience=0, factor=0.5))

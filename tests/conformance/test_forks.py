@@ -36,6 +36,7 @@ from etastar import (
 )
 from etastar.core.snapshot import Snapshot
 from etastar.policies.compose import Seeing
+from etastar.policies.hypergradient import Hypergradient
 from etastar.policies.policy import Every
 from etastar.problems.digits import Transformer, load
 
@@ -393,6 +394,20 @@ def test_what_cannot_be_taken_is_said_in_a_sentence(engine):
         training.take([0, 0], [a, b])
         found = dict(training.advance(STEPS))
     assert apart([found[0], found[1]], alone(own, [a, b])) <= 1e-12
+
+
+@pytest.mark.parametrize("engine", ["loop", "mlp"])
+def test_after_a_refusal_the_rows_train_on_as_they_would_have(engine):
+    own, trunk = problem(), replace(arms()[0], policy=BackOff())
+    trainer = LoopEngine(dtype=torch.float64) if engine == "loop" else LaneEngine(engine, dtype=torch.float64)
+    cosine = Then(BackOff(), FORK, Hypergradient())
+    with trainer.start(own, [trunk]) as training:
+        training.advance(FORK)
+        for policy, message in ((Then(Constant(), FORK, BackOff()), "cannot go on where"), (cosine, "nobody watched it")):
+            with pytest.raises(ProblemError, match=message):
+                training.take([0], [replace(trunk, policy=policy)])
+        [(_, outcome)] = training.advance(STEPS)
+    assert apart([outcome], alone(own, [trunk])) <= (0.0 if engine == "loop" else 1e-12)
 
 
 def test_files_that_are_no_snapshot_of_this_lane_are_refused(tmp_path):

@@ -22,6 +22,7 @@ from etastar.core.training import Shelf
 from etastar.engine.keeping import Keeping
 from etastar.engine.looks import Looks
 from etastar.engine.loop_lane import LoopLane
+from etastar.engine.signals import Signals, keys_of
 from etastar.engine.steady import memory_of
 from etastar.engine.taking import check_start, check_take
 from etastar.engine.trunks import Stem, grow_in_turn
@@ -165,6 +166,8 @@ class LoopTraining:
         """See `Training`."""
         named = check_take(self, rows, lanes)
         kept = {row: (self.snapshot(row), self._rows[row].looks) for row in dict.fromkeys(rows)}
+        for row, lane in zip(rows, named, strict=True):
+            Signals.check_watched(keys_of(lane.policy), kept[row][0].steering["signals"], self.step)
         for row in self._rows:
             row.close()
         self._rows = [self._lane(lane, kept[row][0], kept[row][1].fork()) for row, lane in zip(rows, named, strict=True)]

@@ -8,6 +8,7 @@ from etastar.core.lane import Lane
 from etastar.core.snapshot import Snapshot, check_begins
 from etastar.core.training import Training
 from etastar.errors import ProblemError
+from etastar.policies.compose import way_to
 
 
 def check_start(lanes: Sequence[Lane], at: Sequence[Snapshot] | None) -> None:
@@ -31,7 +32,8 @@ def check_take(training: Training, rows: Sequence[int], lanes: Sequence[Lane] | 
     """The lanes as which `rows` go on.
 
     Raises:
-        ProblemError: a row is decided or does not exist, or the lanes are not one a row, of its monitors.
+        ProblemError: a row is decided or does not exist; or the lanes are not one a row, begin otherwise, or have other
+            monitors. Nothing has changed then.
     """
     for row in rows:
         if row not in training.undecided:
@@ -45,6 +47,7 @@ def check_take(training: Training, rows: Sequence[int], lanes: Sequence[Lane] | 
         return [training.lanes[row] for row in rows]
     for row, lane in zip(rows, lanes, strict=True):
         check_begins(lane, training.lanes[row], training.step)
+        way_to(lane.policy, training.lanes[row].policy, training.step)
         if lane.monitors != training.lanes[row].monitors:
             raise ProblemError(
                 f"row {row} cannot be taken as a lane of other monitors: they read it from its start; expected its own"

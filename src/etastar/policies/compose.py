@@ -68,20 +68,15 @@ def chain_of(policy: Policy, steps: int) -> list[tuple[Policy, int]]:
     return chain
 
 
-def graft(policy: Policy, before: Policy, state: Any, lr: Any, rate: Any, step: int) -> Any:
-    """The state of `policy` where it goes on after `step` steps that `before` has steered.
-
-    Args:
-        state: of `before`.
-        lr: the lane's rate.
-        rate: the rate `before` gave last; None if it was not asked yet.
+def way_to(policy: Policy, before: Policy, step: int) -> list[Policy]:
+    """The policies that take over in turn where `policy` goes on after `step` steps that `before` has steered.
 
     Raises:
         ProblemError: `before` is not how `policy` begins.
     """
     policy, before = (getattr(own, "bare", own) for own in (policy, before))
     if policy == before:
-        return state
+        return []
     trunk = trunk_of(policy)
     if trunk is None:
         raise ProblemError(
@@ -89,7 +84,20 @@ def graft(policy: Policy, before: Policy, state: Any, lr: Any, rate: Any, step: 
         )
     if trunk[1] < step:
         raise ProblemError(f"{policy!r} has changed at step {trunk[1]}; this row is at step {step}, expected an earlier one")
-    return policy.grafted(graft(trunk[0], before, state, lr, rate, step), lr, rate)  # type: ignore[attr-defined]
+    return [*way_to(trunk[0], before, step), policy]
+
+
+def graft(policy: Policy, before: Policy, state: Any, lr: Any, rate: Any, step: int) -> Any:
+    """The state of `policy` where it goes on after `step` steps that `before` has steered; see `way_to`.
+
+    Args:
+        state: of `before`.
+        lr: the lane's rate.
+        rate: the rate `before` gave last; None if it was not asked yet.
+    """
+    for own in way_to(policy, before, step):
+        state = own.grafted(state, lr, rate)  # type: ignore[attr-defined]
+    return state
 
 
 @dataclass(frozen=True)
