@@ -12,8 +12,9 @@ from etastar.core.lane import Lane
 from etastar.core.setup import Setup
 from etastar.engine.asking import asked
 from etastar.engine.signals import Hessian, Rows, Signals, check_before_gradient, keys_of
-from etastar.policies.compose import each, graft
+from etastar.policies.compose import each
 from etastar.policies.policy import Policy
+from etastar.policies.trunk import graft
 
 
 class Steering:

@@ -8,7 +8,7 @@ from etastar.core.lane import Lane
 from etastar.core.snapshot import Snapshot, check_begins
 from etastar.core.training import Training
 from etastar.errors import ProblemError
-from etastar.policies.compose import way_to
+from etastar.policies.trunk import way_to
 
 
 def check_start(lanes: Sequence[Lane], at: Sequence[Snapshot] | None) -> None:

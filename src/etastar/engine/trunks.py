@@ -13,8 +13,9 @@ from etastar.core.lane import Lane, Outcome
 from etastar.core.snapshot import Snapshot
 from etastar.core.training import Training
 from etastar.engine.lanes.watch import LOOK_EVERY
-from etastar.policies.compose import Seeing, chain_of, joined, trunk_of
+from etastar.policies.compose import Seeing, joined
 from etastar.policies.policy import Policy
+from etastar.policies.trunk import chain_of, trunk_of
 
 Found = Iterator[tuple[int, Outcome]]
 Look = Callable[[Training], None]

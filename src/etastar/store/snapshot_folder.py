@@ -14,8 +14,9 @@ from etastar.core.lane import Lane
 from etastar.core.randomness import derive_seed
 from etastar.core.snapshot import Snapshot, described
 from etastar.errors import ProblemError
-from etastar.policies.compose import chain_of, squeezed
+from etastar.policies.compose import squeezed
 from etastar.policies.policy import Every, Policy
+from etastar.policies.trunk import chain_of
 from etastar.store.lane_key import code_of
 
 EVERY = 30.0

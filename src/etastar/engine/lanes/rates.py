@@ -12,8 +12,9 @@ from etastar.core.batch import map_tensors
 from etastar.core.lane import Lane
 from etastar.engine.asking import asked
 from etastar.engine.signals import Key, keys_of
-from etastar.policies.compose import OTHERS, graft, rate_of
+from etastar.policies.compose import OTHERS, rate_of
 from etastar.policies.policy import Policy, is_steady
+from etastar.policies.trunk import graft
 
 
 @dataclass(frozen=True)
