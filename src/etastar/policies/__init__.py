@@ -1,6 +1,6 @@
 """What sets the learning rate while a lane trains: pure functions that know nothing of networks.
 
-`policy` (the contract, and the constant rate), `compose` (policies made of policies), `trunk` (the beginning that some share),
+`policy` (the contract, and the constant rate), `compose` (policies made of policies), `trunk` (a beginning that some share),
 `registry` (all that have a name), `named` (from what a user calls one), `third_party` (those of other distributions).
 `setting` (what a setting may be),
 `shape` and `watching`: what the following share. Functions of the step: `schedule` (warm up, hold, decay), `one_cycle`,
