@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from etastar import Criterion, Lane, Problem, Until, WorkerEngine
+from etastar import Criterion, Lane, Problem
+from etastar.core import Until
+from etastar.engine import WorkerEngine
 from etastar.engine.choice import choose
 from etastar.problems.digits import Transformer, cnn, digits_cnn, digits_mlp, load
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Problem, Until
+from etastar import Criterion, Lane, LaneEngine, Problem
+from etastar.core import Until
 from etastar.core.monitor import Monitor
+from etastar.engine import LoopEngine
 from etastar.probes.monitors.named import MONITORS, monitors_over
 from etastar.problems import builder
 

@@ -16,7 +16,9 @@ HEAD = """
 import os, warnings
 import torch
 import etastar
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Options, Until
+from etastar import Criterion, Lane, LaneEngine, Options
+from etastar.core import Until
+from etastar.engine import LoopEngine
 from etastar.problems.digits import digits_cnn, digits_deep_mlp, digits_mlp, digits_transformer
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")

@@ -15,7 +15,7 @@ from etastar.problems.quadratic import CURVATURES, exact_eta_star, quadratic
 STEPS, BATCH = 200, 8
 
 
-def _find(problem: etastar.Problem) -> etastar.EtaStarAnswer:
+def _find(problem: etastar.Problem) -> etastar.verbs.EtaStarAnswer:
     options = etastar.Options(store=":memory:", workers=1)
     return etastar.eta_star(problem, options=options)
 

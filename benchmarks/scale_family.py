@@ -17,9 +17,10 @@ import torch
 
 import etastar
 from benchmarks.coverage import wilson
-from etastar import Problem, ScalingLaw
+from etastar import Problem
 from etastar.core.estimate import log_error
 from etastar.core.randomness import isolated_randomness
+from etastar.laws import ScalingLaw
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.directional import UpdateCurvature
 from etastar.probes.sharpness import PreconditionedSharpness

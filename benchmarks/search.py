@@ -15,7 +15,8 @@ import optuna
 import torch
 
 import etastar
-from etastar import Criterion, Lane, Problem, Until
+from etastar import Criterion, Lane, Problem
+from etastar.core import Until
 from etastar.core.randomness import isolated_randomness
 from etastar.problems.digits import digits_mlp
 

@@ -8,7 +8,7 @@ from math import inf
 import torch
 from torch import nn
 
-from etastar import Constant, CriticalRate, Policy, Probe, Sharpness
+from etastar import CriticalRate, Policy, Probe, Sharpness
 from etastar.core.monitor import Monitor
 from etastar.engine.signals import OF_HESSIAN, keys_of
 from etastar.laws.curves.blind_power import BlindPower
@@ -19,6 +19,7 @@ from etastar.laws.curves.luo2025multipower import MultiPowerLaw
 from etastar.laws.curves.same_gain import SameGain
 from etastar.laws.curves.schaipp2025convex import ConvexBound
 from etastar.laws.curves.tissue2024momentum import MomentumLaw
+from etastar.policies import Constant
 from etastar.policies.cdat import Cdat
 from etastar.policies.edge import Edge
 from etastar.policies.greedy import Greedy
@@ -202,17 +203,3 @@ CURVE_LAWS: dict[str, type[CurveLaw]] = {
     law.name: law for law in (FadingNoise, ConstantRate, MomentumLaw, MultiPowerLaw, ConvexBound, SameGain, BlindPower)
 }
 """name -> law of loss curves."""
-
-PUBLIC_NAMES = [
-    "Clipped", "Constant", "Controller", "Criterion", "CriticalRate", "Design", "Estimate", "EtaStar", "EtaStarAnswer",
-    "EtastarError", "Every", "FLAGS", "FindAnswer", "ForecastAnswer", "Lane", "LaneEngine", "LaneStatus", "Law",
-    "LoopEngine", "MissingExtra", "MomentumAnswer", "NoAnswer", "Observation", "Options", "OptunaSearch", "OptunaSpace",
-    "Outcome", "PerGroup", "Point", "Policy", "PolicyLR", "PowerLaw", "Precision", "PredictAnswer", "Probe",
-    "ProbeAnswer", "Problem", "ProblemError", "RayEngine", "Reading", "Record", "RunStore", "Runs", "ScaleAnswer",
-    "ScalingLaw", "Schedule", "SearchAnswer", "SensitivityAnswer", "SequentialEngine", "Sharpness", "Space", "Status",
-    "StoreError", "StudyAnswer", "SuccessBand", "Surface", "SurfaceAnswer", "SurfaceLaw", "Then", "Times", "Until",
-    "WorkerEngine", "__version__", "depth_mup", "depth_width_bounds", "eta_star", "find", "forecast", "kaiming_lr",
-    "kaiming_sharpness", "kernel_sharpness", "momentum", "mup_groups", "mup_init_", "mup_multipliers", "mup_rules",
-    "optuna_space", "path_sum_lr_factor", "predict", "probe", "report", "rescale_init", "rescale_lr", "run", "run_study",
-    "scale", "search", "sensitivity", "surface",
-]  # fmt: skip

@@ -9,23 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from etastar import (
-    Constant,
-    Criterion,
-    Design,
-    EtaStar,
-    Lane,
-    Law,
-    OptunaSearch,
-    PowerLaw,
-    Record,
-    RunStore,
-    ScalingLaw,
-    Surface,
-    SurfaceLaw,
-    Until,
-)
+from etastar import Criterion, Design, Lane, Law, RunStore
+from etastar.core import Until
 from etastar.core.design import Store
+from etastar.designs import EtaStar, OptunaSearch, Surface
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.fixed_lanes import FixedLanes
@@ -33,6 +20,8 @@ from etastar.designs.search.confirmation import Confirmation
 from etastar.designs.search.search_space import Space
 from etastar.designs.search.trials import Found, Trial
 from etastar.designs.surface.surface import Row
+from etastar.laws import PowerLaw, Record, ScalingLaw, SurfaceLaw
+from etastar.policies import Constant
 
 CRITERION = Criterion(uninformed=2.3)
 MOMENTUM_TOO = Space.of({"lr": {"low": 1e-3, "high": 10.0}, "momentum": {"low": 0.0, "high": 0.9}})

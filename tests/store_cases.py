@@ -14,7 +14,9 @@ import sqlalchemy as sa
 import torch
 from torch import nn
 
-from etastar import Criterion, Lane, LoopEngine, Outcome, Problem, RunStore, Until
+from etastar import Criterion, Lane, Outcome, Problem, RunStore
+from etastar.core import Until
+from etastar.engine import LoopEngine
 from processes import PATIENCE
 
 CRITERION = Criterion(loss=0.4)

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from catalog import LOOP_ONLY
-from etastar import Criterion, Lane, Problem, Until
+from etastar import Criterion, Lane, Problem
 from etastar.adapters.controller import Controller
+from etastar.core import Until
 from etastar.core.data import stream
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.policies.compose import PerGroup, Then, Times

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from adapters.live import LR, NETS, Live
-from etastar import Constant, Every, PerGroup, ProblemError, Schedule, Times
+from etastar import PerGroup, ProblemError, Schedule, Times
 from etastar.adapters.controller import Controller
+from etastar.policies import Constant, Every
 from etastar.policies.hypergradient import Hypergradient
 from etastar.policies.plateau import Plateau
 from etastar.policies.polyak import Polyak

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from adapters.live import NETS, OPTIMIZERS, POLICIES, STEPS, Live, lane, problem
-from etastar import LaneEngine, LoopEngine
+from etastar import LaneEngine
+from etastar.engine import LoopEngine
 
 SETUPS = list(product(NETS, OPTIMIZERS))
 DIAGONAL = [(name, *SETUPS[i % len(SETUPS)]) for i, name in enumerate(POLICIES)]

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from adapters.live import Live
-from etastar import Constant, PerGroup, ProblemError, Schedule, Times
+from etastar import PerGroup, ProblemError, Schedule, Times
 from etastar.adapters.controller import Controller
 from etastar.adapters.extension import COOLDOWNS, cooldown_share
+from etastar.policies import Constant
 
 
 def controller_of(policy, steps=None) -> Controller:

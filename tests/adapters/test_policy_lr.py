@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch.optim import lr_scheduler
 
 from adapters.live import NETS
-from etastar import Constant, ProblemError, Schedule
+from etastar import ProblemError, Schedule
 from etastar.adapters.torch import PolicyLR
+from etastar.policies import Constant
 from etastar.policies.named import policy_over
 from etastar.policies.policy import rates_over
 from etastar.policies.registry import SCHEDULES

@@ -52,7 +52,7 @@ def test_chromium_draws_what_monitors_read(tmp_path):
 
 
 def test_chromium_draws_a_study(tmp_path):
-    answer = etastar.run_study(
+    answer = etastar.studies.run_study(
         "jelassi2023depth", tmp_path / "out", effort="quick", options=etastar.Options(store=":memory:")
     )
     body, charts = drawn(answer.folder / "index.html", tmp_path / "profile")

@@ -8,9 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
-from etastar import Criterion, Lane, LoopEngine, Options, Problem, ProblemError, Until
+from etastar import Criterion, Lane, Options, Problem, ProblemError
+from etastar.core import Until
 from etastar.core.data import stream
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
+from etastar.engine import LoopEngine
 
 GENERATOR = torch.Generator().manual_seed(4)
 X = torch.randn(256, 6, generator=GENERATOR)

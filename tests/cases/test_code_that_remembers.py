@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Problem, Until
+from etastar import Criterion, Lane, LaneEngine, Problem
+from etastar.core import Until
 from etastar.core.kept import Kept
+from etastar.engine import LoopEngine
 from etastar.engine.choice import choose
 from etastar.errors import DoesNotApply
 

@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
-from etastar import Criterion, Lane, LoopEngine, Options, Point, Problem, ProblemError, SequentialEngine, Sharpness, Until
+from etastar import Criterion, Lane, Options, Point, Problem, ProblemError, Sharpness
+from etastar.core import Until
 from etastar.core.data import stream
 from etastar.core.gradients import clip, gradient_values
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.setup import set_up
+from etastar.engine import LoopEngine, SequentialEngine
 from etastar.engine.choice import choose
 
 GENERATOR = torch.Generator().manual_seed(1)

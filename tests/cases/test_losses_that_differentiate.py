@@ -8,9 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
-from etastar import Lane, LoopEngine, Options, Problem, Until
+from etastar import Lane, Options, Problem
+from etastar.core import Until
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import set_up
+from etastar.engine import LoopEngine
 
 HERE = Options(store=":memory:", workers=1)
 X = torch.randn(256, 1, generator=torch.Generator().manual_seed(0))

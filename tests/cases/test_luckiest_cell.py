@@ -17,15 +17,15 @@ def adam(small: etastar.Problem, data) -> etastar.Problem:
     return small.but(valid=data, steps=20, optimizer=lambda m: torch.optim.Adam(m.parameters(), lr=0.03))
 
 
-def sensitivity(small: etastar.Problem, seeds: int) -> etastar.SensitivityAnswer:
+def sensitivity(small: etastar.Problem, seeds: int) -> etastar.verbs.SensitivityAnswer:
     return etastar.sensitivity(small, seeds=seeds, options=MEMORY)
 
 
-def momentum(small: etastar.Problem, seeds: int) -> etastar.MomentumAnswer:
+def momentum(small: etastar.Problem, seeds: int) -> etastar.verbs.MomentumAnswer:
     return etastar.momentum(small, values=[0.0, 0.5], seeds=seeds, options=MEMORY)
 
 
-def surface(small: etastar.Problem, seeds: int) -> etastar.SurfaceAnswer:
+def surface(small: etastar.Problem, seeds: int) -> etastar.verbs.SurfaceAnswer:
     return etastar.surface(small, schedules=["constant"], horizons=[20], seeds=seeds, options=MEMORY)
 
 
@@ -33,7 +33,7 @@ def surface(small: etastar.Problem, seeds: int) -> etastar.SurfaceAnswer:
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_one_seed_a_cell_is_flagged_and_the_sentence_says_what_a_loss_rests_on(small, data, verb, seeds):
     answer = verb(adam(small, data), seeds)
-    said = answer.choice if isinstance(answer, etastar.SurfaceAnswer) else answer.summary
+    said = answer.choice if isinstance(answer, etastar.verbs.SurfaceAnswer) else answer.summary
     assert ("luckiest-cell" in answer.flags) is (seeds == 1)
     assert ("median of 3 seeds, the lowest of" if seeds == 3 else "one seed, the luckiest of") in said
 

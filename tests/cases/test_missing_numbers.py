@@ -11,7 +11,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import etastar
-from etastar import Criterion, Lane, LaneEngine, LaneStatus, LoopEngine, Options, Problem, Until
+from etastar import Criterion, Lane, LaneEngine, Options, Problem
+from etastar.core import LaneStatus, Until
+from etastar.engine import LoopEngine
 from etastar.verbs.doctor import doctor
 
 HERE = Options(store=":memory:", workers=1)

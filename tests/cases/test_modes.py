@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Options, Problem, SequentialEngine, Until
+from etastar import Criterion, Lane, LaneEngine, Options, Problem
+from etastar.core import Until
 from etastar.core.data import stream
 from etastar.core.modes import evaluating
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.setup import set_up
+from etastar.engine import LoopEngine, SequentialEngine
 
 GENERATOR = torch.Generator().manual_seed(2)
 X = torch.randn(256, 1, 6, 6, generator=GENERATOR)

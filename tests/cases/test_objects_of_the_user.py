@@ -13,8 +13,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 import etastar
-from etastar import Criterion, Lane, LoopEngine, Options, Point, Problem, Sharpness, Until
+from etastar import Criterion, Lane, Options, Point, Problem, Sharpness
+from etastar.core import Until
 from etastar.core.randomness import state_of
+from etastar.engine import LoopEngine
 from etastar.engine.preflight import preflight
 
 GENERATOR = torch.Generator().manual_seed(3)

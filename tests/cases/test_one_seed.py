@@ -10,9 +10,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import etastar
-from etastar import Constant, Criterion, LaneStatus, Outcome, Runs
+from etastar import Criterion, Outcome, Runs
+from etastar.core import LaneStatus
 from etastar.core.estimate import FLAGS
 from etastar.designs.best_rate.best_lr import BestLR, Rung
+from etastar.policies import Constant
 from etastar.verbs.find.one_seed import searches_in_a_step
 
 MEMORY = etastar.Options(store=":memory:", workers=1)

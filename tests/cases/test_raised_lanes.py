@@ -14,9 +14,11 @@ from jsonschema import validate
 from torch import nn
 
 import etastar
-from etastar import Criterion, Lane, LaneEngine, LaneStatus, LoopEngine, Options, Outcome, Problem, Runs, Until
+from etastar import Criterion, Lane, LaneEngine, Options, Outcome, Problem, Runs
+from etastar.core import LaneStatus, Until
 from etastar.core.design import Plan, run
 from etastar.designs.fixed_lanes import FixedLanes
+from etastar.engine import LoopEngine
 from etastar.engine.sequential import SequentialEngine
 from etastar.engine.workers import WorkerEngine
 from etastar.errors import UserCodeRaised

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from cli_harness import Ran, run_here
-from etastar import LoopEngine, RunStore, StoreError, Until
+from etastar import RunStore, StoreError
+from etastar.core import Until
+from etastar.engine import LoopEngine
 from etastar.problems import builder
 from postgres_server import Server
 from store_cases import FACTS, STABLE, TRACE, Counting, lane, open_store, rows

@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy.event import listen
 
 from cli_harness import run_here
-from etastar import Lane, LoopEngine, Outcome, Problem, RunStore, StoreError
+from etastar import Lane, Outcome, Problem, RunStore, StoreError
+from etastar.engine import LoopEngine
 from etastar.problems import builder
 from etastar.store import run_store as store_module
 from etastar.store.patience import Patience, StoreAway

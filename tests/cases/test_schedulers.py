@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import lr_scheduler as S
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from etastar import Constant, Observation, Options, Problem, ProblemError, find
+from etastar import Options, Problem, ProblemError, find
 from etastar.core.data import stream
 from etastar.core.lane import Lane, Until
 from etastar.core.named_groups import split
@@ -18,6 +18,7 @@ from etastar.core.setup import set_up
 from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import preflight
+from etastar.policies import Constant, Observation
 from etastar.policies.compose import each, groups_named
 
 STEPS = 24

@@ -44,7 +44,7 @@ def totalled(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(outputs, targets, reduction="sum")
 
 
-def ranked(answer: etastar.SearchAnswer) -> list[dict]:
+def ranked(answer: etastar.verbs.SearchAnswer) -> list[dict]:
     return [t.params for t in sorted(answer.trials, key=lambda t: t.loss)]
 
 

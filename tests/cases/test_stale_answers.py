@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, WeightedRandomSampler
 
-from etastar import Constant, Observation, Options, Problem, Then, Times, find
+from etastar import Options, Problem, Then, Times, find
 from etastar.engine.preflight import preflight
+from etastar.policies import Constant, Observation
 from etastar.store.description import digest
 from etastar.store.fingerprint import fingerprint
 from processes import PATIENCE

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 import etastar
-from etastar import Criterion, Lane, LaneStatus, LoopEngine, Options, Problem, Until
+from etastar import Criterion, Lane, Options, Problem
+from etastar.core import LaneStatus, Until
+from etastar.engine import LoopEngine
 from etastar.policies.compose import PerGroup
 from etastar.policies.schedule import Schedule
 

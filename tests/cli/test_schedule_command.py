@@ -68,7 +68,7 @@ def test_any_number_of_steps(cli: Cli, steps: int) -> None:
 class Halves:
     """Half of the rate once the loss is small."""
 
-    reads = ("loss", etastar.Every("valid_loss", 5))
+    reads = ("loss", etastar.policies.Every("valid_loss", 5))
 
     def init(self, lr):
         return lr

@@ -15,23 +15,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from cli_harness import HEADER, run_here
-from etastar import (
-    Constant,
-    EtastarError,
-    Lane,
-    LaneEngine,
-    LoopEngine,
-    Options,
-    Problem,
-    ProblemError,
-    RayEngine,
-    Then,
-    Times,
-    Until,
-    search,
-    surface,
-)  # fmt: skip
+from etastar import EtastarError, Lane, LaneEngine, Options, Problem, ProblemError, Then, Times, search, surface
+from etastar.core import Until
+from etastar.engine import LoopEngine, RayEngine
 from etastar.errors import UserCodeRaised
+from etastar.policies import Constant
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -44,7 +44,7 @@ VERBS = {
     "search": lambda folder: etastar.search(quadratic(), sampler="random", trials=6, options=OPTIONS),
     "probe": lambda folder: etastar.probe(builder("digits-mlp")(), samples=64),
     "predict": lambda folder: etastar.predict(builder("digits-mlp")(), samples=64),
-    "study": lambda folder: etastar.run_study(
+    "study": lambda folder: etastar.studies.run_study(
         "jelassi2023depth", folder, effort="quick", options=etastar.Options(store=":memory:", max_seconds=0.5)
     ),
     "schedule": lambda folder: show_schedule("wsd", steps=40),

@@ -11,14 +11,17 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from etastar import Clipped, Constant, Criterion, Lane, LaneEngine, LoopEngine, Problem, ProblemError, Then, Times, Until
+from etastar import Clipped, Criterion, Lane, LaneEngine, Problem, ProblemError, Then, Times
 from etastar.adapters.controller import Controller
 from etastar.adapters.torch import PolicyLR
+from etastar.core import Until
 from etastar.core.data import stream
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.snapshot import Snapshot
+from etastar.engine import LoopEngine
 from etastar.engine.validation import CURVATURE_LOOK, SHARPNESS_LOOK, cost_of
 from etastar.errors import DoesNotApply
+from etastar.policies import Constant
 from etastar.policies.policy import Every
 from etastar.problems.digits import Transformer
 from etastar.problems.quadratic import quadratic

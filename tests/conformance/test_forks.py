@@ -15,12 +15,9 @@ from torch import nn
 from catalog import ELEMENTWISE, BackOff, NeedsClosure
 from etastar import (
     Clipped,
-    Constant,
     Criterion,
     Lane,
     LaneEngine,
-    LaneStatus,
-    LoopEngine,
     Outcome,
     PerGroup,
     Problem,
@@ -28,13 +25,13 @@ from etastar import (
     Runs,
     RunStore,
     Schedule,
-    SequentialEngine,
     Then,
     Times,
-    Until,
-    WorkerEngine,
 )
+from etastar.core import LaneStatus, Until
 from etastar.core.snapshot import Snapshot
+from etastar.engine import LoopEngine, SequentialEngine, WorkerEngine
+from etastar.policies import Constant
 from etastar.policies.compose import Seeing
 from etastar.policies.hypergradient import Hypergradient
 from etastar.policies.policy import Every

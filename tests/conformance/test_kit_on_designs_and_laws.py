@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from catalog_experiments import CRITERION, LAWS
-from etastar import Criterion, Estimate, EtaStar, Lane, PowerLaw, Status, Until
+from etastar import Criterion, Estimate, Lane, Status
+from etastar.core import Until
 from etastar.core.design import Plan
+from etastar.designs import EtaStar
 from etastar.designs.fixed_lanes import FixedLanes
+from etastar.laws import PowerLaw
 from etastar.testing import (
     SyntheticEngine,
     Truth,

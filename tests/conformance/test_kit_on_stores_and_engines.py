@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from etastar import Criterion, Lane, LoopEngine, Runs, RunStore, Until
+from etastar import Criterion, Lane, Runs, RunStore
+from etastar.core import Until
 from etastar.core.lane import LaneStatus
+from etastar.engine import LoopEngine
 from etastar.problems.quadratic import quadratic
 from etastar.testing import (
     check_engine,

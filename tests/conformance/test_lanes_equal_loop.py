@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from catalog import ELEMENTWISE, LOOP_ONLY, POLICIES
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Outcome, Problem, ProblemError, SequentialEngine, Until
+from etastar import Criterion, Lane, LaneEngine, Outcome, Problem, ProblemError
+from etastar.core import Until
+from etastar.engine import LoopEngine, SequentialEngine
 from etastar.problems.digits import Transformer, load
 
 

@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from catalog import OPTIMIZERS
-from etastar import Criterion, Lane, LoopEngine, Problem, Until
+from etastar import Criterion, Lane, Problem
+from etastar.core import Until
 from etastar.core.randomness import derive_seed, generator, isolated_randomness, seed_everything
+from etastar.engine import LoopEngine
 
 STEPS, BATCH, SEED = 12, 16, 5
 

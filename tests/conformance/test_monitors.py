@@ -13,7 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from catalog import MONITORS, OPTIMIZERS
-from etastar import Constant, Criterion, Lane, LaneEngine, LoopEngine, PerGroup, Problem, ProblemError, Then, Times, Until
+from etastar import Criterion, Lane, LaneEngine, PerGroup, Problem, ProblemError, Then, Times
+from etastar.core import Until
 from etastar.core.data import stream
 from etastar.core.modes import start_training
 from etastar.core.monitor import REFUSED, Monitor
@@ -21,8 +22,10 @@ from etastar.core.objective import loss_and_accuracy
 from etastar.core.randomness import isolated_randomness, seed_everything
 from etastar.core.setup import Setup, set_up
 from etastar.core.snapshot import Snapshot
+from etastar.engine import LoopEngine
 from etastar.engine.looks import Looks
 from etastar.errors import DoesNotApply
+from etastar.policies import Constant
 from etastar.probes.monitors.named import MONITORS as MAKERS
 from etastar.probes.monitors.named import monitors_over
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from catalog import POLICIES
-from etastar import Observation
+from etastar.policies import Observation
 from etastar.testing import check_policy
 
 

@@ -11,20 +11,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
-from etastar import (
-    Constant,
-    Criterion,
-    Lane,
-    LaneEngine,
-    LaneStatus,
-    LoopEngine,
-    Observation,
-    Options,
-    Problem,
-    ProblemError,
-    Until,
-)
+from etastar import Criterion, Lane, LaneEngine, Options, Problem, ProblemError
+from etastar.core import LaneStatus, Until
+from etastar.engine import LoopEngine
 from etastar.engine.signals import OF_HESSIAN, SIGNALS
+from etastar.policies import Constant, Observation
 from etastar.policies.compose import Clipped, PerGroup, Then, Times
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Every, rates_over

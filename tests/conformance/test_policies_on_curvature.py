@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from torch import nn
 
 import etastar
-from etastar import Constant, Criterion, Lane, LoopEngine, Observation, Options, Problem, ProblemError, Then, Times, Until
+from etastar import Criterion, Lane, Options, Problem, ProblemError, Then, Times
+from etastar.core import Until
 from etastar.core.snapshot import Snapshot
+from etastar.engine import LoopEngine
 from etastar.engine.validation import CURVATURE_LOOK, SHARPNESS_LOOK, cost_of
+from etastar.policies import Constant, Observation
 from etastar.policies.cdat import Cdat
 from etastar.policies.edge import Edge
 from etastar.policies.named import policy_over

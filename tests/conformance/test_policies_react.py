@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from etastar import Constant, Observation, PerGroup, Schedule
+from etastar import PerGroup, Schedule
+from etastar.policies import Constant, Observation
 from etastar.policies.named import policy_over
 from etastar.policies.spike_guard import SpikeGuard
 

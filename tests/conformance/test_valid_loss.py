@@ -12,11 +12,14 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import etastar
-from etastar import Constant, Criterion, Lane, LaneEngine, LoopEngine, Options, Problem, ProblemError, Until
+from etastar import Criterion, Lane, LaneEngine, Options, Problem, ProblemError
+from etastar.core import Until
 from etastar.core.data import stream
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
+from etastar.engine import LoopEngine
 from etastar.engine.preflight import preflight
 from etastar.engine.validation import cost_of
+from etastar.policies import Constant
 from etastar.policies.compose import Then, Times
 from etastar.policies.policy import Every
 from etastar.store.fingerprint import fingerprint

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from etastar import kaiming_lr, kaiming_sharpness, kernel_sharpness
+from etastar import kaiming_lr, kaiming_sharpness
 from etastar.probes.sharpness import GaussNewtonSharpness
+from etastar.theory import kernel_sharpness
 from etastar.theory.bounds import depth_width_bounds
 from etastar.theory.kaiming import width_spread
 from etastar.theory.kernel import he_layers, relu_kernel

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar import ProblemError, depth_mup, mup_groups, mup_init_, mup_multipliers, mup_rules
+from etastar import ProblemError
+from etastar.theory import depth_mup, mup_groups, mup_init_, mup_multipliers, mup_rules
 from etastar.theory.mup import EXPONENTS, FORMS, Role, mup_rule
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": lambda groups, lr: torch.optim.Adam(groups, lr=lr, eps=1e-60)}

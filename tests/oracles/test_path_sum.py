@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from etastar import ProblemError, path_sum_lr_factor
+from etastar import ProblemError
+from etastar.theory import path_sum_lr_factor
 from etastar.theory.path_sum import in_degree_gains, path_lengths
 
 CHAIN = [(0, 1), (1, 2), (2, 3)]

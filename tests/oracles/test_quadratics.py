@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import etastar
-from etastar import Criterion, Lane, LoopEngine, Options, Until
+from etastar import Criterion, Lane, Options
+from etastar.core import Until
+from etastar.engine import LoopEngine
 from etastar.problems.quadratic import best_lr, exact_eta_star, loss_curve, quadratic, stability_edge
 
 SPECTRA = [[1.0, 0.5, 0.2, 0.1, 0.05], [30.0, 1.0], [0.002, 0.001]]

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar import ProblemError, rescale_init, rescale_lr
+from etastar import ProblemError, rescale_lr
+from etastar.theory import rescale_init
 
 LAYERS = 4
 OPTIMIZERS = {

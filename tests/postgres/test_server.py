@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from cli_harness import Ran, run_here
-from etastar import Lane, LoopEngine, MissingExtra, Outcome, Problem, RunStore, StoreError
+from etastar import Lane, Outcome, Problem, RunStore, StoreError
+from etastar.engine import LoopEngine
+from etastar.errors import MissingExtra
 from etastar.problems import builder
 from etastar.store import run_store as store_module
 from etastar.store.patience import Patience

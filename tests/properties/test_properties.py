@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etastar import Criterion, Lane, LaneStatus, Until
+from etastar import Criterion, Lane
+from etastar.core import LaneStatus, Until
 from etastar.core.batch import map_tensors
 from etastar.core.data import stream
 from etastar.core.data_forms import make_batches

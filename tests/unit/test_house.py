@@ -156,11 +156,18 @@ def test_two_classes_never_share_a_name():
 ROOMS = [path.parent for path in FILES if path.name == "__init__.py" and path.parent != SOURCE]
 
 
+def offered(room: Path) -> set[str]:
+    """What a folder exports: the names that its stub imports."""
+    stub = room / "__init__.pyi"
+    tree = ast.parse(stub.read_text() if stub.exists() else "")
+    return {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
 @pytest.mark.parametrize("room", ROOMS, ids=name_of)
 def test_the_docstring_of_a_folder_is_true_for_every_file_in_it(room):
-    """`name` is a file of the folder and `name/` a folder in it; each is named, and nothing that is not there."""
+    """`name` is a file in it or a name it offers, `name/` a folder; all of them are said, and nothing that is not there."""
     files = {path.stem for path in room.glob("*.py")} - {"__init__"}
     folders = {f"{path.parent.name}/" for path in room.glob("*/__init__.py")}
     said = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
     assert said is not None
-    assert set(re.findall(r"`([a-z_0-9]+/?)`", said)) == files | folders
+    assert set(re.findall(r"`([A-Za-z_0-9]+/?)`", said)) == files | folders | offered(room)

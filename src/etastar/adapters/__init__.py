@@ -3,4 +3,10 @@
 `controller` (a policy in anyone's loop), `torch` (as one of torch's schedulers); `attached` (optimizer and policy, made
 ready for each other), `scaling` (GradScaler), `ranks` (several processes), `extension` (a longer run), `snapshots` (to go
 back to).
+
+It offers `Controller`, `PolicyLR`.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

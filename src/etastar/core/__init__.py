@@ -6,4 +6,11 @@
 use it. `objective`, `accuracy`, `uninformed`, `finite_loss`, `gradients`: what a loss is asked. `kept` and `place`,
 `traceless`, `randomness`, `numerics`: what is left as it was. `kinds` of optimizers and losses, `reduction` of losses over
 samples. `chain`: networks of known layers.
+
+It offers `Criterion`, `Design`, `Estimate`, `FLAGS`, `Lane`, `LaneStatus`, `Monitor`, `Outcome`, `Problem`, `Runs`,
+`Snapshot`, `Status`, `Training`, `Until`, `run`.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

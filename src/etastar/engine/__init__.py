@@ -7,4 +7,10 @@ many lanes fit). `reading` (the next batch), `recorder` (when a lane is decided)
 (what it is scored on); `taking` (what a training may be asked), `trunks` (lanes that begin alike), `keeping` (lanes under
 way, on disk). `signals` (what policies see), with `step_hessian` (second derivatives), `asking` (a policy for its rate),
 `steering` (a lane by it).
+
+It offers `LaneEngine`, `LoopEngine`, `RayEngine`, `SequentialEngine`, `WorkerEngine`.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

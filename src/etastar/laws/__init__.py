@@ -2,4 +2,10 @@
 
 `law` (the contract), `scaling/` (eta* or the best rate against sizes), `curves/` (losses under a schedule), `surface` (loss
 over rate, schedule and horizon), with `schedule_fit` and `gaussian_process` as its parts.
+
+It offers `Law`, `PowerLaw`, `Record`, `ScalingLaw`, `SurfaceLaw`.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,4 +6,10 @@
 `shape` and `watching`: what the following share. Functions of the step: `schedule` (warm up, hold, decay), `one_cycle`,
 `cosine_restarts`, `triangular`, `exponential`, `step_decay`, `inverse_sqrt`, `torch_schedule` (read off torch's own). What
 reacts: `plateau`, `greedy`, `bold_driver`, `spike_guard`, `polyak`, `hypergradient`, `edge`, `cdat`.
+
+It offers `Clipped`, `Constant`, `Every`, `Observation`, `PerGroup`, `Policy`, `Schedule`, `Then`, `Times`.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,9 +4,13 @@
 `record` (rows as they are measured), `fits` (what is computed from them), `charts`, `page`. The studies:
 `chen2024architecture`, `deeper_prefers_lower`, `haas2025width`, `iyer2023maximal` with `iyer2023maximal_findings`,
 `jelassi2023depth`.
+
+It offers `StudyAnswer`, `run_study`.
 """
 
 from __future__ import annotations
+
+import lazy_loader
 
 STUDIES: dict[str, str] = {
     "chen2024architecture": "eta* of branched networks against the sum over their paths",
@@ -16,3 +20,5 @@ STUDIES: dict[str, str] = {
     "jelassi2023depth": "the change of activations in one step: eta^2 L^3, whatever the width",
 }
 """name -> one line; the study itself is `etastar.studies.NAME.STUDY`."""
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

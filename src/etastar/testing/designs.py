@@ -34,7 +34,8 @@ def check_design(
     Raises:
         AssertionError: it does not; the sentence says what was expected.
 
-    >>> from etastar import Criterion, EtaStar
+    >>> from etastar import Criterion
+    >>> from etastar.designs import EtaStar
     >>> check_design(lambda: EtaStar(Criterion(), steps=40, around=0.1))
     """
     engine = engine or SyntheticEngine()

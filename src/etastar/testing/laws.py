@@ -43,7 +43,7 @@ def check_law(
         AssertionError: it does not; the sentence says what was expected.
 
     >>> import numpy as np
-    >>> from etastar import PowerLaw
+    >>> from etastar.laws import PowerLaw
     >>> sizes = {"width": [32, 64, 128, 256, 512]}
     >>> truth = lambda target: 3.0 / target["width"]
     >>> noisy = lambda seed: 10 ** np.random.default_rng(seed).normal(0, 0.05, 5)

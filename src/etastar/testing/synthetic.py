@@ -78,7 +78,7 @@ class SyntheticEngine:
         truth: how they end.
         trained: every lane it was given, in order.
 
-    >>> from etastar import Until
+    >>> from etastar.core import Until
     >>> engine = SyntheticEngine(Truth(eta_star=1.0))
     >>> [(_, low), (_, high)] = engine.train(None, [Lane(lr, 0, 100, until=Until.END) for lr in (0.1, 100.0)])
     >>> low.status.value, round(low.valid_loss, 3), high.status.value

@@ -2,4 +2,11 @@
 
 `options` (how a verb runs), `workplace` (store, deadline, sessions of problems), `crew` (what trains their lanes) and
 `answer` (what every verb returns) serve them all.
+
+It offers `EtaStarAnswer`, `FindAnswer`, `ForecastAnswer`, `MomentumAnswer`, `Options`, `OptunaSpace`, `PredictAnswer`,
+`ProbeAnswer`, `ScaleAnswer`, `SearchAnswer`, `SensitivityAnswer`, `SurfaceAnswer`.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

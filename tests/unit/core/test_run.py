@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 import etastar
-from etastar import EtaStar, LoopEngine, Options, Runs, RunStore, Status
+from etastar import Options, Runs, RunStore, Status
 from etastar.core.design import run
+from etastar.designs import EtaStar
+from etastar.engine import LoopEngine
 from etastar.engine.preflight import preflight
 from etastar.problems import builder
 

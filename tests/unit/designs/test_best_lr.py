@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from etastar import Criterion, Options, RunStore, Status, run
+from etastar import Criterion, Options, RunStore, Status
+from etastar.core import run
 from etastar.core.lane import Lane, LaneStatus, Outcome, Runs
 from etastar.designs.best_rate.best_lr import BestLR, Rung, rungs_for
 from etastar.designs.best_rate.full_length import FullLength

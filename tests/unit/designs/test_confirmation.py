@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from etastar import Criterion, Lane, LaneStatus, Outcome, Runs, Schedule, Space, Until
+from etastar import Criterion, Lane, Outcome, Runs, Schedule
+from etastar.core import LaneStatus, Until
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
+from etastar.designs import Space
 from etastar.designs.search.confirmation import FINALISTS, FRESH, Confirmation, Finalist, confirmation_of
 from etastar.designs.search.optuna_search import OptunaSearch
 from etastar.designs.search.trials import Found, Trial

@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 
-from etastar import Criterion, LaneEngine, LoopEngine, ProblemError, RunStore, run
+from etastar import Criterion, LaneEngine, ProblemError, RunStore
+from etastar.core import run
 from etastar.designs.best_rate.cooldowns import Cooldowns
+from etastar.engine import LoopEngine
 from etastar.problems.digits import digits_mlp
 
 

@@ -9,7 +9,9 @@ import pytest
 from benchmarks.coverage import TRUTHS, Coin, measure, replicate, wilson
 from scipy.special import expit
 
-from etastar import Criterion, EtaStar, LaneStatus, Outcome, Precision, Runs, Status, SuccessBand
+from etastar import Criterion, Outcome, Precision, Runs, Status
+from etastar.core import LaneStatus
+from etastar.designs import EtaStar, SuccessBand
 
 
 def band_of(outcome_at, *, seed: int = 0, around: float = 1e-2, **settings) -> tuple[SuccessBand, EtaStar]:

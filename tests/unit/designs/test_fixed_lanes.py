@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from etastar import Lane, LoopEngine, RunStore, run
+from etastar import Lane, RunStore
+from etastar.core import run
 from etastar.designs.fixed_lanes import FixedLanes
+from etastar.engine import LoopEngine
 from etastar.problems.quadratic import quadratic
 
 

@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from etastar import Constant, Criterion, Lane, LaneStatus, OptunaSearch, Outcome, Runs, Schedule, Space, Until
+from etastar import Criterion, Lane, Outcome, Runs, Schedule
+from etastar.core import LaneStatus, Until
+from etastar.designs import OptunaSearch, Space
 from etastar.designs.search.optuna_samplers import SAMPLERS
 from etastar.designs.search.trials import objective
+from etastar.policies import Constant
 from etastar.problems.quadratic import best_lr, loss_curve
 
 H = (1.0, 0.5)

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from etastar import ProblemError, Space
+from etastar import ProblemError
+from etastar.designs import Space
 from etastar.designs.search.optuna_samplers import grid, rungs
 from etastar.designs.search.search_space import Parameter
 

@@ -6,11 +6,14 @@ import math
 
 import pytest
 
-from etastar import Constant, Criterion, LaneStatus, Outcome, Runs, Status, Surface
+from etastar import Criterion, Outcome, Runs, Status
+from etastar.core import LaneStatus
 from etastar.core.lane import Lane, StepRow
+from etastar.designs import Surface
 from etastar.designs.surface.surface import Row, SurfaceData, lattice, lattice_around
 from etastar.designs.surface.surface_cells import cells_of, default_target, pareto_front, time_to
 from etastar.laws.law import Record
+from etastar.policies import Constant
 from etastar.problems.quadratic import loss_curve
 
 ROWS = [Row("constant", 50, Constant()), Row("constant", 100, Constant())]

@@ -7,20 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar import (
-    Criterion,
-    Lane,
-    LaneEngine,
-    LoopEngine,
-    Options,
-    Precision,
-    Problem,
-    ProblemError,
-    SequentialEngine,
-    eta_star,
-    find,
-)
+from etastar import Criterion, Lane, LaneEngine, Options, Precision, Problem, ProblemError, eta_star, find
 from etastar.core.told import told
+from etastar.engine import LoopEngine, SequentialEngine
 from etastar.engine import choice as choosing
 from etastar.engine.choice import Choice, choose
 from etastar.engine.lanes.engine import KERNELS

@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Until
+from etastar import Criterion, Lane, LaneEngine
+from etastar.core import Until
+from etastar.engine import LoopEngine
 from etastar.problems.digits import digits_cnn, digits_mlp
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]

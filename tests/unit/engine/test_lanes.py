@@ -12,19 +12,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from catalog import OPTIMIZERS, POLICIES, BackOff
-from etastar import (
-    Criterion,
-    Lane,
-    LaneEngine,
-    LaneStatus,
-    LoopEngine,
-    Outcome,
-    Problem,
-    ProblemError,
-    Runs,
-    Until,
-    WorkerEngine,
-)
+from etastar import Criterion, Lane, LaneEngine, Outcome, Problem, ProblemError, Runs
+from etastar.core import LaneStatus, Until
+from etastar.engine import LoopEngine, WorkerEngine
 from etastar.engine.lanes.engine import chunks
 from etastar.engine.lanes.rows import Rows
 from etastar.errors import DoesNotApply

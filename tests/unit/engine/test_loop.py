@@ -13,7 +13,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
 
 import etastar
-from etastar import Criterion, Lane, LaneStatus, LoopEngine, Problem, Until
+from etastar import Criterion, Lane, Problem
+from etastar.core import LaneStatus, Until
+from etastar.engine import LoopEngine
 from etastar.errors import UserCodeRaised
 from etastar.problems.quadratic import quadratic
 

@@ -12,9 +12,11 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 from torch.utils.checkpoint import checkpoint
 
-from etastar import Criterion, Lane, LaneEngine, LoopEngine, Outcome, Problem, Until
+from etastar import Criterion, Lane, LaneEngine, Outcome, Problem
+from etastar.core import Until
 from etastar.core.numerics import steady_numerics
 from etastar.core.randomness import isolated_randomness
+from etastar.engine import LoopEngine
 from etastar.engine.choice import Choice, choose
 from etastar.errors import DoesNotApply
 

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar import EtastarError, Lane, LoopEngine, Problem, WorkerEngine
+from etastar import EtastarError, Lane, Problem
+from etastar.engine import LoopEngine, WorkerEngine
 from etastar.engine.workers import can_fork
 from etastar.errors import UserCodeRaised
 

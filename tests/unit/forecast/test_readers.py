@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from etastar import LoopEngine, MissingExtra, ProblemError
+from etastar import ProblemError
+from etastar.engine import LoopEngine
+from etastar.errors import MissingExtra
 from etastar.verbs.forecast.measured_curve import measured
 from etastar.verbs.forecast.readers.reading import read_log
 from store_cases import classifier, lane, open_store

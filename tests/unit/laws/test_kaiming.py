@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from etastar import ProblemError, kaiming_lr, kaiming_sharpness, kernel_sharpness
+from etastar import ProblemError, kaiming_lr, kaiming_sharpness
+from etastar.theory import kernel_sharpness
 from etastar.theory.bounds import depth_width_bounds
 
 WIDTHS = [64, 256, 256, 10]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from benchmarks.coverage import wilson
 
-from etastar import Law, PowerLaw, ProblemError, Status
+from etastar import Law, ProblemError, Status
+from etastar.laws import PowerLaw
 from etastar.laws.scaling.conditions import Within
 
 DEPTH = np.array([4, 4, 4, 8, 8, 8, 16, 16])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from benchmarks.coverage import wilson
 
-from etastar import Law, ProblemError, ScalingLaw, Status
+from etastar import Law, ProblemError, Status
+from etastar.laws import ScalingLaw
 from etastar.laws.scaling.candidates import candidates
 from etastar.laws.scaling.fitted import fit_form
 from etastar.laws.scaling.next_member import suggestions

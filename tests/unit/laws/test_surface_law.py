@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from etastar import LaneStatus, Law, Record, Status, SurfaceLaw
+from etastar import Law, Status
+from etastar.core import LaneStatus
+from etastar.laws import Record, SurfaceLaw
 from etastar.laws.law import median
 from etastar.problems.quadratic import loss_curve
 

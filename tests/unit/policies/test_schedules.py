@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from etastar import Constant, Observation, Problem, ProblemError
+from etastar import Problem, ProblemError
+from etastar.policies import Constant, Observation
 from etastar.policies.compose import has_horizon, squeezed
 from etastar.policies.named import SCHEDULES, policy_over
 from etastar.policies.schedule import Schedule

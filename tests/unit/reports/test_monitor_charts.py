@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from etastar import Lane, LaneStatus, Outcome, Runs
+from etastar import Lane, Outcome, Runs
+from etastar.core import LaneStatus
 from etastar.core.lane import ReadingRow
 from etastar.core.monitor import REFUSED
 from etastar.probes.monitors.move_monitor import MoveMonitor

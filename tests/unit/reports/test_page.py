@@ -221,7 +221,7 @@ def test_an_answer_without_lanes_still_has_a_page(no_answer):
 
 
 def test_end_measurement_has_its_own_charts(answer):
-    both = replace(answer, end=replace(answer.band, until=etastar.Until.END))
+    both = replace(answer, end=replace(answer.band, until=etastar.core.Until.END))
     names = [f"{n}{s}" for s in ("", "-end") for n in ("success-band", "edge", "endings", "losses")]
     assert list(_page(both).specs) == ["best", *names]
 

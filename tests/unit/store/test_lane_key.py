@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from etastar import Constant, Lane, Problem, RunStore
+from etastar import Lane, Problem, RunStore
 from etastar.core.randomness import derive_seed
+from etastar.policies import Constant
 from etastar.policies.compose import PerGroup, Then, Times
 from etastar.policies.policy import Policy
 from etastar.policies.schedule import Schedule

@@ -13,8 +13,9 @@ from typing import ClassVar
 
 import pytest
 
-from etastar import Lane, LoopEngine, Outcome, Problem, ProblemError, StoreError
+from etastar import Lane, Outcome, Problem, ProblemError, StoreError
 from etastar.core.lane import ReadingRow
+from etastar.engine import LoopEngine
 from store_cases import STABLE, lane, open_store, rows, same
 
 

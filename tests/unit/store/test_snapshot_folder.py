@@ -15,20 +15,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from etastar import (
-    Constant,
-    Criterion,
-    Lane,
-    LaneEngine,
-    LoopEngine,
-    Problem,
-    RunStore,
-    Schedule,
-    Then,
-    Times,
-    Until,
-    WorkerEngine,
-)
+from etastar import Criterion, Lane, LaneEngine, Problem, RunStore, Schedule, Then, Times
+from etastar.core import Until
+from etastar.engine import LoopEngine, WorkerEngine
+from etastar.policies import Constant
 from etastar.problems.digits import digits_mlp, load
 from etastar.store import snapshot_folder as shelves
 from etastar.store.snapshot_folder import SnapshotFolder
@@ -215,7 +205,9 @@ import sys
 from contextlib import closing
 import torch
 torch.set_num_threads(1)
-from etastar import Criterion, Lane, LoopEngine, RunStore, Schedule, Until
+from etastar import Criterion, Lane, RunStore, Schedule
+from etastar.core import Until
+from etastar.engine import LoopEngine
 from etastar.problems.digits import digits_mlp
 from etastar.store.snapshot_folder import LARGEST, SnapshotFolder
 

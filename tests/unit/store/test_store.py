@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from etastar import Constant, Criterion, Lane, LaneStatus, LoopEngine, Outcome, Problem, RunStore, StoreError, Until
+from etastar import Criterion, Lane, Outcome, Problem, RunStore, StoreError
+from etastar.core import LaneStatus, Until
+from etastar.engine import LoopEngine
+from etastar.policies import Constant
 from etastar.problems import builder
 from store_cases import EXPLOSIVE, FACTS, STABLE, TRACE, Counting, classifier, lane, open_store, rows, same
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from etastar import LoopEngine, Problem, RunStore
+from etastar import Problem, RunStore
+from etastar.engine import LoopEngine
 from store_cases import FACTS, STABLE, TRACE, Counting, lane, open_store
 
 

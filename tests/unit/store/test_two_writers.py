@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from etastar import Lane, LoopEngine, Outcome, Problem, RunStore
+from etastar import Lane, Outcome, Problem, RunStore
+from etastar.engine import LoopEngine
 from etastar.problems import builder
 from store_cases import FACTS, STABLE, TRACE, Counting, Says, lane, open_store, rows, together
 

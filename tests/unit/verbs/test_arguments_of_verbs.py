@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import etastar
-from etastar import LaneEngine, LoopEngine, Options, Precision, Problem, ProblemError, WorkerEngine
+from etastar import LaneEngine, Options, Precision, Problem, ProblemError
 from etastar.arguments import cores
+from etastar.engine import LoopEngine, WorkerEngine
 from etastar.problems.quadratic import quadratic
 from etastar.store.run_store import RunStore
 from etastar.verbs.doctor import doctor
@@ -178,13 +179,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "probe: no problem": (lambda: etastar.probe("quadratic"), "got a str; expected an etastar.Problem"),
     "probe: a tolerance": (lambda: etastar.probe(P, tolerance=0), "tolerance is 0; expected a number between 0 and 1"),
     "probe: a type": (lambda: etastar.probe(P, dtype="float64"), "dtype is 'float64'; expected torch.float32"),
-    "a study of nothing": (lambda: etastar.run_study(["a"], "out"), "study is ['a']; expected one of"),
-    "a study nowhere": (lambda: etastar.run_study("jelassi2023depth", None), "out is None; expected a path"),
+    "a study of nothing": (lambda: etastar.studies.run_study(["a"], "out"), "study is ['a']; expected one of"),
+    "a study nowhere": (lambda: etastar.studies.run_study("jelassi2023depth", None), "out is None; expected a path"),
     "a study's options": (
-        lambda: etastar.run_study("jelassi2023depth", "out", options=3),
+        lambda: etastar.studies.run_study("jelassi2023depth", "out", options=3),
         "options is 3; expected an etastar",
     ),
-    "a study's data": (lambda: etastar.run_study("jelassi2023depth", "out", data=3), "data is 3; expected a path"),
+    "a study's data": (lambda: etastar.studies.run_study("jelassi2023depth", "out", data=3), "data is 3; expected a path"),
     "doctor": (lambda: doctor("quadratic"), "got a str; expected an etastar.Problem"),
     "a kernel": (lambda: LaneEngine("abc"), "kernel is 'abc'; expected one of mlp, convnet, vmap"),
     "a chunk": (lambda: LaneEngine("mlp", 0), "chunk is 0; expected an integer >= 1"),

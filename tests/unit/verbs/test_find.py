@@ -135,7 +135,8 @@ def test_eta_star_by_itself_can_have_no_answer():
 
 
 def test_the_scan_is_centred_by_the_critical_rate_where_that_is_known_to_help():
-    from etastar import Constant, Problem
+    from etastar import Problem
+    from etastar.policies import Constant
 
     problem = builder("digits-mlp")(width=16)
     facts = preflight(problem)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import etastar
-from etastar import ProblemError, Surface
+from etastar import ProblemError
+from etastar.designs import Surface
 from etastar.designs.surface.surface import Row, lattice_around
 from etastar.verbs.options import Options
 from etastar.verbs.workplace import Workplace

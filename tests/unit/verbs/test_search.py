@@ -10,9 +10,12 @@ import optuna
 import pytest
 
 import etastar
-from etastar import Estimate, Lane, LoopEngine, MissingExtra, NoAnswer, Options, ProblemError, Status, Until
+from etastar import Estimate, Lane, NoAnswer, Options, ProblemError, Status
+from etastar.core import Until
 from etastar.core.randomness import derive_seed
+from etastar.engine import LoopEngine
 from etastar.engine.preflight import preflight
+from etastar.errors import MissingExtra
 from etastar.policies.named import policy_over
 from etastar.verbs.search.optuna_space import OptunaSpace
 from etastar.verbs.search.prior import Prior, measured, prior_of
@@ -86,7 +89,7 @@ def test_the_prior():
 
 
 @pytest.fixture(scope="module")
-def found() -> etastar.FindAnswer:
+def found() -> etastar.verbs.FindAnswer:
     from etastar.problems import builder
 
     return etastar.find(builder("quadratic")(), effort="glance", options=MEMORY)

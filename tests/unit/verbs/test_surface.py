@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import etastar
-from etastar import Record
 from etastar.designs.surface.surface import SurfaceData
 from etastar.designs.surface.surface_cells import cells_of
+from etastar.laws import Record
 from etastar.verbs.surface.surface import default_choice
 
 
 def data(rows) -> SurfaceData:
     """One cell per (lr, horizon, losses of its seeds); a seed with a loss above 1 has not trained."""
     records = [
-        Record(lr, "constant", horizon, seed, loss, status=etastar.LaneStatus("trained" if loss < 1 else "slow"))
+        Record(lr, "constant", horizon, seed, loss, status=etastar.core.LaneStatus("trained" if loss < 1 else "slow"))
         for lr, horizon, losses in rows
         for seed, loss in enumerate(losses)
     ]

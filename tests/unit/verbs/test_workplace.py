@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from etastar import Lane, ProblemError, StoreError, Until
+from etastar import Lane, ProblemError, StoreError
+from etastar.core import Until
 from etastar.core.design import Plan
 from etastar.designs.fixed_lanes import FixedLanes
 from etastar.verbs.options import Options

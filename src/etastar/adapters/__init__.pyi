@@ -1,0 +1,2 @@
+from .controller import Controller as Controller
+from .torch import PolicyLR as PolicyLR

@@ -1,0 +1,15 @@
+from .design import Design as Design
+from .design import run as run
+from .estimate import FLAGS as FLAGS
+from .estimate import Estimate as Estimate
+from .estimate import Status as Status
+from .lane import Criterion as Criterion
+from .lane import Lane as Lane
+from .lane import LaneStatus as LaneStatus
+from .lane import Outcome as Outcome
+from .lane import Runs as Runs
+from .lane import Until as Until
+from .monitor import Monitor as Monitor
+from .problem import Problem as Problem
+from .snapshot import Snapshot as Snapshot
+from .training import Training as Training

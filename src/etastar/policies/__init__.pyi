@@ -1,0 +1,9 @@
+from .compose import Clipped as Clipped
+from .compose import PerGroup as PerGroup
+from .compose import Then as Then
+from .compose import Times as Times
+from .policy import Constant as Constant
+from .policy import Every as Every
+from .policy import Observation as Observation
+from .policy import Policy as Policy
+from .schedule import Schedule as Schedule

@@ -1,0 +1,3 @@
+from .move_monitor import MoveMonitor as MoveMonitor
+from .norm_monitor import NormMonitor as NormMonitor
+from .sharpness_monitor import SharpnessMonitor as SharpnessMonitor

@@ -1,0 +1,1 @@
+from .run_store import RunStore as RunStore

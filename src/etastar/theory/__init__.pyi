@@ -1,0 +1,12 @@
+from .bounds import depth_width_bounds as depth_width_bounds
+from .kaiming import kaiming_lr as kaiming_lr
+from .kaiming import kaiming_sharpness as kaiming_sharpness
+from .kernel import kernel_sharpness as kernel_sharpness
+from .mup import depth_mup as depth_mup
+from .mup import mup_groups as mup_groups
+from .mup import mup_init_ as mup_init_
+from .mup import mup_multipliers as mup_multipliers
+from .mup import mup_rules as mup_rules
+from .path_sum import path_sum_lr_factor as path_sum_lr_factor
+from .rescale import rescale_init as rescale_init
+from .rescale import rescale_lr as rescale_lr

@@ -1,0 +1,12 @@
+from .find.eta_star import EtaStarAnswer as EtaStarAnswer
+from .find.find_answer import FindAnswer as FindAnswer
+from .forecast.forecast_answer import ForecastAnswer as ForecastAnswer
+from .options import Options as Options
+from .predict.predict import PredictAnswer as PredictAnswer
+from .probe import ProbeAnswer as ProbeAnswer
+from .scale.scale_answer import ScaleAnswer as ScaleAnswer
+from .search.optuna_space import OptunaSpace as OptunaSpace
+from .search.search_answer import SearchAnswer as SearchAnswer
+from .surface.momentum import MomentumAnswer as MomentumAnswer
+from .surface.sensitivity import SensitivityAnswer as SensitivityAnswer
+from .surface.surface_answer import SurfaceAnswer as SurfaceAnswer
