@@ -142,8 +142,8 @@ def _missing(connection: sa.Connection, name: str) -> list[str]:
         StoreError: what is there is not ours, is newer, or has lost a table.
     """
     advice = "it is left as it is: pass another --store"
-    inspector = sa.inspect(connection)
-    missing = [table for table in metadata.tables if not inspector.has_table(table)]
+    there = set(sa.inspect(connection).get_table_names())  # one query: another process may be making them all just now
+    missing = [table for table in metadata.tables if table not in there]
     if store_info.name in missing:
         theirs = sorted(set(metadata.tables) - set(missing))
         if theirs:

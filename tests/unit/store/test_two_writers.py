@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
 
 from etastar import Lane, Outcome, Problem, RunStore
 from etastar.engine import LoopEngine
@@ -80,6 +82,24 @@ def test_a_store_can_be_made_by_many_at_once(url: str) -> None:
         RunStore(url).close()
 
     together(make, WRITERS)
+    assert rows(url, "SELECT key, value FROM store_info") == [("schema_version", "1")]
+
+
+def test_a_store_can_be_made_while_another_looks_whether_it_is_there(url: str) -> None:
+    """Looked at table by table, what another process makes meanwhile passed for a database that is not ours."""
+    looked: list[str] = []
+
+    def meanwhile(_connection: sa.Connection, _cursor: object, statement: str, *_: object) -> None:
+        looked.append(statement)
+        if len(looked) == 1:
+            RunStore(url).close()
+
+    event.listen(sa.Engine, "after_cursor_execute", meanwhile)
+    try:
+        RunStore(url).close()
+    finally:
+        event.remove(sa.Engine, "after_cursor_execute", meanwhile)
+    assert len(looked) > 1
     assert rows(url, "SELECT key, value FROM store_info") == [("schema_version", "1")]
 
 
