@@ -15,7 +15,7 @@ from etastar.core.problem import Problem
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, preflight
 from etastar.engine.ray.connection import check_address
-from etastar.engine.validation import cost_of, on_a_part
+from etastar.engine.validation import looks_of, on_a_part, scoring_of
 from etastar.store.database import check
 from etastar.store.fingerprint import fingerprint
 from etastar.store.run_store import RunStore
@@ -199,13 +199,15 @@ class Session:
         return self.place.store.get_or_train(engine, problem, lanes)
 
     def cost(self) -> dict[str, float]:
-        """What the designs run so far cost; `validation_steps` are forward passes, counted as a third of a step each."""
-        steps, validation = self.runs.gradient_steps, cost_of(self.problem, self.runs)
+        """What the designs run so far cost, in gradient steps; a forward pass (`validation_steps`) is a third of one, and
+        `look_steps` are what policies saw of second derivatives."""
+        steps, validation, looks = self.runs.gradient_steps, scoring_of(self.problem, self.runs), looks_of(self.runs)
         return {
             "gradient_steps": steps,
             "new_gradient_steps": self._new_steps,
             "validation_steps": validation,
-            "full_runs": (steps + validation) / self.problem.steps,
+            "look_steps": looks,
+            "full_runs": (steps + validation + looks) / self.problem.steps,
             "seconds": time.monotonic() - self.started,
         }
 
