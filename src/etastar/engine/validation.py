@@ -253,11 +253,22 @@ def scoring_steps(problem: Problem, lane: Lane) -> float:
 
 
 def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
-    """What scoring these lanes took, in gradient steps: a validation for each, and one for each seed before training; and
-    what their policies saw of `watch`, and of second derivatives."""
+    """What these lanes took beside their training, in gradient steps: `scoring_of` and `looks_of`."""
+    lanes = list(outcomes)
+    return scoring_of(problem, lanes) + looks_of(lanes)
+
+
+def looks_of(outcomes: Iterable[Outcome]) -> float:
+    """What policies saw of second derivatives, in gradient steps."""
+    return sum(price * -(-o.spent // every) for o in outcomes for every, price in _looks_at_hessian(o.lane))
+
+
+def scoring_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
+    """Forward passes, in gradient steps: a validation for each lane, one for each seed before training, and what policies
+    saw of `watch`."""
     if problem.is_loop:
         return 0.0
-    samples, looks = 0, 0.0
+    samples = 0
     seeds: dict[tuple[int, int], int] = {}
     for outcome in outcomes:
         lane, size = outcome.lane, FIRST_SAMPLES
@@ -266,10 +277,9 @@ def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
         if outcome.valid_loss is not None:
             samples += int(size)
         samples += _watched(problem) * sum(-(-outcome.spent // every) for every in _looks_at(lane, "valid_loss"))
-        looks += sum(price * -(-outcome.spent // every) for every, price in _looks_at_hessian(lane))
         if outcome.first_valid_loss is not None or outcome.first_train_loss is not None:
             seeds[lane.seed, int(size)] = int(size)
-    return FORWARD * (samples + sum(seeds.values())) / _per_step(problem) + looks
+    return FORWARD * (samples + sum(seeds.values())) / _per_step(problem)
 
 
 def _watched(problem: Problem) -> int:

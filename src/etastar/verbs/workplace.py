@@ -16,7 +16,7 @@ from etastar.core.problem import Problem
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, preflight
 from etastar.engine.ray.connection import check_address
-from etastar.engine.validation import cost_of, on_a_part
+from etastar.engine.validation import looks_of, on_a_part, scoring_of
 from etastar.errors import ProblemError
 from etastar.store.database import check
 from etastar.store.fingerprint import fingerprint
@@ -238,18 +238,20 @@ class Session:
         self.before = self.place.seconds - self.started
 
     def cost(self) -> dict[str, float]:
-        """What the designs run so far cost; `validation_steps` are forward passes, counted as a third of a step each.
+        """What the designs run so far cost, in gradient steps; a forward pass (`validation_steps`) is a third of one, and
+        `look_steps` are what policies saw of second derivatives.
 
         `seconds` are all that passed, `before_seconds` those of preflight and trial; `wall_runs` is the first of them over
         what one run takes on one core.
         """
         seconds = self.place.seconds - self.started
-        steps, validation = self.runs.gradient_steps, cost_of(self.problem, self.runs)
+        steps, validation, looks = self.runs.gradient_steps, scoring_of(self.problem, self.runs), looks_of(self.runs)
         return {
             "gradient_steps": steps,
             "new_gradient_steps": self._new_steps,
             "validation_steps": validation,
-            "full_runs": (steps + validation) / self.problem.steps,
+            "look_steps": looks,
+            "full_runs": (steps + validation + looks) / self.problem.steps,
             "seconds": seconds,
             "before_seconds": self.before,
             "wall_runs": seconds / (self.facts.seconds_per_step * self.problem.steps),
