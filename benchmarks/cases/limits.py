@@ -10,8 +10,9 @@ from benchmarks.cases.case import Case, Row, table
 from etastar import EtastarError, Options, find
 from etastar.problems import builder
 
+SMALL = ("digits-mlp", "digits-cnn")
 RUNS = [
-    *((net, "quick", seconds, workers) for net in ("digits-mlp", "digits-cnn") for seconds in (2, 4, 8) for workers in (1, 2)),
+    *((name, "quick", seconds, workers) for name in SMALL for seconds in (2, 4, 8) for workers in (1, 2)),
     *(("digits-transformer", effort, 12, workers) for effort in ("glance", "thorough") for workers in (1, 2)),
     *(("digits-cnn", "thorough", seconds, workers) for seconds in (6, 15) for workers in (1, 2)),
 ]  # fmt: skip

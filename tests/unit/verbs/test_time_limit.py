@@ -182,7 +182,8 @@ def test_a_limit_shorter_than_the_preflight_is_one_sentence(clock):
     assert clock.now <= 6
 
 
-def test_the_preflight_says_what_a_step_takes_before_any_plan(clock):
+def test_the_preflight_says_what_a_step_takes_before_any_plan(clock, monkeypatch):
+    monkeypatch.setattr("etastar.verbs.workplace.WORTH_SAYING", 0.0)
     heard: list[str] = []
     own = options(None, on_note=heard.append, on_plan=lambda sentence, lanes: heard.append("plan"))
     with Workplace(own, clock) as place:
