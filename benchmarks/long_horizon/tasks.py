@@ -22,6 +22,8 @@ SHORTER = (100, 400, 1600)
 SCHEDULES = ("constant", "warmup-cosine")
 CENTRES = {"momentum": -2.0, "adamw": -3.0, "rmsprop": -3.0, "nadam": -3.0}
 """log10 of the rate in the middle of those that are trained, 2 decades to either side, a third of a decade apart."""
+ONCE = 64 * HORIZON
+"""Samples of which none is seen twice."""
 OFFSETS = tuple(k / 3 for k in range(-6, 7))
 
 
@@ -87,37 +89,35 @@ def noisy_digits() -> Split:
 
 
 def teacher() -> Split:
-    """A tanh network of 10 inputs and 8 hidden units to be learnt from 4000 samples: features come late."""
+    """A tanh network of 10 inputs and 8 hidden units, every sample seen once: features come late."""
     source = torch.Generator().manual_seed(2)
-    x = torch.randn(6000, 10, generator=source)
+    x = torch.randn(ONCE + 2000, 10, generator=source)
     first, last = torch.randn(10, 8, generator=source) / 10**0.5, torch.randn(8, 1, generator=source) / 8**0.5
     y = torch.tanh(2 * x @ first) @ last
-    return (x[:4000], y[:4000]), (x[4000:], y[4000:])
+    return (x[:ONCE], y[:ONCE]), (x[ONCE:], y[ONCE:])
 
 
 def heavy_tails() -> Split:
-    """A smooth function of 6 inputs plus Student-t noise of 3 degrees of freedom: 1500 samples to fit."""
+    """A smooth function of 6 inputs plus Student-t noise of 3 degrees of freedom, every sample seen once."""
     source = torch.Generator().manual_seed(3)
-    x = torch.rand(3500, 6, generator=source) * 2 - 1
+    x = torch.rand(ONCE + 2000, 6, generator=source) * 2 - 1
     clean = torch.sin(3 * x[:, :1] * x[:, 1:2]) + x[:, 2:3] ** 2 + 0.5 * x[:, 3:4]
-    normal = torch.randn(3500, 4, generator=source)
+    normal = torch.randn(ONCE, 4, generator=source)
     noise = 0.2 * normal[:, :1] / (normal[:, 1:] ** 2).mean(1, keepdim=True).sqrt()
-    y = torch.cat([clean[:1500] + noise[:1500], clean[1500:]])
-    return (x[:1500], y[:1500]), (x[1500:], y[1500:])
+    return (x[:ONCE], clean[:ONCE] + noise), (x[ONCE:], clean[ONCE:])
 
 
 CHARACTERS = " abcdefghijklmnopqrstuvwxyz.,()'`\"_-:=\n"
-SEEN, SAMPLES, HELD_OUT = 5, 20_000, 4_000
+SEEN, STRIDE, HELD_OUT = 5, 8, 4_000
 
 
 def characters() -> Split:
     """The next character of Python's own help texts from the five before it, one-hot; the held-out ones come later."""
     text = [c for name in sorted(topics) for c in topics[name].lower() if c in CHARACTERS]
-    codes = torch.tensor([CHARACTERS.index(c) for c in text[: 8 * (SAMPLES + HELD_OUT)]])
-    windows = codes.unfold(0, SEEN + 1, 8)[: SAMPLES + HELD_OUT]
+    windows = torch.tensor([CHARACTERS.index(c) for c in text]).unfold(0, SEEN + 1, STRIDE)
     x = F.one_hot(windows[:, :SEEN], len(CHARACTERS)).flatten(1).float()
     y = windows[:, SEEN]
-    return (x[:SAMPLES], y[:SAMPLES]), (x[-HELD_OUT:], y[-HELD_OUT:])
+    return (x[:-HELD_OUT], y[:-HELD_OUT]), (x[-HELD_OUT:], y[-HELD_OUT:])
 
 
 TASKS: dict[str, Task] = {
@@ -127,7 +127,7 @@ TASKS: dict[str, Task] = {
     "tumours": Task(breast_cancer, partial(plain, 30, 64, 64, 2), batch_size=32),
     "fine-tune": Task(later_digits, fine_tuned, batch_size=32),
     "teacher": Task(teacher, partial(plain, 10, 64, 1), F.mse_loss),
-    "heavy-tails": Task(heavy_tails, partial(plain, 6, 64, 64, 1), F.mse_loss, batch_size=32),
+    "heavy-tails": Task(heavy_tails, partial(plain, 6, 64, 64, 1), F.mse_loss),
     "characters": Task(characters, partial(plain, SEEN * len(CHARACTERS), 64, len(CHARACTERS))),
 }
 

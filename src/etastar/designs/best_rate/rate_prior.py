@@ -84,7 +84,7 @@ class RatePrior:
             mean = mean + gain @ (np.array([r.x for r in readings]) - rows @ mean)
             spread = spread - gain @ rows @ spread
         row = _row(steps)
-        return Belief(float(row @ mean), math.sqrt(float(row @ spread @ row) + self.scatter**2))
+        return Belief(float(row @ mean), math.sqrt(max(float(row @ spread @ row), 0.0) + self.scatter**2))
 
     def left(self, steps: int, read: int, error: float) -> float:
         """Share of the prior's standard deviation at `steps` that a reading of lanes of `read` steps leaves; known before.
