@@ -15,7 +15,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "nanogpt.py"
 
 
 def _rows(config: dict[str, Any]) -> Iterator[Row]:
-    """The finder's answers first, then a lane of all steps a rate while `minutes` are left; lanes are kept, to go on with."""
+    """The finder's answers, then a lane of all steps a rate while `minutes` are left; lanes are kept, to go on with."""
     import etastar
     from etastar.core.lane import Lane, Until, quantise
     from etastar.core.randomness import derive_seed
@@ -31,9 +31,9 @@ def _rows(config: dict[str, Any]) -> Iterator[Row]:
         paid = answer.bought
         assert paid is not None
         yield {
-            "kind": "answer", "seed": seed, "status": answer.lr.status.value, "lr": answer.lr.value, "prior": paid.prior.value,
-            "low": answer.lr.low, "high": answer.lr.high, "stable": paid.stable, "left": paid.left,
-            "lanes": paid.lanes, "lane_steps": paid.lane_steps, "full_runs": answer.cost["full_runs"],
+            "kind": "answer", "seed": seed, "status": answer.lr.status.value, "lr": answer.lr.value,
+            "prior": paid.prior.value, "low": answer.lr.low, "high": answer.lr.high, "stable": paid.stable,
+            "left": paid.left, "lanes": paid.lanes, "lane_steps": paid.lane_steps, "full_runs": answer.cost["full_runs"],
             "share_of_seconds": answer.cost["seconds"] / answer.cost["full_run_seconds"],
         }  # fmt: skip
     with Workplace(options) as place:
