@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from etastar import ProblemError
+from etastar.laws.curves.blind_power import BlindPower
 from etastar.verbs.forecast.measured_curve import BINS, measured
 from etastar.verbs.forecast.ran import Ran, schedule_rates
 
@@ -29,10 +30,27 @@ def test_the_path_trained_last_counts():
 
 
 def test_twenty_evaluations_are_taken_before_training_losses():
-    for every, kind in ((5, "validation"), (6, "training")):
+    for every, kind, shifted in ((5, "validation", 0), (6, "validation", 100 - 17), (50, "training", 0)):
         evaluated = np.where(np.arange(len(N)) % every == 0, loss(N) + 0.2, np.nan)
-        assert measured(table(val_loss=evaluated), name="t").curve.kind == kind
+        found = measured(table(val_loss=evaluated), name="t").curve
+        assert (found.kind, found.shifted.sum()) == (kind, shifted)
     assert measured(table(val_loss=loss(N) + 0.2), name="t", loss="loss").curve.kind == "training"
+
+
+def test_few_evaluations_and_training_losses_are_fitted_together_at_the_level_of_the_evaluations():
+    rng = np.random.default_rng(3)
+    evaluated = np.where(np.isin(N, (400, 800, 1200, 1600, 2000)), loss(N) + 0.2, np.nan)
+    noisy = loss(N) * (1 + 0.02 * rng.standard_normal(len(N)))
+    found = measured(table(loss=noisy, val_loss=evaluated), name="t")
+    both, evaluations = found.curve, ~np.isnan(evaluated)
+    assert both.losses[~both.shifted] == pytest.approx(evaluated[evaluations]) and len(both.steps) == len(N)
+    guess = np.median((evaluated - noisy)[evaluations])
+    assert both.losses[both.shifted] == pytest.approx((noisy + guess)[~evaluations])
+    assert "5 evaluation losses and 95 training losses are fitted together" in "; ".join(found.notes)
+    law = BlindPower.fit([both])
+    off = lambda offset: abs(offset - 0.2)
+    assert off(guess - law.coefficients[2]) < off(guess) / 3
+    assert law.values(np.full(2000, 1e-3), [2000])[0] == pytest.approx(loss(2000) + 0.2, abs=0.012), "two standard errors"
 
 
 def test_dense_training_losses_are_binned_without_lag():
