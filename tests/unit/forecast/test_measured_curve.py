@@ -111,9 +111,35 @@ def test_groups_in_a_fixed_ratio_are_one():
         measured(both, name="t")
 
 
+def test_steps_may_be_tokens_samples_or_epochs():
+    plain = measured(table(), name="t").curve
+    for column, each in (("tokens", 524_288), ("train/samples", 64), ("epoch", 1 / 500), ("step", 4)):
+        counted = table().drop(columns="step").assign(**{column: N * each})
+        found = measured(counted, name="t", step=column, per_step=each)
+        assert (found.curve.steps.tolist(), found.curve.rates.tolist()) == (plain.steps.tolist(), plain.rates.tolist())
+        assert f"'{column}' counted in updates of {each:g}" in found.notes
+
+
+def test_a_batch_that_changes_is_refused_until_the_log_counts_from_there():
+    sizes = np.where(N > 800, 128, 64)
+    for ramp in ({"batch_size": sizes}, {"tokens": np.cumsum(sizes * 20 * 512)}):
+        with pytest.raises(ProblemError, match=r"the batch changes 1 time, last from .* by step 820; .*\(from_step=820\)"):
+            measured(table(**ramp), name="t")
+        found = measured(table(**ramp), name="t", from_step=820)
+        assert found.curve.steps[0] == 820 and len(found.curve.rates) == 2000
+        assert any(note.startswith("the batch changes 1 time") and "noise follows the batch" in note for note in found.notes)
+    uneven = np.cumsum(20 * 64 * np.random.default_rng(0).integers(400, 512, len(N)))
+    one_odd = np.where(N == 800, 32, 64)
+    for steady in ({"batch_size": 64}, {"batch_size": one_odd}, {"tokens": N * 64 * 512}, {"tokens": uneven}):
+        assert not [note for note in measured(table(**steady), name="t").notes if "batch" in note]
+
+
 @pytest.mark.parametrize(
     ("source", "given", "sentence"),
     [
+        (table(step=N * 1e6), {}, "goes to update 2e\\+09 by 'step'; if it counts tokens or samples, say how many"),
+        (table().rename(columns={"step": "tokens"}), {}, "counts in 'tokens', and a law in updates; say how many an update"),
+        (table(step=N / 500).rename(columns={"step": "epoch"}), {}, "counts in parts of 'epoch', .* e.g. 0.001 for 1,000"),
         (table().drop(columns="lr"), {}, "the log has no learning rate; name its column .* or say what ran"),
         (table().drop(columns="step"), {}, "no column of steps among lr, loss; name it"),
         (table().drop(columns="loss"), {}, "no column of losses among step, lr; name it"),

@@ -16,6 +16,7 @@ from etastar.verbs.forecast.paths import path_trained_last
 from etastar.verbs.forecast.ran import Ran
 from etastar.verbs.forecast.readers.log import Frame, Log, frame_of
 from etastar.verbs.forecast.readers.reading import read_log
+from etastar.verbs.forecast.units import in_updates, refuse_ramp
 
 ENOUGH_EVALUATIONS, SOME_EVALUATIONS = 20, 3
 """So many evaluation losses are fitted alone; so many, with the training losses beside them and one offset between."""
@@ -49,6 +50,7 @@ def measured(
     step: str | None = None,
     rate: str | None = None,
     loss: str | None = None,
+    per_step: float | None = None,
     ran: Ran | None = None,
     warmup: int = 0,
     from_step: int = 0,
@@ -66,6 +68,7 @@ def measured(
         source: path or table, see `read_log`.
         name: of the run.
         step, rate, loss: columns, instead of guessing.
+        per_step: how many of what the column of steps counts one update takes.
         ran: what ran, where the log has no rates.
         warmup: updates of a linear warm-up that was over when the log begins.
         from_step: losses before it are left out.
@@ -78,8 +81,10 @@ def measured(
     """
     log = read_log(source)
     columns = columns_of(log.frame, step, rate, loss)
-    table, notes = path_trained_last(_table(log.frame, columns))
+    whole, units = _table(log.frame, columns, per_step)
+    table, notes = path_trained_last(whole)
     table = table if until is None else table[table["step"] <= until]
+    notes = [*units, *notes, *refuse_ramp(table, from_step)]
     rates, rate_notes = _rates(table, columns, ran, warmup)
     found, how, losses_notes = _losses(table, columns, log, rates, loss is not None)
     found = found[found["step"] >= max(from_step, 1)]
@@ -101,14 +106,17 @@ def measured(
     return Measured(curve, said, ran.rates if ran else None)
 
 
-def _table(frame: Frame, columns: Columns) -> Frame:
-    wanted = {"step": columns.step, "rate": columns.rate, "training": columns.training, "evaluation": columns.evaluation}
-    table = frame_of({key: numbers(frame, name) for key, name in wanted.items() if name})
+def _table(frame: Frame, columns: Columns, per_step: float | None) -> tuple[Frame, list[str]]:
+    """Its columns by what they are, steps in updates; and what to say of those."""
+    wanted = {"rate": columns.rate, "training": columns.training, "evaluation": columns.evaluation}
+    wanted |= {"batch": columns.batch} if columns.batch else {"seen": columns.seen}
+    steps, notes = in_updates(numbers(frame, columns.step), columns.step, per_step)
+    table = frame_of({"step": steps} | {key: numbers(frame, name) for key, name in wanted.items() if name})
     table["step"] = table["step"].ffill() if table["step"].isna().any() and table["step"].notna().any() else table["step"]
     table = table[table["step"].notna() & table.drop(columns="step").notna().any(axis=1)]
     if not len(table):
         raise ProblemError(f"no row of the log has both a step ({columns.step!r}) and a number; check the columns")
-    return table
+    return table, notes
 
 
 def _rates(table: Frame, columns: Columns, ran: Ran | None, warmup: int) -> tuple[Array, list[str]]:
