@@ -181,13 +181,16 @@ def _from_npz(path: Path, most: int | None) -> tuple[Pictures, Pictures]:
     decode = _jpeg_decoder(path)
     try:
         with np.load(path, allow_pickle=False) as content:
-            parts = {part: [content[f"{part}_{what}"] for what in ("bytes", "off", "y")] for part in ("train", "test")}
+            coded = {
+                name: content[name] for part in ("train", "test") for name in (f"{part}_bytes", f"{part}_off", f"{part}_y")
+            }
     except Exception as error:  # whatever a file that is none makes of unpacking
         raise ProblemError(
             f"{path} holds no JPEG pictures ({type(error).__name__}: {error}); expected train_bytes, train_off, train_y and "
             "the same of test"
         ) from None
-    return _decoded(path, *parts["train"], decode, most), _decoded(path, *parts["test"], decode, None)
+    of = lambda part: (coded[f"{part}_bytes"], coded[f"{part}_off"], coded[f"{part}_y"])
+    return _decoded(path, *of("train"), decode, most), _decoded(path, *of("test"), decode, None)
 
 
 def _decoded(

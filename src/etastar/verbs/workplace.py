@@ -54,7 +54,7 @@ class Workplace:
     """
 
     def __init__(self, options: Options, clock: Callable[[], float] | None = None) -> None:
-        self.options, self.deadline = options, Deadline(options.max_seconds, clock or time.monotonic)
+        self.options, self.deadline = options, Deadline(options.max_seconds, clock or time.monotonic, options.since)
         self._facts: dict[Problem, Preflight] = {}
         self._crews: list[Crew] = []
         self._closing = ExitStack()
