@@ -110,7 +110,7 @@ def test_shards_end_when_time_is_over_with_what_ended_until_then(small):
     found = []
     with RayEngine(address="local", at_once=1) as engine:
         [(_, alone)] = engine.train(small, [short])
-        with Deadline(5.0).held(), pytest.raises(TimeOver):
+        with Deadline(10.0).held(), pytest.raises(TimeOver):
             for each in engine.train(small, [short, long, longer]):
                 found.append(each)
         assert comparable(found) == comparable([(0, alone)])
