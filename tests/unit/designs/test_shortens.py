@@ -32,7 +32,7 @@ def test_a_rung_of_which_no_lane_has_run_takes_what_fits():
     design.shorten(lambda lanes: 70 // lanes)
     assert [lane.steps for lane in design.ask()] == [23] * 3, "three do"
     design.shorten(lambda lanes: 59 // lanes)
-    assert list(design.ask()) == [] and design.answer().lr.reason == "no lane was trained"
+    assert list(design.ask()) == [] and "no time for three lanes of 20 steps" in design.answer().lr.reason
 
 
 def test_a_main_rung_is_shortened_where_it_stays_much_longer_than_the_scan():
