@@ -14,6 +14,7 @@ import pytest
 from cli_harness import Cli
 from loss_curves import SCHEDULES, STEPS, fading, warmed
 
+pytestmark = pytest.mark.usefixtures("few_refits")
 SCHEMA = json.loads((files("etastar.cli") / "forecast.schema.json").read_text())
 LOGS = Path(__file__).parents[1] / "logs"
 
