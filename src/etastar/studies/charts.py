@@ -98,7 +98,7 @@ def _panel(panel: LogLog, names: list[str], width: int, height: int, *, legend: 
         bars = rows_of(_row(m) for m in panel.marks if m.low and m.high)
         low = y.copy()
         low.shorthand = "low:Q"
-        layers.append(bars.mark_rule(strokeWidth=1.3).encode(x=x, y=low, y2="high:Q", color=colour))
+        layers.append(bars.mark_rule(strokeWidth=1.3).encode(x=x, y=low, y2=alt.Y2("high:Q"), color=colour))
     for hollow in (False, True):
         some = [m for m in panel.marks if m.hollow is hollow]
         if some:
