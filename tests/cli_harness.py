@@ -106,6 +106,13 @@ def told(text: str) -> dict[str, Any]:
     return content
 
 
+def timeless(content: dict[str, Any]) -> dict[str, Any]:
+    """The answer without what a clock said: two runs agree on all the rest."""
+    clock = ("seconds", "before_seconds", "wall_runs", "full_run_seconds")
+    cost = {name: value for name, value in content["cost"].items() if name not in clock}
+    return {name: value for name, value in content.items() if name != "engine_choice"} | {"cost": cost}
+
+
 @cache
 def validator(command: str) -> jsonschema.Draft202012Validator:
     """Of a command's answers; the schema itself is checked once, which takes as long as ten answers."""
