@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## Measure eta* of a small network on real data and write a report
 	$(BIN)/etastar find digits-mlp --report out/demo --json out/demo/answer.json
 
-test: setup  ## Run the default tests (about two minutes)
+test: setup  ## Run the default tests (two to three minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser; goes on where a run was cut
