@@ -22,11 +22,11 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## Measure eta* of a small network on real data and write a report
 	$(BIN)/etastar find digits-mlp --report out/demo --json out/demo/answer.json
 
-test: setup  ## Run the default tests (about two minutes)
+test: setup  ## Run the default tests (two to three minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu and not cluster'
+test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser; goes on where a run was cut
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu and not cluster' -p tools.resumable --resume out/slow-passed
 
 test-cluster: setup  ## Run the tests that kill a node of a two-node Ray cluster, alone
 	$(BIN)/python -m pytest -n 0 -m cluster tests/cluster
