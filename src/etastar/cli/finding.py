@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from etastar import arguments
 from etastar.cli.groups import PageOptions, ProblemOptions, RunOptions
-from etastar.cli.options import number
+from etastar.cli.options import number, place
 from etastar.cli.spread import spread
 
 EffortOption = Annotated[
@@ -26,6 +27,17 @@ MonitorOption = Annotated[
 ]
 
 
+StartFromOption = Annotated[
+    Path | None,
+    place(
+        "--start-from",
+        "run.pt",
+        'A run under way (torch.save of {"model": ..., "optimizer": ...}): the rate for its rest, with --at.',
+    ),
+]
+AtOption = Annotated[int | None, number("--at", arguments.FROM_STEP, "Optimizer steps of it that are over.")]
+
+
 @spread
 def find(
     *,
@@ -33,6 +45,8 @@ def find(
     effort: EffortOption = "thorough",
     within: WithinOption = 0.25,
     monitor: MonitorOption = None,
+    start_from: StartFromOption = None,
+    at: AtOption = None,
     run: RunOptions,
     out: PageOptions,
 ) -> None:
@@ -42,5 +56,14 @@ def find(
     with out.console() as console:
         options = run.options(console)
         monitors = () if monitor is None else monitor
-        answer = find_lr(problem.load(), effort=effort, within=within, monitors=monitors, seed=run.seed, options=options)
+        answer = find_lr(
+            problem.load(),
+            effort=effort,
+            within=within,
+            start_from=start_from,
+            at=at,
+            monitors=monitors,
+            seed=run.seed,
+            options=options,
+        )
     out.deliver_answer(console, answer, ok=answer.lr.ok)

@@ -90,8 +90,8 @@ class Beginning:
         if missing or left:
             lacks = f"lacks {missing[0]!r}" if missing else f"holds {left[0]!r}, which the problem's model does not have"
             raise ProblemError(
-                f"the checkpoint {lacks} ({len(missing)} names missing, {len(left)} left over); expected the state_dict() of "
-                "the model that the problem's factory makes"
+                f"the checkpoint {lacks} ({len(missing)} names missing, {len(left)} left over); expected the state_dict() "
+                "of the model that the problem's factory makes"
             )
         for name, tensor in own.items():
             shapes = [tuple(t.shape) if isinstance(t, torch.Tensor) else None for t in (tensor, kept[name])]
@@ -113,8 +113,8 @@ class Beginning:
             optimizer.load_state_dict(_copied(self.optimizer))
         except Exception as error:  # whatever a state of something else makes of it
             raise ProblemError(
-                f"the problem's {type(optimizer).__name__} refuses the checkpoint's state: {in_one_line(error)}; expected the "
-                "state_dict() of an optimizer with the same parameter groups, or a checkpoint of the model alone"
+                f"the problem's {type(optimizer).__name__} refuses the checkpoint's state: {in_one_line(error)}; expected "
+                "the state_dict() of an optimizer with the same parameter groups, or a checkpoint of the model alone"
             ) from None
         for group, own in zip(optimizer.param_groups, settings, strict=True):
             params = group["params"]
@@ -136,8 +136,8 @@ class Beginning:
         if rules[0] != rules[1]:
             odd = sorted(rules[0] ^ rules[1])[0]
             raise ProblemError(
-                f"the checkpoint is of another optimizer than the problem's {type(optimizer).__name__}: only one of them has "
-                f"{odd!r}; expected the same class, or a checkpoint of the model alone, whose moments start anew"
+                f"the checkpoint is of another optimizer than the problem's {type(optimizer).__name__}: only one of them "
+                f"has {odd!r}; expected the same class, or a checkpoint of the model alone, whose moments start anew"
             )
 
 
@@ -165,9 +165,8 @@ def _parts(state: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
         raise ProblemError(f"start_from is {shown(state)}; {EXPECTED}")
     if isinstance(optimizer, list) and len(optimizer) == 1:
         [optimizer] = optimizer
-    model, optimizer = (
-        x.state_dict() if isinstance(x, (nn.Module, torch.optim.Optimizer)) else x for x in (model, optimizer)
-    )
+    live = (nn.Module, torch.optim.Optimizer)
+    model, optimizer = (part.state_dict() if isinstance(part, live) else part for part in (model, optimizer))
     if not isinstance(model, Mapping) or not model or not (optimizer is None or isinstance(optimizer, Mapping)):
         raise ProblemError(f"the checkpoint holds no state of a model, or an odd one of its optimizer; {EXPECTED}")
     return model, optimizer
