@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.cases import (
     bisection,
     centre,
+    checkpoint,
     coverage,
     curves,
     digits,
@@ -43,6 +44,7 @@ CASES: dict[str, Case] = {
     "lanes": lanes.CASE,
     "bisection": bisection.CASE,
     "centre": centre.CASE,
+    "checkpoint": checkpoint.CASE,
     "predict": predict.CASE,
     "engines": engines.CASE,
     "sharpness": sharpness.CASE,

@@ -96,7 +96,9 @@ class Beginning:
         for name, tensor in own.items():
             shapes = [tuple(t.shape) if isinstance(t, torch.Tensor) else None for t in (tensor, kept[name])]
             if shapes[0] != shapes[1]:
-                raise ProblemError(f"{name!r} has shape {shapes[1]} in the checkpoint; the problem's model has {shapes[0]}")
+                raise ProblemError(
+                    f"{name!r} has shape {shapes[1]} in the checkpoint; expected {shapes[0]}, that of the problem's model"
+                )
         model.load_state_dict(dict(kept))
 
     def give_moments(self, optimizer: torch.optim.Optimizer) -> None:
