@@ -249,7 +249,13 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_a_sentence(change, at, wor
 
 
 def test_what_is_of_fresh_networks_is_refused(state):
-    for alien in ({"steps_to_start": 5}, {"monitors": "move"}, {"precision": etastar.Precision()}):
+    aliens: list[dict[str, object]] = [
+        {"steps_to_start": 5},
+        {"monitors": "move"},
+        {"precision": etastar.Precision()},
+        {"budget": 0.05},
+    ]
+    for alien in aliens:
         with pytest.raises(ProblemError, match=f"{next(iter(alien))} is for runs from their start"):
             etastar.find(problem(), start_from=state, at=AT, **alien)
     loop = Problem.from_loop(lambda lr, seed, report: None, steps=9)

@@ -13,7 +13,16 @@ from etastar.cli.options import number, place
 from etastar.cli.spread import spread
 
 EffortOption = Annotated[
-    str, typer.Option(help="glance (0.6 full runs), quick (3.2) or thorough (eta* too, then to the interval).")
+    str | None,
+    typer.Option(help="glance (0.6 full runs), quick (3.2) or thorough (eta* too, then to the interval)."),
+]
+BudgetOption = Annotated[
+    float | None,
+    number("--budget", arguments.PART, "Instead of an effort: the share of one training it may cost, e.g. 0.02."),
+]
+BudgetStepsOption = Annotated[int | None, number("--budget-steps", arguments.STEPS, "The same in gradient steps.")]
+BudgetSecondsOption = Annotated[
+    float | None, number("--budget-seconds", arguments.BUDGET, "The same in seconds, at the measured time of a step.")
 ]
 WithinOption = Annotated[
     float,
@@ -42,7 +51,10 @@ AtOption = Annotated[int | None, number("--at", arguments.FROM_STEP, "Optimizer 
 def find(
     *,
     problem: ProblemOptions,
-    effort: EffortOption = "thorough",
+    effort: EffortOption = None,
+    budget: BudgetOption = None,
+    budget_steps: BudgetStepsOption = None,
+    budget_seconds: BudgetSecondsOption = None,
     within: WithinOption = 0.25,
     monitor: MonitorOption = None,
     start_from: StartFromOption = None,
@@ -57,13 +69,7 @@ def find(
         options = run.options(console)
         monitors = () if monitor is None else monitor
         answer = find_lr(
-            problem.load(),
-            effort=effort,
-            within=within,
-            start_from=start_from,
-            at=at,
-            monitors=monitors,
-            seed=run.seed,
-            options=options,
-        )
+            problem.load(), effort=effort, budget=budget, budget_steps=budget_steps, budget_seconds=budget_seconds,
+            within=within, start_from=start_from, at=at, monitors=monitors, seed=run.seed, options=options,
+        )  # fmt: skip
     out.deliver_answer(console, answer, ok=answer.lr.ok)

@@ -11,6 +11,7 @@ import torch
 
 from etastar.core.batch import Batch, is_finite
 from etastar.core.closures import needs_closure
+from etastar.core.deadline import check_time
 from etastar.core.finite_loss import check_batch
 from etastar.core.gradients import clip, gradient_values
 from etastar.core.lane import Lane, Outcome, Until
@@ -80,6 +81,11 @@ class LoopLane:
         return self._recorder.step
 
     @property
+    def last_loss(self) -> float:
+        """Of the step taken last, before it."""
+        return self._recorder.history.losses[-1]
+
+    @property
     def decided(self) -> bool:
         """Whether it is over."""
         return self._recorder.done
@@ -96,6 +102,7 @@ class LoopLane:
         """So many steps, at most; its outcome if that was its end."""
         stop = self.step + steps
         while not self._recorder.done and self.step < stop:
+            check_time()
             self._advance()
         if not self._recorder.done:
             return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from etastar.core.batch import Batch
+from etastar.core.deadline import check_time
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
@@ -164,6 +165,7 @@ class LaneTraining:
 
     def step_once(self) -> list[tuple[int, Outcome]]:
         """One optimizer step of all rows; returns those that were seen to be decided, which is looked for now and then."""
+        check_time()
         step = self.step
         (loss, share), norms, clipped, self._lr = self._gradient(step)
         rates = self._lr
