@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -24,11 +25,22 @@ from etastar.store.fingerprint import fingerprint
 (IMAGES, LABELS), VALID = load()
 STEPS, AT, SEED, LR = 40, 17, 5, 0.03
 """An epoch of 15 steps ends before the checkpoint and one after it."""
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Any] = {
     "momentum": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, dampening=0.1),
     "adamw": lambda model: torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1),
     "nadam": lambda model: torch.optim.NAdam(model.parameters(), lr=0.01),
 }
+
+
+class CountsInItsGroup(torch.optim.SGD):
+    """As Schedule-Free does: a state that no slot holds."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["k"] = group.get("k", 0) + 1
+            for p in group["params"]:
+                p.grad.mul_(1 / group["k"])
+        return super().step(closure)
 
 
 def problem(optimizer="momentum", dropout: float = 0.0, norm: bool = True, **settings) -> Problem:
@@ -37,7 +49,12 @@ def problem(optimizer="momentum", dropout: float = 0.0, norm: bool = True, **set
         return nn.Sequential(nn.Linear(64, 16), *inner, nn.Linear(16, 10))
 
     given = {"train": (IMAGES, LABELS), "valid": VALID, "batch_size": 64, "steps": STEPS, "schedule": "warmup-cosine"}
-    return Problem(model=model, optimizer=OPTIMIZERS[optimizer], loss=F.cross_entropy, **(given | settings))
+    return Problem(
+        model=model,
+        optimizer=OPTIMIZERS.get(optimizer, lambda model: CountsInItsGroup(model.parameters(), lr=0.1)),
+        loss=F.cross_entropy,
+        **(given | settings),
+    )
 
 
 def lane(problem: Problem) -> Lane:
@@ -54,11 +71,12 @@ def broken(engine, whole: Problem):
     return outcome, whole.but(start_from=Beginning.of(state, AT), steps=STEPS - AT), state
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, CountsInItsGroup])
 def test_the_loop_goes_on_from_a_checkpoint_to_the_last_bit(optimizer):
     whole, rest, _ = broken(LoopEngine(), problem(optimizer, dropout=0.2))
     again = LoopEngine().train_lane(rest, lane(rest))
     assert again.valid_loss == whole.valid_loss
+    assert again.lane.steps == STEPS - AT and whole.lane.steps == STEPS
     assert [(row.loss, row.lr) for row in again.trace] == [(row.loss, row.lr) for row in whole.trace[AT:]]
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from etastar import arguments
 from etastar.arguments import shown
 from etastar.core.batch import map_tensors, tensors_in
+from etastar.core.optimizers import SeveralOptimizers
 from etastar.errors import ProblemError, in_one_line
 
 MODEL = ("model", "model_state_dict", "state_dict")
@@ -25,6 +26,8 @@ NOT_RULES = {
     "decoupled_weight_decay", "max_lr", "min_lr", "swapped",
 }  # fmt: skip
 """Settings of a group that other versions of torch, and schedulers, add or leave out."""
+RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+"""What a checkpoint's groups hold of its schedule."""
 ALIKE = ("momentum_buffer", "exp_avg", "exp_avg_sq", "square_avg", "max_exp_avg_sq", "prev")
 """Slots of torch's optimizers that have their parameter's shape: `load_state_dict` does not look at it."""
 
@@ -119,9 +122,10 @@ class Beginning:
                 "the state_dict() of an optimizer with the same parameter groups, or a checkpoint of the model alone"
             ) from None
         for group, own in zip(optimizer.param_groups, settings, strict=True):
+            kept = {} if _keeps_state_in_slots(optimizer) else {k: v for k, v in group.items() if k not in RATES}
             params = group["params"]
             group.clear()
-            group.update(own, params=params)
+            group.update(own | kept, params=params)
         for p, slots in optimizer.state.items():
             for name in ALIKE if isinstance(p, torch.Tensor) else ():
                 if isinstance(slot := slots.get(name), torch.Tensor) and slot.shape != p.shape:
@@ -134,13 +138,18 @@ class Beginning:
         kept = (self.optimizer or {}).get("param_groups")
         if not kept or not isinstance(kept, list):
             return  # of several, or none: `load_state_dict` says what it makes of it
-        rules = [set(groups[0]) - NOT_RULES for groups in (optimizer.param_groups, kept)]
-        if rules[0] != rules[1]:
-            odd = sorted(rules[0] ^ rules[1])[0]
+        own, theirs = (set(groups[0]) - NOT_RULES for groups in (optimizer.param_groups, kept))
+        if apart := own ^ theirs if _keeps_state_in_slots(optimizer) else own - theirs:
             raise ProblemError(
                 f"the checkpoint is of another optimizer than the problem's {type(optimizer).__name__}: only one of them "
-                f"has {odd!r}; expected the same class, or a checkpoint of the model alone, whose moments start anew"
+                f"has {sorted(apart)[0]!r}; expected the same class, or a checkpoint of the model alone, whose moments start anew"
             )
+
+
+def _keeps_state_in_slots(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether groups hold settings alone, as with torch's own optimizers; Schedule-Free and Prodigy count in theirs."""
+    own = optimizer.own if isinstance(optimizer, SeveralOptimizers) else (optimizer,)
+    return all(type(o).__module__.startswith("torch.optim") for o in own)
 
 
 def _read(path: str | os.PathLike[str]) -> Any:
