@@ -142,8 +142,8 @@ class Beginning:
         if apart := own ^ theirs if _keeps_state_in_slots(optimizer) else own - theirs:
             raise ProblemError(
                 f"the checkpoint is of another optimizer than the problem's {type(optimizer).__name__}: only one of them "
-                f"has {sorted(apart)[0]!r}; expected the same class, or a checkpoint of the model alone, whose moments start "
-                "anew"
+                f"has {sorted(apart)[0]!r}; expected the same class, or a checkpoint of the model alone, whose moments "
+                "start anew"
             )
 
 
