@@ -85,8 +85,11 @@ def _ends(problem: Problem, rates: list[float], seeds: tuple[int, ...]) -> list[
     """Mean validation loss at the end of lanes of all steps, one a rate; infinite where one of them failed."""
     from etastar.core.lane import Lane, Until
     from etastar.engine.lanes.engine import LaneEngine
+    from etastar.engine.preflight import preflight
 
-    lanes = [Lane(lr, seed, problem.steps, until=Until.END, policy=problem.policy) for lr in rates for seed in seeds]
+    criterion = preflight(problem).criterion  # with a first batch as its reference, a low one makes a lane "diverged"
+    lane = lambda lr, seed: Lane(lr, seed, problem.steps, criterion, Until.END, problem.policy)
+    lanes = [lane(lr, seed) for lr in rates for seed in seeds]
     outcomes: dict[int, Any] = dict(LaneEngine("vmap").train(problem, lanes))
     losses = [outcomes[i].scored_loss for i in range(len(lanes))]
     split = [losses[i : i + len(seeds)] for i in range(0, len(losses), len(seeds))]

@@ -12,9 +12,10 @@ from typing import Any
 
 from etastar import arguments
 from etastar.core.beginning import Beginning
+from etastar.core.lane import Criterion
 from etastar.core.problem import Problem
 from etastar.designs.best_rate.from_here import FromHere
-from etastar.engine.preflight import start_steps
+from etastar.engine.preflight import Preflight, start_steps
 from etastar.errors import ProblemError
 from etastar.policies.compose import has_horizon, squeezed
 from etastar.verbs.find.find_answer import FindAnswer
@@ -24,6 +25,9 @@ from etastar.verbs.workplace import Workplace
 
 SHARES: dict[str, float] = {"glance": 1 / 16, "quick": 1 / 4, "thorough": 1.0}
 """effort -> length of a lane, as a share of what is left: nine to twenty of them are trained."""
+HIGH = 10.0
+"""Times the loss here that a lane may end at and still be scored, where the loss of knowing nothing is not known: one
+batch's, late in a training, may be a tenth of the mean, and lanes that ended at the mean would count as diverged."""
 SHORTEST = 20
 """Steps below which a lane says little."""
 
@@ -65,7 +69,7 @@ def rest_in(problem: Problem, effort: str, within: float, start: float | None, s
         session.facts = facts = replace(session.facts, flags=quiet)
         steps = min(max(round(SHARES[effort] * problem.steps), SHORTEST), problem.steps)
         policy = squeezed(problem.policy, steps)
-        design = FromHere(facts.criterion, steps, policy, start or facts.lr or 1e-3, within, seed, rest=problem.steps)
+        design = FromHere(_criterion(facts), steps, policy, start or facts.lr or 1e-3, within, seed, rest=problem.steps)
         session.plan(design.planned())
         best = session.run(design)
         cut = steps < problem.steps and not has_horizon(problem.policy)
@@ -84,3 +88,10 @@ def rest_in(problem: Problem, effort: str, within: float, start: float | None, s
             made=session.made(seed, flags, full_run_seconds=facts.seconds_per_step * problem.steps),
             at=problem.before,
         )
+
+
+def _criterion(facts: Preflight) -> Criterion:
+    """That of the problem, with a reference that a lane's first batch does not decide."""
+    if facts.criterion.uninformed is not None:
+        return facts.criterion
+    return replace(facts.criterion, uninformed=HIGH * abs(facts.first_loss))
