@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.cases import (
     bisection,
     centre,
+    checkpoint,
     coverage,
     curves,
     digits,
@@ -49,6 +50,7 @@ CASES: dict[str, Case] = {
     "long_horizon": long_horizon.CASE,
     "bisection": bisection.CASE,
     "centre": centre.CASE,
+    "checkpoint": checkpoint.CASE,
     "predict": predict.CASE,
     "engines": engines.CASE,
     "sharpness": sharpness.CASE,
