@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmarks.coverage import wilson
 from benchmarks.long_horizon.tasks import HORIZON
-from benchmarks.long_horizon.truth import Row, Truth
+from benchmarks.long_horizon.truth import WINDOW, Row, Truth
 from etastar.designs.best_rate.budgeted import UNDECIDED
 
-LOSS, NATS = 1.05, 0.05
+LOSS, NATS = WINDOW, 0.05
 """A rate is good if its loss is within 5 % of the oracle's; on the second bar, within .05 nats."""
 ALPHA = 0.1
 DRAWS = 4000

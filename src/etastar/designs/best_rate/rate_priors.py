@@ -13,23 +13,43 @@ from etastar.policies.policy import Policy, rates_over
 
 LEVELS: dict[str, float] = {"momentum": -1.5, "adam": -2.2, "rmsprop": -2.4}
 """kind of optimizer -> mean log10 of rate x mean factor of the schedule that is best over 1000 steps."""
-GAMMA, GAMMA_SD, LEVEL_SD, SCATTER = 0.35, 0.4, 0.45, 0.25
+GAMMAS: dict[bool, float] = {False: 0.2, True: 0.9}
+"""Whether data are seen often -> mean exponent of the horizon."""
+OFTEN = 30
+"""Passes over the data after which training is memorising: the best rate then falls about as 1 / steps."""
+GAMMA_SD, LEVEL_SD, SCATTER = 0.4, 0.45, 0.25
 UNKNOWN_LEVEL, UNKNOWN_SD = -2.0, 1.0
 """Of an optimizer that no recorded task has trained with."""
 ENOUGH_STEPS = 1000
 """Steps over which a schedule's mean is taken at most: it has the same shape over fewer."""
 
 
-def prior_of(optimizer: str, momentum: bool, policy: Policy, steps: int) -> RatePrior:
-    """The prior of the peak rate, for an optimizer by its class name.
+def prior_of(optimizer: str, momentum: bool, policy: Policy, steps: int, per_epoch: int | None = None) -> RatePrior:
+    """The prior of the peak rate.
 
     What counts is the rate over all steps: a schedule whose factors have mean 1/2 is best at a peak twice as high.
+
+    Args:
+        optimizer: its class name.
+        momentum: whether it is SGD with momentum.
+        policy: the schedule.
+        steps: the horizon.
+        per_epoch: steps of one pass over the data; None where they are not known.
     """
     kind = _kind(optimizer, momentum)
     known = kind in LEVELS
     level, sd = (LEVELS[kind], LEVEL_SD) if known else (UNKNOWN_LEVEL, UNKNOWN_SD)
-    prior = RatePrior(level, GAMMA, sd, GAMMA_SD, SCATTER)
+    prior = RatePrior(level, GAMMAS[seen_often(steps, per_epoch)], sd, GAMMA_SD, SCATTER)
     return at_peak(prior, policy, steps)
+
+
+def seen_often(steps: int, per_epoch: int | None) -> bool:
+    """Whether so many steps pass over the data more than `OFTEN` times.
+
+    >>> seen_often(10_000, 15), seen_often(10_000, 10_000), seen_often(10_000, None)
+    (True, False, False)
+    """
+    return per_epoch is not None and steps > OFTEN * per_epoch
 
 
 def at_peak(prior: RatePrior, policy: Policy, steps: int) -> RatePrior:

@@ -64,7 +64,8 @@ def budgeted_in(session: Session, budget: tuple[str, float], seed: int, start: f
 
 def _prior(problem: Problem, facts: Preflight, start: float | None) -> RatePrior:
     """That of the optimizer; around `start` where it is given, or around the rate in use where no task has used it."""
-    prior = prior_of(facts.optimizer, facts.momentum, problem.policy, problem.steps)
+    per_epoch = None if problem.is_loop else problem.parts.batches.per_epoch
+    prior = prior_of(facts.optimizer, facts.momentum, problem.policy, problem.steps, per_epoch)
     around = start or (facts.lr if prior.level_sd == UNKNOWN_SD else None)
     if around is None:
         return prior
