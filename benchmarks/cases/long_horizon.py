@@ -17,7 +17,7 @@ def _rows(config: dict[str, Any]) -> Iterator[Row]:
     for row in recorded(folder):
         truths.append(Truth.of(row))
         yield row
-    yield from tried(truths, folder)
+    yield from tried(truths, folder, config["seeds"])
     yield from recorded_others(folder)
 
 
@@ -37,6 +37,6 @@ CASE = Case(
     "A rate for 10,000 steps from 1 - 10 % of them, at equal cost; every constant from the other tasks",
     _rows,
     _summary,
-    {"folder": "out/long-horizon"},
+    {"folder": "out/long-horizon", "seeds": 1},
     _chart,
 )

@@ -24,7 +24,6 @@ from etastar.policies.schedule import Schedule
 from etastar.verbs.workplace import Session
 
 BUDGETS = (0.01, 0.02, 0.05, 0.1)
-SEEDS = (0, 1)
 KEPT = (5, 3, 2)
 """Rates of the trunks that are cooled down at n/4, n/2 and n."""
 SQUEEZED, BLIND = "squeezed", ", one exponent for all data"
@@ -32,7 +31,7 @@ Found = tuple[list[BestSeen], int]
 """What an arm says of the peak rate, and the gradient steps it took."""
 
 
-def tried(truths: Sequence[Truth], folder: Path) -> Iterator[Row]:
+def tried(truths: Sequence[Truth], folder: Path, seeds: int) -> Iterator[Row]:
     """One row a cell, arm, budget and seed."""
     for task in dict.fromkeys(t.cell.task for t in truths):
         others = [t for t in truths if t.cell.task != task]
@@ -46,7 +45,7 @@ def tried(truths: Sequence[Truth], folder: Path) -> Iterator[Row]:
             yield _row(cell, f"prior{BLIND}", 0.0, 0, alone.at(HORIZON), 0)
             with place_in(folder) as place:
                 session = place.of(cell.problem())
-                for budget, seed in itertools.product(BUDGETS, SEEDS):
+                for budget, seed in itertools.product(BUDGETS, range(seeds)):
                     yield from _measured(session, cell, {"": prior, BLIND: alone}, budget, seed)
 
 
