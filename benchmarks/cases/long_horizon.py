@@ -1,4 +1,4 @@
-"""A rate for 10,000 steps from 1 - 10 % of them: short lanes, trunks and the prior at equal cost."""
+"""A rate for 10,000 steps from 1 - 5 % of them: short lanes, trunks and the prior at equal cost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _chart(rows: list[Row], folder: Path) -> None:
 
 
 CASE = Case(
-    "A rate for 10,000 steps from 1 - 10 % of them, at equal cost; every constant from the other tasks",
+    "A rate for 10,000 steps from 1 - 5 % of them, at equal cost; every constant from the other tasks",
     _rows,
     _summary,
     {"folder": "out/long-horizon", "seeds": 1},

@@ -23,7 +23,7 @@ from etastar.designs.best_rate.rate_priors import mean_factor
 from etastar.policies.schedule import Schedule
 from etastar.verbs.workplace import Session
 
-BUDGETS = (0.01, 0.02, 0.05, 0.1)
+BUDGETS = (0.01, 0.02, 0.05)
 KEPT = (5, 3, 2)
 """Rates of the trunks that are cooled down at n/4, n/2 and n."""
 SQUEEZED, BLIND = "squeezed", ", one exponent for all data"
