@@ -30,8 +30,8 @@ def test_half_a_run_decides(problem):
 
 
 def test_where_it_has_not_decided_the_prior_is_said_with_what_would(problem):
-    answer = etastar.find(problem.but(steps=20_000), budget_steps=150, options=HERE)
-    assert answer.lr.status is Status.PRIOR_ONLY and answer.cost["gradient_steps"] <= 150
+    answer = etastar.find(problem.but(steps=20_000), budget_steps=100, options=HERE)
+    assert answer.lr.status is Status.PRIOR_ONLY and answer.cost["gradient_steps"] <= 100
     said = list(kind_of(answer).notes(answer))
     assert [line.split(":")[0].split(" at ")[0] for line in said] == [
         "the prior's rate", "highest rate seen stable", "next purchase", "or start the real run",
