@@ -26,7 +26,9 @@ from etastar.verbs.workplace import Session
 BUDGETS = (0.01, 0.02, 0.05)
 KEPT = (5, 3, 2)
 """Rates of the trunks that are cooled down at n/4, n/2 and n."""
-SQUEEZED, BLIND = "squeezed", ", one exponent for all data"
+SQUEEZED, SHORT, BLIND = "squeezed", "squeezed, five lanes however short", ", one exponent for all data"
+LEAST = 50
+"""Steps of a lane at least, in all arms but the one of lanes however short."""
 Found = tuple[list[BestSeen], int]
 """What an arm says of the peak rate, and the gradient steps it took."""
 
@@ -114,13 +116,13 @@ def _vertex(x: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
 
 
 def _five(steps: int) -> Rung:
-    each = max(steps // LANES, SHORTEST)
+    each = max(steps // LANES, LEAST)
     return Rung(each, SPACING, steps // each)
 
 
 def _shorter(steps: int) -> Rung:
-    each = max(steps // LANES, 20)
-    return Rung(each, SPACING, LANES if each < SHORTEST else 0)  # else they are those of `_five`
+    each = max(steps // LANES, SHORTEST)
+    return Rung(each, SPACING, LANES if each < LEAST else 0)  # else they are those of `_five`
 
 
 def _three(steps: int) -> Rung:
@@ -130,7 +132,7 @@ def _three(steps: int) -> Rung:
 
 ARMS: dict[str, Callable[[Session, RatePrior, int, int], Found | None]] = {
     SQUEEZED: _squeezed(_five),
-    "squeezed, five lanes however short": _squeezed(_shorter),
+    SHORT: _squeezed(_shorter),
     "squeezed, three lanes": _squeezed(_three),
     "trunks": _trunks,
 }

@@ -20,8 +20,8 @@ from etastar.designs.best_rate.rate_prior import Belief, BestSeen, RatePrior
 from etastar.errors import ProblemError
 from etastar.policies.policy import Constant, Policy
 
-SHORTEST, LONGEST = 50, 2000
-"""Steps of a lane, whatever the horizon."""
+SHORTEST, LONGEST = 20, 2000
+"""Steps of a lane, whatever the horizon. In the record five lanes of 20 steps gain on the prior where two of 50 cannot."""
 LANES, SPACING = 5, 0.5
 """Lanes that a budget is cut into, and decades between them."""
 FEWEST = 3
