@@ -112,6 +112,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "--warmup": (*NO_INTEGER, "-1", str(10**12), "500"),
     "--from": (*NO_INTEGER, "-1", str(10**12), "100000"),
     "--passes": (*NO_NUMBER, "0", "-1", "1e300"),
+    "--per-step": (*NO_NUMBER, "0", "-1", "1e300"),
     "--step": (*WORDS, "nosuch"),
     "--rate": (*WORDS, "nosuch"),
     "--loss": (*WORDS, "nosuch"),

@@ -48,7 +48,7 @@ def find(
     run: RunOptions,
     out: PageOptions,
 ) -> None:
-    """Find the best rate for the optimizer, schedule and horizon; judge the one in use; measure eta*."""
+    """Find the best rate, judge the one in use, measure eta*. For the optimizer, schedule and horizon it has."""
     from etastar.verbs.find.find import find as find_lr
 
     with out.console() as console:

@@ -30,17 +30,14 @@ from etastar.errors import ProblemError, attributed
 from etastar.policies.policy import is_steady
 from etastar.probes.monitors.named import monitors_over
 from etastar.verbs.find.budget import budgeted_in, checked_budget
-from etastar.verbs.find.eta_star import checked_precision, checked_steps, end_design, measure, start_design
+from etastar.verbs.find.efforts import EFFORTS, ETA_STAR, ETA_STAR_END, end_design
+from etastar.verbs.find.eta_star import checked_precision, checked_steps, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.judge import judge
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.options import Options, asked
 from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace
 
-EFFORTS: dict[str, float] = {"glance": 0.6, "quick": 3.2, "thorough": 3.2}
-"""effort -> full runs that the search with short lanes may cost."""
-ETA_STAR, ETA_STAR_END = Precision(), Precision(half_width=0.25, max_runs=24, min_runs=8, scan_seeds=1)
-"""What `thorough` asks of eta* and eta*_end."""
 WITHIN = 0.25
 """Decades: the half-width of the interval `thorough` asks for."""
 USUAL: dict[str, float] = {"sgd": 0.2, "momentum": 0.05, "adam": 0.006, "rmsprop": 0.004}
