@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from etastar.adapters.controller import TOLD, Controller
+from etastar.adapters.loggers import Logger
 from etastar.engine.signals import OF_GRADIENT, keys_of
 from etastar.errors import ProblemError
 
@@ -25,7 +26,7 @@ class PolicyLR(LRScheduler):
     that the optimizer has not taken (GradScaler) does not advance the policy.
 
     Args:
-        optimizer, policy, lr, steps, model: see `Controller`.
+        optimizer, policy, lr, steps, model, logger: see `Controller`.
 
     Attributes:
         controller: what does the work.
@@ -51,8 +52,9 @@ class PolicyLR(LRScheduler):
         steps: int | None = None,
         *,
         model: nn.Module | None = None,
+        logger: Logger | None = None,
     ) -> None:
-        self.controller = Controller(optimizer, policy, lr, steps, model=model)
+        self.controller = Controller(optimizer, policy, lr, steps, model=model, logger=logger)
         if known := [name for name, _ in keys_of(self.controller.policy) if name in OF_GRADIENT]:
             raise ProblemError(
                 f"{self.controller.policy!r} reads {known[0]}, and a scheduler is stepped after the update; expected a "
