@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ STEPS, BATCH, KEPT = 200, 32, 128
 SHAPES = {"constant": 1, "warm-up": 60, "slow warm-up": 180, "jump": 100}
 """name -> the step at which the rate is at its peak; a jump comes up to 40 steps sooner or later."""
 RISEN = 1.5
-"""Twice the noise of five batches of 32 above a loss that no training should ever come back to."""
+"""Well above the noise of five batches of 32: a training that does not diverge has no reason to come back there."""
+WELL = 0.75
+"""Every network here ends below that at a good rate, and attention whose softmax has saturated ends at .8 to .9."""
 BASE = {"SGD": 0.5, "Adam": 0.2}
 """Where each staircase of rates begins."""
 
@@ -179,10 +181,10 @@ def staircases(rounds: int) -> Iterator[tuple[str, str, str, int]]:
                     yield network, kind, shape, round_
 
 
-def rows(folder: Path, rounds: int) -> Iterator[dict[str, Any]]:
-    """All trainings; those in `folder` are not trained again.
+def rows(folder: Path, rounds: int, most: int) -> Iterator[dict[str, Any]]:
+    """All trainings, or the first `most`; those in `folder` are not trained again.
 
-    The peak goes down after a training that diverged and up after one that did not, by .2 to .8 decades: half of all end on
+    The peak goes up after a training that went well and down after one that did not, by .2 to .8 decades: half of all end on
     either side, and most near the border, where telling them apart is hardest.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -190,7 +192,7 @@ def rows(folder: Path, rounds: int) -> Iterator[dict[str, Any]]:
     known = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     peaks: dict[tuple[str, str, str], float] = {}
     with file.open("a") as out:
-        for place, (network, kind, shape, round_) in enumerate(staircases(rounds)):
+        for place, (network, kind, shape, round_) in enumerate(islice(staircases(rounds), most)):
             row = known[place] if place < len(known) else None
             if row is None:
                 row = train(network, kind, shape, peaks.get((network, kind, shape), BASE[kind]), round_)
@@ -199,13 +201,13 @@ def rows(folder: Path, rounds: int) -> Iterator[dict[str, Any]]:
                 out.flush()
                 row = json.loads(text)
             size = 10 ** (0.2 + 0.6 * float(torch.rand((), generator=generator(round_, network, kind, shape, "peak"))))
-            peaks[network, kind, shape] = row["peak"] * (1 / size if diverged(row) else size)
+            peaks[network, kind, shape] = row["peak"] * (size if goes_well(row) else 1 / size)
             yield row
 
 
-def diverged(row: dict[str, Any]) -> bool:
-    """See `moment`."""
-    return moment(row) is not None
+def goes_well(row: dict[str, Any]) -> bool:
+    """Whether a training never diverges and ends below `WELL` of its first loss."""
+    return moment(row) is None and sum(row["losses"][-20:]) / 20 < WELL * row["first"]
 
 
 def moment(row: dict[str, Any]) -> int | None:

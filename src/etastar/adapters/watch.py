@@ -17,13 +17,17 @@ from etastar.adapters.loggers import Logger, rates_of
 from etastar.adapters.rising import Rising
 from etastar.arguments import POSITIVE
 from etastar.core.gradients import flat_parameters, gradient_values
+from etastar.core.kinds import is_plain_adam
 from etastar.errors import DoesNotApply
 
 LOG = logging.getLogger("etastar")
-BOUND = 1.0
-"""Of the edge ratio."""
-NORM_BOUND = 10.0
-"""Of the gradient's norm over its lowest trend so far, where there is no edge to look at."""
+BOUNDS = {"sgd": 0.6, "adam": 7.0}
+"""Of the edge ratio: what one in twenty small trainings that went well passed (benchmarks/records/2026-11-26_early_warning).
+SGD's noise lets trainings go wrong below the edge; Adam comes back from far beyond it."""
+NORM_BOUND = 16.0
+"""Of the gradient's norm over its lowest trend so far, where there is no edge to look at; same record, SGD."""
+EVERY_STEPS = 500
+"""A look costs about ten small steps (same record): 2 % of so many."""
 CUT = 0.5
 """Of the bound, where a cut leads to: sharpness rises until the next look."""
 
@@ -66,7 +70,7 @@ class Watcher:
         model: whose buffers and modes a look keeps as they are.
         loss: () -> scalar loss of the model on a batch that is always the same, a few times as large as those trained on.
         every: optimizer steps from look to look.
-        bound: of the edge ratio.
+        bound: of the edge ratio; None: `BOUNDS` of the optimizer's kind.
         logger: to which a look's readings go, and the rates.
 
     Attributes:
@@ -90,12 +94,13 @@ class Watcher:
         model: nn.Module,
         loss: Callable[[], torch.Tensor],
         *,
-        every: int = 200,
-        bound: float = BOUND,
+        every: int = EVERY_STEPS,
+        bound: float | None = None,
         logger: Logger | None = None,
     ) -> None:
         self._optimizer, self._logger = optimizer, logger
-        self._bound, self._rising = POSITIVE("bound", bound), Rising(every)
+        self._bound = POSITIVE("bound", BOUNDS["adam" if is_plain_adam(optimizer) else "sgd"] if bound is None else bound)
+        self._rising = Rising(every)
         self._look: EdgeLook | None = None
         self.looks, self.cautions = list[Watched](), list[Caution]()
         self.taken, self._over, self._lowest = 0, False, math.inf
