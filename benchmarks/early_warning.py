@@ -174,8 +174,8 @@ def summary(all_rows: list[Row], table: Callable[[list[str], list[list[Any]]], s
     neither = len(all_rows) - len(late) - soon - len(well)
     head = (
         f"{len(all_rows)} trainings of {len(runs.NETWORKS)} networks x {', '.join(kinds)}, {runs.STEPS} steps each. "
-        f"{len(late)} diverge later: the mean of five losses rises beyond {runs.RISEN} times that of the untrained network, at "
-        f"step {SOON} or after. {len(well)} go well: they never do, and end below {runs.WELL} of it. {soon} that diverge "
+        f"{len(late)} diverge later: the mean of five losses rises beyond {runs.RISEN} times that of the untrained network, "
+        f"at step {SOON} or after. {len(well)} go well: they never do, and end below {runs.WELL} of it. {soon} that diverge "
         f"sooner and {neither} that do neither are left out. Thresholds are those that {FALSE_ALARMS:.0%} of the trainings "
         "of all other networks that go well pass, one for each kind of optimizer. "
         f"Target: a lead of {LEAD} steps in 70 % at 5 % false alarms."
