@@ -9,6 +9,7 @@ from benchmarks.cases import (
     coverage,
     curves,
     digits,
+    early_warning,
     engines,
     fashion,
     lanes,
@@ -33,6 +34,7 @@ from benchmarks.cases import (
 from benchmarks.cases.case import Case
 
 CASES: dict[str, Case] = {
+    "early_warning": early_warning.CASE,
     "wrong_starts": wrong_starts.CASE,
     "losses": losses.CASE,
     "monitors": monitors.CASE,

@@ -12,6 +12,7 @@ from torch import nn
 
 from etastar.adapters.attached import attached, default_rate, policy_for
 from etastar.adapters.extension import Extension, extension_of
+from etastar.adapters.loggers import Logger, rates_of
 from etastar.adapters.ranks import averaged
 from etastar.adapters.scaling import Scaling
 from etastar.adapters.snapshots import Ring, Rollback
@@ -50,6 +51,7 @@ class Controller:
         scaler: the GradScaler of the loop; a policy that reads gradients is refused before `unscale_`. The first step shows
             a scaler that was not told.
         keep, every: how many snapshots there are for `rollback`, and how many steps lie between them.
+        logger: to which the rates of each step go.
 
     Attributes:
         taken: optimizer steps that counted.
@@ -81,8 +83,9 @@ class Controller:
         scaler: Any = None,
         keep: int = 0,
         every: int = 100,
+        logger: Logger | None = None,
     ) -> None:
-        self._optimizer = optimizer
+        self._optimizer, self._logger = optimizer, logger
         self._peak = default_rate(optimizer) if lr is None else RATE("lr", lr)
         self.planned = policy_for(policy, steps)
         self._span = steps if steps is not None else getattr(self.planned, "steps", None)
@@ -173,6 +176,8 @@ class Controller:
         if self._proposed is None or (overflow is not None and bool(overflow)):
             return
         self._scaling.stepped()
+        if self._logger is not None:
+            self._logger.log(self.taken, rates_of(optimizer, [group.name for group in self._setup.groups]))
         self._state, self._past, self._rate = self._proposed
         self._proposed = None
         self.taken += 1
@@ -212,6 +217,14 @@ class Controller:
         self._follow(policy)
         self._proposed, self._horizon = None, extension.steps
         self._extensions.append(extension)
+
+    def cut(self, factor: float) -> None:
+        """Multiply all rates by `factor`, from the next that is proposed on.
+
+        Raises:
+            ProblemError: the factor is not above 0.
+        """
+        self._factor *= POSITIVE("cut's factor", factor)
 
     def rollback(self, factor: float = 1.0) -> Rollback:
         """Go back to the newest snapshot; a second call goes further back. An extension made since is undone, too.

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from etastar.adapters.controller import TOLD, Controller
+from etastar.adapters.loggers import Logger
 from etastar.engine.signals import OF_GRADIENT, keys_of
 from etastar.errors import ProblemError
 from etastar.policies.policy import Policy
@@ -26,7 +27,7 @@ class PolicyLR(LRScheduler):
     that the optimizer has not taken (GradScaler) does not advance the policy.
 
     Args:
-        optimizer, policy, lr, steps, model: see `Controller`.
+        optimizer, policy, lr, steps, model, logger: see `Controller`.
         fed: `feed` is called between backward and update, as a `Controller` is asked; so do the adapters of Lightning and
             Transformers. Then a policy sees this step, may read gradients, and `step` takes nothing.
 
@@ -55,8 +56,9 @@ class PolicyLR(LRScheduler):
         *,
         model: nn.Module | None = None,
         fed: bool = False,
+        logger: Logger | None = None,
     ) -> None:
-        self.controller = Controller(optimizer, policy, lr, steps, model=model)
+        self.controller = Controller(optimizer, policy, lr, steps, model=model, logger=logger)
         self.fed, self._heard = fed, 0
         if not fed and (known := [name for name, _ in keys_of(self.controller.policy) if name in OF_GRADIENT]):
             raise ProblemError(
