@@ -37,7 +37,12 @@ def test_a_constant_curve_says_nothing_about_cooldowns_but_goes_on():
 
 def test_a_cosine_that_was_cut_early_says_nothing_about_its_end():
     whole = curve("cosine", fading)
-    assert refused(end(FadingNoise.fit([whole.until(STEPS // 3)]), "cosine"), "no curve was annealed")
+    early = FadingNoise.fit([whole.until(STEPS // 3)])
+    next_loss = early.predict(whole.rates, [STEPS // 3 + 100]).end
+    for estimate in (end(early, "cosine"), next_loss):
+        assert refused(estimate, "has fallen to 81% of its peak: too far for a constant one")
+    with_constant = FadingNoise.fit([whole.until(STEPS // 3), curve("constant", fading)])
+    assert refused(end(with_constant, "cosine"), "no curve was annealed")
     assert end(FadingNoise.fit([whole.until(3 * STEPS // 4)]), "cosine").ok
 
 
