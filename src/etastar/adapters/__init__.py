@@ -2,7 +2,7 @@
 
 `controller` (a policy in anyone's loop), `torch` (as one of torch's schedulers); `attached` (optimizer and policy, made
 ready for each other), `scaling` (GradScaler), `ranks` (several processes), `extension` (a longer run), `snapshots` (to go
-back to).
+back to), `step_log` (what a forecast reads).
 
 It offers `Controller`, `PolicyLR`.
 """

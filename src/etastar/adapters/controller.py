@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from etastar.adapters.extension import Extension, extension_of
 from etastar.adapters.ranks import averaged
 from etastar.adapters.scaling import Scaling
 from etastar.adapters.snapshots import Ring, Rollback
+from etastar.adapters.step_log import StepLog
 from etastar.arguments import POSITIVE, RATE, shown
 from etastar.core.batch import map_tensors
 from etastar.core.gradients import flat_gradient, flat_parameters
@@ -50,6 +52,8 @@ class Controller:
         scaler: the GradScaler of the loop; a policy that reads gradients is refused before `unscale_`. The first step shows
             a scaler that was not told.
         keep, every: how many snapshots there are for `rollback`, and how many steps lie between them.
+        log: a file to which every step that counted is appended (see `StepLog`), for `etastar.forecast`. A loss that is
+            told is read for it at every step, which waits for the device.
 
     Attributes:
         taken: optimizer steps that counted.
@@ -80,6 +84,7 @@ class Controller:
         scaler: Any = None,
         keep: int = 0,
         every: int = 100,
+        log: str | os.PathLike[str] | None = None,
     ) -> None:
         self._optimizer = optimizer
         self._peak = default_rate(optimizer) if lr is None else RATE("lr", lr)
@@ -88,6 +93,7 @@ class Controller:
         self._setup = attached(optimizer, self._planned, model)
         self._ring = Ring(self._setup, keep, every)
         self._scaling = Scaling(self._setup, scaler)
+        self._log = None if log is None else StepLog(log)
         self.begin()
         optimizer.register_step_post_hook(self._commit)
 
@@ -98,6 +104,7 @@ class Controller:
         self._past: dict[str, Any] = self._signals.state()
         self._proposed: tuple[Any, dict[str, Any], Any] | None = None
         self._rate: Any = None
+        self._said: dict[str, float] = {}
         self._valid: float | None = None
         self._factor, self._extensions = 1.0, list[Extension]()
         self._horizon, self.taken, self.lr = self._span, 0, self._peak
@@ -145,6 +152,9 @@ class Controller:
         else:  # so are the signals: the rates stay, and the policy as it was
             rate, state = self._rate, self._state
         self._proposed = state, self._signals.state(), rate
+        if self._log is not None:
+            told = {"loss": loss, "valid_loss": valid_loss}
+            self._said = {name: float(_number(name, x)) for name, x in told.items() if x is not None}
         return self.lr
 
     def _look(self, loss: Any, accuracy: Any) -> tuple[dict[Key, torch.Tensor], set[Key]]:
@@ -170,6 +180,8 @@ class Controller:
         self._state, self._past, self._rate = self._proposed
         self._proposed = None
         self.taken += 1
+        if self._log is not None:
+            self._log.row(self.taken, self.lr, **self._said)
         self._ring.offer(self.taken, self.state_dict)
 
     def extend(self, steps: int) -> Extension:

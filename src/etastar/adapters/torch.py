@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ class PolicyLR(LRScheduler):
     that the optimizer has not taken (GradScaler) does not advance the policy.
 
     Args:
-        optimizer, policy, lr, steps, model: see `Controller`.
+        optimizer, policy, lr, steps, model, log: see `Controller`; a loss told at the end of a step is logged with the next.
 
     Attributes:
         controller: what does the work.
@@ -51,8 +52,9 @@ class PolicyLR(LRScheduler):
         steps: int | None = None,
         *,
         model: nn.Module | None = None,
+        log: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.controller = Controller(optimizer, policy, lr, steps, model=model)
+        self.controller = Controller(optimizer, policy, lr, steps, model=model, log=log)
         if known := [name for name, _ in keys_of(self.controller.policy) if name in OF_GRADIENT]:
             raise ProblemError(
                 f"{self.controller.policy!r} reads {known[0]}, and a scheduler is stepped after the update; expected a "
