@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,7 @@ from torch import nn
 from etastar import Criterion, Lane, Options, Problem
 from etastar.core.batch import Batch
 from etastar.core.design import Plan
-from etastar.core.lane import Outcome, Until, quantise
+from etastar.core.lane import Outcome, StepRow, Until, quantise
 from etastar.core.monitor import Readings
 from etastar.core.setup import Setup
 from etastar.laws.curves.curve import Curve
@@ -205,6 +206,7 @@ class Trained:
         self.name, self.task, self.seeds, self._store = name, task(name, folder), seeds, store
         self._monitor = HeldOutLoss(self.task.problem.steps // LOOKS, name, folder)
         self._losses: dict[Run, tuple[np.ndarray, np.ndarray]] = {}
+        self._traces: dict[tuple[Run, int], tuple[StepRow, ...]] = {}
 
     def train(self, runs: Iterable[Run]) -> None:
         """Train what is not known yet, all of it side by side."""
@@ -216,12 +218,23 @@ class Trained:
             done = session.get_or_train(session.engine, self.task.problem, lanes)
         for i, run in enumerate(new):
             self._losses[run] = _losses(done[i * self.seeds : (i + 1) * self.seeds])
+            self._traces |= {(run, seed): done[i * self.seeds + seed].trace for seed in range(self.seeds)}
 
     def curve(self, run: Run, name: str, seeds: Sequence[int] | None = None) -> Curve:
         """The mean over these seeds (a seed drawn twice counts twice)."""
         steps, losses = self._losses[run]
         mean = losses[list(range(self.seeds)) if seeds is None else list(seeds)].mean(axis=0)
         return Curve(steps, mean, run.rates, passes=len(run.rates) / self.task.problem.steps, name=name)
+
+    def log(self, run: Run, seed: int, every: int) -> dict[str, list[float]]:
+        """A log as trainers write it: the loss of some batches, and every so many looks one on held-out samples."""
+        steps, losses = self._losses[run]
+        trained = [(row.step, row.lr, row.loss, math.nan) for row in self._traces[run, seed]]
+        looked = zip(steps.tolist()[every - 1 :: every], losses[seed].tolist()[every - 1 :: every], strict=True)
+        rates = run.rates
+        rows = trained + [(step, rates[step - 1], math.nan, loss) for step, loss in looked]
+        columns = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
+        return {name: list(column) for name, column in zip(("step", "lr", "loss", "val_loss"), columns, strict=True)}
 
     def end(self, run: Run) -> np.ndarray:
         """[seeds] loss at the end."""

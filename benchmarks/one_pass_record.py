@@ -30,7 +30,7 @@ def ratio_interval(found: Sequence[Row], task: str, key: int, schedules: Sequenc
 
 def summary(found: list[Row], table) -> str:
     """All tables."""
-    return "\n\n".join(part(found, table) for part in (_scores, _each, _ratios, _cut_table, _now_table, _extensions))
+    return "\n\n".join(part(found, table) for part in (_scores, _each, _ratios, _cuts, _now, _extensions, _few))
 
 
 def _of(found: Sequence[Row], kind: str) -> list[Row]:
@@ -88,7 +88,7 @@ def _ratios(found: list[Row], table) -> str:
     return text + table(["task", "schedules", "error", "law", "ratio"], lines)
 
 
-def _cut_table(found: list[Row], table) -> str:
+def _cuts(found: list[Row], table) -> str:
     lines = []
     for r in _of(found, "cut"):
         said = [f"{r[k]:.4f}" for k in ("mae", "blind", "same_gain")] if "mae" in r else ["refused", "-", "-"]
@@ -98,7 +98,7 @@ def _cut_table(found: list[Row], table) -> str:
     return "One log cut short:\n\n" + table(header, lines)
 
 
-def _now_table(found: list[Row], table) -> str:
+def _now(found: list[Row], table) -> str:
     said = lambda r: "refused" if r["relative"] is None else f"{r['relative']:+.2%}"
     lines = [[r["task"], r["at"], r["law"], said(r), "yes" if r["inside"] else "no"] for r in _of(found, "now")]
     text = "A cooldown started now, from the constant run so far and a branch at half of the horizon:\n\n"
@@ -112,3 +112,9 @@ def _extensions(found: list[Row], table) -> str:
         lines.append([r["task"], r["way"], f"{r['lr']:g}", f"{r['best'][0]} at {r['best'][1]:g} x", against])
     text = "Half of the horizon extended to the whole, against the best of twelve retuned runs (3 shapes, 4 peaks):\n\n"
     return text + table(["task", "way", "peak of the short run", "best retuned", "loss against it"], lines)
+
+
+def _few(found: list[Row], table) -> str:
+    lines = [[r["task"], r["way"], f"{r['relative']:.2%}"] for r in _of(found, "evaluations")]
+    text = "One seed, ten evaluations a log, schedules that fall: error of the evaluation loss at the end:\n\n"
+    return text + table(["task", "fitted to", "relative error"], lines)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.one_pass import FOLDERS, Run, Trained
+from benchmarks.one_pass import FOLDERS, LOOKS, Run, Trained
 from etastar.laws.curves.blind_power import BlindPower
 from etastar.laws.curves.constant_rate import law_of
 from etastar.laws.curves.curve import Curve
@@ -24,6 +24,7 @@ from etastar.policies.compose import Then, Times, squeezed
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
+from etastar.verbs.forecast.measured_curve import measured
 
 Row = dict[str, Any]
 LAWS: tuple[type[CurveLaw], ...] = (FadingNoise, MultiPowerLaw, MomentumLaw, BlindPower)
@@ -57,6 +58,8 @@ BRANCH = 0.1
 NOW = (0.6, 0.75, 0.9)
 """Points asked about, of the horizon; the branch that was measured is at half of it."""
 RETUNED = {"wsd, .2": Schedule(decay=0.2, curve="linear"), "linear": "linear", "cosine": "cosine"}
+EVALUATIONS = 10
+WAYS = {"evaluations alone": "val_loss", "training losses alone": "loss", "both, one offset": None}
 RATIOS = (0.35, 0.5, 0.7, 1.0)
 """Peaks of the retuned runs of twice the steps, over the peak of the short ones."""
 
@@ -69,6 +72,7 @@ def rows(config: dict[str, Any]) -> Iterator[Row]:
         yield from _schedules(trained, config["draws"])
         yield from _cuts(trained)
         yield from _extension(trained)
+        yield from _few_evaluations(trained)
 
 
 def over(spec: str | Policy, steps: int) -> Policy:
@@ -212,3 +216,16 @@ def _extension(trained: Trained) -> Iterator[Row]:
             "kind": "extension", "task": trained.name, "way": way, "lr": short.lr, "best": list(least),
             "relative": float(ratio.mean()), "sem": float(ratio.std(ddof=1) / len(ratio) ** 0.5),
         }  # fmt: skip
+
+
+def _few_evaluations(trained: Trained) -> Iterator[Row]:
+    """One seed's logs with ten evaluations each: fitted to those, to the losses of batches, and to both with one offset."""
+    fitted, held = _runs(trained)
+    trained.train([*fitted.values(), *held.values()])
+    for way, loss in WAYS.items():
+        errors = []
+        for seed in range(trained.seeds):
+            logs = {name: trained.log(run, seed, LOOKS // EVALUATIONS) for name, run in fitted.items()}
+            law = FadingNoise.fit([measured(log, name=name, loss=loss).curve for name, log in logs.items()])
+            errors += [_errors(law, trained.curve(held[name], name, [seed]))[2] for name in FALLING]
+        yield {"kind": "evaluations", "task": trained.name, "way": way, "relative": float(np.mean(errors))}

@@ -125,8 +125,9 @@ class CurveLaw(ABC):
 
     @property
     def rms(self) -> float:
-        """Of the residuals, relative; those beyond 3 medians count as that much."""
-        size = np.abs(self.found.residuals) if self.found else np.zeros(1)
+        """Of the residuals, relative, but for shifted losses'; those beyond 3 medians count as that much."""
+        own = ~np.concatenate([c.shifted for c in self.curves]) if self.found else np.ones(1, dtype=bool)
+        size = np.abs(self.found.residuals[own]) if self.found else np.zeros(1)
         return float(np.sqrt(np.mean(np.minimum(size, 3 * 1.4826 * np.median(size)) ** 2)))
 
     def values(self, rates: ArrayLike, steps: ArrayLike) -> Array:
