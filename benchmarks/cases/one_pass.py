@@ -26,9 +26,9 @@ CASE = Case(
     _summary,
     {
         "folder": "data",
-        "tasks": ["characters", "fashion", "teacher", "clusters"],
+        "tasks": ["fashion", "characters", "clusters", "teacher"],
         "store": "out/one_pass.db",
         "seeds": 6,
-        "draws": 30,
+        "draws": 20,
     },
 )
