@@ -66,6 +66,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     ),
     "--threshold": (*NO_NUMBER, "0", "-1", "1.5", "50"),
     "--effort": WORDS,
+    "--budget-steps": (*NO_INTEGER, "0", "-5", str(10**12)),
+    "--budget-seconds": (*NO_NUMBER, "0", "-1", "1e300"),
     "--within": (*NO_NUMBER, "0", "-1", "1e9"),
     "--monitor": (*WORDS, ",", "sharpnes", "move,move", "move,", "move:every=5"),
     "--seed": (*NO_INTEGER, str(2**64), str(-(2**64))),

@@ -72,7 +72,7 @@ def forecast(
     read: LogOptions,
     out: PageOptions,
 ) -> None:
-    """Say from logs which loss to expect under a schedule nobody ran; nothing is trained."""
+    """Say from logs what loss a schedule nobody ran will give. Nothing is trained."""
     from etastar.verbs.forecast.forecast import forecast as ask
 
     for log in (*logs, check):

@@ -16,14 +16,12 @@ import cloudpickle
 import torch
 
 from etastar.arguments import MOST_STEPS, shown
+from etastar.cli.spec import named
 from etastar.core.problem import Problem
 from etastar.errors import ProblemError, UserCodeRaised, as_problem, call
 from etastar.policies.named import policy_over
-from etastar.problems import BUILTINS, builder
+from etastar.problems import builder
 from etastar.problems.optimizers import optimizer_factory, parse_settings
-
-LONGEST_PATH = 255
-"""Characters of a file's name that a sentence shows whole."""
 
 
 def load_problem(spec: str, **given: Any) -> Problem:
@@ -120,29 +118,16 @@ def _changes(
 
 def _find(spec: str) -> tuple[str, Any]:
     """(name to show, the Problem or the function that returns one)."""
-    if spec in BUILTINS:
+    if (place := named(spec)) is None:
         return spec, builder(spec)
-    file, colon, name = spec.rpartition(":")
-    if not colon or not file.endswith(".py"):
-        raise ProblemError(f"PROBLEM is {shown(spec)}; expected path/to/file.py:name or one of {', '.join(BUILTINS)}")
-    path = Path(file)
-    if not _is_file(path):
-        named = file if file.isprintable() and len(file) <= LONGEST_PATH else shown(file)
-        raise ProblemError(f"there is no file {named}; expected path/to/file.py:name, the path relative to {Path.cwd()}")
+    path, name = place
     module = _import(path)
     if not hasattr(module, name):
         problems = [n for n, v in vars(module).items() if isinstance(v, Problem)]
         public = problems or [n for n, v in vars(module).items() if _makes_problem(v, module)]
         hint = f"; it has {', '.join(public)}" if public else ""
-        raise ProblemError(f"{file} has no {shown(name)}{hint}: name a Problem or a function that returns one")
+        raise ProblemError(f"{path} has no {shown(name)}{hint}: name a Problem or a function that returns one")
     return spec, getattr(module, name)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or holds a null character
-        return False
 
 
 def _makes_problem(value: Any, module: ModuleType) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +15,7 @@ from etastar.core.setup import build, make_optimizer
 from etastar.errors import ProblemError
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Constant, Policy
+from etastar.policies.rest import rest_of
 from etastar.policies.torch_schedule import TorchSchedule, group_names, of_groups, other_settings, read_rates
 
 if TYPE_CHECKING:
@@ -41,15 +42,20 @@ def schedule_of(problem: Problem) -> Followed:
     Raises:
         ProblemError: the schedule cannot be followed, or there are two.
     """
+    whole = _whole_schedule(problem, problem.before + problem.steps)
+    return replace(whole, policy=rest_of(whole.policy, problem.before, problem.steps))
+
+
+def _whole_schedule(problem: Problem, steps: int) -> Followed:
     schedule = problem.schedule
     if problem.is_loop or isinstance(schedule, (str, Policy)) or not (schedule is None or callable(schedule)):
-        return Followed(policy_over(schedule, problem.steps))
+        return Followed(policy_over(schedule, steps))
     with isolated_randomness():
         model, made = build(problem, derive_seed(problem.seed, "schedule"))
         if schedule is None:
-            return _attached(problem, made) if made.schedulers else Followed(Constant())
+            return _attached(problem, made, steps) if made.schedulers else Followed(Constant())
         make = lambda scale: _scaled(make_optimizer(problem, model).optimizer, scale)
-        return Followed(policy_over(schedule, problem.steps, make))
+        return Followed(policy_over(schedule, steps, make))
 
 
 def _scaled(optimizer: torch.optim.Optimizer, scale: float) -> torch.optim.Optimizer:
@@ -61,7 +67,7 @@ def _scaled(optimizer: torch.optim.Optimizer, scale: float) -> torch.optim.Optim
     return optimizer
 
 
-def _attached(problem: Problem, made: MadeOptimizer) -> Followed:
+def _attached(problem: Problem, made: MadeOptimizer, steps: int) -> Followed:
     """The rates that the schedulers beside the optimizer set, group by group: all of them scale with the lane's rate.
 
     The rate in use is the optimizer's default; under schedulers that set rates of their own (OneCycleLR, CyclicLR) it is the
@@ -70,7 +76,7 @@ def _attached(problem: Problem, made: MadeOptimizer) -> Followed:
     optimizer = made.optimizer
     initial = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
     stepped = [(a.scheduler, _calls_before(problem, a)) for a in made.schedulers]
-    table = read_rates(optimizer, stepped, problem.steps, other_settings(optimizer))
+    table = read_rates(optimizer, stepped, steps, other_settings(optimizer))
     peaks, lr = _own_peaks(made), float(optimizer.defaults["lr"])
     if peaks and not any(math.isclose(peak, lr) for peak in peaks):
         lr = max(peaks)

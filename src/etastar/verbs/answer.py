@@ -37,8 +37,8 @@ class Made:
     Args:
         seed: of the measurement.
         optimizer: its class; "" if it is not known.
-        cost: gradient_steps, new_gradient_steps, validation_steps (three forward passes count as one), full_runs (of both),
-            seconds; without lanes seconds alone. Further ones by verb.
+        cost: gradient_steps, new_gradient_steps, validation_steps (three forward passes count as one), look_steps (what
+            policies saw of curvature), full_runs (of all), seconds; without lanes seconds alone. Further ones by verb.
         flags: keys of `etastar.FLAGS`, each once.
         runs: every lane's outcome.
         engine: what trained them; "" without lanes. engine_choice: why, where one engine trained them all.
