@@ -30,7 +30,7 @@ MOST_SPEED = 2000.0
 OF_LOSS, OF_NOISE = 0.0008, 0.0115
 """What the law lacks, as shares of the loss and of the noise B: at larger peaks B is larger (124M: .26, .32, .42 nats at
 5e-4, 1e-3, 2e-3), and so are the errors (.0035, .0051, .0072), while losses hardly differ. Each of seven sets of curves is
-held to 87 - 99 % by the share that gives the six others 92 %, which is .010 - .013."""
+held to 86 - 100 % by the share that gives the six others 92 %, which is .010 - .013."""
 
 
 class FadingNoise(CurveLaw):
