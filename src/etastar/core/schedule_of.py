@@ -68,26 +68,27 @@ def _scaled(optimizer: torch.optim.Optimizer, scale: float) -> torch.optim.Optim
 
 
 def _attached(problem: Problem, made: MadeOptimizer, steps: int) -> Followed:
-    """The rates that the schedulers beside the optimizer set, group by group: all of them scale with the lane's rate.
-
-    The rate in use is the optimizer's default; under schedulers that set rates of their own (OneCycleLR, CyclicLR) it is the
-    largest they reach, unless some group reaches the default.
-    """
+    """The rates that the schedulers beside the optimizer set, group by group: all of them scale with the lane's rate."""
     optimizer = made.optimizer
     initial = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
     stepped = [(a.scheduler, _calls_before(problem, a)) for a in made.schedulers]
     table = read_rates(optimizer, stepped, steps, other_settings(optimizer))
-    peaks, lr = _own_peaks(made), float(optimizer.defaults["lr"])
-    if peaks and not any(math.isclose(peak, lr) for peak in peaks):
-        lr = max(peaks)
-    rates = peaks or initial
+    rates = _own_peaks(made) or initial
     found: list[tuple[str, TorchSchedule]] = []
     for name, rate, column in zip(group_names(optimizer), rates, zip(*table, strict=True), strict=True):
         if rate > 0:
             found.append((name, TorchSchedule(tuple(value / rate for value in column))))
         elif any(column):
             raise ProblemError(f"the scheduler gives {name}, a group of rate 0, a rate; expected a share of its own")
-    return Followed(of_groups(found), lr, tuple(rates))
+    return Followed(of_groups(found), rate_in_use(made), tuple(rates))
+
+
+def rate_in_use(made: MadeOptimizer) -> float:
+    """The optimizer's default rate; under schedulers that set rates of their own (OneCycleLR, CyclicLR) the largest they
+    reach, unless some group reaches the default.
+    """
+    peaks, lr = _own_peaks(made), float(made.optimizer.defaults["lr"])
+    return lr if not peaks or any(math.isclose(peak, lr) for peak in peaks) else max(peaks)
 
 
 def _own_peaks(made: MadeOptimizer) -> list[float]:

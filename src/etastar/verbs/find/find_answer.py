@@ -11,7 +11,7 @@ from etastar.designs.best_rate.best_rate import BestRate
 from etastar.designs.best_rate.budgeted import Bought
 from etastar.designs.eta_star.success_band import RateCount, SuccessBand
 from etastar.engine.preflight import Preflight
-from etastar.verbs.answer import Answer, GroupRate, per_group
+from etastar.verbs.answer import Answer, GivesRate, GroupRate, per_group
 from etastar.verbs.find.budget import lines_of
 from etastar.verbs.find.eta_star import bracket
 from etastar.verbs.find.judge import Judged
@@ -21,7 +21,7 @@ UNMEASURED = ("glance", "budget")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FindAnswer(Answer):
+class FindAnswer(GivesRate, Answer):
     """What `find` found; its `made.cost` holds full_run_seconds (one ordinary training), too.
 
     Args:
