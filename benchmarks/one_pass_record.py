@@ -115,6 +115,9 @@ def _extensions(found: list[Row], table) -> str:
 
 
 def _few(found: list[Row], table) -> str:
-    lines = [[r["task"], r["way"], f"{r['relative']:.2%}"] for r in _of(found, "evaluations")]
+    lines = []
+    for r in _of(found, "evaluations"):
+        error = "-" if r["relative"] is None else f"{r['relative']:.2%}"
+        lines.append([r["task"], r["way"], error, f"{r['refused']}/{r['seeds']}"])
     text = "One seed, ten evaluations a log, schedules that fall: error of the evaluation loss at the end:\n\n"
-    return text + table(["task", "fitted to", "relative error"], lines)
+    return text + table(["task", "fitted to", "relative error", "seeds refused"], lines)

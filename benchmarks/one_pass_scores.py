@@ -223,9 +223,13 @@ def _few_evaluations(trained: Trained) -> Iterator[Row]:
     fitted, held = _runs(trained)
     trained.train([*fitted.values(), *held.values()])
     for way, loss in WAYS.items():
-        errors = []
+        errors, refused = [], 0
         for seed in range(trained.seeds):
             logs = {name: trained.log(run, seed, LOOKS // EVALUATIONS) for name, run in fitted.items()}
             law = FadingNoise.fit([measured(log, name=name, loss=loss).curve for name, log in logs.items()])
+            if law.refusal:
+                refused += 1
+                continue
             errors += [_errors(law, trained.curve(held[name], name, [seed]))[2] for name in FALLING]
-        yield {"kind": "evaluations", "task": trained.name, "way": way, "relative": float(np.mean(errors))}
+        own = {"way": way, "refused": refused, "seeds": trained.seeds}
+        yield {"kind": "evaluations", "task": trained.name, **own, "relative": float(np.mean(errors)) if errors else None}

@@ -91,7 +91,10 @@ def memorises(curve: Curve, passes: float | None) -> str | None:
 
 
 def turns_up(curve: Curve) -> str | None:
-    """Why a validation loss that rises again cannot be forecast."""
+    """Why a validation loss that rises again cannot be forecast; losses of another kind beside it are not looked at."""
+    if curve.shifted.all():
+        return None
+    curve = curve.at(~curve.shifted)
     if curve.kind != "validation" or len(curve.losses) < 4 * SMOOTHED:
         return None
     middles = np.median(np.lib.stride_tricks.sliding_window_view(curve.losses, SMOOTHED), axis=1)

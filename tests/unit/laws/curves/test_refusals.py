@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,14 @@ def test_noise_is_no_turn():
     ups = [c.losses[-1] > 1.02 * c.losses.min() for c in noisy]
     assert sum(ups) > 30, "most end above their lowest"
     assert sum(turns_up(c) is not None for c in noisy) <= 1
+
+
+def test_only_the_losses_that_are_forecast_may_turn_up():
+    plain = curve("constant", fading)
+    at = np.arange(len(plain.steps))
+    beside = at % 12 != 11
+    rising = replace(plain, losses=plain.losses * np.where(beside & (at > 90), 1.3, 1.0))
+    assert turns_up(rising) is not None and turns_up(replace(rising, shifted=beside)) is None
 
 
 def test_a_few_losses_are_too_few():
