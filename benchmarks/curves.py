@@ -210,8 +210,9 @@ def ratio(mine: Sequence[Row], other: Sequence[Row], key: str) -> str:
 AIM = 0.85
 """Of the losses of a set, by 90 % intervals, at least."""
 CHOSEN = (
-    "What the law lacks (.16 %), how widely given exponents are drawn and the back-test for one constant run were set after "
-    "errors on these curves had been seen: coverage here is no test of them. A further size was never touched."
+    "What the law lacks, how widely given exponents are drawn, the weights of back-tests for one constant run and what one "
+    "run is refused were set after errors on these curves had been seen: coverage here is no test of them; `left_out` "
+    "judges intervals without the set they are judged on. A further size was never touched."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,7 @@ from torch import nn
 from etastar import Criterion, Lane, Options, Problem
 from etastar.core.batch import Batch
 from etastar.core.design import Plan
-from etastar.core.lane import Outcome, Until, quantise
+from etastar.core.lane import Outcome, StepRow, Until, quantise
 from etastar.core.monitor import Readings
 from etastar.core.setup import Setup
 from etastar.laws.curves.curve import Curve
@@ -30,7 +31,7 @@ LOOKS = 50
 HELD_OUT = 8_000
 UNREACHABLE = Criterion(loss=0.0)
 CONTEXT, ALPHABET, TEXT_STEPS, TEXT_BATCH = 8, 65, 800, 256
-IMAGE_STEPS, IMAGE_BATCH = 600, 100
+IMAGE_STEPS, IMAGE_BATCH, DRAWN_BATCH = 600, 100, 64
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,56 @@ def fashion(folder: Path) -> OnePass:
     return OnePass(problem, (small(test_x)[:HELD_OUT], test_y[:HELD_OUT]), (0.05, 0.1, 0.2, 0.4, 0.8, 1.6))
 
 
-TASKS: dict[str, Callable[[Path], OnePass]] = {"characters": characters, "fashion": fashion}
+def teacher(folder: Path) -> OnePass:
+    """Regression on another network's outputs and noise, with AdamW: inputs without end. No law was looked at on it."""
+    g = torch.Generator().manual_seed(2)
+    x = torch.randn(TEXT_STEPS * DRAWN_BATCH + HELD_OUT, 16, generator=g)
+    first, last = torch.randn(16, 24, generator=g) / 2, torch.randn(24, 1, generator=g)
+    y = (x @ first).tanh() @ last + 0.5 * torch.randn(len(x), 1, generator=g)
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
+
+    problem = Problem(
+        model=model,
+        optimizer=lambda net: torch.optim.AdamW(net.parameters(), lr=3e-3),
+        loss=F.mse_loss,
+        train=(x[:-HELD_OUT], y[:-HELD_OUT]),
+        batch_size=DRAWN_BATCH,
+        steps=TEXT_STEPS,
+        name="one-pass teacher",
+    )
+    return OnePass(problem, (x[-HELD_OUT:], y[-HELD_OUT:]), (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2))
+
+
+def clusters(folder: Path) -> OnePass:
+    """Twenty overlapping clouds of points, SGD with momentum; built after the freeze, too."""
+    g = torch.Generator().manual_seed(3)
+    n = IMAGE_STEPS * DRAWN_BATCH + HELD_OUT
+    centres, labels = torch.randn(20, 3, 24, generator=g), torch.randint(20, (n,), generator=g)
+    x = centres[labels, torch.randint(3, (n,), generator=g)] + 1.2 * torch.randn(n, 24, generator=g)
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(24, 96), nn.ReLU(), nn.Linear(96, 96), nn.ReLU(), nn.Linear(96, 20))
+
+    problem = Problem(
+        model=model,
+        optimizer=lambda net: torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9),
+        loss=F.cross_entropy,
+        train=(x[:-HELD_OUT], labels[:-HELD_OUT]),
+        batch_size=DRAWN_BATCH,
+        steps=IMAGE_STEPS,
+        name="one-pass clusters",
+    )
+    return OnePass(problem, (x[-HELD_OUT:], labels[-HELD_OUT:]), (0.006, 0.0125, 0.025, 0.05, 0.1, 0.2))
+
+
+TASKS: dict[str, Callable[[Path], OnePass]] = {
+    "characters": characters,
+    "fashion": fashion,
+    "teacher": teacher,
+    "clusters": clusters,
+}
 FOLDERS = {"characters": "tinyshakespeare", "fashion": "fashion-mnist"}
 
 
@@ -123,9 +173,10 @@ class HeldOutLoss:
 
     def look(self, step: int, setup: Setup, state: None) -> tuple[Readings, None]:
         """One number."""
-        x, y = task(self.task, self.folder).held_out
+        own = task(self.task, self.folder)
+        x, y = own.held_out
         with torch.no_grad():
-            return [("", "loss", float(F.cross_entropy(setup.model(x), y)))], None
+            return [("", "loss", float(own.problem.parts.loss(setup.model(x), y)))], None  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -155,6 +206,7 @@ class Trained:
         self.name, self.task, self.seeds, self._store = name, task(name, folder), seeds, store
         self._monitor = HeldOutLoss(self.task.problem.steps // LOOKS, name, folder)
         self._losses: dict[Run, tuple[np.ndarray, np.ndarray]] = {}
+        self._traces: dict[tuple[Run, int], tuple[StepRow, ...]] = {}
 
     def train(self, runs: Iterable[Run]) -> None:
         """Train what is not known yet, all of it side by side."""
@@ -166,12 +218,23 @@ class Trained:
             done = session.get_or_train(session.engine, self.task.problem, lanes)
         for i, run in enumerate(new):
             self._losses[run] = _losses(done[i * self.seeds : (i + 1) * self.seeds])
+            self._traces |= {(run, seed): done[i * self.seeds + seed].trace for seed in range(self.seeds)}
 
     def curve(self, run: Run, name: str, seeds: Sequence[int] | None = None) -> Curve:
         """The mean over these seeds (a seed drawn twice counts twice)."""
         steps, losses = self._losses[run]
         mean = losses[list(range(self.seeds)) if seeds is None else list(seeds)].mean(axis=0)
         return Curve(steps, mean, run.rates, passes=len(run.rates) / self.task.problem.steps, name=name)
+
+    def log(self, run: Run, seed: int, every: int) -> dict[str, list[float]]:
+        """A log as trainers write it: the loss of some batches, and every so many looks one on held-out samples."""
+        steps, losses = self._losses[run]
+        trained = [(row.step, row.lr, row.loss, math.nan) for row in self._traces[run, seed]]
+        looked = zip(steps.tolist()[every - 1 :: every], losses[seed].tolist()[every - 1 :: every], strict=True)
+        rates = run.rates
+        rows = trained + [(step, rates[step - 1], math.nan, loss) for step, loss in looked]
+        columns = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
+        return {name: list(column) for name, column in zip(("step", "lr", "loss", "val_loss"), columns, strict=True)}
 
     def end(self, run: Run) -> np.ndarray:
         """[seeds] loss at the end."""

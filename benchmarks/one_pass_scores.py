@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.one_pass import FOLDERS, Run, Trained
+from benchmarks.one_pass import FOLDERS, LOOKS, Run, Trained
 from etastar.laws.curves.blind_power import BlindPower
 from etastar.laws.curves.constant_rate import law_of
 from etastar.laws.curves.curve import Curve
@@ -24,6 +24,7 @@ from etastar.policies.compose import Then, Times, squeezed
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
+from etastar.verbs.forecast.measured_curve import measured
 
 Row = dict[str, Any]
 LAWS: tuple[type[CurveLaw], ...] = (FadingNoise, MultiPowerLaw, MomentumLaw, BlindPower)
@@ -57,6 +58,8 @@ BRANCH = 0.1
 NOW = (0.6, 0.75, 0.9)
 """Points asked about, of the horizon; the branch that was measured is at half of it."""
 RETUNED = {"wsd, .2": Schedule(decay=0.2, curve="linear"), "linear": "linear", "cosine": "cosine"}
+EVALUATIONS = 10
+WAYS = {"evaluations alone": "val_loss", "training losses alone": "loss", "both, one offset": None}
 RATIOS = (0.35, 0.5, 0.7, 1.0)
 """Peaks of the retuned runs of twice the steps, over the peak of the short ones."""
 
@@ -69,6 +72,7 @@ def rows(config: dict[str, Any]) -> Iterator[Row]:
         yield from _schedules(trained, config["draws"])
         yield from _cuts(trained)
         yield from _extension(trained)
+        yield from _few_evaluations(trained)
 
 
 def over(spec: str | Policy, steps: int) -> Policy:
@@ -84,17 +88,36 @@ def best(trained: Trained, spec: str | Policy, steps: int, rates: Sequence[float
     return runs[int(np.nanargmin(ends))]
 
 
-def _schedules(trained: Trained, draws: int) -> Iterator[Row]:
+def three_and_unseen(trained: Trained) -> tuple[list[Curve], list[Curve]]:
+    """The curves that are fitted, and those that are scored, all at the peak that is best for the cosine."""
+    fitted, held = _runs(trained)
+    trained.train([*fitted.values(), *held.values()])
+    curves = lambda runs: [trained.curve(run, name) for name, run in runs.items()]
+    return curves(fitted), curves(held)
+
+
+def _runs(trained: Trained) -> tuple[dict[str, Run], dict[str, Run]]:
+    """By schedule: what is fitted, and what is scored."""
     steps = trained.task.problem.steps
     lr = best(trained, "cosine", steps, trained.task.rates).lr
-    run = lambda spec: Run(lr, over(spec, steps), steps)
-    fitted = {name: run(spec) for name, spec in FITTED.items()}
+    at = lambda specs: {name: Run(lr, over(spec, steps), steps) for name, spec in specs.items()}
+    return at(FITTED), at(FALLING | RISING)
+
+
+def _schedules(trained: Trained, draws: int) -> Iterator[Row]:
+    fitted, held = _runs(trained)
     trained.train(fitted.values())
     curves = [trained.curve(r, name) for name, r in fitted.items()]
     laws = [law.fit(curves) for law in LAWS]
     for law in laws:
-        yield {"kind": "fit", "task": trained.name, "lr": lr, "law": law.name, "rms": law.rms, **law.exponents}
-    held = {name: run(spec) for name, spec in (FALLING | RISING).items()}
+        yield {
+            "kind": "fit",
+            "task": trained.name,
+            "lr": fitted["cosine"].lr,
+            "law": law.name,
+            "rms": law.rms,
+            **law.exponents,
+        }
     trained.train(held.values())
     for law in laws:
         for name, r in held.items():
@@ -195,108 +218,18 @@ def _extension(trained: Trained) -> Iterator[Row]:
         }  # fmt: skip
 
 
-# -- the record ---------------------------------------------------------------------------------------------------------
-
-
-def ratio_interval(found: Sequence[Row], task: str, key: int, schedules: Sequence[str]) -> tuple[str, float, float, float]:
-    """The better other law, and fading noise's mean error over its: median and 95 % interval over seeds and schedules."""
-    drawn = [r for r in found if r["kind"] == "drawn" and r["task"] == task]
-    errors = {
-        law: np.array([[r["errors"][s][key] for s in schedules] for r in drawn if r["law"] == law])
-        for law in dict.fromkeys(r["law"] for r in drawn)
-    }
-    mine = errors.pop(FadingNoise.name)
-    other = min(errors, key=lambda law: errors[law].mean())
-    rng = np.random.default_rng(0)
-    ratios = []
-    for _ in range(4000):
-        draw, chosen = rng.integers(len(mine)), rng.integers(0, len(schedules), len(schedules))
-        ratios.append(mine[draw, chosen].mean() / errors[other][draw, chosen].mean())
-    low, middle, high = np.quantile(ratios, [0.025, 0.5, 0.975])
-    return other, float(middle), float(low), float(high)
-
-
-def summary(found: list[Row], table) -> str:
-    """All tables."""
-    return "\n\n".join(part(found, table) for part in (_scores, _each, _ratios, _cut_table, _now_table, _extensions))
-
-
-def _of(found: Sequence[Row], kind: str) -> list[Row]:
-    return [r for r in found if r["kind"] == kind]
-
-
-def _tasks(found: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(r["task"] for r in found))
-
-
-def _scores(found: list[Row], table) -> str:
-    lines = []
-    for task in _tasks(found):
-        for law in (kind.name for kind in LAWS):
-            for label, names in (("all", FALLING | RISING), ("falling", FALLING), ("rising", RISING)):
-                some = [r for r in _of(found, "score") if (r["task"], r["law"]) == (task, law) and r["schedule"] in names]
-                answered = sum(r["answered"] for r in some)
-                ends = [r["end_inside"] for r in some if r["answered"]]
-                lines.append([
-                    task, law, f"{label} ({len(some)})", *(f"{np.mean([r[k] for r in some]):.4f}" for k in ("mae", "end")),
-                    f"{np.mean([r['relative'] for r in some]):.2%}", f"{max(r['relative'] for r in some):.2%}",
-                    f"{sum(r['inside'] for r in some) / answered:.0%}" if answered else "-",
-                    f"{sum(ends)}/{len(ends)}",
-                ])  # fmt: skip
-    header = [
-        "task",
-        "law",
-        "schedules",
-        "MAE",
-        "error at the end",
-        "relative",
-        "worst",
-        "losses inside 90 %",
-        "ends inside",
-    ]
-    return "Schedules that were never fitted (values of laws that would refuse are scored, too):\n\n" + table(header, lines)
-
-
-def _each(found: list[Row], table) -> str:
-    value = {(r["task"], r["law"], r["schedule"]): r["relative"] for r in _of(found, "score")}
-    lines = [
-        [task, s, *(f"{value[task, law.name, s]:.2%}" for law in LAWS)] for task in _tasks(found) for s in FALLING | RISING
-    ]
-    return "Error at the end, relative:\n\n" + table(["task", "schedule", *(law.name for law in LAWS)], lines)
-
-
-def _ratios(found: list[Row], table) -> str:
-    lines = []
-    for task in _tasks(found):
-        for label, names in (("all", [*FALLING, *RISING]), ("falling", [*FALLING])):
-            for what, key in (("end", 1), ("MAE", 0)):
-                other, middle, low, high = ratio_interval(found, task, key, names)
-                lines.append([task, label, what, other, f"{middle:.2f} [{low:.2f}, {high:.2f}]"])
-    text = "Fading noise over the better other law (bootstrap over seeds, with refits, and schedules; 95 %):\n\n"
-    return text + table(["task", "schedules", "error", "law", "ratio"], lines)
-
-
-def _cut_table(found: list[Row], table) -> str:
-    lines = []
-    for r in _of(found, "cut"):
-        said = [f"{r[k]:.4f}" for k in ("mae", "blind", "same_gain")] if "mae" in r else ["refused", "-", "-"]
-        inside = f"{r['inside'] / r['answered']:.0%}" if "mae" in r else "-"
-        lines.append([r["task"], r["log"], r["cut"], f"{r['answered']}/{r['points']}", *said, inside])
-    header = ["task", "log", "known", "answered", "MAE", "blind law's", "same gain's", "inside 90 %"]
-    return "One log cut short:\n\n" + table(header, lines)
-
-
-def _now_table(found: list[Row], table) -> str:
-    said = lambda r: "refused" if r["relative"] is None else f"{r['relative']:+.2%}"
-    lines = [[r["task"], r["at"], r["law"], said(r), "yes" if r["inside"] else "no"] for r in _of(found, "now")]
-    text = "A cooldown started now, from the constant run so far and a branch at half of the horizon:\n\n"
-    return text + table(["task", "asked at", "law", "error at its end", "inside 90 %"], lines)
-
-
-def _extensions(found: list[Row], table) -> str:
-    lines = []
-    for r in _of(found, "extension"):
-        against = f"{r['relative']:+.2%} +- {r['sem']:.2%}"
-        lines.append([r["task"], r["way"], f"{r['lr']:g}", f"{r['best'][0]} at {r['best'][1]:g} x", against])
-    text = "Half of the horizon extended to the whole, against the best of twelve retuned runs (3 shapes, 4 peaks):\n\n"
-    return text + table(["task", "way", "peak of the short run", "best retuned", "loss against it"], lines)
+def _few_evaluations(trained: Trained) -> Iterator[Row]:
+    """One seed's logs with ten evaluations each: fitted to those, to the losses of batches, and to both with one offset."""
+    fitted, held = _runs(trained)
+    trained.train([*fitted.values(), *held.values()])
+    for way, loss in WAYS.items():
+        errors, refused = [], 0
+        for seed in range(trained.seeds):
+            logs = {name: trained.log(run, seed, LOOKS // EVALUATIONS) for name, run in fitted.items()}
+            law = FadingNoise.fit([measured(log, name=name, loss=loss).curve for name, log in logs.items()])
+            if law.refusal:
+                refused += 1
+                continue
+            errors += [_errors(law, trained.curve(held[name], name, [seed]))[2] for name in FALLING]
+        own = {"way": way, "refused": refused, "seeds": trained.seeds}
+        yield {"kind": "evaluations", "task": trained.name, **own, "relative": float(np.mean(errors)) if errors else None}

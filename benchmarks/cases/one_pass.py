@@ -15,7 +15,7 @@ def _rows(config: dict[str, Any]) -> Iterator[Row]:
 
 
 def _summary(rows: list[Row]) -> str:
-    from benchmarks.one_pass_scores import summary
+    from benchmarks.one_pass_record import summary
 
     return summary(rows, table)
 
@@ -24,5 +24,11 @@ CASE = Case(
     "Laws of loss curves on one-pass tasks of our own, under schedules they were not fitted to",
     _rows,
     _summary,
-    {"folder": "data", "tasks": ["characters", "fashion"], "store": "out/one_pass.db", "seeds": 6, "draws": 30},
+    {
+        "folder": "data",
+        "tasks": ["fashion", "characters", "clusters", "teacher"],
+        "store": "out/one_pass.db",
+        "seeds": 6,
+        "draws": 20,
+    },
 )

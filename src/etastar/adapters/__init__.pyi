@@ -4,5 +4,6 @@ from .loggers import Logger as Logger
 from .loggers import TensorBoard as TensorBoard
 from .loggers import WandB as WandB
 from .loggers import show_charts as show_charts
+from .step_log import StepLog as StepLog
 from .torch import PolicyLR as PolicyLR
 from .watch import Watcher as Watcher

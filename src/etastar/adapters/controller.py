@@ -51,7 +51,8 @@ class Controller:
         scaler: the GradScaler of the loop; a policy that reads gradients is refused before `unscale_`. The first step shows
             a scaler that was not told.
         keep, every: how many snapshots there are for `rollback`, and how many steps lie between them.
-        logger: to which the rates of each step go.
+        logger: to which the rates of each step that counted go, and the losses that were told of it (which waits for the
+            device); a `StepLog` is a file for `etastar.forecast`.
 
     Attributes:
         taken: optimizer steps that counted.
@@ -102,6 +103,7 @@ class Controller:
         self._past: dict[str, Any] = self._signals.state()
         self._proposed: tuple[Any, dict[str, Any], Any] | None = None
         self._rate: Any = None
+        self._said: dict[str, float] = {}
         self._valid: float | None = None
         self._factor, self._extensions = 1.0, list[Extension]()
         self._horizon, self.taken, self.lr = self._span, 0, self._peak
@@ -154,6 +156,9 @@ class Controller:
         else:  # so are the signals: the rates stay, and the policy as it was
             rate, state = self._rate, self._state
         self._proposed = state, self._signals.state(), rate
+        if self._logger is not None:
+            told = {"loss": loss, "valid_loss": valid_loss}
+            self._said = {name: float(_number(name, x)) for name, x in told.items() if x is not None}
         return self.lr
 
     def _look(self, loss: Any, accuracy: Any) -> tuple[dict[Key, torch.Tensor], set[Key]]:
@@ -177,7 +182,8 @@ class Controller:
             return
         self._scaling.stepped()
         if self._logger is not None:
-            self._logger.log(self.taken, rates_of(optimizer, [group.name for group in self._setup.groups]))
+            names = [group.name for group in self._setup.groups]
+            self._logger.log(self.taken, {"lr": self.lr, **rates_of(optimizer, names), **self._said})
         self._state, self._past, self._rate = self._proposed
         self._proposed = None
         self.taken += 1
@@ -217,14 +223,6 @@ class Controller:
         self._follow(policy)
         self._proposed, self._horizon = None, extension.steps
         self._extensions.append(extension)
-
-    def cut(self, factor: float) -> None:
-        """Multiply all rates by `factor`, from the next that is proposed on.
-
-        Raises:
-            ProblemError: the factor is not above 0.
-        """
-        self._factor *= POSITIVE("cut's factor", factor)
 
     def rollback(self, factor: float = 1.0) -> Rollback:
         """Go back to the newest snapshot; a second call goes further back. An extension made since is undone, too.

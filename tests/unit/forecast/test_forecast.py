@@ -137,6 +137,18 @@ def test_one_log_is_checked_on_its_second_half():
     assert refused.final_error is None and refused.answered < 0.7 and "no curve was annealed" in refused.reason
 
 
+def test_few_evaluations_are_what_is_forecast_and_checked():
+    """Training losses stand .1 below; ten evaluations give the level, and they alone are scored."""
+    table = log("constant")
+    evaluated = np.where(np.arange(len(table)) % 12 == 11, table["loss"] + 0.1, np.nan)
+    table = table.assign(val_loss=evaluated)
+    first = forecast(table, cut=0.5).checks[0]
+    assert first.mae is not None and first.mae < 0.01
+    assert forecast(table).curves[0].shifted.sum() == len(table) - 10
+    with pytest.raises(ProblemError, match=r"leaves too few evaluation losses until step .*; take a larger share, or name"):
+        forecast(table, cut=0.15)
+
+
 def test_answers_are_json_without_numbers_that_are_none():
     answer = forecast(log("constant", until=6000), steps=STEPS)
     content = json.loads(json.dumps(answer.to_json(), allow_nan=False))

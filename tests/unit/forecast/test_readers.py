@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from etastar import ProblemError
+from etastar.adapters import Controller, PolicyLR
+from etastar.adapters.step_log import StepLog
 from etastar.engine import LoopEngine
 from etastar.errors import MissingExtra
 from etastar.verbs.forecast.measured_curve import measured
@@ -89,6 +92,51 @@ def test_a_run_of_a_store_is_a_log(tmp_path):
     found = read_log(f"{tmp_path}/runs.db#{keys[1]}")
     assert found.frame["loss"].tolist() == [row.loss for row in outcomes[1].trace]
     assert set(found.frame["lr"]) == {0.1}
+
+
+def trained(steps, log, kind=Controller, until=None, state=None):
+    """The rates of a loop under a policy, and what it says of its loss, written by the policy's own log."""
+    weight = torch.nn.Parameter(torch.tensor([4.0]))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    policy, rates = kind(optimizer, "wsd:decay=0.5", steps=steps, logger=StepLog(log)), []
+    if state is not None:
+        policy.load_state_dict(state)
+    controller = getattr(policy, "controller", policy)
+    while controller.taken < (until or steps):
+        loss = weight.square().sum() + 1 / (controller.taken + 1)
+        optimizer.zero_grad()
+        loss.backward()
+        told = {"loss": loss, "valid_loss": 2.0 if controller.taken % 10 == 0 else None}
+        if kind is Controller:
+            policy.step(**told)
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if kind is PolicyLR:
+            policy.step(**told)
+    return rates, policy.state_dict()
+
+
+@pytest.mark.parametrize("kind", [Controller, PolicyLR])
+def test_a_controllers_own_log_is_a_log(tmp_path, kind):
+    rates, _ = trained(60, tmp_path / "run.jsonl", kind)
+    found = measured(tmp_path / "run.jsonl", name="t", loss="loss")
+    assert found.curve.rates == pytest.approx(rates) and found.curve.steps[-1] == 60
+    if kind is Controller:
+        assert found.curve.losses[0] == 17.0 and found.curve.losses[59] == pytest.approx(1 / 60, abs=1e-3)
+        table = read_log(tmp_path / "run.jsonl").frame
+        assert table["valid_loss"].notna().sum() == 6 and set(table["valid_loss"].dropna()) == {2.0}
+
+
+def test_a_controller_that_is_resumed_goes_on_in_its_log(tmp_path):
+    log = tmp_path / "run.jsonl"
+    _, early = trained(60, log, until=30)
+    trained(60, log, until=40)
+    trained(60, log, state=early)
+    found = measured(log, name="t", loss="loss")
+    assert found.curve.steps.tolist() == list(range(1, 61))
+    assert "resumed at step 31: what was trained beyond it before is left out" in found.notes
+    with pytest.raises(ProblemError, match=r"'.*run.jsonl' cannot be written \(No such file or directory\)"):
+        trained(60, tmp_path / "nowhere" / "run.jsonl")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="needs tensorboard")

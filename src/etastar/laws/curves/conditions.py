@@ -57,6 +57,20 @@ def few_for_one(curves: Sequence[Curve]) -> str | None:
     )
 
 
+def half_annealed(curves: Sequence[Curve]) -> str | None:
+    """Why a run alone whose rate has begun to fall, but not by half, says nothing.
+
+    What the fall gained is not told from what the steps did: of what followed a quarter or a half of cosines (25M, 100M,
+    124M) 5 - 12 % would be answered, once at 2.4 x the error of the blind power law (by .006 nats).
+    """
+    if len(curves) != 1 or curves[0].constant or curves[0].annealed:
+        return None
+    return (
+        f"the rate of {curves[0].name!r} has fallen to {curves[0].lowest:.0%} of its peak: too far for a constant one, and "
+        "not enough to tell what its fall gained; train on until half of the peak, or give a second run"
+    )
+
+
 def memorises(curve: Curve, passes: float | None) -> str | None:
     """Why a run that has seen its data so often lies outside of what these laws describe."""
     start = curve.losses[0] if curve.uninformed is None else curve.uninformed
@@ -77,7 +91,10 @@ def memorises(curve: Curve, passes: float | None) -> str | None:
 
 
 def turns_up(curve: Curve) -> str | None:
-    """Why a validation loss that rises again cannot be forecast."""
+    """Why a validation loss that rises again cannot be forecast; losses of another kind beside it are not looked at."""
+    if curve.shifted.all():
+        return None
+    curve = curve.at(~curve.shifted)
     if curve.kind != "validation" or len(curve.losses) < 4 * SMOOTHED:
         return None
     middles = np.median(np.lib.stride_tricks.sliding_window_view(curve.losses, SMOOTHED), axis=1)

@@ -150,10 +150,8 @@ class Curve:
 
     @property
     def noise(self) -> float:
-        """Relative standard deviation of a loss about its neighbours: 1.48 median |second difference of log loss| / sqrt
-        6."""
-        logs = np.log(self.losses)
-        return 1.4826 * float(np.median(np.abs(np.diff(logs, 2)))) / 6**0.5 if len(logs) > 2 else 0.0
+        """See `scatter`."""
+        return scatter(self.losses)
 
     def at(self, kept: NDArray[np.bool_]) -> Curve:
         """The same run with these losses only."""
@@ -169,6 +167,12 @@ class Curve:
         known = self.at(self.steps <= step)
         passes = None if self.passes is None else self.passes * int(known.steps[-1]) / int(self.steps[-1])
         return replace(known, rates=self.rates[:step], passes=passes)
+
+
+def scatter(losses: Array) -> float:
+    """Relative standard deviation of a loss about its neighbours: 1.48 median |second difference of log loss| / sqrt 6."""
+    logs = np.log(losses)
+    return 1.4826 * float(np.median(np.abs(np.diff(logs, 2)))) / 6**0.5 if len(logs) > 2 else 0.0
 
 
 def checked_rates(rates: ArrayLike, name: str = "schedule") -> Array:

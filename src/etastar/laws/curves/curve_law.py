@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
 from etastar.laws.curves.clock import Clock
-from etastar.laws.curves.conditions import FEWEST, SAME_PEAK, each_point, few_for_one, outside, unfit
+from etastar.laws.curves.conditions import FEWEST, SAME_PEAK, each_point, few_for_one, half_annealed, outside, unfit
 from etastar.laws.curves.curve import Array, Curve, checked_rates, warmup_of
 from etastar.laws.curves.predicted import Predicted
 from etastar.laws.curves.separable import Exponent, Fit, Separable
@@ -125,8 +125,9 @@ class CurveLaw(ABC):
 
     @property
     def rms(self) -> float:
-        """Of the residuals, relative; those beyond 3 medians count as that much."""
-        size = np.abs(self.found.residuals) if self.found else np.zeros(1)
+        """Of the residuals, relative, but for shifted losses'; those beyond 3 medians count as that much."""
+        own = ~np.concatenate([c.shifted for c in self.curves]) if self.found else np.ones(1, dtype=bool)
+        size = np.abs(self.found.residuals[own]) if self.found else np.zeros(1)
         return float(np.sqrt(np.mean(np.minimum(size, 3 * 1.4826 * np.median(size)) ** 2)))
 
     def values(self, rates: ArrayLike, steps: ArrayLike) -> Array:
@@ -174,7 +175,7 @@ class CurveLaw(ABC):
 
     def _silent(self, clock: Clock) -> list[str]:
         """Why nothing is said of each step; "" where something is."""
-        whole = self.refusal or few_for_one(self.curves)
+        whole = self.refusal or few_for_one(self.curves) or half_annealed(self.curves)
         whole = whole or outside(self.curves, self.reference, clock, self.rises, self.peaks)
         if whole:
             return [whole] * len(clock.steps)
@@ -188,9 +189,9 @@ class CurveLaw(ABC):
         return np.sqrt(np.mean((refits - value) ** 2, axis=0) + (self.lacks(clock) * value) ** 2)
 
     def lacks(self, clock: Clock) -> Array:
-        """[N] relative standard deviation of what the law lacks there: see `DISCREPANCY`, `PEAK_DISCREPANCY`,
+        """[N] relative standard deviation of what the law lacks there: see `discrepancy`, `PEAK_DISCREPANCY`,
         `own_error`."""
-        own = np.full(len(clock.steps), max(DISCREPANCY, self.rms))
+        own = self.discrepancy(clock)
         ratio = float(clock.e[: int(clock.steps.max())].max())
         if not 1 / SAME_PEAK <= ratio <= SAME_PEAK:
             own = np.hypot(own, PEAK_DISCREPANCY * abs(math.log2(ratio)))
@@ -199,6 +200,10 @@ class CurveLaw(ABC):
             return own
         beyond = np.log(np.maximum(clock.steps / only.steps[-1], 1.0)) / math.log(HALFWAY)
         return np.hypot(own, self.own_error * beyond)
+
+    def discrepancy(self, clock: Clock) -> Array:
+        """[N] the same under the schedules and the peak it knows: `DISCREPANCY`, at least the residuals' rms."""
+        return np.full(len(clock.steps), max(DISCREPANCY, self.rms))
 
     @cached_property
     def own_error(self) -> float:

@@ -141,7 +141,13 @@ def _cut(log: Any, how: dict[str, Any], cut: float) -> tuple[Measured, Measured]
     after = whole.curve.steps > step
     if after.all() or not after.any():
         raise ProblemError(f"cut at {cut:g} leaves no losses on one side of step {step}; take another share")
-    return measured(log, **how, until=step), replace(whole, curve=whole.curve.at(after))
+    known = measured(log, **how, until=step)
+    if known.curve.kind != whole.curve.kind:
+        raise ProblemError(
+            f"cut at {cut:g} leaves too few evaluation losses until step {step} to forecast those after it; take a larger "
+            "share, or name the training loss (loss=)"
+        )
+    return known, replace(whole, curve=whole.curve.at(after))
 
 
 def _checked(read: Sequence[Measured], held: Measured, level: float, started: float) -> ForecastAnswer:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from etastar.errors import ProblemError
-from etastar.laws.curves.curve import Array, Curve
+from etastar.laws.curves.curve import Array, Curve, scatter
 from etastar.laws.curves.logged_rates import rates_of_every_update
 from etastar.verbs.forecast.columns import Columns, columns_of, numbers
 from etastar.verbs.forecast.oddities import changes, without_spikes
@@ -173,7 +173,8 @@ def _training(own: Frame, log: Log, total: Array) -> Frame:
 def _together(evaluated: Frame, trained: Frame, total: Array) -> tuple[Frame, str, list[str]]:
     """Few evaluation losses, and the training losses at their level: a law fits what is left as one offset.
 
-    The first guess of the offset is the median of what lies between both, in intrinsic time.
+    The first guess of the offset is the median of what lies between both, in intrinsic time. Training losses, which scatter
+    more, count as the inverse of their variance does.
     """
     s = lambda frame: _total(total, frame["step"].to_numpy())
     between = evaluated["loss"] - np.interp(s(evaluated), s(trained), trained["loss"])
@@ -182,6 +183,8 @@ def _together(evaluated: Frame, trained: Frame, total: Array) -> tuple[Frame, st
     moved["loss"] = moved["loss"] + offset
     if not (moved["loss"] > 0).all():  # no number among them, or no level they share
         return trained, "training", []
+    noises = [scatter(some["loss"].to_numpy()) for some in (evaluated, moved)]
+    moved["weight"] *= float(np.clip((noises[0] / max(noises[1], 1e-12)) ** 2, 1e-4, 1.0))
     note = (
         f"{len(evaluated)} evaluation losses and {len(moved)} training losses are fitted together, with one offset between "
         f"(first guess {offset:+.3g}); the evaluation loss is forecast"

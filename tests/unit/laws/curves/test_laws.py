@@ -258,6 +258,16 @@ def test_intervals_are_no_wider_than_they_must_be():
     assert 1.64 * 0.0016 < (end.high - end.low) / 2 / end.value < 2 * 1.64 * 0.0016
 
 
+def test_what_the_law_lacks_is_shares_of_loss_residuals_and_noise():
+    law = FadingNoise.fit(three(fading, noise=5e-4))
+    clock = Clock.of(warmed(SCHEDULES["wsd"]), law.reference, AT)
+    values = law.values(warmed(SCHEDULES["wsd"]), AT)
+    by_hand = [(0.0008**2 + law.rms**2 + (0.0115 * law.coefficients[2] / v) ** 2) ** 0.5 for v in values]
+    assert law.lacks(clock) == pytest.approx(by_hand)
+    refits = np.array([type(law).columns(f.exponents, clock) @ f.coefficients for f in law.refits])
+    assert law.spread(clock) ** 2 == pytest.approx(((refits - values) ** 2).mean(0) + (values * by_hand) ** 2)
+
+
 def test_refits_are_the_same_every_time():
     one, other = (
         FadingNoise.fit(three(fading, noise=5e-4)[:2]).predict(warmed(SCHEDULES["constant"])).end for _ in range(2)

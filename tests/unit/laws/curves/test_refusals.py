@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,7 +41,12 @@ def test_a_constant_curve_says_nothing_about_cooldowns_but_goes_on():
 
 def test_a_cosine_that_was_cut_early_says_nothing_about_its_end():
     whole = curve("cosine", fading)
-    assert refused(end(FadingNoise.fit([whole.until(STEPS // 3)]), "cosine"), "no curve was annealed")
+    early = FadingNoise.fit([whole.until(STEPS // 3)])
+    next_loss = early.predict(whole.rates, [STEPS // 3 + 100]).end
+    for estimate in (end(early, "cosine"), next_loss):
+        assert refused(estimate, "has fallen to 81% of its peak: too far for a constant one")
+    with_constant = FadingNoise.fit([whole.until(STEPS // 3), curve("constant", fading)])
+    assert refused(end(with_constant, "cosine"), "no curve was annealed")
     assert end(FadingNoise.fit([whole.until(3 * STEPS // 4)]), "cosine").ok
 
 
@@ -89,6 +96,14 @@ def test_noise_is_no_turn():
     ups = [c.losses[-1] > 1.02 * c.losses.min() for c in noisy]
     assert sum(ups) > 30, "most end above their lowest"
     assert sum(turns_up(c) is not None for c in noisy) <= 1
+
+
+def test_only_the_losses_that_are_forecast_may_turn_up():
+    plain = curve("constant", fading)
+    at = np.arange(len(plain.steps))
+    beside = at % 12 != 11
+    rising = replace(plain, losses=plain.losses * np.where(beside & (at > 90), 1.3, 1.0))
+    assert turns_up(rising) is not None and turns_up(replace(rising, shifted=beside)) is None
 
 
 def test_a_few_losses_are_too_few():
