@@ -4,8 +4,9 @@
 `registry` (all that have a name), `named` (from what a user calls one), `third_party` (those of other distributions).
 `setting` (what a setting may be),
 `shape` and `watching`: what the following share. Functions of the step: `schedule` (warm up, hold, decay), `one_cycle`,
-`cosine_restarts`, `triangular`, `exponential`, `step_decay`, `inverse_sqrt`, `torch_schedule` (read off torch's own). What
-reacts: `plateau`, `greedy`, `bold_driver`, `spike_guard`, `polyak`, `hypergradient`, `edge`, `cdat`.
+`cosine_restarts`, `triangular`, `exponential`, `step_decay`, `inverse_sqrt`, `torch_schedule` (read off torch's own), `psi`
+(the ideal rate in a closed form, of the loss, too, if wanted). What reacts: `plateau`, `greedy`, `bold_driver`,
+`spike_guard`, `polyak`, `hypergradient`, `edge`, `cdat`.
 
 It offers `Clipped`, `Constant`, `Every`, `Observation`, `PerGroup`, `Policy`, `Schedule`, `Then`, `Times`.
 """

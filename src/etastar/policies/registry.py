@@ -18,6 +18,7 @@ from etastar.policies.one_cycle import OneCycle
 from etastar.policies.plateau import Plateau
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.polyak import Polyak
+from etastar.policies.psi import Psi
 from etastar.policies.schedule import Schedule
 from etastar.policies.spike_guard import SpikeGuard
 from etastar.policies.step_decay import StepDecay
@@ -45,6 +46,7 @@ SCHEDULES: dict[str, Policy] = {
     "polyak": Polyak(),
     "cdat": Cdat(),
     "edge": Edge(),
+    "psi": Psi(),
     "spike-guard": SpikeGuard(Constant()),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
