@@ -12,7 +12,7 @@ from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until
 from etastar.core.randomness import derive_seed
 from etastar.laws.psi.fork import Fork, state_of
 from etastar.laws.psi.ideal import gain_of
-from etastar.policies.compose import Then, Times
+from etastar.policies.compose import Then, Times, squeezed
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
 
@@ -57,7 +57,7 @@ def fork_policy(path: Policy, at: int, multiple: float, steps: int) -> Policy:
     segment: Policy = Times(Schedule(decay=1.0, curve="linear", floor=stop / start).over(end - at), multiple * start)
     if end < steps:
         segment = Then(segment, end - at, Times(Schedule(decay=1.0, curve="linear").over(steps - end), stop))
-    return Then(path, at, segment).over(steps) if at else segment
+    return Then(squeezed(path, steps), at, segment, steps=steps) if at else segment
 
 
 @dataclass

@@ -170,7 +170,7 @@ def _tasks(families: Sequence[str] | None, optimizers: Sequence[str], steps: int
     tasks = [Task(known[name], optimizer, steps) for name in names for optimizer in optimizers]
     if len(groups := {task.group for task in tasks}) < 2:
         raise ProblemError(
-            f"the tasks are all of the group {', '.join(groups) or 'none'}; expected families of two groups or more, so that "
+            f"the tasks are all of the group {', '.join(groups) or 'none'}; expected two groups or more, so that "
             "a form is driven on tasks that it was not fitted to"
         )
     return tasks
