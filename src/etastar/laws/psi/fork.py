@@ -53,6 +53,6 @@ def state_of(outcome: Outcome, step: int) -> tuple[float, float]:
         mean = averaged(mean, torch.tensor(row.loss, dtype=torch.float64), row.step - last, steps)
         last = row.step
         means.append((row.step, float(fallen(mean, first))))
-    before = [(t, e) for t, e in means if t <= step - steps / 10]
+    before = [(t, e) for t, e in means if t <= means[-1][0] - steps / 10]  # a lane may have broken before the fork
     slope = -(means[-1][1] - before[-1][1]) / (means[-1][0] - before[-1][0]) if before else math.nan
     return means[-1][1], slope

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from etastar.core.design import Design
+from etastar.core.design import Design, Engine, Store
 from etastar.core.estimate import Estimate
+from etastar.core.lane import Lane, Runs
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.designs.psi.forks import Forks
@@ -21,6 +22,8 @@ from etastar.verbs.answer import Made
 from etastar.verbs.workplace import Session, Workplace
 
 Found = TypeVar("Found")
+Arms = Mapping[str, tuple[Policy, float]]
+"""Name -> (policy over the task's steps, rate)."""
 UNKNOWN_LR = 1e-2
 """Centre of the rates where the optimizer says none."""
 
@@ -44,40 +47,65 @@ class Bench:
     def __init__(self, place: Workplace, seed: int, seeds: int) -> None:
         self.place, self.seed, self.seeds = place, seed, seeds
         self.steps, self.engines = 0, set[str]()
+        self._sessions: dict[tuple[Task, str], Session] = {}
 
     def peak(self, task: Task) -> Peak:
         """The tuned peak of linear decay, by the split that choices are made by."""
-        session = self.place.of(task.problem())
+        session = self.session(task)
         start = session.facts.lr or UNKNOWN_LR
         seed = self._seed(task, "peak")
         design = TunedPeak(session.facts.criterion, linear(task.steps), task.steps, start, self.seeds, seed)
-        return Peak(task, self._run(session, design))
+        return Peak(task, self.run(session, design))
 
     def forks(self, task: Task, peak: float) -> tuple[Fork, ...]:
         """The experiments of a task."""
-        session = self.place.of(task.problem())
+        session = self.session(task)
         updates, seed = updates_of(session.problem), self._seed(task, "forks")
         criterion = session.facts.criterion
-        return self._run(session, Forks(criterion, task.steps, peak, updates, task.name, task.group, self.seeds, seed))
+        return self.run(session, Forks(criterion, task.steps, peak, updates, task.name, task.group, self.seeds, seed))
 
-    def fresh(self, task: Task, arms: Mapping[str, tuple[Policy, float]], seeds: int) -> dict[str, tuple[float, ...]]:
+    def fresh(self, task: Task, arms: Arms, seeds: int) -> dict[str, tuple[float, ...]]:
         """Final losses on the split that is kept for the end, on seeds that nothing else has seen."""
-        session = self.place.of(task.problem(scored_on="test"))
-        return self._run(session, Repeats(session.facts.criterion, task.steps, arms, seeds, self._seed(task, "fresh")))
+        session = self.session(task, "test")
+        return self.run(session, Repeats(session.facts.criterion, task.steps, arms, seeds, self._seed(task, "fresh")))
+
+    def once(self, task: Task, arms: Arms, seeds: int, what: str) -> dict[str, tuple[float, ...]]:
+        """Final losses on the split that choices are made by; these lanes are not stored: there are a hundred thousand."""
+        session = self.session(task)
+        design = Repeats(session.facts.criterion, task.steps, arms, seeds, self._seed(task, what))
+        return self.run(session, design, Forgetful())
 
     def made(self, began: float) -> Made:
         """How the answer was made."""
         cost = {"gradient_steps": self.steps, "seconds": time.monotonic() - began}
         return Made(seed=self.seed, optimizer="", cost=cost, engine=", ".join(sorted(self.engines)))
 
-    def _run(self, session: Session, design: Design[Found]) -> Found:
-        found = session.run(design)
+    def session(self, task: Task, split: str = "valid") -> Session:
+        """That of a task scored on a split, the same every time."""
+        key = (task, split)
+        if key not in self._sessions:
+            self._sessions[key] = self.place.of(task.problem(scored_on=split))
+        return self._sessions[key]
+
+    def run(self, session: Session, design: Design[Found], store: Store | None = None) -> Found:
+        """What a design finds; its lanes are counted and let go of."""
+        found = session.run(design, store)
         self.steps += session.runs.gradient_steps
+        session.runs = Runs()
         self.engines.add(session.engine.name)
         return found
 
     def _seed(self, task: Task, what: str) -> int:
         return derive_seed(self.seed, "psi", task.name, task.steps, what)
+
+
+class Forgetful:
+    """A `Store` that keeps nothing."""
+
+    def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
+        """All of the lanes, trained."""
+        found = dict(engine.train(problem, lanes))
+        return Runs(found[i] for i in range(len(lanes)))
 
 
 def linear(steps: int) -> Policy:

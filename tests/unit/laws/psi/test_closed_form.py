@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -106,4 +107,6 @@ def test_the_state_at_a_fork_is_the_mean_loss_and_how_fast_it_falls() -> None:
     eps, convergence = state_of(outcome, 100)
     assert eps == pytest.approx(-1.0 + 0.05, abs=0.01)  # the mean looks back six steps, five behind on average
     assert convergence == pytest.approx(0.01, rel=1e-3)
+    broken = replace(outcome, trace=trace[:51])
+    assert state_of(broken, 100) == state_of(outcome, 50)
     assert state_of(outcome, 0) == (0.0, pytest.approx(math.nan, nan_ok=True))
