@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,8 +16,8 @@ from etastar.policies.policy import Every, Observation
 from etastar.policies.psi import Psi, fallen
 from etastar.policies.setting import Checked
 
-LOOKS = 50
-"""Looks over the steps: each is some steps apart, so that a look costs a tenth of a step and sees something new."""
+LOOKS = 25
+"""Looks over the steps, each of them some steps apart: a look takes as long as some steps of a small network."""
 SEEN = ("loss", "smoothed_loss", "grad_cosine", "update_norm", "param_norm")
 FEATURES = (
     "one",
@@ -47,9 +48,9 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class PsiNetwork(Checked):
-    """alpha_i = Psi(i) x e^a, where the network of `numbers` sees the state of the training fifty times:
+    """alpha_i = Psi(i) x e^a, where the network of `numbers` sees the state of the training at 25 looks:
 
-        a = w . phi + sum over looks of (5 / 50) v . phi_I,       numbers = (w, v), within limits and without jumps
+        a = w . phi + sum over looks of (5 / 25) v . phi_I,       numbers = (w, v), within limits and without jumps
 
     phi is dimensionless (`features`): shares of the steps, how far and how fast the loss has fallen, its noise, the size of
     an update at the peak's rate relative to the parameters, how far consecutive gradients agree. With numbers of 0 it is the
@@ -99,18 +100,27 @@ class PsiNetwork(Checked):
 
     @property
     def reads(self) -> tuple[str | Every, ...]:
-        """Loss, gradients' cosine and norms, fifty times."""
-        return tuple(Every(name, self.every) if self.every > 1 else name for name in SEEN)
+        """Loss, gradients' cosine and norms, at regular looks."""
+        return _reads(self.every)
 
     def over(self, steps: int) -> PsiNetwork:
         """The same over `steps` steps."""
         return replace(self, prior=self.prior.over(steps), steps=steps)
 
     def init(self, lr: Any) -> Any:
-        """The peak, the rate in use, and what is remembered of the losses."""
+        """The lane's peak, the one in use, the last rate, and what is remembered of the losses."""
         lr = torch.as_tensor(lr, dtype=torch.float64)
         unknown, nothing = torch.full_like(lr, math.nan), torch.zeros_like(lr)
-        return {"lr": lr, "rate": lr, "first": unknown, "slow": unknown, "noise": unknown, "sum": nothing, "a": nothing}
+        return {
+            "lr": lr,
+            "peak": lr,
+            "rate": lr,
+            "first": unknown,
+            "slow": unknown,
+            "noise": unknown,
+            "sum": nothing,
+            "a": nothing,
+        }
 
     def step(self, observation: Observation, state: Any) -> tuple[Any, Any]:
         """The closed form's rate times the network's factor, which a look may have changed."""
@@ -118,7 +128,7 @@ class PsiNetwork(Checked):
             raise ProblemError("the policy psi-network has no horizon yet; call policy.over(steps) first")
         if observation.step % self.every == 0:
             state = self._look(observation, state)
-        rate = state["lr"] * self.prior.factor(observation.step).to(state["lr"].device) * state["a"].exp()
+        rate = state["peak"] * self.prior.share(observation.step)
         return rate, {**state, "rate": rate}
 
     def _look(self, observation: Observation, state: State) -> dict[str, Tensor]:
@@ -133,7 +143,13 @@ class PsiNetwork(Checked):
         total = state["sum"] + PULL * self.every / self.steps * pulled
         wanted = torch.tensordot(weights[: len(FEATURES)], phi, dims=1) + total
         near = wanted if observation.step == 0 else torch.clamp(wanted, state["a"] - SLEW, state["a"] + SLEW)
-        return {**state, "sum": total, "a": near.clamp(LOWEST, HIGHEST)}
+        a = near.clamp(LOWEST, HIGHEST)
+        return {**state, "sum": total, "a": a, "peak": state["lr"] * a.exp()}
+
+
+@cache
+def _reads(every: int) -> tuple[str | Every, ...]:
+    return tuple(Every(name, every) if every > 1 else name for name in SEEN)
 
 
 def remembered(seen: State, state: State) -> dict[str, Tensor]:

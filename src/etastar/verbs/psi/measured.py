@@ -46,7 +46,8 @@ class Bench:
 
     def __init__(self, place: Workplace, seed: int, seeds: int) -> None:
         self.place, self.seed, self.seeds = place, seed, seeds
-        self.steps, self.engines = 0, set[str]()
+        self.steps, self.new_steps, self.full_runs, self.engines = 0, 0, 0.0, set[str]()
+        self._counted: dict[int, int] = {}
         self._sessions: dict[tuple[Task, str], Session] = {}
 
     def peak(self, task: Task) -> Peak:
@@ -77,7 +78,12 @@ class Bench:
 
     def made(self, began: float) -> Made:
         """How the answer was made."""
-        cost = {"gradient_steps": self.steps, "seconds": time.monotonic() - began}
+        cost = {
+            "gradient_steps": self.steps,
+            "new_gradient_steps": self.new_steps,
+            "full_runs": self.full_runs,
+            "seconds": time.monotonic() - began,
+        }
         return Made(seed=self.seed, optimizer="", cost=cost, engine=", ".join(sorted(self.engines)))
 
     def session(self, task: Task, split: str = "valid") -> Session:
@@ -90,7 +96,11 @@ class Bench:
     def run(self, session: Session, design: Design[Found], store: Store | None = None) -> Found:
         """What a design finds; its lanes are counted and let go of."""
         found = session.run(design, store)
-        self.steps += session.runs.gradient_steps
+        steps, cost = session.runs.gradient_steps, session.cost()
+        self.steps += steps
+        self.new_steps += steps if store else int(cost["new_gradient_steps"]) - self._counted.get(id(session), 0)
+        self._counted[id(session)] = int(cost["new_gradient_steps"])
+        self.full_runs += steps / session.problem.steps
         session.runs = Runs()
         self.engines.add(session.engine.name)
         return found
