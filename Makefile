@@ -4,6 +4,8 @@ READY := .venv/.ready
 PEERS := .venv-peers/.ready
 RIVALS := .venv-peers-bakeoff/.ready
 
+# tests start a hundred processes, each of which would compile the package and torch's rarer parts again
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-cluster check schemas bench bakeoff docs clean
 
@@ -20,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## Measure eta* of a small network on real data and write a report
 	$(BIN)/etastar find digits-mlp --report out/demo --json out/demo/answer.json
 
-test: setup  ## Run the default tests (about three minutes)
+test: setup  ## Run the default tests (about two minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser

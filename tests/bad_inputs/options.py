@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from typer.main import get_command
-
 from bad_inputs.row import Row, pipe, text
-from etastar.cli.main import app
+from etastar.cli import main
 
 ODD = ("", "\N{PILE OF POO}", "\u202eevil", "a\x1b[2Jb", "a\tb", "naïve", "x" * 5000, "{0}", "[/x]", "a;b", "-")
 """No word that any option knows: nothing, pictures, characters that reorder or clear the screen, markup."""
@@ -125,14 +124,16 @@ def rows() -> list[Row]:
     return [*_values(), *_missing(), *_arguments(), *_pairs(), *_places()]
 
 
+@cache
 def commands() -> dict[str, dict[str, Any]]:
     """command -> its options by name."""
     return {name: {p.opts[0]: p for p in command.params} for name, command in parsers().items()}
 
 
+@cache
 def parsers() -> dict[str, Any]:
     """command -> what parses it; those of a group by both words."""
-    group: Any = get_command(app)
+    group: Any = main.commands()
     found: dict[str, Any] = {}
     for name, command in group.commands.items():
         inner = getattr(command, "commands", None)

@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from threadpoolctl import threadpool_limits
 
 Array = NDArray[np.float64]
@@ -48,6 +45,11 @@ class GaussianProcess:
     @classmethod
     def fit(cls, x: Array, y: Array, variance: Array) -> GaussianProcess:
         """Fit to values `y` [N] at `x` [N, D], each known to a `variance` [N] at least; more noise is learned."""
+        # importing scikit-learn takes 0.5 s, which a command that fits no surface need not wait for
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
         centre, scale = float(y.mean()), float(y.std()) or 1.0
         z, noise = (y - centre) / scale, variance / scale**2 + JITTER
         lengths = [0.5] + [1.0] * (x.shape[1] - 1)

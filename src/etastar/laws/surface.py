@@ -9,8 +9,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
@@ -215,8 +214,8 @@ class SurfaceLaw:
     def _points(self, fitted: ScheduleFit, log_lr: Array, horizon: int) -> Iterable[PredictedLoss]:
         mean, covariance = fitted.process.posterior(fitted.inputs(log_lr, horizon))
         quantile = (1 + self.level) / 2
-        shift = student.ppf(quantile, fitted.seeds - 1) * fitted.level_sd if fitted.seeds > 1 else 0.0
-        half = np.hypot(norm.ppf(quantile) * np.sqrt(np.clip(np.diag(covariance), 0.0, None)), shift)
+        shift = stdtrit(fitted.seeds - 1, quantile) * fitted.level_sd if fitted.seeds > 1 else 0.0
+        half = np.hypot(ndtri(quantile) * np.sqrt(np.clip(np.diag(covariance), 0.0, None)), shift)
         rows = zip(log_lr, fitted.loss(mean), fitted.loss(mean - half), fitted.loss(mean + half), strict=True)
         return [PredictedLoss(10 ** float(x), *map(float, rest)) for x, *rest in rows]
 

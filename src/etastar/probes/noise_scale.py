@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from etastar.core.estimate import Status
 from etastar.core.reduction import OTHER, SUM
@@ -70,7 +70,7 @@ class NoiseScale(Probe):
         n = k * b
         if noise <= 0:
             return self.refuse("all samples have the same gradient", Status.FLAT, n=n)
-        spread = float(student.ppf((1 + LEVEL) / 2, k - 1)) * _jackknife_error(gram, b)
+        spread = float(stdtrit(k - 1, (1 + LEVEL) / 2)) * _jackknife_error(gram, b)
         low, high = signal / noise - spread, signal / noise + spread
         if low <= 0 or signal <= 0:
             least = 1 / high if high > 0 else None

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import altair as alt
-from scipy.stats import binomtest
 
 from etastar.core.estimate import Estimate
 from etastar.core.lane import LaneStatus
@@ -92,6 +91,8 @@ def _curve_layers(band: SuccessBand, x: alt.X, y: alt.Y) -> list[alt.Chart]:
 
 def _count_layers(band: SuccessBand, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """Rates with two lanes or more: the share with its Wilson interval."""
+    from scipy.stats import binomtest  # takes 0.6 s to import
+
     rows = []
     for r in band.rates:
         if r.runs >= 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from etastar.core.estimate import Estimate, Status
 from etastar.laws.law import Law
@@ -71,7 +71,7 @@ def _covers(laws: Sequence[Law], query: Query, true: float) -> None:
             )
         held += estimate.low <= true <= estimate.high
         level = estimate.level
-    luck = float(binom.cdf(held, len(laws), level))
+    luck = float(bdtr(held, len(laws), level))
     sentence = (
         f"{held} of {len(laws)} intervals of {_name(laws[0])} at {query} hold the truth {true:.4g}; expected {level:.0%}"
     )

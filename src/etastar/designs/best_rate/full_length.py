@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
@@ -153,7 +153,7 @@ class FullLength:
         value = climb.vertex()
         if len(vertices) < 2:
             return value - SPACING, value + SPACING
-        reach = float(student.ppf(0.95, len(vertices) - 1)) * statistics.stdev(vertices) / math.sqrt(len(vertices))
+        reach = float(stdtrit(len(vertices) - 1, 0.95)) * statistics.stdev(vertices) / math.sqrt(len(vertices))
         middle, scores, half = statistics.fmean(vertices), climb.scores, SPACING / 2
         beside = [x for x, z in scores.items() if z >= FAILED and abs(x - climb.best) < 1.5 * SPACING]
         cliffs = [climb.best + math.copysign(half, x - climb.best) for x in beside]

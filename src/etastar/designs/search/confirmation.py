@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from etastar.core.design import Plan
 from etastar.core.lane import Lane, Runs
@@ -88,7 +88,7 @@ class Finalist:
         n = len(self.losses)
         if not self.confirmed or n < 2:
             return None
-        reach = float(student.ppf(QUANTILE, n - 1)) * statistics.stdev(self.losses) / math.sqrt(n)
+        reach = float(stdtrit(n - 1, QUANTILE)) * statistics.stdev(self.losses) / math.sqrt(n)
         return Range(self.loss - reach, self.loss + reach)
 
 

@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
-
 from etastar.core.lane import LaneStatus, Outcome
 from etastar.laws.law import Record, median
 
@@ -112,6 +110,8 @@ def cells_of(records: Sequence[Record], level: float = 0.9) -> tuple[Cell, ...]:
 
 
 def _cell(records: Sequence[Record], level: float) -> Cell:
+    from scipy.stats import binomtest  # takes 0.6 s to import
+
     first, n = records[0], len(records)
     counts = Counter(r.status for r in records)
     low, high = binomtest(counts[LaneStatus.TRAINED], n).proportion_ci(level, method="wilson")

@@ -27,8 +27,9 @@ LEARNED = 0.3
 INTERPOLATES = 0.05
 """Share of the first loss, below which a training loss says nothing of where it will end: L0 is not identified (1.2 to 20 x
 off)."""
-TURNS_UP = 0.02
-"""A validation loss that ends this much (relative) above its lowest, while the rate does not rise, overfits."""
+TURNS_UP, TURN_IN_NOISE = 0.02, 3.5
+"""A validation loss that ends this much (relative, and in standard deviations of its noise) above its lowest, while the rate
+does not rise, overfits. Of 50 losses that are noise alone, the last is so high above the lowest in 2 of 1,000 runs."""
 SLACK = 0.1
 """A rate this much (relative) below the lowest measured is still no cooldown."""
 ROUNDING = 1e-3
@@ -82,7 +83,8 @@ def turns_up(curve: Curve) -> str | None:
     middles = np.median(np.lib.stride_tricks.sliding_window_view(curve.losses, SMOOTHED), axis=1)
     lowest = int(np.argmin(middles))
     rates = curve.rates[curve.steps[lowest] - 1 : curve.steps[-1]]
-    if middles[-1] < (1 + TURNS_UP) * middles[lowest] or rates.max() > rates[0] * (1 + RISE):
+    turn = max(TURNS_UP, TURN_IN_NOISE * curve.noise)
+    if middles[-1] < (1 + turn) * middles[lowest] or rates.max() > rates[0] * (1 + RISE):
         return None
     return (
         f"the validation loss of {curve.name!r} rises from {middles[lowest]:.4g} at step {curve.steps[lowest]} to "

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
@@ -157,7 +157,7 @@ class CurveLaw(ABC):
         reasons = self._silent(clock)
         if all(reasons):
             return Predicted(at, tuple(Estimate.none(status, reason, **none) for reason in reasons))
-        values, half = self.values(rates, at), float(norm.ppf((1 + self.level) / 2)) * self.spread(clock)
+        values, half = self.values(rates, at), float(ndtri((1 + self.level) / 2)) * self.spread(clock)
         return Predicted(
             at,
             tuple(

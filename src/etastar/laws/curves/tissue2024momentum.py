@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.signal import lfilter
 
 from etastar.laws.curves.clock import UNIT, Clock
 from etastar.laws.curves.curve import Array, Curve
@@ -45,6 +44,8 @@ class MomentumLaw(CurveLaw):
     @classmethod
     def columns(cls, exponents: dict[str, float], clock: Clock) -> Array:
         """[N, 3]: 1, S1^-alpha, -S2 (in thousands), lifted so that its coefficient is >= 0."""
+        from scipy.signal import lfilter  # takes 0.3 s to import, which only this law needs
+
         falls = -np.diff(clock.e, prepend=clock.e[:1])
         falls[: clock.warmup + 1] = 0.0
         annealed = np.concatenate([[0.0], np.cumsum(lfilter([1.0], [1.0, 1 / exponents["memory"] - 1], falls))]) / UNIT

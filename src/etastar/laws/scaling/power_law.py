@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
@@ -233,7 +233,7 @@ class PowerLaw:
         return np.array([1.0, *(math.log10(target[name]) for name in self.fitted)])
 
     def _quantile(self) -> float:
-        return float(student.ppf((1 + self.level) / 2, len(self.values) - 1 - len(self.fitted)))
+        return float(stdtrit(len(self.values) - 1 - len(self.fitted), (1 + self.level) / 2))
 
     def _estimate(self, value: float, half: float) -> Estimate:
         half = min(half, 300.0)

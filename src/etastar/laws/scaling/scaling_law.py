@@ -9,8 +9,7 @@ from typing import Self
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtr
 
 from etastar.core.estimate import Estimate, Status
 from etastar.errors import ProblemError
@@ -157,7 +156,7 @@ class ScalingLaw:
         weight = weight / weight.sum()
 
         def quantile(p: float) -> float:
-            beyond = lambda x: float(weight @ student.cdf((x - middle) / sd, freedom)) - p
+            beyond = lambda x: float(weight @ stdtr(freedom, (x - middle) / sd)) - p
             width = 1.0
             while beyond(middle.min() - width) > 0 or beyond(middle.max() + width) < 0:
                 width *= 2
@@ -166,7 +165,7 @@ class ScalingLaw:
         tail = (1 - self.level) / 2
         low, high = math.log10(quantile(tail)), math.log10(quantile(1 - tail))
         value = math.log10(self.chosen.value(target))
-        drift = float(norm.ppf(1 - tail)) * self.drift(target, further)
+        drift = float(ndtri(1 - tail)) * self.drift(target, further)
         low, high = value - math.hypot(max(value - low, 0.0), drift), value + math.hypot(max(high - value, 0.0), drift)
         return 10 ** max(low, -300.0), 10 ** min(high, 300.0)
 

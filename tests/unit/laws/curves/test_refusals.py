@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from etastar import Status
+from etastar.laws.curves.conditions import turns_up
 from etastar.laws.curves.constant_rate import ConstantRate
 from etastar.laws.curves.curve import Curve
 from etastar.laws.curves.fading_noise import FadingNoise
@@ -79,6 +80,13 @@ def test_a_validation_loss_that_turns_up_is_refused_until_that_step():
     overfits = curve("constant", turning, noise=5e-4)
     assert refused(end(FadingNoise.fit([overfits]), "constant"), "it overfits, which no law here describes")
     assert end(FadingNoise.fit([overfits.until(7000)]), "constant").ok
+
+
+def test_noise_is_no_turn():
+    noisy = [curve("constant", fading, every=240, noise=0.03, seed=seed).fitted for seed in range(40)]
+    ups = [c.losses[-1] > 1.02 * c.losses.min() for c in noisy]
+    assert sum(ups) > 30, "most end above their lowest"
+    assert sum(turns_up(c) is not None for c in noisy) <= 1
 
 
 def test_a_few_losses_are_too_few():
