@@ -10,7 +10,6 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from etastar.core.estimate import Estimate, Status
 from etastar.errors import ProblemError
@@ -50,6 +49,8 @@ class ClosedForm:
         """
         if len(ideals) < FEWEST:
             raise ProblemError(f"{len(ideals)} states were forked; a closed form needs {FEWEST} or more: fork more tasks")
+        from scipy.optimize import least_squares
+
         own = FORMS[form]
         found = least_squares(
             lambda v: _residuals(form, v, ideals), own.start, bounds=(own.low, own.high), loss="soft_l1", f_scale=SCALE

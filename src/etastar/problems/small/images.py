@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
 from torch import nn
 
 from etastar.problems.digits import CLASSES, PIXELS, Transformer, cnn
@@ -22,6 +21,8 @@ WRONG = 0.2
 @cache
 def digits() -> Splits:
     """Images [N, 64] with mean 0 and variance 1 over all pixels; labels [N]."""
+    from sklearn.datasets import load_digits
+
     data: Any = load_digits()
     x = torch.tensor(data.data, dtype=torch.float32)
     return split((x - x.mean()) / x.std(), torch.tensor(data.target, dtype=torch.int64))

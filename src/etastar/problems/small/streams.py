@@ -6,7 +6,6 @@ import inspect
 from functools import cache, partial
 from types import ModuleType
 
-import sklearn.datasets
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -55,7 +54,9 @@ def line() -> Splits:
 @cache
 def text() -> Splits:
     """The next character of what scikit-learn says of its data sets, after four: [N, 4] indices and [N]."""
-    words = "".join(_said(sklearn.datasets))
+    from sklearn import datasets
+
+    words = "".join(_said(datasets))
     codes = torch.tensor([ord(c) for c in words.lower()], dtype=torch.int64)
     codes = torch.where((codes >= 33) & (codes < 32 + LETTERS), codes - 32, torch.zeros_like(codes))
     windows = codes.unfold(0, BEFORE + 1, 1)

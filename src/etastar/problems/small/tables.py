@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_breast_cancer, load_diabetes
 from torch import nn
 
 from etastar.problems.small.family import Family, Splits, chain, split, standardised
@@ -16,8 +15,10 @@ WRONG = 0.2
 """Share of labels drawn anew."""
 
 
-def _table(loader: Any, *, classes: bool) -> Splits:
-    data: Any = loader()
+def _table(name: str, *, classes: bool) -> Splits:
+    from sklearn import datasets
+
+    data: Any = getattr(datasets, f"load_{name}")()
     x = standardised(torch.tensor(data.data, dtype=torch.float32))
     if classes:
         return split(x, torch.tensor(data.target, dtype=torch.int64))
@@ -28,7 +29,7 @@ def _table(loader: Any, *, classes: bool) -> Splits:
 @cache
 def cancer() -> Splits:
     """30 measurements of cells, two classes, 569 samples."""
-    return _table(load_breast_cancer, classes=True)
+    return _table("breast_cancer", classes=True)
 
 
 @cache
@@ -43,7 +44,7 @@ def doubtful() -> Splits:
 @cache
 def diabetes() -> Splits:
     """10 measurements of patients, a standardised target, 442 samples."""
-    return _table(load_diabetes, classes=False)
+    return _table("diabetes", classes=False)
 
 
 TABLES = (
