@@ -5,7 +5,7 @@
 `setting` (what a setting may be),
 `shape` and `watching`: what the following share. Functions of the step: `schedule` (warm up, hold, decay), `one_cycle`,
 `cosine_restarts`, `triangular`, `exponential`, `step_decay`, `inverse_sqrt`, `torch_schedule` (read off torch's own), `psi`
-(the ideal rate in a closed form, of the loss, too, if wanted). What reacts: `plateau`, `greedy`, `bold_driver`,
+(the ideal rate in a closed form). What reacts: `psi_network` (that form, times what the state of the training says), `plateau`, `greedy`, `bold_driver`,
 `spike_guard`, `polyak`, `hypergradient`, `edge`, `cdat`.
 
 It offers `Clipped`, `Constant`, `Every`, `Observation`, `PerGroup`, `Policy`, `Schedule`, `Then`, `Times`.

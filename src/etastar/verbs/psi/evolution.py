@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from etastar.core.randomness import derive_seed
 from etastar.errors import MissingExtra
 from etastar.policies.policy import Policy
-from etastar.policies.psi_network import FEATURES, INTEGRATED, PsiNetwork
+from etastar.policies.psi_network import TRAINED, PsiNetwork
 from etastar.problems.small.family import Task
 from etastar.verbs.psi.measured import Bench, linear
 
-SIZE = len(FEATURES) + len(INTEGRATED)
+START = np.array(TRAINED)
+"""Where evolution begins: what is known to do."""
 POPULATION = 20
 SIGMA = (0.22, 0.05)
 """Of the first and the last generation, geometric between: left to itself CMA's grows, losses of one seed being noisy."""
@@ -30,7 +31,7 @@ WRONG = 0.35
 HIGH = 0.1
 """Decades that the peak is too high on average: too high is what must be mended."""
 STAY = 0.01
-"""Weight of |numbers|^2 in what is minimised: numbers of 0 are the closed form."""
+"""Weight of |numbers - start|^2 in what is minimised."""
 LOOK = 5
 """Generations between two looks at tasks that are held out for stopping."""
 REPEATS = 4
@@ -62,7 +63,7 @@ class Known:
 class Evolution:
     """CMA-ES over the network's numbers. What is minimised is, over tasks and one fresh seed each,
 
-        mean of clip(ln(final / linear decay's at its tuned peak), -1, 2) / (width + .15)  +  .01 |numbers|^2,
+        mean of clip(ln(final / linear decay's at its tuned peak), -1, 2) / (width + .15)  +  .01 |numbers - start|^2,
 
     at peaks that are wrong by 10^(.1 + .35 z). The numbers of the generation that is best on the held-out tasks are taken.
 
@@ -79,7 +80,7 @@ class Evolution:
     generations: int
     name: str
     on_generation: Callable[[int, float], None] | None = None
-    best: tuple[float, Numbers] = field(init=False, default_factory=lambda: (math.inf, np.zeros(SIZE)))
+    best: tuple[float, Numbers] = field(init=False, default_factory=lambda: (math.inf, START))
     history: list[tuple[int, float, float]] = field(init=False, default_factory=list)
     """(generation, mean over the population, on the held-out tasks)."""
 
@@ -90,7 +91,7 @@ class Evolution:
         except ImportError:
             raise MissingExtra("cmaes is not installed; pip install 'etastar[search]'") from None
         seed = derive_seed(0, self.name) % 2**32
-        mean, sizes = np.zeros(SIZE), np.geomspace(*SIGMA, max(self.generations, 2))
+        mean, sizes = START, np.geomspace(*SIGMA, max(self.generations, 2))
         optimizer = CMA(mean=mean, sigma=SIGMA[0], population_size=POPULATION, seed=seed)
         self._judge(-1, math.nan, mean)
         for generation in range(self.generations):
@@ -118,7 +119,7 @@ class Evolution:
         named = {str(i): numbers for i, numbers in enumerate(candidates)}
         scores = [self._score(self.tasks[t], named, f"generation {generation}", generation) for t in chosen]
         own = [statistics.fmean(score[name] for score in scores) for name in named]
-        return [cost + STAY * float(numbers @ numbers) for cost, numbers in zip(own, candidates, strict=True)]
+        return [cost + STAY * float((numbers - START) @ (numbers - START)) for cost, numbers in zip(own, candidates, strict=True)]
 
     def _score(self, known: Known, numbers: Mapping[str, Numbers], what: str, index: int) -> dict[str, float]:
         """Of every candidate on one task: one seed, one horizon, one wrong peak, the same for all."""

@@ -11,18 +11,17 @@ import numpy as np
 
 from etastar import arguments
 from etastar.core.estimate import Estimate, Status
-from etastar.errors import ProblemError, attributed
+from etastar.errors import attributed
 from etastar.laws.psi.closed_form import ClosedForm
 from etastar.laws.psi.driven import Ratio
 from etastar.laws.psi.fork import Fork
 from etastar.laws.psi.ideal import Ideal, ideals_of
 from etastar.policies.policy import Policy
 from etastar.policies.psi import FORMS
-from etastar.problems.small import FAMILIES, Task
 from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options
-from etastar.verbs.psi.measured import Bench, Peak, linear
+from etastar.verbs.psi.measured import Bench, Peak, linear, small_tasks
 from etastar.verbs.workplace import Workplace
 
 LINEAR = "linear"
@@ -145,7 +144,7 @@ def fit_psi(
         StoreError: the store cannot be used.
     """
     began, options = time.monotonic(), options or Options()
-    tasks = _tasks(families, optimizers, steps)
+    tasks = small_tasks(families, optimizers, steps)
     for name, value in (("seeds", seeds), ("fresh", fresh)):
         arguments.SEEDS(name, value)
     with Workplace(replace(options, on_plan=None)) as place:
@@ -157,23 +156,6 @@ def fit_psi(
         fitted = {g: _fits([i for i in ideals if i.group != g]) for g in {task.group for task in tasks}}
         losses: Losses = {peak.task.name: bench.fresh(peak.task, _arms(peak, fitted), fresh) for peak in known}
         return _answer(steps, peaks, forks, ideals, fitted, losses, bench, began)
-
-
-def _tasks(families: Sequence[str] | None, optimizers: Sequence[str], steps: int) -> list[Task]:
-    known = {family.name: family for family in FAMILIES}
-    names = list(known) if families is None else list(families)
-    for name in names:
-        arguments.word("family", name, known)
-    for optimizer in optimizers:
-        arguments.word("optimizer", optimizer, OPTIMIZERS)
-    arguments.STEPS("steps", steps)
-    tasks = [Task(known[name], optimizer, steps) for name in names for optimizer in optimizers]
-    if len(groups := {task.group for task in tasks}) < 2:
-        raise ProblemError(
-            f"the tasks are all of the group {', '.join(groups) or 'none'}; expected two groups or more, so that "
-            "a form is driven on tasks that it was not fitted to"
-        )
-    return tasks
 
 
 def _fits(ideals: Sequence[Ideal]) -> dict[str, ClosedForm]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from etastar import arguments
 from etastar.core.design import Design, Engine, Store
 from etastar.core.estimate import Estimate
 from etastar.core.lane import Lane, Runs
@@ -14,10 +15,12 @@ from etastar.core.randomness import derive_seed
 from etastar.designs.psi.forks import Forks
 from etastar.designs.psi.repeats import Repeats
 from etastar.designs.psi.tuned_peak import TunedPeak
+from etastar.errors import ProblemError
 from etastar.laws.psi.fork import Fork
 from etastar.policies.policy import Policy
 from etastar.policies.schedule import Schedule
-from etastar.problems.small.family import Task
+from etastar.problems.small import FAMILIES, Task
+from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.answer import Made
 from etastar.verbs.workplace import Session, Workplace
 
@@ -127,3 +130,25 @@ def updates_of(problem: Problem) -> float:
     """Optimizer steps in a pass over the data; all of them, where it has no end."""
     batches = problem.parts.batches.per_epoch
     return max(batches / problem.accumulate, 1.0) if batches else float(problem.steps)
+
+
+def small_tasks(families: Sequence[str] | None, optimizers: Sequence[str], steps: int, groups: int = 2) -> list[Task]:
+    """The small tasks of these names under these optimizers.
+
+    Raises:
+        ProblemError: no such family or optimizer, or fewer groups than that.
+    """
+    known = {family.name: family for family in FAMILIES}
+    names = list(known) if families is None else list(families)
+    for name in names:
+        arguments.word("family", name, known)
+    for optimizer in optimizers:
+        arguments.word("optimizer", optimizer, OPTIMIZERS)
+    arguments.STEPS("steps", steps)
+    tasks = [Task(known[name], optimizer, steps) for name in names for optimizer in optimizers]
+    if len(found := sorted({task.group for task in tasks})) < groups:
+        raise ProblemError(
+            f"the tasks are of the groups {', '.join(found) or 'none'}; expected {groups} groups or more, so that what is "
+            f"learnt is driven on others: families are {', '.join(f'{f.name} ({f.group})' for f in FAMILIES)}"
+        )
+    return tasks
