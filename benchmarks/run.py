@@ -48,6 +48,7 @@ def run(name: str, case: Case) -> str:
             file.write(json.dumps(row) + "\n")
             file.flush()
     summary = case.summary(rows)
+    case.chart(rows, folder)
     minutes = (time.perf_counter() - started) / 60
     config = "\n".join(f"{key} = {json.dumps(value)}" for key, value in case.config.items())
     (folder / "config.toml").write_text(config + "\n")

@@ -14,7 +14,9 @@ from etastar.core import Until
 from etastar.core.design import Store
 from etastar.designs import EtaStar, OptunaSearch, Surface
 from etastar.designs.best_rate.best_lr import BestLR
+from etastar.designs.best_rate.budgeted import Budgeted
 from etastar.designs.best_rate.full_length import FullLength
+from etastar.designs.best_rate.rate_prior import RatePrior
 from etastar.designs.fixed_lanes import FixedLanes
 from etastar.designs.search.confirmation import Confirmation
 from etastar.designs.search.search_space import Space
@@ -43,6 +45,7 @@ DESIGNS: dict[str, Callable[[], Design[Any]]] = {
     "eta*, at the end": lambda: EtaStar(CRITERION, steps=40, around=0.3, until=Until.END, seed=7),
     "best rate": lambda: BestLR(CRITERION, 200, start=0.02),
     "best rate, a glance": lambda: BestLR(CRITERION, 200, budget=0.6),
+    "best rate, for a budget": lambda: Budgeted(CRITERION, 2000, RatePrior(-1.5, 0.3, 0.5, 0.3, 0.2), 400),
     "best rate, full length": lambda: FullLength(CRITERION, 100, Constant(), 0.05, 0.25, 0),
     "best rate, full length, all seeds": lambda: FullLength(CRITERION, 100, start=1.0, within=0.01),
     "surface": lambda: Surface(CRITERION, [Row("constant", n, Constant()) for n in (50, 100)], (-2.0, -1.5, -1.0), seeds=2),

@@ -78,8 +78,9 @@ class Ran:
 
     @property
     def sentence(self) -> str:
-        """The one line of an error; the plan may stand above it. Anything else fails the test."""
-        lines = [line for line in self.err.splitlines() if line.strip() and not line.startswith("plan: ")]
+        """The one line of an error; what a step takes and the plan may stand above it. Anything else fails the test."""
+        said_early = ("a step takes ", "plan: ")
+        lines = [line for line in self.err.splitlines() if line.strip() and not line.startswith(said_early)]
         assert len(lines) == 1, f"expected one line on stderr, got {len(lines)}:\n{self.err}"
         assert lines[0].startswith("etastar: "), self.err
         assert "Traceback" not in self.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
@@ -11,12 +12,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A claim to measure: its rows, their summary, and the settings both were made with."""
+    """A claim to measure: its rows, their summary, the settings both were made with, and what is drawn into its folder."""
 
     title: str
     rows: Callable[[dict[str, Any]], Iterator[Row]]
     summary: Callable[[list[Row]], str]
     config: dict[str, Any]
+    chart: Callable[[list[Row], Path], None] = lambda rows, folder: None
 
 
 def table(header: list[str], rows: list[list[Any]]) -> str:

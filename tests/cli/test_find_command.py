@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from cli_harness import Cli, Ran, run_here
+from etastar.engine.validation import SHARPNESS_LOOK
 
 Script = Callable[..., Path]
 GLANCE = ("--effort", "glance", "--store", ":memory:")
@@ -90,6 +91,18 @@ def test_json_keys(quadratic: Ran) -> None:
 
 def test_json_follows_the_schema_in_the_package(quadratic: Ran) -> None:
     check_contract(answer(quadratic))
+
+
+def test_looks_at_curvature_are_counted_apart_from_validation(cli: Cli) -> None:
+    """Every lane looks at the sharpness at every second of its steps, and is scored as often as one that does not look."""
+    command = ("find", "digits-mlp", "--set", "depth=1,width=4", "--steps", "40", "--effort", "glance")
+    ran = cli(*command, "--schedule", "edge:every=2", "--store", ":memory:", "--json", "-")
+    cost = json.loads(ran.out)["cost"]
+    assert cost["look_steps"] == SHARPNESS_LOOK * cost["gradient_steps"] / 2
+    assert cost["full_runs"] == pytest.approx((cost["gradient_steps"] + cost["look_steps"] + cost["validation_steps"]) / 40)
+    plain = json.loads(cli(*command, "--store", ":memory:", "--json", "-").out)["cost"]
+    assert plain["look_steps"] == 0
+    assert cost["validation_steps"] == plain["validation_steps"]
 
 
 def test_json_facts_agree_with_each_other(quadratic: Ran) -> None:

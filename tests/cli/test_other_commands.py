@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +50,30 @@ def test_commands_that_measure_have_the_same_options() -> None:
     assert {repr(found[command]["--device"].help) for command in options.MEASURING} == {"'auto, cpu, cuda or cuda:N.'"}
 
 
+def test_no_line_of_the_list_of_commands_is_cut(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = cli("--help").out.splitlines() + cli("schedule", "--help").out.splitlines()
+    assert not [line for line in lines if line.startswith("  ") and line.endswith("...")]
+
+
+def test_help_names_every_schedule_and_every_monitor() -> None:
+    """Help is shown without torch, so it cannot read the registries; it is held to them here."""
+    from etastar.policies.registry import SCHEDULES
+    from etastar.probes.monitors.named import MONITORS
+
+    found = options.commands()
+    for option, names in (("--schedule", SCHEDULES), ("--monitor", MONITORS)):
+        texts = {command: found[command][option].help for command in found if option in found[command]}
+        told = {command: set(re.findall(r"[a-z0-9-]+", text)) for command, text in texts.items()}
+        assert told and all(set(names) <= words for words in told.values()), texts
+
+
+def test_set_may_be_given_several_times(cli: Cli) -> None:
+    ran = cli("doctor", "digits-mlp", "--set", "depth=1", "--set", "width=3", "--json", "-")
+    assert f"{(64 + 1) * 3 + (3 + 1) * 10} parameters" in ran.out
+    assert "--set gives depth twice" in cli("doctor", "digits-mlp", "--set", "depth=1", "--set", "depth=2").sentence
+
+
 def test_version(cli: Cli) -> None:
     from etastar import __version__
 
@@ -58,9 +83,17 @@ def test_version(cli: Cli) -> None:
 
 def test_the_command_line_starts_without_torch() -> None:
     heavy = ("torch", "numpy", "scipy", "sklearn", "sqlalchemy", "pandas", "altair", "loky")
-    code = f"import sys, etastar.cli.main; print([m for m in {heavy} if m in sys.modules])"
+    code = f"""
+import sys
+from etastar.cli.main import main
+sys.argv[1:] = ["find", "nosuch.py:p"]
+try:
+    main()
+except SystemExit as stop:
+    print(stop.code, [m for m in {heavy} if m in sys.modules])
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "2 []" and "there is no file nosuch.py" in done.stderr
 
 
 def test_problems(cli: Cli) -> None:

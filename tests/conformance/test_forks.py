@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from catalog import ELEMENTWISE, BackOff, NeedsClosure
+from digit_networks import cnn, digits, mlp, transformer
 from etastar import (
     Clipped,
     Criterion,
@@ -35,31 +36,14 @@ from etastar.policies import Constant
 from etastar.policies.compose import Seeing
 from etastar.policies.hypergradient import Hypergradient
 from etastar.policies.policy import Every
-from etastar.problems.digits import Transformer, load
+from etastar.problems.digits import load
 
-STEPS, FORK = 24, 18
-
-
-def mlp() -> nn.Module:
-    return nn.Sequential(nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 10))
-
-
-def cnn() -> nn.Module:
-    return nn.Sequential(
-        nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.GELU(), nn.Flatten(), nn.Linear(24, 10),
-    )  # fmt: skip
-
-
-def transformer() -> nn.Module:
-    return Transformer(depth=1, width=8, heads=2)
+STEPS, FORK = 16, 12
+"""The fork is in the middle of an epoch, and one ends before and one after it."""
 
 
 def problem(model=mlp, optimizer="momentum", **settings) -> Problem:
-    train, valid = load()
-    data = {"train": tuple(t[:200] for t in train), "valid": tuple(t[:50] for t in valid), "batch_size": 16}
-    chosen = ELEMENTWISE[optimizer] if isinstance(optimizer, str) else optimizer
-    return Problem(model=model, optimizer=chosen, **({"loss": F.cross_entropy, "steps": 200} | data | settings))
+    return digits(model, ELEMENTWISE[optimizer] if isinstance(optimizer, str) else optimizer, **settings)
 
 
 RATE = {"Adadelta": 0.5, "Rprop": 1e-3}
@@ -179,7 +163,7 @@ def test_forks_of_every_optimizer_and_network(optimizer, kernel, model, trunk, f
     assert worst <= (0.0 if kernel == "loop" else 1e-12)
 
 
-@pytest.mark.parametrize("engine", ["loop", "mlp"])
+@pytest.mark.parametrize("engine", [pytest.param("loop", marks=pytest.mark.slow), "mlp"])
 def test_forks_over_workers(engine, fork_table):
     own, lanes = problem(), arms()
     inner = LoopEngine(dtype=torch.float64) if engine == "loop" else LaneEngine(engine, dtype=torch.float64)
@@ -252,17 +236,17 @@ def test_what_was_shared_is_stored_and_counted_once():
 
 def test_trunks_of_several_lengths_are_one_and_forks_fork_again():
     at = lambda step, rest: Then(Constant(), step, rest)
-    policies = [at(6, Times(Constant(), 0.1)), at(12, Times(Constant(), 0.1)), at(18, BackOff())]
-    policies += [Then(at(12, BackOff()), 18, Times(Constant(), factor)) for factor in (0.1, 0.5)]
+    policies = [at(4, Times(Constant(), 0.1)), at(8, Times(Constant(), 0.1)), at(12, BackOff())]
+    policies += [Then(at(8, BackOff()), 12, Times(Constant(), factor)) for factor in (0.1, 0.5)]
     lanes = [Lane(4e-3, 3, STEPS, Criterion(loss=0.0), Until.END, policy) for policy in policies]
-    lanes += [replace(lanes[0], seed=4), replace(lanes[0], lr=1e-3), replace(lanes[1], steps=20)]
+    lanes += [replace(lanes[0], seed=4), replace(lanes[0], lr=1e-3), replace(lanes[1], steps=14)]
     own = problem()
     truths = alone(own, lanes)
     for engine in (LoopEngine(dtype=torch.float64), LaneEngine("mlp", dtype=torch.float64)):
         found = in_order(engine, own, lanes)
         assert apart(found, truths) <= 1e-12
-        trunk, inner = 18, 6  # the constant trunk until 18, and the reactive one from 12 to 18, once each
-        arms = (STEPS - 6) + (STEPS - 12) + (STEPS - 18) + 2 * (STEPS - 18) + (20 - 12)
+        trunk, inner = 12, 4  # the constant trunk until 12, and the reactive one from 8 to 12, once each
+        arms = (STEPS - 4) + (STEPS - 8) + (STEPS - 12) + 2 * (STEPS - 12) + (14 - 8)
         assert sum(o.spent for o in found) == trunk + inner + arms + 2 * STEPS
 
 
@@ -381,9 +365,12 @@ def test_what_cannot_be_taken_is_said_in_a_sentence(engine):
             (([1], None), r"row 1 cannot be taken: it is decided, or there is none; expected rows that train on \(0\)"),
             (([0, 0], [a]), "1 lanes were given for 2 rows"),
             (([0], [replace(a, seed=4)]), "a lane of seed 4 cannot go on from one of seed 3; expected the same"),
-            (([0], [replace(a, steps=10)]), "a lane of 10 steps cannot go on at step 18; expected more steps"),
+            (([0], [replace(a, steps=10)]), f"a lane of 10 steps cannot go on at step {FORK}; expected more steps"),
             (([0], [replace(a, policy=BackOff())]), r"BackOff\(\) cannot go on where Constant\(\) was; expected Then\("),
-            (([0], [replace(a, policy=Then(Constant(), 5, BackOff()))]), "has changed at step 5; this row is at step 18"),
+            (
+                ([0], [replace(a, policy=Then(Constant(), 5, BackOff()))]),
+                f"has changed at step 5; this row is at step {FORK}",
+            ),
         ]
         for (rows, lanes), message in refused:
             with pytest.raises(ProblemError, match=message):

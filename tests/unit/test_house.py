@@ -24,9 +24,15 @@ def name_of(path: Path) -> str:
 
 
 @cache
+def trees() -> dict[str, ast.Module]:
+    """file -> its syntax tree, over the package."""
+    return {name_of(path): ast.parse(path.read_text()) for path in FILES}
+
+
+@cache
 def everything() -> list[tuple[str, ast.AST]]:
     """(file, node), over the package."""
-    return [(name_of(path), node) for path in FILES for node in ast.walk(ast.parse(path.read_text()))]
+    return [(name, node) for name, tree in trees().items() for node in ast.walk(tree)]
 
 
 def nodes(kind: type[Node], text: str | None = None) -> Iterator[tuple[str, Node]]:
@@ -84,6 +90,15 @@ def test_the_time_limit_is_reckoned_in_one_place():
         if any(getattr(part, "attr", getattr(part, "id", "")) == "max_seconds" for part in ast.walk(node))
     }
     assert reckoned <= {"verbs/options.py"}, "the limit is asked for by `Workplace.late`"
+
+
+def test_what_takes_long_to_import_waits_until_it_is_used():
+    """Each of these takes 0.3 to 0.6 s, of every start of a command; the digits are read out of scikit-learn itself."""
+    slow = ("scipy.stats", "scipy.signal", "sklearn", "optuna")
+    tops = [(name, node) for name, tree in trees().items() for node in tree.body]
+    found = {name for name, node in tops if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(slow)}
+    found |= {name for name, node in tops if isinstance(node, ast.Import) and node.names[0].name.startswith(slow)}
+    assert found - {name for name in found if name.startswith("designs/search/")} == {"problems/digits.py"}
 
 
 @pytest.mark.parametrize("opened", ["RunStore", "preflight"])

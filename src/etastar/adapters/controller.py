@@ -135,9 +135,14 @@ class Controller:
             self._scaling.look()
         return self.propose(torch.nan if loss is None else loss, accuracy, valid_loss)
 
+    def tell(self, valid_loss: Any) -> None:
+        """A loss on validation data that was measured between steps; it counts until the next."""
+        self._valid = float(_number("valid_loss", valid_loss))
+
     def propose(self, loss: Any, accuracy: Any = None, valid_loss: Any = None) -> float:
         """`step`, whatever is told: with a loss of None no signal of a batch has a value yet."""
-        self._valid = self._valid if valid_loss is None else float(_number("valid_loss", valid_loss))
+        if valid_loss is not None:
+            self.tell(valid_loss)
         known, missing = self._look(loss, accuracy)
         rate, state = asked(self.policy, self.taken, known, missing, self._state, None)
         if all(bool(torch.isfinite(own)) for own in (rate.values() if isinstance(rate, Mapping) else (rate,))):
@@ -171,6 +176,16 @@ class Controller:
         self._proposed = None
         self.taken += 1
         self._ring.offer(self.taken, self.state_dict)
+
+    def rescale(self, factor: float) -> None:
+        """All rates from here on are `factor` times as large; before the first step, so is the peak."""
+        POSITIVE("rescale's factor", factor)
+        if self.taken:
+            self._factor *= factor
+            return
+        told, self._peak = self._valid, self._peak * factor
+        self.begin()
+        self._valid = told
 
     def extend(self, steps: int) -> Extension:
         """Go on to `steps` steps in all: what was trained stays, the rate holds and then cools down.

@@ -26,12 +26,14 @@ class PolicyLR(LRScheduler):
 
     Args:
         optimizer, policy, lr, steps, model: see `Controller`.
+        fed: `feed` is called between backward and update, as a `Controller` is asked; so do the adapters of Lightning and
+            Transformers. Then a policy sees this step, may read gradients, and `step` takes nothing.
 
     Attributes:
         controller: what does the work.
 
     Raises:
-        ProblemError: the policy reads gradients, or see `Controller`.
+        ProblemError: the policy reads gradients and is not fed, or see `Controller`.
 
     >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
     >>> scheduler, rates = PolicyLR(optimizer, "wsd:warmup=0,decay=0.5", steps=4), []
@@ -51,9 +53,11 @@ class PolicyLR(LRScheduler):
         steps: int | None = None,
         *,
         model: nn.Module | None = None,
+        fed: bool = False,
     ) -> None:
         self.controller = Controller(optimizer, policy, lr, steps, model=model)
-        if known := [name for name, _ in keys_of(self.controller.policy) if name in OF_GRADIENT]:
+        self.fed, self._heard = fed, 0
+        if not fed and (known := [name for name, _ in keys_of(self.controller.policy) if name in OF_GRADIENT]):
             raise ProblemError(
                 f"{self.controller.policy!r} reads {known[0]}, and a scheduler is stepped after the update; expected a "
                 "Controller, which is asked between backward() and optimizer.step()"
@@ -72,18 +76,39 @@ class PolicyLR(LRScheduler):
             ProblemError: the policy reads what was not told.
         """
         self._told = {"loss": loss, "accuracy": accuracy, "valid_loss": valid_loss}
-        if self.controller.taken:
+        if self.controller.taken and not self.fed:
             for name, _ in keys_of(self.controller.policy):
                 if (own := TOLD.get(name)) and self._told[own] is None and own != "valid_loss":
                     raise ProblemError(f"{self.controller.policy!r} reads {name}; expected scheduler.step({own}={own})")
         super().step(epoch)
+
+    def feed(self, loss: Any = None, accuracy: Any = None) -> float:
+        """Decide the rate of this step, between backward and update; see `Controller.step`."""
+        self._heard += 1
+        rate = self.controller.step(loss, accuracy)
+        self._last_lr = self.get_lr()
+        return rate
+
+    def rescale(self, factor: float) -> None:
+        """See `Controller.rescale`; the rates of the step to come are decided again."""
+        self.controller.rescale(factor)
+        self.base_lrs = [base * factor for base in self.base_lrs]
+        if not self.controller.taken:
+            self.controller.propose(None)
+        self._last_lr = self.get_lr()
 
     def _update_lr(self, epoch: int | None = None) -> None:
         """Called by torch's `step`, and by `SequentialLR` with 0 when this scheduler's turn begins."""
         if epoch is not None:
             self.controller.begin()
             self._told = {}
-        self.controller.propose(**{"loss": None, **self._told})
+        if not (self.fed and self.controller.policy.reads and self.controller.taken):
+            self.controller.propose(**{"loss": None, **self._told})
+        elif not self._heard:
+            raise ProblemError(
+                f"{self.controller.policy!r} reads signals, and nobody tells this scheduler; expected its adapter, e.g. "
+                "etastar.adapters.lightning.DrivePolicy() among the Trainer's callbacks"
+            )
         self.last_epoch = self.controller.taken
         self._last_lr = self.get_lr()
 

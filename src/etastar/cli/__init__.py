@@ -2,6 +2,7 @@
 
 `main` (the commands); `finding`, `forecasting`, `scaling`, `searching`, `starting` (doctor, probe, predict), `surfaces`,
 `scheduling`, `studying`, `listing`. `options` (one each) and `groups` (what commands share), which `spread` makes
-parameters; `load` (a problem from what was typed). `output` (the terminal), `outputs` (files), `standard_output` (JSON
-alone), `plain` (words of others); `signals` (ending as Ctrl-C does).
+parameters; `spec` (a problem as it is typed), `load` (the problem from it). `output` (the terminal), `outputs` (files),
+`standard_output` (JSON alone), `heartbeat` (a line a minute in a log), `plain` (words of others); `signals` (ending as
+Ctrl-C does).
 """

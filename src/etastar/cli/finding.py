@@ -12,7 +12,16 @@ from etastar.cli.options import number
 from etastar.cli.spread import spread
 
 EffortOption = Annotated[
-    str, typer.Option(help="glance (0.6 full runs), quick (3.2) or thorough (eta* too, then to the interval).")
+    str | None,
+    typer.Option(help="glance (0.6 full runs), quick (3.2) or thorough (eta* too, then to the interval)."),
+]
+BudgetOption = Annotated[
+    float | None,
+    number("--budget", arguments.PART, "Instead of an effort: the share of one training it may cost, e.g. 0.02."),
+]
+BudgetStepsOption = Annotated[int | None, number("--budget-steps", arguments.STEPS, "The same in gradient steps.")]
+BudgetSecondsOption = Annotated[
+    float | None, number("--budget-seconds", arguments.BUDGET, "The same in seconds, at the measured time of a step.")
 ]
 WithinOption = Annotated[
     float,
@@ -30,17 +39,23 @@ MonitorOption = Annotated[
 def find(
     *,
     problem: ProblemOptions,
-    effort: EffortOption = "thorough",
+    effort: EffortOption = None,
+    budget: BudgetOption = None,
+    budget_steps: BudgetStepsOption = None,
+    budget_seconds: BudgetSecondsOption = None,
     within: WithinOption = 0.25,
     monitor: MonitorOption = None,
     run: RunOptions,
     out: PageOptions,
 ) -> None:
-    """Find the best rate for the optimizer, schedule and horizon; judge the one in use; measure eta*."""
+    """Find the best rate, judge the one in use, measure eta*. For the optimizer, schedule and horizon it has."""
     from etastar.verbs.find.find import find as find_lr
 
     with out.console() as console:
         options = run.options(console)
         monitors = () if monitor is None else monitor
-        answer = find_lr(problem.load(), effort=effort, within=within, monitors=monitors, seed=run.seed, options=options)
+        answer = find_lr(
+            problem.load(), effort=effort, budget=budget, budget_steps=budget_steps, budget_seconds=budget_seconds,
+            within=within, monitors=monitors, seed=run.seed, options=options,
+        )  # fmt: skip
     out.deliver_answer(console, answer, ok=answer.lr.ok)

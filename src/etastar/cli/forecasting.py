@@ -40,6 +40,9 @@ PassesOption = Annotated[
 StepOption = Annotated[str | None, typer.Option(help="Column of the steps.")]
 RateOption = Annotated[str | None, typer.Option(help="Column of the learning rate.")]
 LossOption = Annotated[str | None, typer.Option(help="Column of the loss.")]
+PerStepOption = Annotated[
+    float | None, number("--per-step", arguments.PER_STEP, "What an update takes, if steps are tokens, samples or epochs.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ class LogOptions:
     step: StepOption = None
     rate: RateOption = None
     loss: LossOption = None
+    per_step: PerStepOption = None
 
 
 @spread
@@ -68,7 +72,7 @@ def forecast(
     read: LogOptions,
     out: PageOptions,
 ) -> None:
-    """Say from logs which loss to expect under a schedule nobody ran; nothing is trained."""
+    """Say from logs what loss a schedule nobody ran will give. Nothing is trained."""
     from etastar.verbs.forecast.forecast import forecast as ask
 
     for log in (*logs, check):

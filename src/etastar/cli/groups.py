@@ -25,21 +25,21 @@ class StartOptions:
     """A problem that is looked at as it starts."""
 
     problem: of.ProblemArgument
-    settings: of.SetOption = ""
+    settings: of.SetOption = None
     optimizer: of.OptimizerOption = None
 
     def load(self) -> Problem:
         """The problem with the command line's changes."""
         from etastar.cli.load import load_problem
 
-        return load_problem(self.problem, settings=self.settings, optimizer=self.optimizer)
+        return load_problem(self.problem, settings=",".join(self.settings or ()), optimizer=self.optimizer)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
     """What the command line changes in a problem that is trained."""
 
-    settings: of.SetOption = ""
+    settings: of.SetOption = None
     steps: of.StepsOption = None
     schedule: of.ScheduleOption = None
     optimizer: of.OptimizerOption = None
@@ -47,7 +47,8 @@ class Changes:
 
     def changes(self) -> dict[str, Any]:
         """By the names `load` gives them."""
-        return {name: getattr(self, name) for name in ("settings", "steps", "schedule", "optimizer", "threshold")}
+        others = {name: getattr(self, name) for name in ("steps", "schedule", "optimizer", "threshold")}
+        return {"settings": ",".join(self.settings or ()), **others}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ class RunOptions:
         from etastar.verbs.options import Options
 
         given = {name: value for name, value in asdict(self).items() if name != "seed"}
-        options = Options(**given, on_plan=console.plan, on_outcome=console.outcome)
+        options = Options(**given, on_plan=console.plan, on_outcome=console.outcome, on_note=console.note)
         check(self.store)
         return options
 

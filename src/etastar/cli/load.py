@@ -1,4 +1,4 @@
-"""From what the user typed to a `Problem`: a built-in name, or `path/to/file.py:name`."""
+"""From what the user typed to a `Problem`: a built-in name, or `path/to/file.py:name` of a problem or a Trainer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ import cloudpickle
 import torch
 
 from etastar.arguments import MOST_STEPS, shown
+from etastar.cli.spec import named
 from etastar.core.problem import Problem
 from etastar.errors import ProblemError, UserCodeRaised, as_problem, call
 from etastar.policies.named import policy_over
-from etastar.problems import BUILTINS, builder
+from etastar.problems import builder
 from etastar.problems.optimizers import optimizer_factory, parse_settings
-
-LONGEST_PATH = 255
-"""Characters of a file's name that a sentence shows whole."""
 
 
 def load_problem(spec: str, **given: Any) -> Problem:
@@ -49,14 +47,15 @@ def load_maker(
     """
     arguments = parse_settings(settings, "set")
     shown, value = _find(spec)
-    problem = _call(shown, value, arguments)
+    value = _of_a_trainer(value, steps)
+    problem = _call(shown, value, arguments, steps)
     changes = _changes(shown, problem, steps, schedule, optimizer, threshold)
     if isinstance(value, Problem):
         return problem.but(**changes), None
 
     @functools.wraps(value)
     def make(**others: Any) -> Problem:
-        return _call(shown, value, arguments | others).but(**changes)
+        return _call(shown, value, arguments | others, steps).but(**changes)
 
     return problem.but(**changes), make
 
@@ -89,7 +88,7 @@ def load_family(
     def make(**sizes: Any) -> Problem:
         if both := sorted(arguments.keys() & sizes.keys()):
             raise ProblemError(f"{', '.join(both)} is both scaled and set with --set; drop one of the two")
-        problem = _call(shown, value, arguments | sizes)
+        problem = _call(shown, value, arguments | sizes, steps)
         return problem.but(**_changes(shown, problem, steps, schedule, optimizer, threshold))
 
     return shown, make
@@ -120,29 +119,16 @@ def _changes(
 
 def _find(spec: str) -> tuple[str, Any]:
     """(name to show, the Problem or the function that returns one)."""
-    if spec in BUILTINS:
+    if (place := named(spec)) is None:
         return spec, builder(spec)
-    file, colon, name = spec.rpartition(":")
-    if not colon or not file.endswith(".py"):
-        raise ProblemError(f"PROBLEM is {shown(spec)}; expected path/to/file.py:name or one of {', '.join(BUILTINS)}")
-    path = Path(file)
-    if not _is_file(path):
-        named = file if file.isprintable() and len(file) <= LONGEST_PATH else shown(file)
-        raise ProblemError(f"there is no file {named}; expected path/to/file.py:name, the path relative to {Path.cwd()}")
+    path, name = place
     module = _import(path)
     if not hasattr(module, name):
         problems = [n for n, v in vars(module).items() if isinstance(v, Problem)]
         public = problems or [n for n, v in vars(module).items() if _makes_problem(v, module)]
         hint = f"; it has {', '.join(public)}" if public else ""
-        raise ProblemError(f"{file} has no {shown(name)}{hint}: name a Problem or a function that returns one")
+        raise ProblemError(f"{path} has no {shown(name)}{hint}: name a Problem or a function that returns one")
     return spec, getattr(module, name)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or holds a null character
-        return False
 
 
 def _makes_problem(value: Any, module: ModuleType) -> bool:
@@ -176,19 +162,29 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _call(shown: str, value: Any, arguments: dict[str, Any]) -> Problem:
+def _of_a_trainer(value: Any, steps: int | None) -> Any:
+    """What a Trainer of Transformers would train, as a problem; anything else as it is."""
+    from etastar.adapters.transformers.from_trainer import is_trainer, problem_from  # brings the engines
+
+    return problem_from(value, steps=steps) if is_trainer(value) else value
+
+
+def _call(shown: str, value: Any, arguments: dict[str, Any], steps: int | None) -> Problem:
     if isinstance(value, Problem):
         if arguments:
             raise ProblemError(f"--set {', '.join(arguments)} has nothing to set: {shown} is a Problem, not a function")
         problem = value
     elif inspect.isclass(value) or isinstance(value, torch.nn.Module) or not callable(value):
         kind = "class" if inspect.isclass(value) else type(value).__name__
-        raise ProblemError(f"{shown} is of type {kind}; expected an etastar.Problem or a function that returns one")
+        raise ProblemError(
+            f"{shown} is of type {kind}; expected an etastar.Problem, a transformers.Trainer, or a function that returns one"
+        )
     else:
         _check_arguments(shown, value, arguments)
         problem = call(shown, functools.partial(value, **arguments))
         if inspect.iscoroutine(problem):
             problem.close()  # else Python complains that nobody waits for it
+        problem = _of_a_trainer(problem, steps)
         if not isinstance(problem, Problem):
             raise ProblemError(f"{shown} returned {_a(problem)}; expected an etastar.Problem: return one")
     return problem

@@ -9,6 +9,7 @@ import typer
 
 from etastar import arguments
 from etastar.arguments import Number, Whole
+from etastar.cli.spec import named
 from etastar.cli.standard_output import ON_STDOUT, kept_for_answers
 from etastar.errors import ProblemError
 
@@ -48,6 +49,12 @@ def apart(context: typer.Context, parameter: typer.CallbackParam, value: Any) ->
     return value
 
 
+def problem_place(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """As `apart`; a file that is not there is said at once, before anything heavy is imported."""
+    named(value)
+    return apart(context, parameter, value)
+
+
 def answer_place(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
     """As `apart`; where the answer goes to standard output, what the user's code prints goes to standard error."""
     if apart(context, parameter, value) == ON_STDOUT:
@@ -57,18 +64,29 @@ def answer_place(context: typer.Context, parameter: typer.CallbackParam, value: 
 
 ProblemArgument = Annotated[
     str,
-    typer.Argument(callback=apart, help="path/to/file.py:name (a Problem or a function returning one) or a built-in name."),
+    typer.Argument(
+        callback=problem_place, help="path/to/file.py:name (a Problem or a function returning one) or a built-in name."
+    ),
 ]
 FamilyArgument = Annotated[
     str,
     typer.Argument(
-        callback=apart, help="path/to/file.py:name (a function of its sizes that returns a Problem) or a built-in name."
+        callback=problem_place,
+        help="path/to/file.py:name (a function of its sizes that returns a Problem) or a built-in name.",
     ),
 ]
-SetOption = Annotated[str, typer.Option("--set", help="Arguments of the problem's function, e.g. depth=8,width=256.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Arguments of the problem's function, e.g. depth=8,width=256; may be given several times."),
+]
 StepsOption = Annotated[int | None, number("--steps", arguments.STEPS, "Optimizer steps you plan to train.")]
 ScheduleOption = Annotated[
-    str | None, typer.Option(help="constant, linear, cosine, warmup-cosine, wsd; with settings: wsd:decay=0.5.")
+    str | None,
+    typer.Option(
+        help="constant, linear, cosine, polynomial, warmup-cosine, warmup-linear, wsd, one-cycle, exponential, step-decay, "
+        "inverse-sqrt, triangular, triangular2, cosine-restarts; reacting to what they see: plateau, greedy, bold-driver, "
+        "hypergradient, polyak, cdat, edge, spike-guard; with settings: wsd:decay=0.5."
+    ),
 ]
 OptimizerOption = Annotated[
     str | None, typer.Option(help="Replace the optimizer, e.g. momentum, adamw:lr=3e-4,weight_decay=0.1.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from etastar.cli.heartbeat import Heartbeat
 from etastar.cli.plain import PlainConsole, new_table
 
 if TYPE_CHECKING:
@@ -32,22 +33,36 @@ class Console:
             disable=quiet or not self._err.is_terminal,
         )  # fmt: skip
         self._task = self._progress.add_task("measuring", total=None)
+        self._heartbeat = None if quiet or self._err.is_terminal else Heartbeat(self._err.say)
 
     def __enter__(self) -> Console:
         self._progress.start()
+        if self._heartbeat:
+            self._heartbeat.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
+        if self._heartbeat:
+            self._heartbeat.stop()
+
+    def note(self, sentence: str) -> None:
+        """What is known before there is a plan."""
+        self._err.say(sentence)
 
     def plan(self, sentence: str, lanes: int) -> None:
         """The planned cost, before anything is trained."""
         self._err.say(f"plan: {sentence}")
         self._progress.update(self._task, total=lanes)
+        if self._heartbeat:
+            self._heartbeat.planned(lanes)
 
     def outcome(self, outcome: Outcome, new: bool) -> None:
         """One lane done."""
         self._progress.advance(self._task)
+        if self._heartbeat:
+            loss = outcome.scored_loss
+            self._heartbeat.done(f"lr {outcome.lane.lr:.3g}, " + ("diverged" if loss is None else f"loss {loss:.4g}"))
 
     def say(self, text: str) -> None:
         """One line."""

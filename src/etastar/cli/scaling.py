@@ -47,7 +47,7 @@ def scale(
     run: RunOptions,
     out: PageOptions,
 ) -> None:
-    """Measure small members of a family and predict the rate of a larger one, or say why not."""
+    """Measure small members, predict a larger one's rate. Or say why not."""
     from dataclasses import replace
 
     from etastar.problems.optimizers import parse_settings

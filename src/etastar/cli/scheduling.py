@@ -28,7 +28,7 @@ def _schedule() -> None:
 @schedule.command()
 @spread
 def show(*, spec: SpecArgument, steps: StepsOption = 100, lr: LrOption = 1.0, out: PageOptions) -> None:
-    """The phases of a schedule, its rates at chosen steps, their sum and a picture; nothing is trained."""
+    """The phases and rates of a schedule, and its picture. At chosen steps, with their sum; nothing is trained."""
     from etastar.verbs.schedule import show_schedule
 
     console = out.console()

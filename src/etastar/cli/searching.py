@@ -44,7 +44,7 @@ def search(
     run: RunOptions,
     out: PageOptions,
 ) -> None:
-    """Search hyper-parameters with an Optuna sampler, seeded by the measured interval of the rate."""
+    """Search hyper-parameters from the rate's measured interval. With any sampler of Optuna."""
     from etastar.store.optuna_study import check_storage
     from etastar.verbs.search.search import search as search_space
     from etastar.verbs.search.search import storage_of

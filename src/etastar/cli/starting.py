@@ -19,7 +19,7 @@ Float64Option = Annotated[bool, typer.Option("--float64", help="Compute in doubl
 
 @spread
 def doctor(*, problem: ProblemOptions, device: DeviceOption = "auto", out: OutputOptions) -> None:
-    """Check a problem without measuring it: what is slow, badly scaled, frozen or not reproducible."""
+    """Check a problem without measuring it. What is slow, badly scaled, frozen or not reproducible."""
     from etastar.verbs.doctor import doctor as examine
 
     console = out.console()
@@ -37,7 +37,7 @@ def probe(
     float64: Float64Option = False,
     out: OutputOptions,
 ) -> None:
-    """Read curvature, critical rate and gradient noise at initialisation; nothing is trained."""
+    """Read curvature, critical rate and noise at the start. Nothing is trained."""
     from etastar.verbs.probe import probe as read
 
     console = out.console()
@@ -57,7 +57,7 @@ def predict(
     device: DeviceOption = "auto",
     out: PageOptions,
 ) -> None:
-    """Predict where to start and where eta* lies, from widths to forward passes; nothing is trained."""
+    """Predict where to start and where eta* lies. From widths to forward passes; nothing is trained."""
     from etastar.verbs.predict.predict import predict as climb
 
     console = out.console()

@@ -43,7 +43,7 @@ def study(
     run: StudyRunOptions,
     out: PageOptions,
 ) -> None:
-    """Test published claims about learning rates: measure, conclude by rules stated beforehand, write page and record."""
+    """Test published claims by rules stated beforehand. Measure, conclude, write page and record."""
     from etastar.errors import ProblemError
     from etastar.studies import STUDIES
 

@@ -35,7 +35,7 @@ def surface(
     run: RunOptions,
     out: PageOptions,
 ) -> None:
-    """Time, accuracy and reliability over learning rate x schedule x horizon."""
+    """Time, accuracy, reliability by rate, schedule, horizon."""
     from etastar.verbs.surface.surface import surface as measure
 
     with out.console() as console:
@@ -62,7 +62,7 @@ def sensitivity(
     run: RunOptions,
     out: PageOptions,
 ) -> None:
-    """What does the learning rate do? The classic grid 1e-6, 1e-5 ... 1, all else as the problem has it."""
+    """Train on the classic grid of rates from 1e-6 to 1. All else is as the problem has it."""
     from etastar.verbs.surface.sensitivity import sensitivity as measure
 
     with out.console() as console:
@@ -80,7 +80,7 @@ def momentum(
     run: RunOptions,
     out: PageOptions,
 ) -> None:
-    """The best rate and the loss at several momenta (beta1 for Adam and its kin)."""
+    """The best rate and the loss at several momenta. Or values of beta1 for Adam and its kin."""
     from etastar.verbs.surface.momentum import momentum as measure
 
     with out.console() as console:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
+from etastar.core.deadline import TimeOver
 from etastar.core.lane import Lane, Outcome, Runs
 from etastar.core.problem import Problem
 
@@ -56,6 +57,51 @@ class Design(Protocol[Answer]):
         ...
 
 
+@runtime_checkable
+class Shortens(Protocol):
+    """A design that can do with shorter lanes where time is short."""
+
+    def shorten(self, longest: Callable[[int], int]) -> None:
+        """The last lanes asked for do not end in time: `ask` gives shorter ones then, or none.
+
+        Args:
+            longest: (lanes) -> the most steps of so many lanes that end in time.
+        """
+        ...
+
+
+class Time(Protocol):
+    """What is left of it."""
+
+    def over(self) -> bool:
+        """Whether nothing more should be begun."""
+        ...
+
+    def fits(self, lanes: Sequence[Lane]) -> bool:
+        """Whether these are likely to end in time."""
+        ...
+
+    def longest(self, lanes: int) -> int:
+        """The most steps of so many lanes that are likely to end in time."""
+        ...
+
+
+class Endless:
+    """A `Time` without a limit."""
+
+    def over(self) -> bool:
+        """Never."""
+        return False
+
+    def fits(self, lanes: Sequence[Lane]) -> bool:
+        """Always."""
+        return True
+
+    def longest(self, lanes: int) -> int:
+        """Nobody asks."""
+        raise NotImplementedError
+
+
 class Engine(Protocol):
     """Trains lanes."""
 
@@ -73,8 +119,17 @@ class Store(Protocol):
     """Remembers lanes."""
 
     def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
-        """Outcomes in the order of `lanes`; only lanes not yet stored are trained."""
+        """Outcomes in the order of `lanes`; only lanes not yet stored are trained.
+
+        Raises:
+            TimeOver: it is over before all have ended; it holds the outcomes of those that have.
+        """
         ...
+
+
+ENDLESS = Endless()
+TIME_LIMIT = "time-limit"
+"""The flag of a design that was stopped, or shortened, because time was."""
 
 
 def run(
@@ -83,7 +138,7 @@ def run(
     engine: Engine,
     store: Store,
     *,
-    late: Callable[[], bool] = lambda: False,
+    time: Time = ENDLESS,
     progress: Callable[[Runs], None] | None = None,
 ) -> Answer:
     """Run `design` to its end and return its answer: the loop everything that trains goes through.
@@ -91,24 +146,42 @@ def run(
     A lane in which the user's code raised is a failed lane, as one that diverged is.
 
     Args:
-        late: whether time is over: then no further batch is asked for, and the design answers with what it has.
-        progress: called with each batch's outcomes.
+        time: what is left of it. A batch that does not fit is not begun; a shorter one is, where the design `Shortens`. When
+            it is over, also in the middle of a batch, the design answers with the batches that it was told of.
+        progress: called with each batch's outcomes, also where time ended it.
 
     Raises:
         UserCodeRaised: every lane of one length raised, or the lowest rate did: that is no matter of the rate.
     """
     told = Runs()
     while True:
-        if late():
-            design.stop("time-limit")
-        if not (lanes := design.ask()):
+        if not (lanes := _asked_in_time(design, time)):
             _check_raised(told)
             return design.answer()
-        outcomes = store.get_or_train(engine, problem, lanes)
+        try:
+            outcomes = store.get_or_train(engine, problem, lanes)
+        except TimeOver as over:
+            outcomes = over.outcomes
+            design.stop(TIME_LIMIT)
+        else:
+            design.tell(outcomes)
         told = told + outcomes
-        design.tell(outcomes)
         if progress:
             progress(outcomes)
+
+
+def _asked_in_time(design: Design[Answer], time: Time) -> Sequence[Lane]:
+    """The next lanes that are likely to end in time; none where the design is over, or stopped."""
+    if time.over():
+        design.stop(TIME_LIMIT)
+    lanes = design.ask()
+    if lanes and not time.fits(lanes) and isinstance(design, Shortens):
+        design.shorten(time.longest)
+        lanes = design.ask()
+    if lanes and not time.fits(lanes):
+        design.stop(TIME_LIMIT)
+        return ()
+    return lanes
 
 
 def _check_raised(told: Runs) -> None:

@@ -27,6 +27,8 @@ class Status(StrEnum):
     TOO_FEW_POINTS = "too-few-points"
     OUTSIDE_THE_LAW = "outside-the-law"
     NOT_MEASURED = "not-measured"
+    PRIOR_ONLY = "prior-only"
+    """The measurement says no more than is known of other tasks."""
 
 
 FLAGS: dict[str, str] = {

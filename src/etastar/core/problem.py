@@ -12,6 +12,7 @@ from torch import nn
 
 from etastar import arguments
 from etastar.core.batch import Batch, is_tensor_tree, tensors_in
+from etastar.core.beginning import Beginning
 from etastar.core.data import Batches
 from etastar.core.data_forms import make_batches
 from etastar.core.parts import Loop, Parts
@@ -85,6 +86,8 @@ class Problem:
         name: stands for the code of the factories in the store's fingerprint; change it when they change.
         label: what answers call it; no part of the fingerprint.
         seed: of the whole measurement.
+        start_from: where lanes begin, instead of at fresh weights: `schedule` is over its step and `steps` together, and
+            the data go on there; seeds differ in the order of the data.
 
     Raises:
         ProblemError: an argument is missing, out of range or contradicts another; or the data cannot be used.
@@ -108,6 +111,7 @@ class Problem:
     name: str | None = None
     label: str | None = None
     seed: int = 0
+    start_from: Beginning | None = None
     loop: UserLoop | None = None
     loop_lr: float | None = None
     loop_optimizer: str | None = None
@@ -122,6 +126,10 @@ class Problem:
     def __post_init__(self) -> None:
         _check_numbers(self)
         if self.loop is not None:
+            if self.start_from is not None:
+                raise ProblemError(
+                    "a training loop of your own cannot start from a checkpoint; expected model, optimizer, loss and data"
+                )
             _ = self.followed
             return
         _check_parts(self)
@@ -212,7 +220,8 @@ class Problem:
             ProblemError: it cannot be followed.
         """
         own = (self.schedule, self.model, self.optimizer, self.steps)
-        read_from = (*own, self.train, self.batch_size, self.accumulate)  # the last three: how long an epoch is
+        beside = (self.train, self.batch_size, self.accumulate)  # how long an epoch is
+        read_from = (*own, *beside, self.start_from)
         if self._followed is None or any(a is not b for a, b in zip(self._followed[0], read_from, strict=True)):
             object.__setattr__(self, "_followed", (read_from, schedule_of(self)))
         assert self._followed is not None
@@ -222,6 +231,11 @@ class Problem:
     def policy(self) -> Policy:
         """The schedule over `steps`, as a `Policy`."""
         return self.followed.policy
+
+    @property
+    def before(self) -> int:
+        """Optimizer steps before the first of a lane: those of `start_from`."""
+        return self.start_from.step if self.start_from else 0
 
     @property
     def title(self) -> str:

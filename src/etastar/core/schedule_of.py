@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +15,7 @@ from etastar.core.setup import build, make_optimizer
 from etastar.errors import ProblemError
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Constant, Policy
+from etastar.policies.rest import rest_of
 from etastar.policies.torch_schedule import TorchSchedule, group_names, of_groups, other_settings, read_rates
 
 if TYPE_CHECKING:
@@ -41,15 +42,20 @@ def schedule_of(problem: Problem) -> Followed:
     Raises:
         ProblemError: the schedule cannot be followed, or there are two.
     """
+    whole = _whole_schedule(problem, problem.before + problem.steps)
+    return replace(whole, policy=rest_of(whole.policy, problem.before, problem.steps))
+
+
+def _whole_schedule(problem: Problem, steps: int) -> Followed:
     schedule = problem.schedule
     if problem.is_loop or isinstance(schedule, (str, Policy)) or not (schedule is None or callable(schedule)):
-        return Followed(policy_over(schedule, problem.steps))
+        return Followed(policy_over(schedule, steps))
     with isolated_randomness():
         model, made = build(problem, derive_seed(problem.seed, "schedule"))
         if schedule is None:
-            return _attached(problem, made) if made.schedulers else Followed(Constant())
+            return _attached(problem, made, steps) if made.schedulers else Followed(Constant())
         make = lambda scale: _scaled(make_optimizer(problem, model).optimizer, scale)
-        return Followed(policy_over(schedule, problem.steps, make))
+        return Followed(policy_over(schedule, steps, make))
 
 
 def _scaled(optimizer: torch.optim.Optimizer, scale: float) -> torch.optim.Optimizer:
@@ -61,27 +67,28 @@ def _scaled(optimizer: torch.optim.Optimizer, scale: float) -> torch.optim.Optim
     return optimizer
 
 
-def _attached(problem: Problem, made: MadeOptimizer) -> Followed:
-    """The rates that the schedulers beside the optimizer set, group by group: all of them scale with the lane's rate.
-
-    The rate in use is the optimizer's default; under schedulers that set rates of their own (OneCycleLR, CyclicLR) it is the
-    largest they reach, unless some group reaches the default.
-    """
+def _attached(problem: Problem, made: MadeOptimizer, steps: int) -> Followed:
+    """The rates that the schedulers beside the optimizer set, group by group: all of them scale with the lane's rate."""
     optimizer = made.optimizer
     initial = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
     stepped = [(a.scheduler, _calls_before(problem, a)) for a in made.schedulers]
-    table = read_rates(optimizer, stepped, problem.steps, other_settings(optimizer))
-    peaks, lr = _own_peaks(made), float(optimizer.defaults["lr"])
-    if peaks and not any(math.isclose(peak, lr) for peak in peaks):
-        lr = max(peaks)
-    rates = peaks or initial
+    table = read_rates(optimizer, stepped, steps, other_settings(optimizer))
+    rates = _own_peaks(made) or initial
     found: list[tuple[str, TorchSchedule]] = []
     for name, rate, column in zip(group_names(optimizer), rates, zip(*table, strict=True), strict=True):
         if rate > 0:
             found.append((name, TorchSchedule(tuple(value / rate for value in column))))
         elif any(column):
             raise ProblemError(f"the scheduler gives {name}, a group of rate 0, a rate; expected a share of its own")
-    return Followed(of_groups(found), lr, tuple(rates))
+    return Followed(of_groups(found), rate_in_use(made), tuple(rates))
+
+
+def rate_in_use(made: MadeOptimizer) -> float:
+    """The optimizer's default rate; under schedulers that set rates of their own (OneCycleLR, CyclicLR) the largest they
+    reach, unless some group reaches the default.
+    """
+    peaks, lr = _own_peaks(made), float(made.optimizer.defaults["lr"])
+    return lr if not peaks or any(math.isclose(peak, lr) for peak in peaks) else max(peaks)
 
 
 def _own_peaks(made: MadeOptimizer) -> list[float]:

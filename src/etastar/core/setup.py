@@ -104,6 +104,8 @@ def set_up(
     """
     model, made = build(problem, seed, device=device, dtype=dtype, example=example)
     _settle(problem, made)
+    if problem.start_from is not None:
+        problem.start_from.give_moments(made.optimizer)
     return Setup(model, made.optimizer, checked_groups(model, made.optimizer), problem=problem)
 
 
@@ -131,6 +133,8 @@ def build(
             example = call("reading a training batch", next, stream(parts.batches, seed))
         _give_shapes(problem, model, example)
     call("model.to(device)", _move, model, device, dtype)
+    if problem.start_from is not None:
+        problem.start_from.give_weights(model)
     start_training(model)
     made = make_optimizer(problem, model)
     start_training(model, made.optimizer)

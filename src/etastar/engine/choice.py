@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from etastar.core.data import stream
+from etastar.core.deadline import TimeOver
 from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Criterion, Lane, Until
@@ -19,14 +20,16 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import set_up, to
-from etastar.engine.equality import TRIAL_RATES, TRIAL_STEPS, Equality, small_valid
+from etastar.engine.equality import OWN_TYPE_TOLERANCE, TRIAL_RATES, TRIAL_STEPS, Equality, small_valid
 from etastar.engine.lanes.engine import KERNELS, LaneEngine
 from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine
 from etastar.engine.memory import activation_bytes, bytes_per_lane, lanes_that_fit
 from etastar.engine.reading import next_batch
 from etastar.engine.sequential import SequentialEngine
-from etastar.errors import DoesNotApply, ProblemError
+from etastar.engine.step_time import median_step, timed_steps
+from etastar.engine.traces import trace_lane
+from etastar.errors import DoesNotApply, ProblemError, in_one_line
 
 ENGINES = ("auto", "loop", "sequential", *KERNELS)
 CHUNKS = {"cpu": (8, 32, 64), "cuda": (64, 256, 512)}
@@ -136,6 +139,23 @@ def choose(
         return replace(_tried(trial, engine, loop_seconds), at_most=at_most)
 
 
+def choose_for_large(problem: Problem, criterion: Criterion, device: str, trace: Sequence[float]) -> Choice:
+    """Where every pass over a batch is dear: one lane after the other, tuned if two steps give the loop's `trace`."""
+    engine, lane = SequentialEngine(device), trace_lane(criterion)
+    bare = problem if problem.valid is None else problem.but(valid=None)
+    try:
+        with undisturbed(problem):
+            steps = list(timed_steps(engine, bare, lane))
+    except TimeOver:
+        raise
+    except Exception as error:  # the user's code, run in a way it was not written for, may raise anything
+        return Choice("loop", refused={"sequential": f"it fails where the loop does not ({in_one_line(error)})"})
+    apart = max(abs(loss - own) / max(abs(own), 1e-12) for (_, loss), own in zip(steps, trace, strict=True))
+    if not apart <= OWN_TYPE_TOLERANCE:
+        return Choice("loop", refused={"sequential": f"its losses differ from the loop's by {apart:.1g}"})
+    return Choice("sequential", 1, min(seconds for seconds, _ in steps))
+
+
 def _tried(trial: _Trial, engine: str, loop_seconds: float) -> Choice:
     if engine == "sequential":
         why = trial.why_not(engine)
@@ -217,13 +237,7 @@ class _Trial:
         known = self.times
         if self._single not in known:
             engine = (LoopEngine if self._single == "loop" else SequentialEngine)(self._device)
-            lengths = (1, 1 + 2 * TRIAL_STEPS)
-            taken = []
-            for steps in lengths:
-                started = time.perf_counter()
-                engine.train_lane(self._bare, self._lane(steps)).require()
-                taken.append(time.perf_counter() - started)
-            self.times[self._single] = seconds_of_a_step(lengths, taken)
+            self.times[self._single] = median_step(engine, self._bare, self._lane(1 + 2 * TRIAL_STEPS))
         return self.times[self._single]
 
     def _time_lanes(self, kernel: str, size: int) -> float:
@@ -265,16 +279,6 @@ class _Trial:
             self._row_bytes = bytes_per_lane(layout, 0)
             activations = activation_bytes(self._problem, setup, to(batch, self._device), self._device)
         return lanes_that_fit(bytes_per_lane(layout, activations), self._device, processes)
-
-
-def seconds_of_a_step(steps: tuple[int, int], seconds: Sequence[float]) -> float:
-    """Of a short and a long lane, without their set-up; with it where a busy machine took as long for the short one.
-
-    >>> seconds_of_a_step((1, 5), (3.0, 4.0)), seconds_of_a_step((1, 5), (3.0, 2.0))
-    (0.25, 0.4)
-    """
-    more = (seconds[1] - seconds[0]) / (steps[1] - steps[0])
-    return more if more > 0 else seconds[1] / steps[1]
 
 
 def _kind(device: str) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from etastar.core.batch import tensors_in
 from etastar.core.data import Batches
+from etastar.core.deadline import TimeOver
 from etastar.core.lane import Criterion, Lane, Outcome, StepRow, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
@@ -70,6 +71,8 @@ class Equality:
             if late > LATE_TOLERANCE:
                 return f"its losses differ from the loop's by {late:.1g} in later steps, more than rounding explains"
             return self._why_not_in_its_own_type(engine) if self._dtype else None
+        except TimeOver:
+            raise
         except DoesNotApply as error:
             return str(error)
         except Exception as error:  # the user's code, run in a way it was not written for, may raise anything

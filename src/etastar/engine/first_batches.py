@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from statistics import fmean, stdev
 from typing import Any
@@ -14,6 +16,7 @@ from torch.utils.data import TensorDataset
 
 from etastar.core.accuracy import class_dims, declared_ignored, spare_loss
 from etastar.core.batch import Batch, is_tensor_tree
+from etastar.core.deadline import check_time
 from etastar.core.kinds import loss_kind
 from etastar.core.lane import Criterion
 from etastar.core.objective import check_scalar, split, unchanged_buffers, without_graph
@@ -21,10 +24,15 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import to
 from etastar.core.uninformed import uninformed_loss
+from etastar.engine.memory import kept_for_backward
 from etastar.errors import ProblemError, call
 
 LABEL_BATCHES = 50
 START_BATCHES = 8
+LARGE = 2**28
+"""Bytes that one pass over a batch keeps for its backward pass from which every pass is dear: a step takes .4 s of a core or
+more (ResNet-18 of width 16 on 128 pictures keeps .35 GB and takes .4 s, of width 64 1.4 GB and 3.4 s). Bytes, not
+seconds: what is done before training decides which problem of the store this is, and must not depend on a busy machine."""
 NOISE = 3.0
 """Standard errors, over batches, that a bound must lie above the untrained model's loss to count as met without training.
 With 13 losses and initialisations, batches of 2 to 128, none did: the uninformed loss was 0.5 - 1.2 times that loss."""
@@ -38,43 +46,66 @@ class FirstBatches:
         outputs: of the model on the first one; None under `loss_fn`, which hides them.
         targets: of all of them, where they are tensors.
         start_losses: of the model, on some.
+        large: whether one pass was enough, as every pass is dear.
     """
 
     outputs: Any
     targets: tuple[torch.Tensor, ...]
     start_losses: tuple[float, ...]
+    large: bool = False
 
 
 def look_at_batches(problem: Problem, model: torch.nn.Module, device: str) -> FirstBatches:
-    """One pass over the first training batches; only their targets are kept."""
+    """One pass over the first training batches; only their targets are kept. One batch alone is passed where that is dear.
+
+    Raises:
+        ProblemError: a label names a class that the model has no output for.
+    """
     spare = problem.but(loss=spare_loss(problem.loss), loss_fn=spare_loss(problem.loss_fn))
-    outputs: list[Any] = []
-    targets: list[Any] = []
-    losses: list[float] = []
-    first = problem.parts.batches.epoch(derive_seed(problem.seed, "labels"), 0)
-    with closing(first) as epoch, torch.no_grad(), unchanged_buffers(model):
-        for _ in range(START_BATCHES if problem.loss is None else LABEL_BATCHES):
-            some = call("reading a training batch", next, epoch, None)
-            if some is None:
-                break
-            batch = to(some, device)
-            if problem.loss is not None:
-                targets.append(split(batch)[1])
-            if len(losses) < START_BATCHES:
-                out, loss = _outputs_and_loss(spare, model, batch)
-                losses.append(loss)
-                outputs.append(out if not outputs else None)
+    epoch = problem.parts.batches.epoch(derive_seed(problem.seed, "labels"), 0)
+    with closing(epoch), torch.no_grad(), unchanged_buffers(model):
+        read = (to(some, device) for some in iter(lambda: _next(epoch), None))
+        first = list(islice(read, START_BATCHES))
+        if not first:
+            return FirstBatches(None, (), ())
+        targets = [split(batch)[1] for batch in first] if problem.loss is not None else []
+        with kept_for_backward(model) as kept:
+            outputs = _outputs(spare, model, first[0], targets)
+            losses = [_loss(spare, model, first[0], outputs)]
+        outputs = outputs.detach() if isinstance(outputs, torch.Tensor) else outputs
+        large = sum(kept.values()) >= LARGE
+        if not large:
+            losses += [_loss(spare, model, batch, _outputs(spare, model, batch)) for batch in first[1:]]
+        if not large and problem.loss is not None:
+            more = [split(batch)[1] for batch in islice(read, LABEL_BATCHES - len(first))]
+            check_labels(problem, outputs, more)
+            targets += more
     tensors = tuple(t for t in targets if isinstance(t, torch.Tensor) and t.dim() > 0)
     finite = tuple(loss for loss in losses if math.isfinite(loss))
-    return FirstBatches(outputs[0] if outputs else None, tensors if len(tensors) == len(targets) else (), finite)
+    return FirstBatches(outputs, tensors if len(tensors) == len(targets) else (), finite, large)
 
 
-def _outputs_and_loss(problem: Problem, model: torch.nn.Module, batch: Batch) -> tuple[Any, float]:
+def _next(epoch: Iterator[Batch]) -> Batch | None:
+    check_time()
+    return call("reading a training batch", next, epoch, None)
+
+
+def _outputs(problem: Problem, model: torch.nn.Module, batch: Batch, labels: Sequence[Any] = ()) -> Any:
+    """The model's; None under `loss_fn`. The `labels` given, and all in memory, are checked before a loss sees any."""
+    if problem.loss is None:
+        return None
+    outputs = call("the model", model, split(batch)[0])
+    if labels:
+        check_labels(problem, outputs, labels)
+        check_labels(problem, outputs, _labels_in_memory(problem))
+    return outputs
+
+
+def _loss(problem: Problem, model: torch.nn.Module, batch: Batch, outputs: Any) -> float:
     if problem.loss_fn is not None:
-        return None, _number(call("the loss", without_graph, problem.loss_fn, model, batch))
-    inputs, targets = split(batch)
-    outputs = call("the model", model, inputs)
-    return outputs, _number(call("the loss", problem.parts.loss, outputs, targets))
+        way = partial(without_graph, problem.loss_fn) if not torch.is_grad_enabled() else problem.loss_fn
+        return _number(call("the loss", way, model, batch))
+    return _number(call("the loss", problem.parts.loss, outputs, split(batch)[1]))
 
 
 def _number(loss: Any) -> float:
@@ -103,29 +134,27 @@ def is_too_easy(problem: Problem, criterion: Criterion, data: FirstBatches) -> b
     return same is not None and criterion.fraction * same > least
 
 
-def check_labels(problem: Problem, model: torch.nn.Module, batch: Batch) -> None:
-    """Under cross-entropy, integer labels must name a class the model has an output for."""
-    if loss_kind(problem.loss) != "cross-entropy":
+def check_labels(problem: Problem, outputs: Any, targets: Iterable[Any]) -> None:
+    """Under cross-entropy, integer labels of some batches must name a class the model has an output for."""
+    if loss_kind(problem.loss) != "cross-entropy" or not isinstance(outputs, torch.Tensor):
         return
-    inputs, targets = split(batch)
-    outputs = call("the model", model, inputs)
-    if not isinstance(outputs, torch.Tensor) or not isinstance(targets, torch.Tensor):
-        return
-    dims = class_dims(outputs, targets)
-    if not dims:
-        return
-    classes = outputs.shape[dims[0]]
     ignored = declared_ignored(problem.loss)
-    in_memory = isinstance(problem.train, TensorDataset) or is_tensor_tree(problem.train)
-    with closing(problem.parts.batches.epoch(0, 0, shuffle=False)) as epoch:
-        for some in islice(epoch, None if in_memory else LABEL_BATCHES):
-            labels = split(some)[1]
-            wrong = labels[((labels >= classes) | (labels < 0)) & (labels != ignored)]
-            if wrong.numel():
-                raise ProblemError(
-                    f"a label is {int(wrong[0])} but the model has {classes} outputs; expected labels 0..{classes - 1}: "
-                    "fix the labels or the output layer"
-                )
+    for labels in targets:
+        if not isinstance(labels, torch.Tensor) or not (dims := class_dims(outputs, labels)):
+            return
+        classes = outputs.shape[dims[0]]
+        wrong = labels[((labels >= classes) | (labels < 0)) & (labels != ignored)]
+        if wrong.numel():
+            raise ProblemError(
+                f"a label is {int(wrong[0])} but the model has {classes} outputs; expected labels 0..{classes - 1}: "
+                "fix the labels or the output layer"
+            )
+
+
+def _labels_in_memory(problem: Problem) -> Iterator[Any]:
+    if isinstance(problem.train, TensorDataset) or is_tensor_tree(problem.train):
+        with closing(problem.parts.batches.epoch(0, 0, shuffle=False)) as epoch:
+            yield from (split(batch)[1] for batch in epoch)
 
 
 def input_flags(batch: Batch) -> list[str]:

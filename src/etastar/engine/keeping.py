@@ -13,6 +13,9 @@ from etastar.core.training import Shelf, Training
 from etastar.engine.trunks import Stem, stems_of
 from etastar.errors import DoesNotApply, ProblemError
 
+WORTH = 3.0
+"""Seconds of training that are kept when time is over; a snapshot of 11 M parameters and momenta is written in .2 s."""
+
 
 @dataclass(frozen=True)
 class Start:
@@ -46,9 +49,12 @@ class Keeping:
         stems += [(stem, None if stem.lane.monitors else self._shelf.find(stem.lane, stem.stop)) for stem in rest]
         return _by_step(stems)
 
-    def look(self, training: Training) -> None:
-        """Keep what trains on, if that is due."""
-        if self._shelf is None or time.monotonic() - self._last < self._shelf.every:
+    def look(self, training: Training, *, last: bool = False) -> None:
+        """Keep what trains on, if that is due, or worth it because it is the `last` look at it."""
+        if self._shelf is None:
+            return
+        due = min(WORTH, self._shelf.every) if last else self._shelf.every
+        if time.monotonic() - self._last < due:
             return
         with suppress(ProblemError, DoesNotApply):  # code that remembers cannot be kept
             self._shelf.keep([training.snapshot(row) for row in training.undecided])

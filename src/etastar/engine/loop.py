@@ -178,6 +178,10 @@ class LoopTraining:
         self._refuse_memory()
         return self._rows[row].snapshot()
 
+    def last_loss(self, row: int) -> float:
+        """Of the step taken last, before it."""
+        return self._rows[row].last_loss
+
     def setup(self, row: int) -> Setup:
         """See `Training`; it is the row itself."""
         return self._rows[row].setup

@@ -11,7 +11,7 @@ import torch
 
 from etastar.core.batch import Batch, is_finite
 from etastar.core.closures import needs_closure
-from etastar.core.data import stream
+from etastar.core.deadline import check_time
 from etastar.core.finite_loss import check_batch
 from etastar.core.gradients import clip, gradient_values
 from etastar.core.lane import Lane, Outcome, Until
@@ -24,7 +24,7 @@ from etastar.core.setup import Setup, to
 from etastar.core.snapshot import Snapshot, check_begins
 from etastar.core.traceless import traceless
 from etastar.engine.looks import Looks
-from etastar.engine.reading import batches_from, next_batch
+from etastar.engine.reading import batches_from, next_batch, opened
 from etastar.engine.recorder import Recorder
 from etastar.engine.steering import Steering
 from etastar.engine.step_hessian import hessian_of_step
@@ -50,8 +50,7 @@ class LoopLane:
         self, engine: LoopEngine, problem: Problem, lane: Lane, at: Snapshot | None = None, looks: Looks | None = None
     ) -> None:
         self._engine, self._problem, self.lane = engine, problem, lane
-        self._batches = stream(problem.parts.batches, lane.seed)
-        self._first = next_batch(self._batches, lane.seed, 0)
+        self._batches, self._first = opened(problem, lane.seed)
         fresh = lambda: engine.set_up(problem, lane.seed, self._first)
         setup = fresh()
         self._closures = needs_closure(setup.optimizer, lambda: nullcontext(fresh().optimizer))
@@ -73,12 +72,18 @@ class LoopLane:
         self._recorder.resume(at.history)
         self._steering.resume(at.steering, at.lane.policy, at.step)
         self._batches.close()
-        self._batches = batches_from(self._problem.parts.batches, self.lane.seed, at.step, self._problem.accumulate)
+        problem, step = self._problem, self._problem.before + at.step
+        self._batches = batches_from(problem.parts.batches, self.lane.seed, step, problem.accumulate)
 
     @property
     def step(self) -> int:
         """Steps taken."""
         return self._recorder.step
+
+    @property
+    def last_loss(self) -> float:
+        """Of the step taken last, before it."""
+        return self._recorder.history.losses[-1]
 
     @property
     def decided(self) -> bool:
@@ -97,6 +102,7 @@ class LoopLane:
         """So many steps, at most; its outcome if that was its end."""
         stop = self.step + steps
         while not self._recorder.done and self.step < stop:
+            check_time()
             self._advance()
         if not self._recorder.done:
             return None
@@ -112,8 +118,9 @@ class LoopLane:
         """One optimizer step."""
         problem, engine, recorder, step = self._problem, self._engine, self._recorder, self._recorder.step
         self._micro = micro = []
+        number = problem.before + step
         for part in range(problem.accumulate):
-            batch = self._first if step == part == 0 else next_batch(self._batches, self.lane.seed, step, part)
+            batch = self._first if step == part == 0 else next_batch(self._batches, self.lane.seed, number, part)
             micro.append(to(batch, engine.device, engine.dtype))
         try:
             loss, accuracy, norm, clipped, alive = _step(
@@ -184,7 +191,7 @@ def _step(
         total = torch.zeros((), dtype=torch.float64)
         right: list[float] = []
         for part, batch in enumerate(micro):
-            seed_everything(derive_seed(seed, "mask", step, part))
+            seed_everything(derive_seed(seed, "mask", problem.before + step, part))
             loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
             if not loss.requires_grad:
                 raise ProblemError("the loss does not depend on any trainable parameter; check for .detach() or no_grad()")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,9 +31,10 @@ def bytes_per_lane(layout: Layout, activations: int) -> int:
     return size * (3 * layout.width + state) + 2 * activations
 
 
-def activation_bytes(problem: Problem, setup: Setup, batch: Batch, device: str) -> int:
-    """Bytes one forward pass of `setup`'s model keeps for its backward pass, its parameters apart."""
-    known = {p.untyped_storage().data_ptr() for p in setup.model.parameters()}
+@contextmanager
+def kept_for_backward(model: torch.nn.Module) -> Iterator[dict[int, int]]:
+    """Address -> bytes of what forward passes within keep for their backward pass, the model's parameters apart."""
+    known = {p.untyped_storage().data_ptr() for p in model.parameters()}
     found: dict[int, int] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -40,9 +43,15 @@ def activation_bytes(problem: Problem, setup: Setup, batch: Batch, device: str) 
             found[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        yield found
+
+
+def activation_bytes(problem: Problem, setup: Setup, batch: Batch, device: str) -> int:
+    """Bytes one forward pass of `setup`'s model keeps for its backward pass, its parameters apart."""
+    with kept_for_backward(setup.model) as kept:
         call("the loss", loss_and_accuracy, problem, setup.model, to(batch, device))
-    return sum(found.values())
+    return sum(kept.values())
 
 
 def free_bytes(device: str) -> int:

@@ -14,7 +14,7 @@ from etastar.core.data import stream
 from etastar.core.finite_loss import check_batch, check_data
 from etastar.core.groups import Group, default_lr, in_words
 from etastar.core.kept import Kept, undisturbed, unmoved
-from etastar.core.lane import Criterion, Lane, Until
+from etastar.core.lane import Criterion
 from etastar.core.modes import stays_in_eval
 from etastar.core.not_data import types_explained
 from etastar.core.numerics import check_default_device, steady_numerics
@@ -23,13 +23,11 @@ from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import Setup, check_fresh_storage, set_up, to
-from etastar.engine.first_batches import check_labels, input_flags, is_too_easy, look_at_batches, uninformed_on
-from etastar.engine.loop import LoopEngine
-from etastar.engine.user_loop import follow
+from etastar.engine.first_batches import input_flags, is_too_easy, look_at_batches, uninformed_on
+from etastar.engine.traces import TRACE_LR, Told, loop_trace, same, seconds_per_step, traced, traced_large
 from etastar.errors import ProblemError, call
 from etastar.policies.policy import is_steady
 
-TRACE_LR = 1e-3
 START_STEPS = 200
 
 
@@ -49,6 +47,7 @@ class Preflight:
         reproducible: whether that lane gave the same losses twice.
         seconds_per_step: of the reference loop.
         flags: keys of `etastar.FLAGS`.
+        large: whether every pass over a batch is dear, so that little was looked at: at most five passes.
         squeezes: whether short lanes run the whole schedule, squeezed; not so in a user's own loop that may have one and
             asks neither for its length nor for its rate.
     """
@@ -67,21 +66,25 @@ class Preflight:
     seconds_per_step: float
     flags: tuple[str, ...]
     squeezes: bool = True
+    large: bool = False
 
     def said(self, lr: float) -> str:
         """A rate as sentences name it: the number, or the rates it gives the groups; see `in_words`."""
         return in_words(lr, self.groups, each=" + " in self.optimizer)
 
 
-def preflight(problem: Problem, device: str = "cpu") -> Preflight:
+def preflight(problem: Problem, device: str = "cpu", told: Told = lambda seconds: None) -> Preflight:
     """Build and check `problem`; the caller's objects and random state are as before.
+
+    Args:
+        told: called once, as soon as a step has been timed, with its seconds.
 
     Raises:
         ProblemError: with the sentence that says what to change.
     """
     check_default_device()
     with undisturbed(problem):
-        return _of_loop(problem) if problem.is_loop else _of_parts(problem, device)
+        return _of_loop(problem, told) if problem.is_loop else _of_parts(problem, device, told)
 
 
 def optimizer_settings(problem: Problem, device: str = "cpu") -> dict[str, Any]:
@@ -108,7 +111,7 @@ def start_steps(problem: Problem) -> int:
     return min(problem.steps, START_STEPS)
 
 
-def _of_parts(problem: Problem, device: str) -> Preflight:
+def _of_parts(problem: Problem, device: str, told: Told) -> Preflight:
     check_fresh_storage(problem)
     seed = derive_seed(problem.seed, "preflight")
     with closing(stream(problem.parts.batches, seed)) as batches:
@@ -119,13 +122,12 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
         with types_explained(setup.model, batch):
             check_data(problem, setup, device)
             check_batch(problem, sample, "a training batch", device)
-            check_labels(problem, setup.model, batch)
             with unmoved(*problem.judges):
                 data = look_at_batches(problem, setup.model, device)
                 known_accuracy(problem, data.outputs, *data.targets)
             with unmoved(*problem.judges):
                 loss, accuracy = call("the loss", loss_and_accuracy, problem, setup.model, batch)
-            remembers = _remembers(problem, setup.model, batch)
+            remembers = [] if data.large else _remembers(problem, setup.model, batch)
         first_loss = float(loss.detach())
         if not math.isfinite(first_loss):
             raise ProblemError(f"the loss at initialisation is {first_loss}; expected a finite number: check data and model")
@@ -142,9 +144,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
         with unmoved(*problem.judges):
             uninformed = uninformed_on(problem, data.outputs, data.targets)
     criterion = _criterion(problem, uninformed, first_loss)
-    bare = problem if problem.valid is None else problem.but(valid=None)
-    dtype, trace = _first_trace(problem, criterion, device)
-    again = _trace(bare, criterion, device, dtype)
+    trace, again, seconds = (traced_large if data.large else traced)(problem, criterion, device, told)
     flags = input_flags(sample) + remembers
     if uninformed and first_loss > 3 * uninformed:
         flags.append("loss-starts-high")
@@ -153,7 +153,7 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
         flags.append("parts-in-eval")
     if is_too_easy(problem, criterion, data):
         flags.append("criterion-too-easy")
-    if not _same(trace[: len(again)], again):
+    if not same(trace[: len(again)], again):
         flags.append("not-reproducible")
     optimizer = setup.optimizer
     return Preflight(
@@ -168,8 +168,9 @@ def _of_parts(problem: Problem, device: str) -> Preflight:
         first_loss=first_loss,
         trace=trace,
         reproducible=not {"not-reproducible", "shared-state"} & set(flags),
-        seconds_per_step=seconds_per_step(problem, criterion, device),
+        seconds_per_step=seconds,
         flags=tuple(flags),
+        large=data.large,
     )
 
 
@@ -183,12 +184,13 @@ def _remembers(problem: Problem, model: torch.nn.Module, batch: Batch) -> list[s
     return ["loss-changes"] * moved + ["shared-state"] * shared
 
 
-def _of_loop(problem: Problem) -> Preflight:
+def _of_loop(problem: Problem, told: Told) -> Preflight:
     loop, criterion = problem.users_loop, _criterion(problem, None, None)
-    (trace, asked), (again, _) = (_loop_trace(problem, criterion) for _ in range(2))
+    (trace, asked), (again, _) = (loop_trace(problem, criterion) for _ in range(2))
     if not all(map(math.isfinite, trace)):
         raise ProblemError(f"your training loop reported losses {list(trace)} at lr={TRACE_LR}; expected finite numbers")
-    reproducible = _same(trace, again)
+    reproducible = same(trace, again)
+    told(seconds := seconds_per_step(problem, criterion, "cpu"))
     return Preflight(
         lr=loop.lr,
         optimizer=loop.optimizer,
@@ -201,7 +203,7 @@ def _of_loop(problem: Problem) -> Preflight:
         first_loss=trace[0],
         trace=trace,
         reproducible=reproducible,
-        seconds_per_step=seconds_per_step(problem, criterion, "cpu"),
+        seconds_per_step=seconds,
         flags=() if reproducible else ("not-reproducible",),
         squeezes=asked or (problem.schedule is not None and is_steady(problem.policy)),
     )
@@ -215,41 +217,6 @@ def _criterion(problem: Problem, uninformed: float | None, first_loss: float | N
             f"the uninformed loss is {reference:.4g}; expected a positive one for the default criterion: pass loss_threshold"
         )
     return Criterion(accuracy=problem.accuracy_threshold, loss=problem.loss_threshold, uninformed=uninformed)
-
-
-def _trace(problem: Problem, criterion: Criterion, device: str, dtype: torch.dtype | None = None) -> tuple[float, ...]:
-    """Losses of the first two steps of a fixed lane, then its loss on the validation data, where there are any."""
-    lane = Lane(TRACE_LR, derive_seed(0, "trace"), 2, criterion, Until.END)
-    outcome = LoopEngine(device, dtype).train_lane(problem, lane).require()
-    valid = () if outcome.valid_loss is None else (outcome.valid_loss,)
-    return (*(row.loss for row in outcome.trace), *valid)
-
-
-def _loop_trace(problem: Problem, criterion: Criterion) -> tuple[tuple[float, ...], bool]:
-    """The same of a user's own loop, and whether it asked for its length or its rate."""
-    lane = Lane(TRACE_LR, derive_seed(0, "trace"), 2, criterion, Until.END)
-    with steady_numerics():
-        outcome, asked = follow(problem, lane)
-    return tuple(row.loss for row in outcome.require().trace), asked
-
-
-def _first_trace(problem: Problem, criterion: Criterion, device: str) -> tuple[torch.dtype | None, tuple[float, ...]]:
-    """In float64, unless the model insists on its own type."""
-    try:
-        return torch.float64, _trace(problem, criterion, device, torch.float64)
-    except ProblemError:
-        return None, _trace(problem, criterion, device)
-
-
-def seconds_per_step(problem: Problem, criterion: Criterion, device: str, steps: int = 8) -> float:
-    """Wall time of one step of the reference loop: the total of a short lane, its set-up included."""
-    lane = Lane(TRACE_LR, derive_seed(0, "timing"), steps, criterion)
-    outcome = LoopEngine(device).train_lane(problem, lane).require()
-    return outcome.seconds / max(outcome.steps, 1)
-
-
-def _same(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return len(a) == len(b) and all(math.isclose(x, y, rel_tol=1e-9) or x == y for x, y in zip(a, b, strict=True))
 
 
 def schedule_flags(problem: Problem, setup: Setup) -> list[str]:

@@ -6,8 +6,16 @@ from collections.abc import Generator, Iterator
 
 from etastar.core.batch import Batch
 from etastar.core.data import Batches, stream, stream_from
+from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
 from etastar.errors import call
+
+
+def opened(problem: Problem, seed: int, step: int = 0) -> tuple[Generator[Batch], Batch]:
+    """The stream of a lane that has taken `step` steps, and its next batch, read."""
+    number = problem.before + step
+    batches = batches_from(problem.parts.batches, seed, number, problem.accumulate)
+    return batches, next_batch(batches, seed, number)
 
 
 def next_batch(batches: Iterator[Batch], seed: int, step: int, part: int = 0) -> Batch:

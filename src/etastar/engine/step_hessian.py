@@ -34,7 +34,7 @@ def hessian_of_step(problem: Problem, setup: Setup, micro: Sequence[Batch], seed
     with isolated_randomness(), twice_differentiable(setup.model, *problem.judges):
         parts = []
         for part, batch in enumerate(micro):
-            seed_everything(derive_seed(seed, "mask", step, part))
+            seed_everything(derive_seed(seed, "mask", problem.before + step, part))
             loss, _ = call("the loss", loss_and_accuracy, problem, setup.model, batch)
             parts.append(hessian(loss.reshape(()), parameters))
         yield mean(parts)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
+from etastar.core.deadline import TimeOver
 from etastar.core.lane import Lane, Outcome
 from etastar.core.snapshot import Snapshot
 from etastar.core.training import Training
@@ -18,8 +20,14 @@ from etastar.policies.policy import Policy
 from etastar.policies.trunk import chain_of, trunk_of
 
 Found = Iterator[tuple[int, Outcome]]
-Look = Callable[[Training], None]
-"""Called now and then with what is under way."""
+
+
+class Look(Protocol):
+    """Called now and then with what is under way, and a `last` time when time is over."""
+
+    def __call__(self, training: Training, *, last: bool = False) -> None:
+        """Look."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,12 @@ def grow_together(training: Training, stems: Sequence[Stem], lanes: Mapping[int,
 def _advanced(training: Training, stop: int, look: Look) -> Found:
     """Train until `stop`, in strides; (row, outcome) of what was decided."""
     while training.undecided and training.step < stop:
-        yield from training.advance(min(LOOK_EVERY - training.step % LOOK_EVERY, stop - training.step))
+        try:
+            found = training.advance(min(LOOK_EVERY - training.step % LOOK_EVERY, stop - training.step))
+        except TimeOver:
+            look(training, last=True)
+            raise
+        yield from found
         look(training)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from etastar.core.deadline import TimeOver, deadline
 from etastar.core.lane import Lane, Outcome, Until
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed, seed_everything
@@ -32,10 +33,11 @@ class LaneReport:
 
     Attributes:
         asked: whether the loop has read its length or its rate, so that a schedule can have the lane's length.
+        cut: whether it was told to stop before its end, because time is over.
     """
 
     def __init__(self, lane: Lane) -> None:
-        self.asked = False
+        self.asked = self.cut = False
         self._lane, self._recorder = lane, Recorder(lane)
         self._keys = keys_of(lane.policy)
         if unknown := [name for name, _ in self._keys if name not in REPORTED]:
@@ -87,9 +89,13 @@ class LaneReport:
             return self._recorder.report(seen)
         self._decide()  # the step before, of which the loop has not read the rate
         self._last, self._said = (seen, share, norm), lr is not None
+        if self.cut:
+            raise TimeOver  # it was told to stop at the step before
         if norm is None and self._signals.reads("grad_norm"):
             raise ProblemError(f"{self._lane.policy!r} reads grad_norm; expected report(..., grad_norm=...) at every step")
-        return self._recorder.report(seen, share, norm, used)
+        goes_on = self._recorder.report(seen, share, norm, used)
+        self.cut = goes_on and deadline().over
+        return goes_on and not self.cut
 
     def valid(self, loss: Any, accuracy: Any = None) -> None:
         """See `Report`."""
@@ -145,6 +151,8 @@ def follow(problem: Problem, lane: Lane) -> tuple[Outcome, bool]:
         call("your training loop", train, lane.lr, derive_seed(lane.seed, "loop") % SEEDS, report)
     except UserCodeRaised as error:
         report.raised(error)
+    if report.cut:
+        raise TimeOver
     return report.outcome(), report.asked
 
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from etastar.core.batch import Batch, map_tensors, samples_in
 from etastar.core.data import stream
+from etastar.core.deadline import check_time
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
@@ -34,6 +35,8 @@ from etastar.errors import ProblemError, call
 
 ENOUGH, SHARE = 2_000, 0.1
 """Samples a lane is validated on at most: so many, or this share of those it trains on, whichever is more."""
+GRACE = 0.05
+"""Share of the time limit by which scoring a lane that has ended may be late: without its score it is lost whole."""
 FIRST_SAMPLES = 512
 """Training samples over which the loss at initialisation is averaged where there is no validation data."""
 FORWARD = 1 / 3
@@ -142,6 +145,7 @@ class FirstLosses:
         losses: list[float] = []
         batch, seen = first, 0
         while True:
+            check_time(GRACE)
             seed_everything(derive_seed(seed, "mask", len(losses), 0))
             loss, _ = call("the loss", loss_and_accuracy, problem, model, batch)
             if not math.isfinite(float(loss.detach())):
@@ -221,6 +225,7 @@ def mean_over(
 def _steadily(batches: Iterator[Read]) -> Iterator[Read]:
     """The same; what is drawn while a batch is read or evaluated depends on its place alone, not on who trained before."""
     for number in itertools.count():
+        check_time(GRACE)
         seed_everything(derive_seed(0, "valid", number))
         if (read := next(batches, None)) is None:
             return
@@ -240,12 +245,30 @@ def on_a_part(problem: Problem, lane: Lane) -> bool:
     return problem.valid_batches is not None and problem.valid_batches.holds_more_than(samples_for(problem, lane))
 
 
+def scoring_steps(problem: Problem, lane: Lane) -> float:
+    """What scoring a lane takes at its end, in gradient steps."""
+    if problem.is_loop or problem.valid_batches is None:
+        return 0.0
+    return FORWARD * min(samples_for(problem, lane), problem.valid_batches.size or math.inf) / _per_step(problem)
+
+
 def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
-    """What scoring these lanes took, in gradient steps: a validation for each, and one for each seed before training; and
-    what their policies saw of `watch`, and of second derivatives."""
+    """What these lanes took beside their training, in gradient steps: `scoring_of` and `looks_of`."""
+    lanes = list(outcomes)
+    return scoring_of(problem, lanes) + looks_of(lanes)
+
+
+def looks_of(outcomes: Iterable[Outcome]) -> float:
+    """What policies saw of second derivatives, in gradient steps."""
+    return sum(price * -(-o.spent // every) for o in outcomes for every, price in _looks_at_hessian(o.lane))
+
+
+def scoring_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
+    """Forward passes, in gradient steps: a validation for each lane, one for each seed before training, and what policies
+    saw of `watch`."""
     if problem.is_loop:
         return 0.0
-    samples, looks = 0, 0.0
+    samples = 0
     seeds: dict[tuple[int, int], int] = {}
     for outcome in outcomes:
         lane, size = outcome.lane, FIRST_SAMPLES
@@ -254,10 +277,9 @@ def cost_of(problem: Problem, outcomes: Iterable[Outcome]) -> float:
         if outcome.valid_loss is not None:
             samples += int(size)
         samples += _watched(problem) * sum(-(-outcome.spent // every) for every in _looks_at(lane, "valid_loss"))
-        looks += sum(price * -(-outcome.spent // every) for every, price in _looks_at_hessian(lane))
         if outcome.first_valid_loss is not None or outcome.first_train_loss is not None:
             seeds[lane.seed, int(size)] = int(size)
-    return FORWARD * (samples + sum(seeds.values())) / _per_step(problem) + looks
+    return FORWARD * (samples + sum(seeds.values())) / _per_step(problem)
 
 
 def _watched(problem: Problem) -> int:

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import Any
 
 import cloudpickle
@@ -21,6 +22,7 @@ import torch
 from loky.process_executor import ProcessPoolExecutor as FreshProcesses
 
 from etastar import arguments
+from etastar.core.deadline import Deadline, TimeOver, check_time, deadline
 from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
 from etastar.core.training import Shelf
@@ -66,14 +68,18 @@ class WorkerEngine:
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)  # see `can_fork`
                     futures = [
-                        executor.submit(_train, lanes, self.shelf)
+                        executor.submit(_train, lanes, self.shelf, deadline())
                         for lanes in shares(missing, self.engine.chunk, self.workers)
                     ]
                 for future in as_completed(futures):
                     for index, outcome in future.result():
                         del missing[index]
                         yield index, outcome
+                if missing:
+                    raise TimeOver
                 return
+            except TimeOver:
+                raise  # the workers have ended their lanes, and stay
             except BrokenProcessPool as error:
                 how = death_in_words(self._exit_codes(error))
                 self.close()
@@ -189,7 +195,19 @@ def _exit_with_parent(parent: int) -> None:
 
 
 @attributed  # here, where the frames are: they do not travel
-def _train(lanes: dict[int, Lane], shelf: Shelf | None) -> list[tuple[int, Outcome]]:
+def _train(lanes: dict[int, Lane], shelf: Shelf | None, until: Deadline) -> list[tuple[int, Outcome]]:
     index, engine = list(lanes), _worker["engine"]
     engine.shelf = shelf
-    return [(index[i], outcome) for i, outcome in engine.train(_worker["problem"], list(lanes.values()))]
+    return [(index[i], outcome) for i, outcome in trained_until(until, engine, _worker["problem"], list(lanes.values()))]
+
+
+def trained_until(
+    until: Deadline, engine: LoopEngine | LaneEngine, problem: Problem, lanes: Sequence[Lane]
+) -> list[tuple[int, Outcome]]:
+    """(index, outcome) of the lanes that end in time."""
+    found: list[tuple[int, Outcome]] = []
+    with until.held(), suppress(TimeOver):
+        check_time()
+        for each in engine.train(problem, lanes):
+            found.append(each)
+    return found

@@ -152,7 +152,7 @@ def verb_page(
 
 
 KINDS: dict[type, Kind] = {
-    FindAnswer: Kind(find_tables, _find, notes=lambda answer: monitor_lines(answer.watched)),
+    FindAnswer: Kind(find_tables, _find, notes=lambda answer: [*answer.advice, *monitor_lines(answer.watched)]),
     SurfaceAnswer: Kind(surface_tables, _surface),
     SensitivityAnswer: Kind(sensitivity_tables, _sensitivity),
     MomentumAnswer: Kind(momentum_tables, _momentum),

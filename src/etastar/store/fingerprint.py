@@ -36,7 +36,8 @@ def fingerprint(problem: Problem, facts: Mapping[str, Any], version: str) -> str
         data = [(digest(some), _samples(some)) for some in (problem.train, problem.valid, *watched)]
     settings = (problem.clip_grad_norm, problem.accumulate, problem.batch_size, str(torch.get_default_dtype()))
     known = sorted((k, without_addresses(repr(v))) for k, v in facts.items())
-    return digest([version, code, own_policy, settings, known, data])
+    begun = () if problem.start_from is None else (problem.before, problem.start_from)  # fresh ones keep their fingerprint
+    return digest([version, code, own_policy, settings, known, data, *begun])
 
 
 def _kinds_of(policy: Policy) -> list[object]:

@@ -8,12 +8,14 @@ import os
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from etastar import arguments
+from etastar.core.deadline import TimeOver
 from etastar.core.design import Engine
 from etastar.core.lane import Lane, LaneStatus, Outcome, Runs
 from etastar.core.problem import Problem
@@ -174,6 +176,7 @@ class RunStore:
         Raises:
             StoreError: the problem is not registered, or the store is away.
             ProblemError: a lane that is trained again ends otherwise.
+            TimeOver: before all lanes had ended; it holds the outcomes of those that had, which are saved.
         """
         problem_id = self._problems.get(problem)
         if problem_id is None:
@@ -190,7 +193,7 @@ class RunStore:
         saved_at = time.monotonic()
         shelf = self._shelf(problem_id, engine)
         with self._saving.rescued(lambda: self._parcels(problem_id, unsaved, engine.name)):
-            for index, outcome in engine.train(problem, list(todo.values())) if todo else ():
+            for index, outcome in _until_over(engine.train(problem, list(todo.values()))) if todo else ():
                 check_again(stored.get(todo_keys[index]), outcome, self._where)
                 found[todo_keys[index]] = outcome
                 if outcome.status is not LaneStatus.RAISED:  # the code may be mended without looking any different
@@ -202,9 +205,19 @@ class RunStore:
                     saved_at = time.monotonic()
             theirs += self._save(problem_id, unsaved, engine.name)
         if shelf is not None:
-            shelf.drop(todo.values())
+            shelf.drop(lane for key, lane in todo.items() if key in found)
         found |= self._load({key: todo[key] for key in theirs})
-        return Runs(found[key] for key in keys)
+        ended = Runs(found[key] for key in keys if key in found)
+        if len(ended) < len(keys):
+            raise TimeOver(outcomes=ended)
+        return ended
+
+    def missing(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> list[Lane]:
+        """Those that `get_or_train` would train."""
+        keys = lane_keys(self._problems[problem], lanes, engine.name)
+        stored = self._load(dict(zip(keys, lanes, strict=True)))
+        known = {key for key, outcome in stored.items() if is_complete(problem, outcome)}
+        return [lane for key, lane in zip(keys, lanes, strict=True) if key not in known]
 
     def _shelf(self, problem_id: str, engine: Engine) -> SnapshotFolder | None:
         """Where `engine` keeps lanes under way: beside a store that is a file, for problems that are the same again."""
@@ -272,6 +285,12 @@ class RunStore:
             )
             for key, outcome in outcomes.items()
         ]
+
+
+def _until_over(found: Iterator[tuple[int, Outcome]]) -> Iterator[tuple[int, Outcome]]:
+    """What ends before time is over."""
+    with suppress(TimeOver):
+        yield from found
 
 
 def _close(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -1,7 +1,8 @@
 """Questions a user asks: `find/`, `predict/`, `probe`, `surface/`, `search/`, `scale/`, `forecast/`, `schedule`, `doctor`.
 
-`options` (how a verb runs), `workplace` (store, deadline, sessions of problems), `crew` (what trains their lanes) and
-`answer` (what every verb returns) serve them all.
+`options` (how a verb runs), `workplace` (store, deadline, sessions of problems), `crew` (what trains their lanes), `pace`
+(and which of them end in time), `prices` (what a step and a run take, in words) and `answer` (what every verb returns) serve
+all.
 
 It offers `EtaStarAnswer`, `FindAnswer`, `ForecastAnswer`, `MomentumAnswer`, `Options`, `OptunaSpace`, `PredictAnswer`,
 `ProbeAnswer`, `ScaleAnswer`, `SearchAnswer`, `SensitivityAnswer`, `SurfaceAnswer`.

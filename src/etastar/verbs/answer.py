@@ -6,10 +6,11 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 
+from etastar.core.applied import apply_rate
 from etastar.core.estimate import Estimate
 from etastar.core.groups import Group
 from etastar.core.lane import Runs
@@ -37,8 +38,8 @@ class Made:
     Args:
         seed: of the measurement.
         optimizer: its class; "" if it is not known.
-        cost: gradient_steps, new_gradient_steps, validation_steps (three forward passes count as one), full_runs (of both),
-            seconds; without lanes seconds alone. Further ones by verb.
+        cost: gradient_steps, new_gradient_steps, validation_steps (three forward passes count as one), look_steps (what
+            policies saw of curvature), full_runs (of all), seconds; without lanes seconds alone. Further ones by verb.
         flags: keys of `etastar.FLAGS`, each once.
         runs: every lane's outcome.
         engine: what trained them; "" without lanes. engine_choice: why, where one engine trained them all.
@@ -144,6 +145,36 @@ class Answer:
         """The JSON contract; its schema is cli/COMMAND.schema.json."""
         own = {"problem": self.problem, "summary": self.summary}
         return head_of(self.command) | own | told(self) | told(self.made)
+
+
+class HasRate(Protocol):
+    """What says a rate."""
+
+    @property
+    def lr(self) -> Estimate:
+        """The rate asked for."""
+        ...
+
+
+class GivesRate:
+    """An answer whose rate can be given to an optimizer."""
+
+    def apply(self: HasRate, optimizer: torch.optim.Optimizer, *schedulers: Any) -> float:
+        """Make the answer's rate that of `optimizer`, which is already made; see `core.applied.apply_rate`.
+
+        Args:
+            schedulers: those on the optimizer.
+
+        Returns:
+            The rate.
+
+        Raises:
+            NoAnswer: the answer carries none.
+            ProblemError: it cannot be applied.
+        """
+        lr = self.lr.require()
+        apply_rate(lr, optimizer, *schedulers)
+        return lr
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from typing import Any
 
 from etastar import arguments
+from etastar.core.deadline import Deadline, TimeOver
 from etastar.core.design import Plan
 from etastar.core.problem import Problem
 from etastar.core.told import told
-from etastar.engine.choice import ENGINES, Choice, choose
+from etastar.engine.choice import ENGINES, Choice, choose, choose_for_large
 from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import Preflight
@@ -23,6 +25,10 @@ from etastar.verbs.options import Options
 WORTH_COPIES, WORTH_WORKERS = 1.0, 10.0
 """Seconds of expected work above which worker processes pay for their start: copies of this process, and fresh ones (torch
 takes 1-2 s to import in each)."""
+
+
+TRIAL_SHARE = 0.2
+"""Share of the time limit that the trial of engines may take; then the loop trains the lanes. Small networks: 1 - 3 s."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,11 @@ class Crew:
             self.engine.close()
 
 
-def crew_for(problem: Problem, facts: Preflight, options: Options, store: RunStore, plan: Plan, usual: float) -> Crew:
+def crew_for(
+    problem: Problem, facts: Preflight, options: Options, store: RunStore, plan: Plan, usual: float, deadline: Deadline
+) -> Crew:
     """The crew for what is planned, of which a share of `usual` is expected."""
-    choice = choice_for(problem, facts, options, store, plan.lanes)
+    choice = choice_for(problem, facts, options, store, plan.lanes, deadline)
     each = choice.seconds_per_step or facts.seconds_per_step
     engine = choice.build(options.device)
     if options.on == "ray":
@@ -76,9 +84,11 @@ def crew_for(problem: Problem, facts: Preflight, options: Options, store: RunSto
     return Crew(choice, WorkerEngine(workers, engine) if workers > 1 else engine, each)
 
 
-def crew_beside(crew: Crew, problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int) -> Crew:
+def crew_beside(
+    crew: Crew, problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int, deadline: Deadline
+) -> Crew:
     """The crew of another problem whose lanes train between: in as many workers, on the same cluster."""
-    choice = choice_for(problem, facts, options, store, lanes)
+    choice = choice_for(problem, facts, options, store, lanes, deadline)
     each, engine = choice.seconds_per_step or facts.seconds_per_step, choice.build(options.device)
     if isinstance(crew.engine, RayEngine):
         return Crew(choice, RayEngine(engine, options.ray_address, at_once=options.workers), each)
@@ -87,26 +97,23 @@ def crew_beside(crew: Crew, problem: Problem, facts: Preflight, options: Options
     return Crew(choice, engine, each)
 
 
-def choice_for(problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int) -> Choice:
+def choice_for(
+    problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int, deadline: Deadline
+) -> Choice:
     """The engine asked for; or the one this problem's lanes were trained by before; or the winner of a short trial.
 
-    An engine that was chosen for fewer lanes stays, and is tried with more of them together.
+    Where there is no time for the trial it is the loop, until next time. An engine that was chosen for fewer lanes stays,
+    and is tried with more of them together.
     """
     pinned = store.pinned_engine(problem, options.device) if options.engine == "auto" else None
     before = None if pinned is None else _choice_of(pinned, store)
     if before is not None and before.fits(lanes, options.device):
         return before
     try:
-        choice = choose(
-            problem,
-            facts.criterion,
-            engine=options.engine if before is None else before.engine,
-            device=options.device,
-            reproducible=facts.reproducible,
-            loop_seconds=facts.seconds_per_step,
-            at_most=lanes,
-            processes=options.workers or os.cpu_count() or 1,
-        )
+        with deadline.within(TRIAL_SHARE * (deadline.seconds or math.inf)).held():
+            choice = _tried(problem, facts, options, lanes, options.engine if before is None else before.engine)
+    except TimeOver:
+        return before or Choice("loop")
     except ProblemError:
         if before is None:
             raise
@@ -117,6 +124,21 @@ def choice_for(problem: Problem, facts: Preflight, options: Options, store: RunS
         pinned = store.pin_engine(problem, options.device, choice.engine, choice.chunk, told(choice))
         return _choice_of(pinned, store)  # another process may have been first
     return choice
+
+
+def _tried(problem: Problem, facts: Preflight, options: Options, lanes: int, engine: str) -> Choice:
+    if facts.large and facts.reproducible and engine == "auto":
+        return choose_for_large(problem, facts.criterion, options.device, facts.trace)
+    return choose(
+        problem,
+        facts.criterion,
+        engine=engine,
+        device=options.device,
+        reproducible=facts.reproducible,
+        loop_seconds=facts.seconds_per_step,
+        at_most=lanes,
+        processes=options.workers or os.cpu_count() or 1,
+    )
 
 
 def _choice_of(pinned: dict[str, Any], store: RunStore) -> Choice:

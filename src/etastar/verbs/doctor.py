@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from etastar.core.estimate import FLAGS
 from etastar.core.loaders import LoaderBatches
 from etastar.core.problem import Problem
-from etastar.designs.best_rate.full_length import FullLength
-from etastar.designs.eta_star.eta_star import EtaStar
 from etastar.engine.choice import Choice, choose
 from etastar.engine.preflight import Preflight, preflight, start_steps
 from etastar.errors import attributed
 from etastar.verbs.answer import Answer, Made
-from etastar.verbs.find.eta_star import end_design
-from etastar.verbs.find.find import EFFORTS, ETA_STAR, ETA_STAR_END
+from etastar.verbs.find.efforts import most_runs
 from etastar.verbs.options import Options, asked
+from etastar.verbs.prices import duration
 
 
 @dataclass(frozen=True)
@@ -124,13 +122,10 @@ def _engine(choice: Choice) -> list[Finding]:
 
 
 def _speed(problem: Problem, facts: Preflight, choice: Choice) -> Finding:
-    start = start_steps(problem)
-    eta = EtaStar(facts.criterion, start, precision=ETA_STAR)
-    most = eta.planned() + end_design(eta, ETA_STAR_END).planned() + FullLength(facts.criterion, problem.steps).planned()
-    steps = most.steps + EFFORTS["thorough"] * problem.steps
-    seconds = steps * (choice.seconds_per_step or facts.seconds_per_step)
+    each = choice.seconds_per_step or facts.seconds_per_step
+    thorough = each * problem.steps * most_runs("thorough", problem.steps, start_steps(problem))
     text = (
         f"{1000 * facts.seconds_per_step:.3g} ms per step in the reference loop on one thread; "
-        f"find --effort thorough takes at most about {seconds:.3g} s of one core with {choice.sentence()}"
+        f"find --effort thorough takes at most about {duration(thorough)} of one core with {choice.sentence()}"
     )
     return Finding("speed", "ok", text)

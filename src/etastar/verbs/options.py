@@ -31,8 +31,9 @@ class Options:
         engine: "auto" (chosen by a short trial), "loop", "sequential", "mlp", "convnet" or "vmap".
         on: "here" (this machine) or "ray" (lanes spread over a Ray cluster; the store stays here).
         ray_address: "host:port", "auto" or "ray://host:port"; None: RAY_ADDRESS, else a cluster of its own on this machine.
-        max_seconds: stop asking for lanes after this time and answer with what is there.
+        max_seconds: answer within this time, with what is there by then; it counts everything from the verb's start.
         on_plan: called once with (sentence, lanes at most) before anything is trained.
+        on_note: called with sentences about what is going on before that: what a step takes, what that makes of a run.
         on_outcome: called with every outcome and whether it was trained now (False: it was stored).
     """
 
@@ -45,6 +46,7 @@ class Options:
     max_seconds: float | None = None
     on_plan: Callable[[str, int], None] | None = None
     on_outcome: Callable[[Outcome, bool], None] | None = None
+    on_note: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         arguments.path("store", self.store, ".etastar/runs.db")
@@ -54,7 +56,8 @@ class Options:
             (arguments.WORKERS_ON_RAY if self.on == "ray" else arguments.WORKERS)("workers", self.workers)
         if self.max_seconds is not None:
             arguments.MAX_SECONDS("max_seconds", self.max_seconds)
-        for name, given in (("on_plan", ("sentence", "lanes")), ("on_outcome", ("outcome", "new"))):
+        called = {"on_plan": ("sentence", "lanes"), "on_outcome": ("outcome", "new"), "on_note": ("sentence",)}
+        for name, given in called.items():
             if arguments.callable_or_none(name, getattr(self, name)) is not None:
                 arguments.takes(name, getattr(self, name), given)
         if self.ray_address is not None:

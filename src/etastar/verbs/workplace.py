@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
+from etastar.core.deadline import Deadline, TimeOver
 from etastar.core.design import Design, Engine, Plan, Store, run
 from etastar.core.lane import Lane, Runs
 from etastar.core.problem import Problem
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, preflight
 from etastar.engine.ray.connection import check_address
-from etastar.engine.validation import cost_of, on_a_part
+from etastar.engine.validation import looks_of, on_a_part, scoring_of
+from etastar.errors import ProblemError
 from etastar.store.database import check
 from etastar.store.fingerprint import fingerprint
 from etastar.store.run_store import RunStore
 from etastar.verbs.answer import Made, once
 from etastar.verbs.crew import Crew, crew_beside, crew_for
 from etastar.verbs.options import Options
+from etastar.verbs.pace import Pace, TimeLeft
+from etastar.verbs.prices import duration, prices
 from etastar.version import __version__
 
 Answer = TypeVar("Answer")
+LEAST = 1.0
+"""Seconds: a shorter limit asks for what is known anyway, which begins with the preflight (.1 - .5 s of small networks)."""
 USUAL_SHARE = 1 / 3
 """Share of the planned gradient steps a search usually takes: decided lanes stop early."""
 
@@ -38,14 +44,15 @@ class Workplace:
 
     Args:
         options: store, workers, device, engine, and the time limit, which runs from now for all problems together.
+        clock: in seconds; default the system's.
 
     Raises:
         ProblemError: there is no such cluster.
         StoreError: the store cannot be used. (Both when it is entered.)
     """
 
-    def __init__(self, options: Options) -> None:
-        self.options, self.started = options, time.monotonic()
+    def __init__(self, options: Options, clock: Callable[[], float] | None = None) -> None:
+        self.options, self.deadline = options, Deadline(options.max_seconds, clock or time.monotonic)
         self._facts: dict[Problem, Preflight] = {}
         self._crews: list[Crew] = []
         self._closing = ExitStack()
@@ -62,12 +69,11 @@ class Workplace:
     @property
     def seconds(self) -> float:
         """Since the start."""
-        return time.monotonic() - self.started
+        return self.deadline.spent
 
     def late(self, share: float = 1.0) -> bool:
         """Whether a share of the time limit is over, and no further lane should be begun."""
-        limit = self.options.max_seconds
-        return limit is not None and self.seconds >= share * limit
+        return self.deadline.part(share).over
 
     @cached_property
     def store(self) -> RunStore:
@@ -78,14 +84,26 @@ class Workplace:
         return store
 
     def facts(self, problem: Problem) -> Preflight:
-        """What the preflight finds, once for a problem.
+        """What the preflight finds, once for a problem. A limit of less than `LEAST` lets it run to its end.
 
         Raises:
-            ProblemError: it cannot be used.
+            ProblemError: it cannot be used; or there is no time for the preflight.
         """
         if problem not in self._facts:
-            self._facts[problem] = preflight(problem, self.options.device)
+            limit = self.deadline if (self.deadline.seconds or 0) >= LEAST else Deadline()
+            try:
+                with limit.held():
+                    self._facts[problem] = preflight(problem, self.options.device, partial(self._say_prices, problem))
+            except TimeOver:
+                raise ProblemError(
+                    f"the time limit of {limit.seconds:g} s was over before {problem.title} had been built and checked; "
+                    "expected more, or none: leave max_seconds out to see what a step takes"
+                ) from None
         return self._facts[problem]
+
+    def _say_prices(self, problem: Problem, step: float) -> None:
+        if self.options.on_note:
+            self.options.on_note(prices(step, problem.steps))
 
     def of(self, problem: Problem) -> Session:
         """A session of `problem`.
@@ -93,7 +111,7 @@ class Workplace:
         Raises:
             ProblemError: it cannot be used.
         """
-        began = time.monotonic()
+        began = self.seconds
         return Session(self, problem, self.facts(problem), began)
 
     def hire(self, crew: Crew) -> Crew:
@@ -117,7 +135,7 @@ class Session:
         place: where.
         problem: what is trained.
         facts: what the preflight found.
-        started: monotonic seconds.
+        started: seconds of the workplace.
         lanes: that may be asked for, at most.
     """
 
@@ -127,6 +145,8 @@ class Session:
     started: float
     lanes: int = 0
     runs: Runs = field(default_factory=Runs)
+    before: float = 0.0
+    """Seconds that preflight and trial took."""
     crew: Crew = field(init=False)
     """What trains the lanes; there is one from the first plan on."""
 
@@ -154,9 +174,11 @@ class Session:
         plan, options = sum(plans, Plan(0, 0)), self.place.options
         self.lanes = plan.lanes
         self._register()
-        self.crew = self.place.hire(crew_for(self.problem, self.facts, options, self.place.store, plan, usual))
+        place = self.place
+        self.crew = place.hire(crew_for(self.problem, self.facts, options, place.store, plan, usual, place.deadline))
+        self._ready()
         if options.on_plan:
-            takes = _duration(plan.steps * self.crew.seconds_per_step / self.crew.at_once)
+            takes = duration(plan.steps * self.crew.seconds_per_step / self.crew.at_once)
             often = " (usually a third of it)" if usual == USUAL_SHARE else ""
             options.on_plan(
                 f"at most {plan.lanes} lanes and {plan.steps:,} gradient steps = {plan.steps / self.problem.steps:.3g} full "
@@ -170,8 +192,9 @@ class Session:
         other, place = self.place.of(problem), self.place
         other.lanes = self.lanes
         other._register()
-        crew = crew_beside(self.crew, problem, other.facts, place.options, place.store, other.lanes)
+        crew = crew_beside(self.crew, problem, other.facts, place.options, place.store, other.lanes, place.deadline)
         other.crew = place.hire(crew)
+        other._ready()
         return other
 
     def run(self, design: Design[Answer], store: Store | None = None, share: float = 1.0) -> Answer:
@@ -188,25 +211,50 @@ class Session:
                 self.facts = replace(self.facts, flags=tuple(dict.fromkeys((*self.facts.flags, "validated-on-part"))))
 
         trained = self.place.store.new_gradient_steps
-        late = lambda: self.place.late(share)
-        answer = run(design, self.problem, self.engine, store or self, late=late, progress=keep)
+        deadline = self.place.deadline.part(share)
+        left = TimeLeft(deadline, self._pace, self._missing)
+        with deadline.held():
+            answer = run(design, self.problem, self.engine, store or self, time=left, progress=keep)
         self._new_steps += self.place.store.new_gradient_steps - trained
         return answer
 
     def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
         """Outcomes in the order of `lanes`, from the store where they are known."""
         self.place.at_work(self.crew)
-        return self.place.store.get_or_train(engine, problem, lanes)
+        todo, began = self._missing(lanes), self.place.seconds
+        found = self.place.store.get_or_train(engine, problem, lanes)
+        trained = set(todo)
+        self._pace.learn([outcome for outcome in found if outcome.lane in trained], self.place.seconds - began)
+        return found
+
+    def _missing(self, lanes: Sequence[Lane]) -> Sequence[Lane]:
+        """Those that are not stored; of interest only where there is a limit."""
+        limited = self.place.deadline.seconds is not None
+        return self.place.store.missing(self.engine, self.problem, lanes) if limited else ()
+
+    def _ready(self) -> None:
+        """Everything is known that lanes need."""
+        self._pace = Pace(self.problem, self.crew.seconds_per_step, self.crew.at_once)
+        self.before = self.place.seconds - self.started
 
     def cost(self) -> dict[str, float]:
-        """What the designs run so far cost; `validation_steps` are forward passes, counted as a third of a step each."""
-        steps, validation = self.runs.gradient_steps, cost_of(self.problem, self.runs)
+        """What the designs run so far cost, in gradient steps; a forward pass (`validation_steps`) is a third of one, and
+        `look_steps` are what policies saw of second derivatives.
+
+        `seconds` are all that passed, `before_seconds` those of preflight and trial; `wall_runs` is the first of them over
+        what one run takes on one core.
+        """
+        seconds = self.place.seconds - self.started
+        steps, validation, looks = self.runs.gradient_steps, scoring_of(self.problem, self.runs), looks_of(self.runs)
         return {
             "gradient_steps": steps,
             "new_gradient_steps": self._new_steps,
             "validation_steps": validation,
-            "full_runs": (steps + validation) / self.problem.steps,
-            "seconds": time.monotonic() - self.started,
+            "look_steps": looks,
+            "full_runs": (steps + validation + looks) / self.problem.steps,
+            "seconds": seconds,
+            "before_seconds": self.before,
+            "wall_runs": seconds / (self.facts.seconds_per_step * self.problem.steps),
         }
 
     def made(self, seed: int, flags: Iterable[str] = (), **more: float) -> Made:
@@ -240,9 +288,3 @@ class Session:
         digest = fingerprint(self.problem, identity, __version__)
         store.register(self.problem, digest, facts.trace, identity, reusable=facts.reproducible)
         self._planned = True
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

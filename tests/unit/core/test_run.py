@@ -6,11 +6,13 @@ import pytest
 
 import etastar
 from etastar import Options, Runs, RunStore, Status
+from etastar.core.deadline import Deadline
 from etastar.core.design import run
 from etastar.designs import EtaStar
 from etastar.engine import LoopEngine
 from etastar.engine.preflight import preflight
 from etastar.problems import builder
+from etastar.verbs.pace import Pace, TimeLeft
 
 
 class Shuffled(LoopEngine):
@@ -66,7 +68,7 @@ def test_outcomes_are_told_in_the_order_asked_whatever_order_they_finish_in(know
 
 def test_no_time_is_no_answer_and_says_so(known):
     design, problem, engine, store, asked, _ = make(known, LoopEngine())
-    band = run(design, problem, engine, store, late=lambda: True)
+    band = run(design, problem, engine, store, time=TimeLeft(Deadline(1.0, began=-9.0), Pace(problem, 1.0, 1), list))
     assert asked == [] and band.eta_star.status is Status.NOT_MEASURED and "stopped" in band.eta_star.reason
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from etastar import ProblemError
+from etastar.laws.curves.blind_power import BlindPower
 from etastar.verbs.forecast.measured_curve import BINS, measured
 from etastar.verbs.forecast.ran import Ran, schedule_rates
 
@@ -29,10 +30,27 @@ def test_the_path_trained_last_counts():
 
 
 def test_twenty_evaluations_are_taken_before_training_losses():
-    for every, kind in ((5, "validation"), (6, "training")):
+    for every, kind, shifted in ((5, "validation", 0), (6, "validation", 100 - 17), (50, "training", 0)):
         evaluated = np.where(np.arange(len(N)) % every == 0, loss(N) + 0.2, np.nan)
-        assert measured(table(val_loss=evaluated), name="t").curve.kind == kind
+        found = measured(table(val_loss=evaluated), name="t").curve
+        assert (found.kind, found.shifted.sum()) == (kind, shifted)
     assert measured(table(val_loss=loss(N) + 0.2), name="t", loss="loss").curve.kind == "training"
+
+
+def test_few_evaluations_and_training_losses_are_fitted_together_at_the_level_of_the_evaluations():
+    rng = np.random.default_rng(3)
+    evaluated = np.where(np.isin(N, (400, 800, 1200, 1600, 2000)), loss(N) + 0.2, np.nan)
+    noisy = loss(N) * (1 + 0.02 * rng.standard_normal(len(N)))
+    found = measured(table(loss=noisy, val_loss=evaluated), name="t")
+    both, evaluations = found.curve, ~np.isnan(evaluated)
+    assert both.losses[~both.shifted] == pytest.approx(evaluated[evaluations]) and len(both.steps) == len(N)
+    guess = np.median((evaluated - noisy)[evaluations])
+    assert both.losses[both.shifted] == pytest.approx((noisy + guess)[~evaluations])
+    assert "5 evaluation losses and 95 training losses are fitted together" in "; ".join(found.notes)
+    law = BlindPower.fit([both])
+    off = lambda offset: abs(offset - 0.2)
+    assert off(guess - law.coefficients[2]) < off(guess) / 3
+    assert law.values(np.full(2000, 1e-3), [2000])[0] == pytest.approx(loss(2000) + 0.2, abs=0.012), "two standard errors"
 
 
 def test_dense_training_losses_are_binned_without_lag():
@@ -93,9 +111,35 @@ def test_groups_in_a_fixed_ratio_are_one():
         measured(both, name="t")
 
 
+def test_steps_may_be_tokens_samples_or_epochs():
+    plain = measured(table(), name="t").curve
+    for column, each in (("tokens", 524_288), ("train/samples", 64), ("epoch", 1 / 500), ("step", 4)):
+        counted = table().drop(columns="step").assign(**{column: N * each})
+        found = measured(counted, name="t", step=column, per_step=each)
+        assert (found.curve.steps.tolist(), found.curve.rates.tolist()) == (plain.steps.tolist(), plain.rates.tolist())
+        assert f"'{column}' counted in updates of {each:g}" in found.notes
+
+
+def test_a_batch_that_changes_is_refused_until_the_log_counts_from_there():
+    sizes = np.where(N > 800, 128, 64)
+    for ramp in ({"batch_size": sizes}, {"tokens": np.cumsum(sizes * 20 * 512)}):
+        with pytest.raises(ProblemError, match=r"the batch changes 1 time, last from .* by step 820; .*\(from_step=820\)"):
+            measured(table(**ramp), name="t")
+        found = measured(table(**ramp), name="t", from_step=820)
+        assert found.curve.steps[0] == 820 and len(found.curve.rates) == 2000
+        assert any(note.startswith("the batch changes 1 time") and "noise follows the batch" in note for note in found.notes)
+    uneven = np.cumsum(20 * 64 * np.random.default_rng(0).integers(400, 512, len(N)))
+    one_odd = np.where(N == 800, 32, 64)
+    for steady in ({"batch_size": 64}, {"batch_size": one_odd}, {"tokens": N * 64 * 512}, {"tokens": uneven}):
+        assert not [note for note in measured(table(**steady), name="t").notes if "batch" in note]
+
+
 @pytest.mark.parametrize(
     ("source", "given", "sentence"),
     [
+        (table(step=N * 1e6), {}, "goes to update 2e\\+09 by 'step'; if it counts tokens or samples, say how many"),
+        (table().rename(columns={"step": "tokens"}), {}, "counts in 'tokens', and a law in updates; say how many an update"),
+        (table(step=N / 500).rename(columns={"step": "epoch"}), {}, "counts in parts of 'epoch', .* e.g. 0.001 for 1,000"),
         (table().drop(columns="lr"), {}, "the log has no learning rate; name its column .* or say what ran"),
         (table().drop(columns="step"), {}, "no column of steps among lr, loss; name it"),
         (table().drop(columns="loss"), {}, "no column of losses among step, lr; name it"),

@@ -37,6 +37,11 @@ def written(folder: Path, source: str) -> ModuleType:
     """A module of this source in `folder`, imported anew."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "halving_policy.py").write_text(source)
+    return imported(folder)
+
+
+def imported(folder: Path) -> ModuleType:
+    """The module in `folder`, whichever was imported by its name before."""
     spec = importlib.util.spec_from_file_location("halving_policy", folder / "halving_policy.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -49,7 +54,10 @@ def written(folder: Path, source: str) -> ModuleType:
     return module
 
 
-@pytest.fixture(params=["own", "site-packages"])
+PLACES = ("own", "site-packages")
+
+
+@pytest.fixture(params=PLACES)
 def place(request, tmp_path):
     """A folder of the user's, and one that counts as installed."""
     yield tmp_path / request.param
@@ -88,13 +96,20 @@ def test_a_changed_policy_is_trained_again_and_the_same_is_not(noisy: Problem, p
         assert outcome.trace[-1].lr == pytest.approx(0.04 if "0.4 if" in source else 0.05)
 
 
-def test_another_process_has_the_same_key(place):
-    code = "import halving_policy as h; from unit.store.test_lane_key import key, FORMS; "
-    code += "print([key(make(h.Halving(0.5, 8))) for make in FORMS.values()])"
-    halving = written(place, SOURCE).Halving
-    here = [key(make(halving(0.5, 8))) for make in FORMS.values()]
-    tests = str(Path(__file__).parents[2])
-    paths = os.pathsep.join((str(place), tests, os.environ.get("PYTHONPATH", "")))
+def keys(folder: Path) -> list[str]:
+    """Of the policy in `folder`, in every form."""
+    return [key(make(imported(folder).Halving(0.5, 8))) for make in FORMS.values()]
+
+
+def test_another_process_has_the_same_keys(tmp_path):
+    folders = [tmp_path / name for name in PLACES]
+    for folder in folders:
+        written(folder, SOURCE)
+    here = {str(folder): keys(folder) for folder in folders}
+    sys.modules.pop("halving_policy")
+    code = "from pathlib import Path; from unit.store.test_lane_key import keys; "
+    code += f"print({{folder: keys(Path(folder)) for folder in {list(here)}}})"
+    paths = os.pathsep.join((str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")))
     env = os.environ | {"PYTHONPATH": paths, "PYTHONHASHSEED": "1"}  # in this process hashes are salted as they happen to be
     ran = subprocess.run((sys.executable, "-c", code), env=env, capture_output=True, text=True, timeout=PATIENCE)
     assert ran.stdout.strip() == str(here), ran.stderr

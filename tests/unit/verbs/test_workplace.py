@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,39 +21,42 @@ def lanes(n: int) -> FixedLanes:
     return FixedLanes([Lane(0.01 * (i + 1), 0, 4, until=Until.END) for i in range(n)], batch=1)
 
 
-@pytest.fixture
-def now(monkeypatch):
-    """A clock of our own, in seconds."""
-    time = [0.0]
-    monkeypatch.setattr("etastar.verbs.workplace.time", SimpleNamespace(monotonic=lambda: time[0]))
-    return time
+class Clock:
+    """One of our own: a second for every lane that ends."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, outcome, new) -> None:
+        self.now += 1.0
+
+    def place(self, seconds: float) -> Workplace:
+        return Workplace(Options(**QUIET, max_seconds=seconds, on_outcome=self.tick), self)
 
 
-def test_one_deadline_for_all_problems(small, now):
-    def tick(outcome, new) -> None:
-        now[0] += 1.0
-
-    with Workplace(Options(**QUIET, max_seconds=6, on_outcome=tick)) as place:
+def test_one_deadline_for_all_problems(small):
+    with Clock().place(6.4) as place:
         assert len(place.of(small).run(lanes(4))) == 4
-        other = place.of(small.but(seed=1))
-        assert len(other.run(lanes(4))) == 2 and place.late()
-        assert len(other.run(lanes(4))) == 0, "nothing is begun any more"
+        other = place.of(small.but(clip_grad_norm=1.0))
+        assert len(other.run(lanes(4))) == 2 and not place.late()
+        assert len(other.run(FixedLanes([Lane(0.5, 0, 4)]))) == 0, "a lane takes a second, and less is left"
         assert place.of(small).cost()["seconds"] == 0.0 and place.seconds == 6.0
 
 
-def test_a_share_of_the_time_counts_from_the_start_of_all(small, now):
-    def tick(outcome, new) -> None:
-        now[0] += 1.0
-
-    with Workplace(Options(**QUIET, max_seconds=8, on_outcome=tick)) as place:
+def test_a_share_of_the_time_counts_from_the_start_of_all(small):
+    with Clock().place(8.4) as place:
         session = place.of(small)
         assert len(session.run(lanes(9), share=0.5)) == 4
         assert len(session.run(FixedLanes([Lane(0.2, s, 4) for s in range(9)], batch=1))) == 4
 
 
-def test_without_a_limit_it_is_never_late(now):
-    place = Workplace(Options(**QUIET))
-    now[0] = 1e9
+def test_without_a_limit_it_is_never_late():
+    clock = Clock()
+    place = Workplace(Options(**QUIET), clock)
+    clock.now = 1e9
     assert not place.late()
 
 

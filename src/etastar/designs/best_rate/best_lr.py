@@ -9,10 +9,10 @@ length remove that doubt, at full price.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-from etastar.core.design import Plan
+from etastar.core.design import TIME_LIMIT, Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
@@ -33,6 +33,8 @@ SHORTEST = 20
 """Steps below which a lane says little."""
 FLAT = 1.5
 """Width of the plateau in decades from which the rate hardly matters."""
+LONGER = 2
+"""How many times longer than the rung before one must be that is shortened by a time limit; else it says nothing new."""
 FAR = 8
 """Horizon / length of the last rung beyond which nothing is extrapolated."""
 
@@ -158,10 +160,23 @@ class BestLR:
             self._now.tell(x, outcome)
             self._spent += outcome.spent
 
+    def shorten(self, longest: Callable[[int], int]) -> None:
+        """See `Shortens`: a rung of which no lane has run takes what fits, where that is still much longer than the last."""
+        assert self._now is not None
+        rung, before = self._now.rung, [a.rung.steps for a in self._ascents if a.told]
+        least = LONGER * before[-1] if before else min(SHORTEST, rung.steps)
+        steps = next((n for lanes in (rung.lanes, 3) if (n := min(longest(lanes), rung.steps)) >= least), 0)
+        if self._now.told or not steps:
+            self.stop(TIME_LIMIT)
+            return
+        self._flags = [*dict.fromkeys((*self._flags, TIME_LIMIT))]
+        self._ascents.pop()
+        self._begin(replace(rung, steps=steps))
+
     def stop(self, flag: str) -> None:
         """End now, with what is known."""
         if not self._stopped and self._now is not None:
-            self._flags.append(flag)
+            self._flags = [*dict.fromkeys((*self._flags, flag))]
         self._stopped = True
 
     def answer(self) -> BestRate:
@@ -185,9 +200,11 @@ class BestLR:
         """The next rung, around where the last one ended; none after the last."""
         self._now = None
         if len(self._ascents) < len(self.rungs):
-            rung = self.rungs[len(self._ascents)]
-            self._now = _Ascent(rung, Climb(self._x - self._shift(rung), rung.spacing, rung.lanes))
-            self._ascents.append(self._now)
+            self._begin(self.rungs[len(self._ascents)])
+
+    def _begin(self, rung: Rung) -> None:
+        self._now = _Ascent(rung, Climb(self._x - self._shift(rung), rung.spacing, rung.lanes))
+        self._ascents.append(self._now)
 
     def _shift(self, rung: Rung) -> float:
         """log10(lr(T) / lr(n))."""
@@ -247,6 +264,6 @@ class BestLR:
         if not any(a.answers for a in climbed):
             return no_progress([o for a in climbed for o in a.outcomes])
         last = [a for a in climbed if a.answers][-1]
-        if self.steps > FAR * 4 * last.rung.steps:
+        if self.steps // last.rung.steps > FAR * 4:  # a scan has steps // 32
             return Status.TOO_FEW_POINTS, f"only lanes of {last.rung.steps} steps were run for {self.steps}"
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from etastar.core.batch import Batch
-from etastar.core.data import stream
+from etastar.core.deadline import check_time
 from etastar.core.finite_loss import check_batch
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Lane, Outcome, Until
@@ -28,7 +28,7 @@ from etastar.engine.lanes.rates import Rates
 from etastar.engine.lanes.rows import Rows, layout_of
 from etastar.engine.lanes.watch import Watch
 from etastar.engine.looks import Looks
-from etastar.engine.reading import next_batch
+from etastar.engine.reading import opened
 from etastar.engine.recorder import History
 from etastar.engine.signals import Signals, keys_of, refuse_hessian
 from etastar.engine.taking import check_start, check_take
@@ -58,6 +58,7 @@ class LaneTraining:
         self._engine, self._problem, self.lanes, self._at = engine, problem, list(lanes), at
         self._device, self._dtype = engine.device, engine.dtype
         self._shared = len(lanes)
+        self._updates = _updates(problem)
         self._number = list(range(len(lanes)))
         """Of every row, which of `lanes` it is."""
         self._ended: dict[int, tuple[History, Outcome, Setup | None]] = {}
@@ -88,8 +89,9 @@ class LaneTraining:
         return Looks(self.lanes[number], lambda: self.setup(number), batch)
 
     def _opened(self) -> Feed:
-        seeds, step = [lane.seed for lane in self.lanes], self._at[0].step if self._at else 0
-        return Feed(self._problem.parts.batches, seeds, self._device, self._dtype, step, self._problem.accumulate)
+        problem, seeds = self._problem, [lane.seed for lane in self.lanes]
+        step = problem.before + (self._at[0].step if self._at else 0)
+        return Feed(problem.parts.batches, seeds, self._device, self._dtype, step, problem.accumulate)
 
     def _build(self) -> None:
         """Everything of the lanes, at their start or where they were kept."""
@@ -120,8 +122,9 @@ class LaneTraining:
 
     def _example(self, seed: int) -> Batch:
         """The first batch of a seed."""
-        with closing(stream(self._problem.parts.batches, seed)) as batches:
-            return next_batch(batches, seed, 0)
+        batches, first = opened(self._problem, seed)
+        batches.close()
+        return first
 
     def _restored(self, lane: Lane, kept: Snapshot, labels: Sequence[str]) -> Setup:
         check_begins(lane, kept.lane, kept.step)
@@ -136,7 +139,7 @@ class LaneTraining:
         layout = layout_of(first)
         vary(layout, first, lanes)
         self._kernel: Kernel = self._engine.kernel_factory(self._problem, first.model, layout)
-        self._rows = Rows.of(setups, keys, layout, step)
+        self._rows = Rows.of(setups, keys, layout, self._updates + step)
         self._used = layout.used
         self._rates.labels = tuple(group.label for group in first.groups)
         self._cut = _labels(lanes)
@@ -162,6 +165,7 @@ class LaneTraining:
 
     def step_once(self) -> list[tuple[int, Outcome]]:
         """One optimizer step of all rows; returns those that were seen to be decided, which is looked for now and then."""
+        check_time()
         step = self.step
         (loss, share), norms, clipped, self._lr = self._gradient(step)
         rates = self._lr
@@ -177,7 +181,7 @@ class LaneTraining:
     def _gradient(self, step: int) -> tuple[Scores, torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
         """Loss and accuracy, gradient norms where they are wanted, which lanes were clipped, and every lane's rate."""
         problem, rows = self._problem, self._rows
-        scores = self._kernel.gradient(rows, self._feed.next(step))
+        scores = self._kernel.gradient(rows, self._feed.next(problem.before + step))
         if problem.accumulate > 1:
             scores = self._accumulate(step, scores)
         norms = clipped = None
@@ -196,7 +200,7 @@ class LaneTraining:
         total = rows.grad / parts
         losses, shares = [first[0].double()], [first[1]]
         for part in range(1, parts):
-            loss, share = self._kernel.gradient(rows, self._feed.next(step, part))
+            loss, share = self._kernel.gradient(rows, self._feed.next(self._problem.before + step, part))
             total.add_(rows.grad / parts)
             losses.append(loss.double())
             shares.append(share)
@@ -313,6 +317,15 @@ class LaneTraining:
     def _watched(self) -> torch.Tensor:
         """The loss on data that only policies see, [K]."""
         return watched_loss(self._problem, self._evaluate, summed=self._summed)
+
+
+def _updates(problem: Problem) -> int:
+    """What the optimizer has counted before the first step."""
+    if problem.start_from is None:
+        return 0
+    if (updates := problem.start_from.updates) is None:
+        raise DoesNotApply("its checkpoint has parameters that were updated more often than others")
+    return updates
 
 
 def _labels(lanes: Sequence[Lane]) -> tuple[str, ...]:

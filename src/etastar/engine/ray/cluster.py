@@ -17,12 +17,13 @@ from typing import Any
 import cloudpickle
 import torch
 
+from etastar.core.deadline import Deadline, TimeOver, deadline
 from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
 from etastar.engine.lanes.engine import LaneEngine, shares
 from etastar.engine.loop import LoopEngine
 from etastar.engine.ray.connection import Connection, check_address
-from etastar.engine.workers import exit_with
+from etastar.engine.workers import exit_with, trained_until
 from etastar.errors import EarlierTraceback, EtastarError, ProblemError, attributed, in_one_line
 from etastar.version import __version__
 
@@ -94,28 +95,35 @@ class RayEngine:
 
         Raises:
             EtastarError: a shard was lost too often, or the cluster has nothing left to train on.
+            TimeOver: after what ended in time; shards count what is left of it from their start, as nodes' clocks differ.
         """
         import ray
 
         submit = self._start(problem)
         self._check_alive()
         parts = shares(dict(enumerate(lanes)), self.engine.chunk, max(self.slots, 1))
-        waiting = deque(_Shard(part) for part in parts)
+        waiting, left = deque(_Shard(part) for part in parts), len(lanes)
+        most = self._at_once or (max(self.slots, 1) if deadline().seconds else sys.maxsize)  # none waits for a CPU, then
         running: dict[Any, _Shard] = {}
         try:
             while waiting or running:
-                while waiting and len(running) < (self._at_once or sys.maxsize):
+                if deadline().over:
+                    waiting.clear()  # those that run end by themselves, with what ended in time
+                while waiting and len(running) < most:
                     shard = waiting.popleft()
-                    running[submit(cloudpickle.dumps(shard.lanes))] = shard
-                done, _ = ray.wait(list(running), timeout=LOOK_EVERY)
+                    running[submit(cloudpickle.dumps((shard.lanes, deadline().left)))] = shard
+                done, _ = ray.wait(list(running), timeout=LOOK_EVERY) if running else ((), ())
                 for ref in done:
                     shard = running.pop(ref)
                     found = _outcomes(ref)
                     if found is None:
                         waiting.appendleft(shard.lost())
                     else:
+                        left -= len(found)
                         yield from found
                 self._check_alive()
+            if left:
+                raise TimeOver
         finally:
             if running and self._connection.answers():
                 for ref in running:
@@ -265,17 +273,19 @@ def train_shard(parcel: dict[str, Any], lanes: bytes, versions: dict[str, str]) 
                 return cloudpickle.dumps(None)
             _held[parcel["key"]] = cloudpickle.loads(blob)
         problem, engine = _held[parcel["key"]]
-        own = cloudpickle.loads(lanes)
-        index = list(own)
-        result = [(index[i], outcome) for i, outcome in _train(engine, problem, list(own.values()))]
+        own, left = cloudpickle.loads(lanes)
+        index, until = list(own), Deadline().within(left)
+        result = [(index[i], outcome) for i, outcome in _train(until, engine, problem, list(own.values()))]
         return cloudpickle.dumps(result)
     except (Exception, SystemExit) as error:
         return cloudpickle.dumps(_Raised(_portable(error), traceback.format_exc()))
 
 
 @attributed  # here, where the frames are: they do not travel
-def _train(engine: LoopEngine | LaneEngine, problem: Problem, lanes: Sequence[Lane]) -> list[tuple[int, Outcome]]:
-    return list(engine.train(problem, lanes))
+def _train(
+    until: Deadline, engine: LoopEngine | LaneEngine, problem: Problem, lanes: Sequence[Lane]
+) -> list[tuple[int, Outcome]]:
+    return trained_until(until, engine, problem, lanes)
 
 
 def _portable(error: BaseException) -> BaseException:

@@ -37,6 +37,7 @@ class Curve:
         passes: how often the data had been seen after `steps[-1]` updates; None if it is not known.
         uninformed: loss of knowing nothing; None if it is not known.
         name: of the run.
+        shifted: [N]: losses of another kind, brought to the level of the others: a law fits what is left as one offset.
 
     Raises:
         ProblemError: no losses, other lengths, steps that do not rise, a loss or a rate that cannot be, rates that end
@@ -55,6 +56,7 @@ class Curve:
     passes: float | None = None
     uninformed: float | None = None
     name: str = "run"
+    shifted: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     def __init__(
         self,
@@ -66,10 +68,12 @@ class Curve:
         passes: float | None = None,
         uninformed: float | None = None,
         name: str = "run",
+        shifted: ArrayLike | None = None,
     ) -> None:
         at, y = np.asarray(steps, dtype=np.int64), np.asarray(losses, dtype=np.float64)
         w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
-        own = {"steps": at, "losses": y, "rates": checked_rates(rates, name), "kind": kind, "weights": w}
+        other = np.zeros(len(y), dtype=bool) if shifted is None else np.asarray(shifted, dtype=bool)
+        own = {"steps": at, "losses": y, "rates": checked_rates(rates, name), "kind": kind, "weights": w, "shifted": other}
         for key, value in (own | {"passes": passes, "uninformed": uninformed, "name": name}).items():
             object.__setattr__(self, key, value)
         self._check()
@@ -77,7 +81,7 @@ class Curve:
     def _check(self) -> None:
         word("the kind of loss", self.kind, LOSSES)
         where = f"the curve {self.name!r}"
-        if not len(self.steps) == len(self.losses) == len(self.weights) or not len(self.steps):
+        if len({len(self.steps), len(self.losses), len(self.weights), len(self.shifted)}) > 1 or not len(self.steps):
             lengths = f"{len(self.steps)} steps, {len(self.losses)} losses and {len(self.weights)} weights"
             raise ProblemError(f"{where} has {lengths}; expected as many of each, at least one")
         if (np.diff(self.steps) <= 0).any() or self.steps[0] < 0:
@@ -153,7 +157,8 @@ class Curve:
 
     def at(self, kept: NDArray[np.bool_]) -> Curve:
         """The same run with these losses only."""
-        return replace(self, steps=self.steps[kept], losses=self.losses[kept], weights=self.weights[kept])
+        own = {key: getattr(self, key)[kept] for key in ("steps", "losses", "weights", "shifted")}
+        return replace(self, **own)
 
     def until(self, step: int) -> Curve:
         """What was known after `step` updates: losses and rates until then.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -110,9 +110,7 @@ class CurveLaw(ABC):
         fixed = fixed | (given or {})
         free = [p for p in free if p.name not in fixed]
         delta = float(np.clip(DELTA_PER_NOISE * np.median([c.noise for c in kept]), *DELTA))
-        clocks = [Clock.of(c.rates[: c.steps[-1]], reference, c.steps) for c in kept]
-        losses, weights = np.concatenate([c.losses for c in kept]), np.concatenate([_weights(c) for c in kept])
-        model = Separable(_stacked(cls, clocks), losses, weights, delta)
+        model = _model(cls, kept, reference, delta)
         return cls(kept, reference, model.fit(free, fixed, starts), tuple(free), delta, None, level)
 
     @property
@@ -122,7 +120,7 @@ class CurveLaw(ABC):
 
     @property
     def coefficients(self) -> Array:
-        """Of the columns."""
+        """Of the columns, then the offset of shifted losses, where there are any."""
         return self.found.coefficients if self.found else np.zeros(0)
 
     @property
@@ -219,13 +217,10 @@ class CurveLaw(ABC):
         """Fits to curves made of the law and blocks of its residuals, from its optimum on."""
         assert self.found is not None
         rng = np.random.default_rng(derive_seed("refits", self.name))
-        clocks = [Clock.of(c.rates[: c.steps[-1]], self.reference, c.steps) for c in self.curves]
-        weights = np.concatenate([_weights(c) for c in self.curves])
-        columns, fitted = _stacked(type(self), clocks), np.concatenate([c.losses for c in self.curves])
-        fitted = fitted * (1 + self.found.residuals)
-        lengths = [len(c.steps) for c in self.curves]
+        model = _model(type(self), self.curves, self.reference, self.delta)
+        fitted, lengths = model.losses * (1 + self.found.residuals), [len(c.steps) for c in self.curves]
         return tuple(
-            Separable(columns, fitted * (1 - _resampled(self.found.residuals, lengths, rng)), weights, self.delta).fit(
+            replace(model, losses=fitted * (1 - _resampled(self.found.residuals, lengths, rng))).fit(
                 self.free, self.drawn(self._given, rng), at=self.exponents
             )
             for _ in range(REFITS)
@@ -249,12 +244,20 @@ def relative_error(law: CurveLaw, curve: Curve) -> float:
     return float(np.sqrt(np.mean((law.values(curve.rates, curve.steps) / curve.losses - 1) ** 2)))
 
 
-def _stacked(cls: type[CurveLaw], clocks: Sequence[Clock]):
-    return lambda exponents: np.concatenate([cls.columns(exponents, clock) for clock in clocks])
+def _model(cls: type[CurveLaw], curves: Sequence[Curve], reference: float, delta: float) -> Separable:
+    """What is fitted: the law's columns at all losses, and one offset for those that are shifted."""
+    clocks = [Clock.of(c.rates[: c.steps[-1]], reference, c.steps) for c in curves]
+    losses, weights = np.concatenate([c.losses for c in curves]), np.concatenate([_weights(c) for c in curves])
+    shifted = np.concatenate([c.shifted for c in curves])
+    signed = 1 if shifted.any() else 0
+    offset = shifted[:, None][:, :signed].astype(np.float64)
+    stacked = lambda exponents: np.concatenate([cls.columns(exponents, clock) for clock in clocks])
+    return Separable(lambda exponents: np.hstack([stacked(exponents), offset]), losses, weights, delta, signed)
 
 
 def _values(cls: type[CurveLaw], fit: Fit, clock: Clock) -> Array:
-    return cls.columns(fit.exponents, clock) @ fit.coefficients
+    columns = cls.columns(fit.exponents, clock)
+    return columns @ fit.coefficients[: columns.shape[1]]
 
 
 def _weights(curve: Curve) -> Array:

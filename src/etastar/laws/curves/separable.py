@@ -78,6 +78,7 @@ class Separable:
         columns: see `Columns`.
         losses, weights: [N].
         delta: relative residual beyond which a loss counts less.
+        signed: how many of the last columns may have coefficients < 0.
 
     >>> x = np.linspace(1.0, 9.0, 30)
     >>> model = Separable(lambda at: np.stack([np.ones(30), x ** -at["a"]], axis=1), 2 + 3 * x**-0.5, np.ones(30), 1e-3)
@@ -90,6 +91,7 @@ class Separable:
     losses: Array
     weights: Array
     delta: float
+    signed: int = 0
 
     def fit(
         self, free: Sequence[Exponent], given: dict[str, float], starts: int = 2, at: dict[str, float] | None = None
@@ -139,7 +141,7 @@ class Separable:
         influence = np.ones(len(wanted))
         coefficients = np.zeros(rows.shape[1])
         for _ in range(ROUNDS):
-            coefficients = positive_fit(rows * influence[:, None], wanted * influence)
+            coefficients = positive_fit(rows * influence[:, None], wanted * influence, self.signed)
             size = np.abs(rows @ coefficients - wanted)
             influence = np.sqrt(np.minimum(1.0, self.delta / np.maximum(size, 1e-300)))
         return coefficients, rows @ coefficients - wanted
@@ -151,19 +153,23 @@ class Separable:
         return np.sign(residuals) * np.where(size <= self.delta, size, beyond)
 
 
-def positive_fit(rows: Array, wanted: Array) -> Array:
-    """Least squares with coefficients >= 0: the most negative one is dropped until none is.
+def positive_fit(rows: Array, wanted: Array, signed: int = 0) -> Array:
+    """Least squares with coefficients >= 0, but for the last `signed`: the most negative one is dropped until none is.
 
     >>> positive_fit(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), np.array([3.0, 2.0, 1.0])).tolist()
     [2.0, 0.0]
+    >>> positive_fit(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), np.array([3.0, 2.0, 1.0]), signed=1).round(9).tolist()
+    [3.0, -1.0]
     """
     kept = list(range(rows.shape[1]))
+    first_signed = rows.shape[1] - signed
     scales = np.maximum(np.linalg.norm(rows, axis=0), 1e-300)
     found = np.zeros(rows.shape[1])
     while kept:
         solved = np.linalg.lstsq(rows[:, kept] / scales[kept], wanted, rcond=None)[0]
-        if (solved >= 0).all():
+        bounded = np.where(np.array(kept) < first_signed, solved, 0.0)
+        if (bounded >= 0).all():
             found[kept] = solved / scales[kept]
             break
-        kept.remove(kept[int(np.argmin(solved))])
+        kept.remove(kept[int(np.argmin(bounded))])
     return found

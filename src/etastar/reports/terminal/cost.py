@@ -11,10 +11,10 @@ def cost_lines(answer: Any) -> list[str]:
     trained = f"{cost['new_gradient_steps']:,.0f} trained now, the rest came from the store"
     if cost["new_gradient_steps"] == cost["gradient_steps"]:
         trained = "all trained now"
-    spent = cost.get("validation_steps", 0)
-    validation = f" and validation worth {spent:,.0f}" if spent >= 0.5 else ""
+    beside = {"validation": cost.get("validation_steps", 0), "looks at curvature": cost.get("look_steps", 0)}
+    more = "".join(f", {what} worth {spent:,.0f}" for what, spent in beside.items() if spent >= 0.5)
     one = f" (one ordinary full run: {cost['full_run_seconds']:.1f} s)" if "full_run_seconds" in cost else ""
     return [
-        f"cost: {cost['gradient_steps']:,.0f} gradient steps{validation} = {cost['full_runs']:.3g} full runs ({trained}), "
+        f"cost: {cost['gradient_steps']:,.0f} gradient steps{more} = {cost['full_runs']:.3g} full runs ({trained}), "
         f"{cost['seconds']:.1f} s{one}; {len(answer.runs)} lanes; engine {answer.engine}"
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from etastar.core.estimate import Estimate
 from etastar.reports.parts import Table
-from etastar.verbs.find.find_answer import FindAnswer
+from etastar.verbs.find.find_answer import UNMEASURED, FindAnswer
 
 
 def find_tables(answer: FindAnswer) -> list[Table]:
@@ -31,7 +31,7 @@ def find_tables(answer: FindAnswer) -> list[Table]:
 def _estimates(answer: FindAnswer) -> list[tuple[str, Estimate, str]]:
     band, steps = answer.band, answer.steps_to_start
     rows = [("recommended", answer.lr, answer.lr.method)]
-    if answer.effort != "glance":
+    if answer.effort not in UNMEASURED:
         rows.append(("eta*", answer.eta_star, f"half of fresh seeds start to train within {steps} steps"))
     if band is not None and band.eta_star.ok:
         rows.append(("eta* 90 %", band.eta_star_90, "nine of ten do"))

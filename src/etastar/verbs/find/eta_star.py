@@ -8,7 +8,7 @@ from etastar import arguments
 from etastar.core.estimate import Estimate, Status
 from etastar.core.kept import undisturbed
 from etastar.core.kinds import optimizer_kind
-from etastar.core.lane import LaneStatus, Runs, Until
+from etastar.core.lane import LaneStatus, Runs
 from etastar.core.problem import Problem
 from etastar.designs.eta_star.eta_star import SCAN_REACH, EtaStar, Precision
 from etastar.designs.eta_star.success_band import RateCount, SuccessBand
@@ -18,6 +18,7 @@ from etastar.policies.policy import is_steady
 from etastar.probes.critical_rate import CriticalRate
 from etastar.probes.start import starting_point
 from etastar.verbs.answer import Answer
+from etastar.verbs.find.efforts import end_design
 from etastar.verbs.options import Options, asked
 from etastar.verbs.workplace import Session, Workplace
 
@@ -135,11 +136,6 @@ def start_design(session: Session, steps: int, precision: Precision, seed: int) 
     return EtaStar(
         facts.criterion, steps, around, policy=problem.policy, precision=precision, seed=seed, reach=reach, flags=easy
     )
-
-
-def end_design(start: EtaStar, precision: Precision) -> EtaStar:
-    """The measurement of eta*_end: lanes that run all their steps, from two decades below eta* to just above it."""
-    return replace(start, around=1.0, until=Until.END, precision=precision, reach=(2.0, 0.5), flags=())
 
 
 def measure(session: Session, start: EtaStar, end: EtaStar | None) -> tuple[SuccessBand, SuccessBand | None]:

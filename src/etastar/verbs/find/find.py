@@ -1,7 +1,7 @@
 """`find`: which learning rate for this problem, optimizer, schedule and horizon, and is the one in use any good?
 
 glance: at most 0.6 of one full run's gradient steps. quick: at most 3.2, and bounds on eta*. thorough: eta* measured, then
-lanes of the full length until the interval is as narrow as asked for.
+lanes of the full length until the interval is as narrow as asked for. A budget: what it buys, weighed with other tasks.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.best_rate import BestRate
+from etastar.designs.best_rate.budgeted import Bought
 from etastar.designs.best_rate.full_length import FullLength
+from etastar.designs.best_rate.rate_priors import mean_factor
 from etastar.designs.eta_star.eta_star import Precision
 from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.designs.fixed_lanes import FixedLanes
 from etastar.engine.preflight import Preflight, start_steps
 from etastar.errors import ProblemError, attributed
-from etastar.policies.compose import groups_named, squeezed
-from etastar.policies.policy import Policy, is_steady, rates_over
+from etastar.policies.policy import is_steady
 from etastar.probes.monitors.named import monitors_over
-from etastar.verbs.find.eta_star import checked_precision, checked_steps, end_design, measure, start_design
+from etastar.verbs.find.budget import budgeted_in, checked_budget
+from etastar.verbs.find.efforts import EFFORTS, ETA_STAR, ETA_STAR_END, end_design
+from etastar.verbs.find.eta_star import checked_precision, checked_steps, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.judge import judge
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.options import Options, asked
 from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace
 
-EFFORTS: dict[str, float] = {"glance": 0.6, "quick": 3.2, "thorough": 3.2}
-"""effort -> full runs that the search with short lanes may cost."""
-ETA_STAR, ETA_STAR_END = Precision(), Precision(half_width=0.25, max_runs=24, min_runs=8, scan_seeds=1)
-"""What `thorough` asks of eta* and eta*_end."""
 WITHIN = 0.25
 """Decades: the half-width of the interval `thorough` asks for."""
 USUAL: dict[str, float] = {"sgd": 0.2, "momentum": 0.05, "adam": 0.006, "rmsprop": 0.004}
 """kind of optimizer -> median best rate over small networks at 160 steps and a constant rate: a place to begin."""
 USUAL_STEPS, USUAL_GAMMA = 160, 0.5
-ENOUGH_STEPS = 1000
-"""Steps over which a schedule's mean is taken at most: it has the same shape over fewer."""
 
 
 @attributed
 def find(
     problem: Problem,
     *,
-    effort: str = "thorough",
+    effort: str | None = None,
+    budget: float | None = None,
+    budget_steps: int | None = None,
+    budget_seconds: float | None = None,
     within: float = WITHIN,
     steps_to_start: int | None = None,
     precision: Precision | None = None,
@@ -66,7 +66,10 @@ def find(
     Args:
         problem: what is trained.
         effort: "glance" (at most 0.6 full runs of gradient steps), "quick" (at most 3.2, bounds on eta*) or "thorough" (eta*
-            and eta*_end measured, then lanes of the full length).
+            and eta*_end measured, then lanes of the full length), which is the default without a budget.
+        budget, budget_steps, budget_seconds: instead, what it may cost: a share of one training in (0, 1), gradient steps,
+            or seconds at the measured time of a step. Lanes of 50 - 2000 steps are weighed with what is known of other
+            tasks; where they say no more than that, the answer is status prior-only and says what would.
         within: decades; half-width of the interval of the best rate that `thorough` works for; of no use to the others.
         steps_to_start: steps within which a lane must meet the criterion of eta*; default min(problem.steps, 200).
         precision: of eta*; given, eta* is measured whatever the effort.
@@ -84,8 +87,14 @@ def find(
     """
     seed, options = asked(problem, seed, options)
     wait_for = checked_steps(problem, steps_to_start)
-    arguments.word("effort", effort, EFFORTS)
+    if effort is not None:
+        arguments.word("effort", effort, EFFORTS)
     arguments.WITHIN("within", within)
+    bought = checked_budget(
+        effort=effort, within=within != WITHIN or precision is not None or bool(monitors),
+        budget=budget, budget_steps=budget_steps, budget_seconds=budget_seconds,
+    )  # fmt: skip
+    effort = effort or "thorough"
     if effort != "thorough" and within != WITHIN:
         raise ProblemError(
             f"within is {within:g}, but effort {effort} works for no interval; drop it, or pass effort thorough"
@@ -97,6 +106,10 @@ def find(
     if watching and problem.is_loop:
         raise ProblemError("monitors cannot look into a training loop of your own; drop them, or make a Problem of parts")
     with Workplace(options) as place:
+        if bought:
+            session = place.of(problem)
+            best, paid = budgeted_in(session, bought, seed, start)
+            return _answer(session, "budget", best, None, None, wait_for, seed, None, paid)
         return find_in(place.of(problem), effort, seed, within, wait_for, precision, start, watching)
 
 
@@ -147,19 +160,8 @@ def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -
     known = [facts.lr] if facts.lr else []
     usual = usual or USUAL.get("momentum" if kind == "sgd" and facts.momentum else kind)
     if usual:
-        known.append(usual / _mean_factor(problem.policy, problem.steps) * (USUAL_STEPS / problem.steps) ** USUAL_GAMMA)
+        known.append(usual / mean_factor(problem.policy, problem.steps) * (USUAL_STEPS / problem.steps) ** USUAL_GAMMA)
     return statistics.geometric_mean(known) if known else USUAL["adam"]
-
-
-def _mean_factor(policy: Policy, steps: int) -> float:
-    """Mean share of the peak rate over the horizon; 1 for what reacts, or gives groups rates of their own."""
-    if policy.reads or groups_named(policy):
-        return 1.0
-    few = min(steps, ENOUGH_STEPS)
-    try:
-        return max(statistics.fmean(rates_over(squeezed(policy, few), 1.0, few)), 0.05)
-    except (TypeError, ValueError):  # no numbers: the first lane says so in a sentence
-        return 1.0
 
 
 def _confirmed(short: BestRate, full: BestRate) -> BestRate:
@@ -197,6 +199,7 @@ def _answer(
     steps_to_start: int,
     seed: int,
     watched: Outcome | None,
+    bought: Bought | None = None,
 ) -> FindAnswer:
     facts, problem, lr = session.facts, session.problem, best.lr
     of_band = band.eta_star.flags if band else ()
@@ -213,4 +216,5 @@ def _answer(
         steps_to_start=steps_to_start,
         made=session.made(seed, (*of_band, *lr.flags), full_run_seconds=facts.seconds_per_step * problem.steps),
         watched=watched,
+        bought=bought,
     )

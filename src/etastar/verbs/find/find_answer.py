@@ -8,19 +8,24 @@ from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Outcome, ReadingRow
 from etastar.core.told import Range
 from etastar.designs.best_rate.best_rate import BestRate
+from etastar.designs.best_rate.budgeted import Bought
 from etastar.designs.eta_star.success_band import RateCount, SuccessBand
 from etastar.engine.preflight import Preflight
-from etastar.verbs.answer import Answer, GroupRate, per_group
+from etastar.verbs.answer import Answer, GivesRate, GroupRate, per_group
+from etastar.verbs.find.budget import lines_of
 from etastar.verbs.find.eta_star import bracket
 from etastar.verbs.find.judge import Judged
 
+UNMEASURED = ("glance", "budget")
+"""Efforts that say nothing of eta*."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class FindAnswer(Answer):
+class FindAnswer(GivesRate, Answer):
     """What `find` found; its `made.cost` holds full_run_seconds (one ordinary training), too.
 
     Args:
-        effort: glance, quick or thorough.
+        effort: glance, quick, thorough or budget.
         schedule, steps: what the rate is best for.
         best: the recommended rate, its interval, the plateau, the reliability there.
         band: eta* and the band of rates that train; None if not measured.
@@ -29,13 +34,14 @@ class FindAnswer(Answer):
         facts: what was known of the problem before.
         steps_to_start: steps within which a lane had to start to train.
         watched: a lane of all steps at the recommended rate, which the monitors asked for have read; None without.
+        bought: what a budget of the user's bought; None without one.
     """
 
     command = "find"
     TOLD = (
         "effort", "schedule", "steps", "lr", "lr_per_group", "plateau", "best", "eta_star", "eta_star_90", "eta_star_end",
         "transition_width", "lower_edge", "rates", "criterion", "steps_to_start", "yours", "yours_per_group",
-        "readings",
+        "readings", "bought", "advice",
     )  # fmt: skip
 
     effort: str
@@ -48,11 +54,19 @@ class FindAnswer(Answer):
     facts: Preflight
     steps_to_start: int
     watched: Outcome | None = None
+    bought: Bought | None = None
 
     @property
     def readings(self) -> tuple[ReadingRow, ...]:
         """What monitors read of that lane."""
         return self.watched.readings if self.watched else ()
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to do where a budget has not decided, a line each."""
+        if self.bought is None or self.lr.ok:
+            return ()
+        return lines_of(self.bought, self.steps, self.facts.seconds_per_step)
 
     @property
     def lr(self) -> Estimate:
@@ -104,7 +118,7 @@ class FindAnswer(Answer):
         """eta*, the 50 % point of the upper flank; bounds without a value where it was not measured."""
         if self.band:
             return self.band.eta_star
-        if self.effort == "glance":
+        if self.effort in UNMEASURED:
             return Estimate.none(Status.NOT_MEASURED, "eta* is bracketed with effort=quick, measured with effort=thorough")
         return bracket(self.runs, self.steps_to_start)
 
@@ -121,7 +135,7 @@ class FindAnswer(Answer):
             interval = f"[{self.lr.low:.2g}, {self.lr.high:.2g}]"
             own = self.facts.said(self.lr.require())
             rates = f" = {own}" if "(" in own else ""
-            parts.append(f"use {self.lr.value:.2g} {interval}{rates} ({self.schedule}, {self.steps} steps)")
+            parts.append(f"use {self.lr.value:.2g} {interval}{rates} ({self.schedule}, {self.steps} steps{self._from})")
         else:
             parts.append(f"no answer ({self.lr.status.value}): {self.lr.reason}")
         eta_star = self.eta_star
@@ -132,6 +146,12 @@ class FindAnswer(Answer):
         if self.yours and self.yours.verdict != "unknown":
             parts.append(self.yours.sentence)
         return "; ".join(parts)
+
+    @property
+    def _from(self) -> str:
+        """The lanes that a budget bought."""
+        bought = self.bought
+        return f", from {bought.lanes} lanes of {1 / bought.extrapolation:.2g} of them" if bought else ""
 
 
 def _not_measured(what: str) -> Estimate:

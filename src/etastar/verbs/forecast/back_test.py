@@ -47,11 +47,14 @@ class Check:
 def back_tested(fitted: Sequence[Curve], held: Curve, level: float = 0.9) -> tuple[Check, ...]:
     """The default law first, then the simple and the published ones, fitted to `fitted` and asked about `held`'s losses.
 
+    Losses of another kind among them (shifted) are none of those.
+
     Args:
         fitted: all that the laws see.
         held: of it the laws see steps and rates; its losses are looked at after the forecast.
         level: of the intervals.
     """
+    held = held.at(~held.shifted)
     laws = (law_of(fitted, level), *(law.fit(fitted, level=level) for law in OTHERS))
     return tuple(_check(law, held) for law in laws)
 

@@ -10,6 +10,7 @@ from typing import cast
 from etastar.arguments import shown
 from etastar.errors import ProblemError
 from etastar.verbs.forecast.readers.log import Frame
+from etastar.verbs.forecast.units import NOT_UPDATES
 
 STEP = (
     "step",
@@ -26,6 +27,7 @@ STEP = (
 RATE = re.compile(r"(^|[/_\-. ])(lr|learning[_ ]?rate)([/_\-. ]|$)", re.IGNORECASE)
 LOSS = re.compile(r"(^|[/_\-. ])loss([/_\-. ]|$)", re.IGNORECASE)
 EVALUATION = re.compile(r"(^|[/_\-. ])(val|valid|validation|eval|evaluation|dev|test)([/_\-. ]|$)", re.IGNORECASE)
+BATCH = re.compile(r"(^|[/_\-. ])batch[_ ]?size$", re.IGNORECASE)
 OF_AN_EPOCH = re.compile(r"_epoch$", re.IGNORECASE)
 RATIO_SPREAD = 1e-3
 """Relative: rates of groups whose ratio varies by no more than this are in a fixed ratio, and count as one."""
@@ -33,12 +35,14 @@ RATIO_SPREAD = 1e-3
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns; None where there is none."""
+    """Names of columns; None where there is none. `batch` is its size, `seen` what was seen so far, beside the steps."""
 
     step: str
     rate: str | None
     training: str | None
     evaluation: str | None
+    batch: str | None = None
+    seen: str | None = None
 
     @property
     def sentence(self) -> str:
@@ -75,7 +79,9 @@ def columns_of(frame: Frame, step: str | None = None, rate: str | None = None, l
     if not losses:
         raise ProblemError(f"the log has no column of losses among {', '.join(names)}; name it (loss=, --loss)")
     first = lambda some: some[0] if some else None
-    return Columns(found, rate or _rate(frame, [n for n in names if RATE.search(n)]), first(training), first(evaluation))
+    rate = rate or _rate(frame, [n for n in names if RATE.search(n)])
+    batch, seen = (first([n for n in names if kind.search(n) and n != found]) for kind in (BATCH, NOT_UPDATES))
+    return Columns(found, rate, first(training), first(evaluation), batch, seen)
 
 
 def _rate(frame: Frame, names: Sequence[str]) -> str | None:

@@ -37,6 +37,7 @@ def forecast(
     step: str | None = None,
     rate: str | None = None,
     loss: str | None = None,
+    per_step: float | None = None,
     ran: Any = None,
     lr: float | None = None,
     horizon: int | None = None,
@@ -58,6 +59,8 @@ def forecast(
         check: a log that laws are checked on, and that no law sees; only checks are answered then.
         cut: share of the log that is fitted in a check on itself.
         step, rate, loss: names of columns, instead of guessing.
+        per_step: how many of what the column of steps counts (tokens, samples, epochs) one update takes; all other steps
+            here, and those of the answer, are updates.
         ran: the schedule of this run, e.g. "warmup-cosine:floor=0.1", where its log has no rates or to say what is planned;
             with `lr`, its peak, and `horizon`, its steps.
         warmup: updates of a linear warm-up that was over when the logs begin.
@@ -87,7 +90,10 @@ def forecast(
         arguments.path("check", check, "runs/other.csv")
     arguments.WARMUP("warmup", warmup)
     arguments.FROM_STEP("from_step", from_step)
-    how: dict[str, Any] = {"step": step, "rate": rate, "loss": loss, "warmup": warmup, "from_step": from_step}
+    if per_step is not None:
+        arguments.PER_STEP("per_step", per_step)
+    how: dict[str, Any] = {"step": step, "rate": rate, "loss": loss, "per_step": per_step}
+    how |= {"warmup": warmup, "from_step": from_step}
     sources = [log, *others]
     names = _names(sources)
     own: list[dict[str, Any]] = [how | {"name": name} for name in names]

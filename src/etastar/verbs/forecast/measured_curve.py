@@ -16,8 +16,10 @@ from etastar.verbs.forecast.paths import path_trained_last
 from etastar.verbs.forecast.ran import Ran
 from etastar.verbs.forecast.readers.log import Frame, Log, frame_of
 from etastar.verbs.forecast.readers.reading import read_log
+from etastar.verbs.forecast.units import in_updates, refuse_ramp
 
-ENOUGH_EVALUATIONS = 20
+ENOUGH_EVALUATIONS, SOME_EVALUATIONS = 20, 3
+"""So many evaluation losses are fitted alone; so many, with the training losses beside them and one offset between."""
 BINS = 150
 """Bins of a training loss: 100 to 200 leave the fits of 25M and 100M as they are; a moving average would lag."""
 FEWEST = 4
@@ -48,6 +50,7 @@ def measured(
     step: str | None = None,
     rate: str | None = None,
     loss: str | None = None,
+    per_step: float | None = None,
     ran: Ran | None = None,
     warmup: int = 0,
     from_step: int = 0,
@@ -57,13 +60,15 @@ def measured(
 ) -> Measured:
     """The curve of a log.
 
-    Evaluation losses where there are `ENOUGH_EVALUATIONS`, else training losses in bins. The path trained last counts;
+    Evaluation losses where there are `ENOUGH_EVALUATIONS`, else training losses in bins: at the level of the evaluation
+    losses, and fitted with them, where there are `SOME_EVALUATIONS`. The path trained last counts;
     spikes are masked and listed; changes of level at a steady rate are listed (`from_step` begins after them).
 
     Args:
         source: path or table, see `read_log`.
         name: of the run.
         step, rate, loss: columns, instead of guessing.
+        per_step: how many of what the column of steps counts one update takes.
         ran: what ran, where the log has no rates.
         warmup: updates of a linear warm-up that was over when the log begins.
         from_step: losses before it are left out.
@@ -76,10 +81,12 @@ def measured(
     """
     log = read_log(source)
     columns = columns_of(log.frame, step, rate, loss)
-    table, notes = path_trained_last(_table(log.frame, columns))
+    whole, units = _table(log.frame, columns, per_step)
+    table, notes = path_trained_last(whole)
     table = table if until is None else table[table["step"] <= until]
+    notes = [*units, *notes, *refuse_ramp(table, from_step)]
     rates, rate_notes = _rates(table, columns, ran, warmup)
-    found, how = _losses(table, columns, log, rates, loss is not None)
+    found, how, losses_notes = _losses(table, columns, log, rates, loss is not None)
     found = found[found["step"] >= max(from_step, 1)]
     if len(found) < FEWEST:
         raise ProblemError(
@@ -92,20 +99,24 @@ def measured(
             "losses > 0: cut the log there, or name another loss"
         )
     found, masked = without_spikes(found) if mask else (found, [])
-    curve = Curve(found["step"], found["loss"], rates, how, found["weight"], passes, None, name)
-    notes = [*notes, *rate_notes, *_diverged(table, how), *masked]
+    fields = {"weights": found["weight"], "shifted": found["shifted"]}
+    curve = Curve(found["step"], found["loss"], rates, how, passes=passes, name=name, **fields)
+    notes = [*notes, *rate_notes, *losses_notes, *_diverged(table, how), *masked]
     said = (*log.notes, columns.sentence, *notes, *changes(curve))
     return Measured(curve, said, ran.rates if ran else None)
 
 
-def _table(frame: Frame, columns: Columns) -> Frame:
-    wanted = {"step": columns.step, "rate": columns.rate, "training": columns.training, "evaluation": columns.evaluation}
-    table = frame_of({key: numbers(frame, name) for key, name in wanted.items() if name})
+def _table(frame: Frame, columns: Columns, per_step: float | None) -> tuple[Frame, list[str]]:
+    """Its columns by what they are, steps in updates; and what to say of those."""
+    wanted = {"rate": columns.rate, "training": columns.training, "evaluation": columns.evaluation}
+    wanted |= {"batch": columns.batch} if columns.batch else {"seen": columns.seen}
+    steps, notes = in_updates(numbers(frame, columns.step), columns.step, per_step)
+    table = frame_of({"step": steps} | {key: numbers(frame, name) for key, name in wanted.items() if name})
     table["step"] = table["step"].ffill() if table["step"].isna().any() and table["step"].notna().any() else table["step"]
     table = table[table["step"].notna() & table.drop(columns="step").notna().any(axis=1)]
     if not len(table):
         raise ProblemError(f"no row of the log has both a step ({columns.step!r}) and a number; check the columns")
-    return table
+    return table, notes
 
 
 def _rates(table: Frame, columns: Columns, ran: Ran | None, warmup: int) -> tuple[Array, list[str]]:
@@ -137,21 +148,52 @@ def _hidden_warmup(steps: Array, rates: Array) -> list[str]:
     return [f"the log begins at step {steps[0]:g}, at its largest rate: if a warm-up came before, say its updates (warmup=)"]
 
 
-def _losses(table: Frame, columns: Columns, log: Log, rates: Array, given: bool) -> tuple[Frame, str]:
-    """Columns step, loss, weight; and which kind of loss."""
-    evaluated = table["evaluation"].notna().sum() if columns.evaluation else 0
-    if columns.evaluation and (evaluated >= ENOUGH_EVALUATIONS or columns.training is None or given):
-        own = table[table["evaluation"].notna()]
-        return _frame(own["step"], own["evaluation"], np.ones(len(own))), "validation"
-    own = table[table["training"].notna()]
-    steps, losses = own["step"].to_numpy(), own["training"].to_numpy()
+def _losses(table: Frame, columns: Columns, log: Log, rates: Array, given: bool) -> tuple[Frame, str, list[str]]:
+    """Columns step, loss, weight, shifted; which kind of loss; and what to say of it."""
     total = np.concatenate([[0.0], np.cumsum(rates)])
-    if log.means:  # of the rows since the one before: in the middle of their intrinsic time
+    own = table[table["evaluation"].notna()] if columns.evaluation else table[:0]
+    evaluated = _frame(own["step"], own["evaluation"], np.ones(len(own))) if len(own) else own
+    if len(own) and (len(own) >= ENOUGH_EVALUATIONS or columns.training is None or given):
+        return evaluated, "validation", []
+    trained = _training(table[table["training"].notna()], log, total)
+    if len(own) < SOME_EVALUATIONS or not len(trained):
+        return trained, "training", []
+    return _together(evaluated, trained, total)
+
+
+def _training(own: Frame, log: Log, total: Array) -> Frame:
+    """Training losses, in bins where there are many."""
+    steps, losses = own["step"].to_numpy(), own["training"].to_numpy()
+    if log.means and len(steps):  # of the rows since the one before: in the middle of their intrinsic time
         before = np.concatenate([[0.0], steps[:-1]])
         steps = _step_at((_total(total, before) + _total(total, steps)) / 2, total)
-    if len(steps) <= 2 * BINS:
-        return _frame(steps, losses, np.ones(len(steps))), "training"
-    return _binned(steps, losses, total), "training"
+    return _frame(steps, losses, np.ones(len(steps))) if len(steps) <= 2 * BINS else _binned(steps, losses, total)
+
+
+def _together(evaluated: Frame, trained: Frame, total: Array) -> tuple[Frame, str, list[str]]:
+    """Few evaluation losses, and the training losses at their level: a law fits what is left as one offset.
+
+    The first guess of the offset is the median of what lies between both, in intrinsic time.
+    """
+    s = lambda frame: _total(total, frame["step"].to_numpy())
+    between = evaluated["loss"] - np.interp(s(evaluated), s(trained), trained["loss"])
+    offset = float(np.median(between[np.isfinite(between)])) if np.isfinite(between).any() else np.nan
+    moved = trained[~trained["step"].isin(evaluated["step"])].assign(shifted=True)
+    moved["loss"] = moved["loss"] + offset
+    if not (moved["loss"] > 0).all():  # no number among them, or no level they share
+        return trained, "training", []
+    note = (
+        f"{len(evaluated)} evaluation losses and {len(moved)} training losses are fitted together, with one offset between "
+        f"(first guess {offset:+.3g}); the evaluation loss is forecast"
+    )
+    both = _concatenated(evaluated, moved).sort_values("step").reset_index(drop=True)
+    return both, "validation", [note]
+
+
+def _concatenated(*frames: Frame) -> Frame:
+    import pandas as pd
+
+    return pd.concat(frames)
 
 
 def _diverged(table: Frame, how: str) -> list[str]:
@@ -176,7 +218,7 @@ def _binned(steps: Array, losses: Array, total: Array) -> Frame:
 
 def _frame(steps: Any, losses: Any, weights: Any) -> Frame:
     found = frame_of({"step": np.asarray(steps), "loss": np.asarray(losses), "weight": np.asarray(weights)})
-    found["step"] = found["step"].round().astype(np.int64)
+    found["step"], found["shifted"] = found["step"].round().astype(np.int64), False
     return found.groupby("step").last().reset_index()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from etastar.errors import ProblemError
 from etastar.verbs.forecast.readers.log import Frame
 
+LOSSES = ("loss", "training", "evaluation")
 MOST_RESUMED = 20
 """A log whose steps go back more often, and in more than a tenth of its rows, is no log of one run."""
 
@@ -44,9 +45,9 @@ def path_trained_last(frame: Frame) -> tuple[Frame, list[str]]:
 
 def _refuse_two_runs(frame: Frame) -> None:
     """Two losses at one step, one row after the other, again and again."""
-    for name in frame.columns.drop("step"):
+    for name in frame.columns.intersection(LOSSES):
         own = frame[["step", name]].dropna()
         twice = (own["step"].diff() == 0) & (own[name].diff() != 0)
-        if name != "rate" and len(own) > 3 and twice.mean() > 0.1:
+        if len(own) > 3 and twice.mean() > 0.1:
             step = own["step"][twice].iloc[0]
             raise ProblemError(f"the log has several losses at step {step:g} and others: two runs mixed; give one run a log")

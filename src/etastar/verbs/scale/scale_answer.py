@@ -11,7 +11,7 @@ from etastar.core.told import Range
 from etastar.laws.scaling.fitted import NONE, Fitted
 from etastar.laws.scaling.next_member import Suggestion
 from etastar.laws.scaling.scaling_law import ScalingLaw
-from etastar.verbs.answer import Answer, GroupRate
+from etastar.verbs.answer import Answer, GivesRate, GroupRate
 from etastar.verbs.scale.family import Numbers, size_text
 from etastar.verbs.scale.transfer import Transfer
 
@@ -83,7 +83,7 @@ class LawTold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScaleAnswer(Answer):
+class ScaleAnswer(GivesRate, Answer):
     """What `scale` found.
 
     Args:

@@ -14,7 +14,7 @@ from etastar.designs.search.confirmation import Finalist
 from etastar.designs.search.search_space import Space
 from etastar.designs.search.trials import Found, Trial, on_edge
 from etastar.store.optuna_study import OptunaRecord
-from etastar.verbs.answer import Answer, GroupRate, per_group
+from etastar.verbs.answer import Answer, GivesRate, GroupRate, per_group
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.search.batch_sizes import BatchSizes
 from etastar.verbs.search.prior import Prior
@@ -23,7 +23,7 @@ from etastar.verbs.workplace import Session
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchAnswer(Answer):
+class SearchAnswer(GivesRate, Answer):
     """What `search` found; of `made.cost` measure_steps were spent before the search, whose lanes alone are its runs.
 
     Args:

@@ -10,7 +10,7 @@ from etastar.designs.surface.surface import SurfaceData
 from etastar.designs.surface.surface_cells import Cell
 from etastar.engine.preflight import Preflight
 from etastar.laws.surface import SurfaceLaw
-from etastar.verbs.answer import Answer, GroupRate, Yours, per_group
+from etastar.verbs.answer import Answer, GivesRate, GroupRate, Yours, per_group
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class BestOfRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SurfaceAnswer(Answer):
+class SurfaceAnswer(GivesRate, Answer):
     """What `surface` found.
 
     Args:

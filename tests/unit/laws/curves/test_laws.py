@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from benchmarks.coverage import wilson
@@ -165,6 +167,17 @@ def test_losses_of_no_weight_do_not_count():
     light = np.arange(100) % 3 == 0
     whole = Curve(at, np.where(light, 1.1 * losses, losses), np.ones(10_000), weights=np.where(light, 1e-9, 1.0))
     assert BlindPower.fit([whole]).coefficients == pytest.approx([2.5, 1.0], rel=1e-3)
+
+
+@pytest.mark.parametrize("offset", [0.07, -0.07])
+def test_shifted_losses_have_one_offset_and_leave_the_law_as_it_is(offset):
+    plain = three(fading)
+    other = np.arange(len(plain[0].losses)) % 2 == 0
+    shifted = [replace(c, losses=c.losses + offset * other, shifted=other) for c in plain]
+    law, alone = FadingNoise.fit(shifted), FadingNoise.fit(plain)
+    assert law.coefficients == pytest.approx([*alone.coefficients, offset], rel=1e-3)
+    rates = warmed(SCHEDULES["linear"])
+    assert law.values(rates, AT) == pytest.approx(alone.values(rates, AT), rel=1e-5)
 
 
 def test_positive_fit_is_that_of_active_sets():

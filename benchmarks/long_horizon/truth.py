@@ -1,0 +1,103 @@
+"""What every rate ends at: lanes of all horizons, kept in a store, so that a recording cut short goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.long_horizon.tasks import HORIZON, SHORTER, TASKS, Cell, cells, others
+from etastar.core.lane import Lane, Outcome, Until
+from etastar.core.randomness import derive_seed
+from etastar.designs.fixed_lanes import FixedLanes
+from etastar.policies.compose import squeezed
+from etastar.verbs.options import Options
+from etastar.verbs.workplace import Session, Workplace
+
+Row = dict[str, Any]
+WORST = 1.5
+"""A failed training counts as this many times the loss at the start."""
+
+
+def recorded(folder: Path) -> Iterator[Row]:
+    """One row a cell and horizon: the loss that every rate ends at."""
+    for cell in cells():
+        yield from _rows(cell, (*SHORTER, HORIZON), folder)
+    for cell in others():
+        yield from _rows(cell, SHORTER[-1:], folder)
+
+
+def place_in(folder: Path) -> Workplace:
+    """Where lanes are trained: in this process, kept in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Workplace(Options(store=folder / "lanes.db", workers=1))
+
+
+def _rows(cell: Cell, horizons: tuple[int, ...], folder: Path) -> Iterator[Row]:
+    with place_in(folder) as place:
+        session = place.of(cell.problem())
+        for steps in horizons:
+            outcomes = session.run(FixedLanes([_lane(session, lr, steps) for lr in cell.rates]))
+            yield {
+                "kind": "truth", "cell": cell.name, "steps": steps, "rates": cell.rates,
+                "losses": [_ended(o) for o in outcomes], "first": outcomes[0].start_loss,
+            }  # fmt: skip
+
+
+def _lane(session: Session, lr: float, steps: int) -> Lane:
+    policy = squeezed(session.problem.policy, steps)
+    return Lane(lr, derive_seed(0, "truth"), steps, session.facts.criterion, Until.END, policy)
+
+
+def _ended(outcome: Outcome) -> float:
+    loss, worst = outcome.scored_loss, WORST * outcome.start_loss
+    return worst if loss is None else min(loss, worst)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Losses at the rates of a cell and horizon."""
+
+    cell: Cell
+    steps: int
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    @classmethod
+    def of(cls, row: Row) -> Truth:
+        """From its row."""
+        return cls(Cell(*row["cell"].split("/")), row["steps"], tuple(row["rates"]), tuple(row["losses"]))
+
+    @property
+    def x(self) -> np.ndarray:
+        """log10 of the rates."""
+        return np.log10(self.rates)
+
+    @cached_property
+    def best(self) -> float:
+        """log10 of the best rate: the vertex of a parabola in log loss through the best and its neighbours."""
+        x, y = self.x, np.log(self.losses)
+        at = int(np.argmin(y))
+        if at in (0, len(x) - 1):
+            return float(x[at])
+        left, middle, right = np.minimum(y[at - 1 : at + 2] - y[at], 1.0)
+        return float(x[at] + (x[1] - x[0]) * (left - right) / (2 * (left - 2 * middle + right)))
+
+    def loss(self, lr: float) -> float:
+        """At any rate, on straight lines in the logarithm of the loss."""
+        return math.exp(float(np.interp(math.log10(lr), self.x, np.log(self.losses))))
+
+    def ratio(self, lr: float) -> float:
+        """Loss / the lowest there is."""
+        return self.loss(lr) / min(self.losses)
+
+    def nats(self, lr: float) -> float:
+        """Lost against the best; half the logarithm of a squared error counts as nats."""
+        if TASKS[self.cell.task].regression:
+            return 0.5 * math.log(self.ratio(lr))
+        return self.loss(lr) - min(self.losses)

@@ -1,0 +1,10 @@
+"""The Trainer of Transformers: its training as a problem, a policy that drives it, a rate given to it.
+
+`from_trainer` (the problem), `token_batches` (its data, weighted as it weighs them), `driving` (policy and rate).
+
+It offers `apply`, `drive`, `problem_from`.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

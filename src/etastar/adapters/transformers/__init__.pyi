@@ -1,0 +1,3 @@
+from .driving import apply as apply
+from .driving import drive as drive
+from .from_trainer import problem_from as problem_from
