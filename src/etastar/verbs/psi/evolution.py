@@ -119,7 +119,9 @@ class Evolution:
         named = {str(i): numbers for i, numbers in enumerate(candidates)}
         scores = [self._score(self.tasks[t], named, f"generation {generation}", generation) for t in chosen]
         own = [statistics.fmean(score[name] for score in scores) for name in named]
-        return [cost + STAY * float((numbers - START) @ (numbers - START)) for cost, numbers in zip(own, candidates, strict=True)]
+        return [
+            cost + STAY * float((numbers - START) @ (numbers - START)) for cost, numbers in zip(own, candidates, strict=True)
+        ]
 
     def _score(self, known: Known, numbers: Mapping[str, Numbers], what: str, index: int) -> dict[str, float]:
         """Of every candidate on one task: one seed, one horizon, one wrong peak, the same for all."""

@@ -138,7 +138,7 @@ def train_psi(
     done = _Finished(out)
     with Workplace(replace(options, on_plan=None)) as place:
         bench = Bench(place, arguments.SEED("seed", seed), 4)
-        known = [own for task in tasks if (own := _known(bench, task)) is not None]
+        known = [own for task in tasks if (own := known_task(bench, task)) is not None]
         looks: list[Look] = []
 
         def evolve(name: str, learn: Sequence[Known], stop: Sequence[Known]) -> tuple[float, ...]:
@@ -153,7 +153,7 @@ def train_psi(
         parts = _parts(known)
         folds = {name: evolve(name, *_learn_and_stop(parts, name)) for name in parts}
         numbers = evolve("all", known, known)
-        judged = tuple(row for n in steps for row in _judged(bench, parts, folds, n, fresh))
+        judged = tuple(row for n in steps for row in judged_at_wrong_peaks(bench, parts, folds, n, fresh))
     return PsiNetworkAnswer(
         problem=f"{len(known)} small tasks",
         numbers=numbers,
@@ -182,7 +182,7 @@ class _Finished:
         return tuple(self._found[name])
 
 
-def _known(bench: Bench, task: Task) -> Known | None:
+def known_task(bench: Bench, task: Task) -> Known | None:
     """A task with the tuned peak of linear decay, and what a peak wrong by a factor of four costs; None without a peak."""
     peak = bench.peak(task).peak.value
     if peak is None:
@@ -219,7 +219,15 @@ def _learn_and_stop(parts: Splits, name: str) -> tuple[list[Known], list[Known]]
     return [o for o in others if o.task.group != stop], [o for o in others if o.task.group == stop]
 
 
-def _judged(bench: Bench, parts: Splits, folds: Mapping[str, tuple[float, ...]], steps: int, fresh: int) -> list[AtPeak]:
+def judged_at_wrong_peaks(
+    bench: Bench, parts: Splits, folds: Mapping[str, tuple[float, ...]], steps: int, fresh: int
+) -> list[AtPeak]:
+    """Final losses on fresh seeds and the split kept for the end, at multiples of the peak, against each reference.
+
+    Args:
+        parts: the tasks.
+        folds: part -> the numbers of the network that drives its tasks.
+    """
     found = []
     for multiple in WRONG_PEAKS:
         losses: dict[str, tuple[Task, dict[str, Any]]] = {}
