@@ -12,7 +12,7 @@ from etastar.policies.psi_network import TRAINED
 from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.options import Options
 from etastar.verbs.psi.fit_psi import fit_psi
-from etastar.verbs.psi.measured import Bench, small_tasks
+from etastar.verbs.psi.measured import SmallBench, small_tasks
 from etastar.verbs.psi.train_psi import judged_at_wrong_peaks, known_task
 from etastar.verbs.workplace import Workplace
 
@@ -26,7 +26,7 @@ def _rows(config: dict[str, Any]) -> Iterator[Row]:
         yield from ({"what": "task", "steps": steps, **told(task._asdict())} for task in answer.tasks)
     for steps, fresh in config["driven"].items():
         with Workplace(replace(options)) as place:
-            bench = Bench(place, 0, 4)
+            bench = SmallBench(place, 0, 4)
             tasks = small_tasks(None, tuple(OPTIMIZERS), int(steps))
             known = [own for task in tasks if (own := known_task(bench, task)) is not None]
             rows = judged_at_wrong_peaks(bench, {"all": known}, {"all": TRAINED}, int(steps), fresh)
@@ -42,7 +42,7 @@ def _summary(rows: list[Row]) -> str:
         "linear decay; intervals resample groups, families and seeds."
     )
     chosen = (
-        "The network as it is shipped (one number, chosen on these tasks, so these rows are no held-out ones), at wrong peaks; "
+        "The network as it is shipped (one number, chosen on these tasks, so these rows are not held out), at wrong peaks; "
         "`tuned` is linear decay at its own peak."
     )
     forms_table = table(["steps", "form", *worth, "off by, decades"], forms)

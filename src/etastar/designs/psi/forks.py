@@ -33,7 +33,7 @@ PATHS: Mapping[str, Policy] = {
 """Ways to a state: the reference, one that never decays, and two at a wrong peak."""
 
 
-class Arm(NamedTuple):
+class ForkArm(NamedTuple):
     """A fork of one seed: from `path` at step `at` on, `multiple` x the reference."""
 
     path: str
@@ -82,8 +82,8 @@ class Forks:
     group: str
     seeds: int = 4
     seed: int = 0
-    _told: dict[Arm, list[Outcome]] = field(init=False, default_factory=dict)
-    _asked: list[Arm] = field(init=False, default_factory=list)
+    _told: dict[ForkArm, list[Outcome]] = field(init=False, default_factory=dict)
+    _asked: list[ForkArm] = field(init=False, default_factory=list)
     _over: bool = field(init=False, default=False)
 
     def planned(self) -> Plan:
@@ -114,31 +114,31 @@ class Forks:
         """One row an arm and seed."""
         return tuple(self._row(arm, k, outcome) for arm, own in self._told.items() for k, outcome in enumerate(own))
 
-    def _first(self) -> list[Arm]:
+    def _first(self) -> list[ForkArm]:
         places = [round(share * self.steps) for share in PLACES]
-        return [Arm(path, at, m) for path in PATHS for at in places if at or path == "linear" for m in MULTIPLES]
+        return [ForkArm(path, at, m) for path in PATHS for at in places if at or path == "linear" for m in MULTIPLES]
 
-    def _wider(self) -> list[Arm]:
+    def _wider(self) -> list[ForkArm]:
         found = []
         for path, at in dict.fromkeys(arm[:2] for arm in self._told):
             own = {arm.multiple: self._rows(arm) for arm in self._told if arm[:2] == (path, at)}
             gains = {m: gain_of(rows, own[1.0]) for m, rows in own.items()}
             best = min(gains, key=lambda m: (gains[m], m))
             if best in (MULTIPLES[0], MULTIPLES[-1]):
-                found.append(Arm(path, at, best / WIDER if best < 1 else best * WIDER))
+                found.append(ForkArm(path, at, best / WIDER if best < 1 else best * WIDER))
         return found
 
-    def _rows(self, arm: Arm) -> list[Fork]:
+    def _rows(self, arm: ForkArm) -> list[Fork]:
         return [self._row(arm, k, outcome) for k, outcome in enumerate(self._told[arm])]
 
-    def _lane(self, arm: Arm, k: int) -> Lane:
+    def _lane(self, arm: ForkArm, k: int) -> Lane:
         policy = fork_policy(PATHS[arm.path], arm.at, arm.multiple, self.steps)
         return Lane(self.peak, self._seed(k), self.steps, self.criterion, Until.END, policy)
 
     def _seed(self, k: int) -> int:
         return derive_seed(self.seed, "fork", k)
 
-    def _row(self, arm: Arm, k: int, outcome: Outcome) -> Fork:
+    def _row(self, arm: ForkArm, k: int, outcome: Outcome) -> Fork:
         s = arm.at / self.steps
         eps, convergence = state_of(outcome, arm.at)
         final = outcome.scored_loss

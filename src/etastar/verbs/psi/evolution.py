@@ -15,7 +15,7 @@ from etastar.errors import MissingExtra
 from etastar.policies.policy import Policy
 from etastar.policies.psi_network import TRAINED, PsiNetwork
 from etastar.problems.small.family import Task
-from etastar.verbs.psi.measured import Bench, linear
+from etastar.verbs.psi.measured import SmallBench, linear
 
 START = np.array(TRAINED)
 """Where evolution begins: what is known to do."""
@@ -74,7 +74,7 @@ class Evolution:
         name: seeds are derived from it.
     """
 
-    bench: Bench
+    bench: SmallBench
     tasks: Sequence[Known]
     held_out: Sequence[Known]
     generations: int

@@ -21,7 +21,7 @@ from etastar.policies.psi import FORMS
 from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options
-from etastar.verbs.psi.measured import Bench, Peak, linear, small_tasks
+from etastar.verbs.psi.measured import Peak, SmallBench, linear, small_tasks
 from etastar.verbs.workplace import Workplace
 
 LINEAR = "linear"
@@ -30,7 +30,7 @@ Losses = dict[str, dict[str, tuple[float, ...]]]
 """Task -> arm -> final losses, seed by seed."""
 
 
-class Judged(NamedTuple):
+class JudgedForm(NamedTuple):
     """A form, fitted without a task's group and driven on that task at the peak of linear decay.
 
     `ratio`: final loss to linear decay's, geometric mean over tasks; `decades`: root mean square of its error on the ideal
@@ -87,7 +87,7 @@ class PsiAnswer(Answer):
     TOLD: ClassVar = ("steps", "closed_form", "forms", "shares", "tasks", "left_out")
 
     steps: int
-    forms: tuple[Judged, ...]
+    forms: tuple[JudgedForm, ...]
     closed_form: ClosedForm | None
     shares: tuple[AtShare, ...]
     tasks: tuple[OfTask, ...]
@@ -148,7 +148,7 @@ def fit_psi(
     for name, value in (("seeds", seeds), ("fresh", fresh)):
         arguments.SEEDS(name, value)
     with Workplace(replace(options, on_plan=None)) as place:
-        bench = Bench(place, arguments.SEED("seed", seed), seeds)
+        bench = SmallBench(place, arguments.SEED("seed", seed), seeds)
         peaks = [bench.peak(task) for task in tasks]
         known = [peak for peak in peaks if peak.peak.ok]
         forks = tuple(fork for peak in known for fork in bench.forks(peak.task, peak.peak.require()))
@@ -175,7 +175,7 @@ def _answer(
     ideals: tuple[Ideal, ...],
     fitted: Mapping[str, Mapping[str, ClosedForm]],
     losses: Losses,
-    bench: Bench,
+    bench: SmallBench,
     began: float,
 ) -> PsiAnswer:
     driven = [peak for peak in peaks if losses.get(peak.task.name)]
@@ -214,11 +214,11 @@ def _judged(
     ideals: Sequence[Ideal],
     fitted: Mapping[str, Mapping[str, ClosedForm]],
     losses: Losses,
-) -> Judged:
+) -> JudgedForm:
     ratio = _ratio(own.form, driven, losses)
     left_out = [fitted[g][own.form].decades([i for i in ideals if i.group == g]) for g in sorted({i.group for i in ideals})]
     decades = (sum(d * d for d in left_out) / len(left_out)) ** 0.5
-    return Judged(own.form, FORMS[own.form].sentence, own.numbers, ratio.mean(), ratio.median, *ratio.record, decades)
+    return JudgedForm(own.form, FORMS[own.form].sentence, own.numbers, ratio.mean(), ratio.median, *ratio.record, decades)
 
 
 def _shares(ideals: Sequence[Ideal], best: ClosedForm | None) -> tuple[AtShare, ...]:

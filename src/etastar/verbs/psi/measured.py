@@ -38,7 +38,7 @@ class Peak(NamedTuple):
     peak: Estimate
 
 
-class Bench:
+class SmallBench:
     """Trains what is asked of small tasks, and counts it. Of the lanes it keeps what they cost: there are ten thousands.
 
     Args:

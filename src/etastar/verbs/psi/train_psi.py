@@ -22,7 +22,7 @@ from etastar.problems.small.family import OPTIMIZERS, Task
 from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options
 from etastar.verbs.psi.evolution import Evolution, Known, cost_of
-from etastar.verbs.psi.measured import Bench, linear, small_tasks
+from etastar.verbs.psi.measured import SmallBench, linear, small_tasks
 from etastar.verbs.workplace import Workplace
 
 FOLDS = 3
@@ -49,7 +49,7 @@ class AtPeak(NamedTuple):
     lost: int
 
 
-class Look(NamedTuple):
+class EvolutionLook(NamedTuple):
     """What is minimised, at a generation of a fold, on the tasks that stop it."""
 
     fold: str
@@ -74,7 +74,7 @@ class PsiNetworkAnswer(Answer):
     numbers: tuple[float, ...]
     folds: dict[str, tuple[float, ...]]
     judged: tuple[AtPeak, ...]
-    looks: tuple[Look, ...] = field(repr=False)
+    looks: tuple[EvolutionLook, ...] = field(repr=False)
 
     @property
     def ratio(self) -> Estimate:
@@ -111,7 +111,7 @@ def train_psi(
     fresh: int = 6,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
-    on_look: Callable[[Look], None] | None = None,
+    on_look: Callable[[EvolutionLook], None] | None = None,
     options: Options | None = None,
 ) -> PsiNetworkAnswer:
     """Evolve the network on final losses of small tasks: without each part of the groups, to be judged there, and on all.
@@ -137,13 +137,13 @@ def train_psi(
     arguments.SEEDS("fresh", fresh)
     done = _Finished(out)
     with Workplace(replace(options, on_plan=None)) as place:
-        bench = Bench(place, arguments.SEED("seed", seed), 4)
+        bench = SmallBench(place, arguments.SEED("seed", seed), 4)
         known = [own for task in tasks if (own := known_task(bench, task)) is not None]
-        looks: list[Look] = []
+        looks: list[EvolutionLook] = []
 
         def evolve(name: str, learn: Sequence[Known], stop: Sequence[Known]) -> tuple[float, ...]:
             def look(generation: int, held: float) -> None:
-                looks.append(Look(name, generation, held))
+                looks.append(EvolutionLook(name, generation, held))
                 if on_look:
                     on_look(looks[-1])
 
@@ -182,7 +182,7 @@ class _Finished:
         return tuple(self._found[name])
 
 
-def known_task(bench: Bench, task: Task) -> Known | None:
+def known_task(bench: SmallBench, task: Task) -> Known | None:
     """A task with the tuned peak of linear decay, and what a peak wrong by a factor of four costs; None without a peak."""
     peak = bench.peak(task).peak.value
     if peak is None:
@@ -220,7 +220,7 @@ def _learn_and_stop(parts: Splits, name: str) -> tuple[list[Known], list[Known]]
 
 
 def judged_at_wrong_peaks(
-    bench: Bench, parts: Splits, folds: Mapping[str, tuple[float, ...]], steps: int, fresh: int
+    bench: SmallBench, parts: Splits, folds: Mapping[str, tuple[float, ...]], steps: int, fresh: int
 ) -> list[AtPeak]:
     """Final losses on fresh seeds and the split kept for the end, at multiples of the peak, against each reference.
 
