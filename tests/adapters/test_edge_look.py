@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar.adapters.edge_look import FLOOR, EdgeRatio, EdgeLook
+from etastar.adapters.edge_look import FLOOR, EdgeLook, EdgeRatio
 from etastar.errors import DoesNotApply, ProblemError
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from etastar.adapters.caution import Caution
-from etastar.adapters.edge_look import EdgeRatio, EdgeLook
+from etastar.adapters.edge_look import EdgeLook, EdgeRatio
 from etastar.adapters.loggers import Logger, rates_of
 from etastar.adapters.rising import Rising
 from etastar.arguments import POSITIVE
