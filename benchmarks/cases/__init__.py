@@ -12,6 +12,7 @@ from benchmarks.cases import (
     engines,
     fashion,
     lanes,
+    limits,
     long_horizon,
     losses,
     monitors,
@@ -21,6 +22,7 @@ from benchmarks.cases import (
     predict,
     quadratics,
     quick,
+    resnet18,
     scale,
     scale_family,
     search,
@@ -55,4 +57,6 @@ CASES: dict[str, Case] = {
     "search": search.CASE,
     "scale-family": scale_family.CASE,
     "startup": startup.CASE,
+    "limits": limits.CASE,
+    "resnet18": resnet18.CASE,
 }
