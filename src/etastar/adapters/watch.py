@@ -21,7 +21,7 @@ from etastar.core.kinds import is_plain_adam
 from etastar.errors import DoesNotApply
 
 LOG = logging.getLogger("etastar")
-BOUNDS = {"sgd": 0.6, "adam": 7.0}
+BOUNDS = {"sgd": 0.56, "adam": 8.5}
 """Of the edge ratio: what one in twenty small trainings that went well passed (benchmarks/records/2026-11-26_early_warning).
 SGD's noise lets trainings go wrong below the edge; Adam comes back from far beyond it."""
 NORM_BOUND = 16.0
