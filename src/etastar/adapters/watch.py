@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from etastar.adapters.caution import Caution
-from etastar.adapters.edge_look import Edge, EdgeLook
+from etastar.adapters.edge_look import EdgeLook, EdgeRatio
 from etastar.adapters.loggers import Logger, rates_of
 from etastar.adapters.rising import Rising
 from etastar.arguments import POSITIVE
@@ -155,7 +155,7 @@ class Watcher:
 
     def _read(self, rate: float) -> None:
         """Look, and note what was seen."""
-        edge = Edge(math.nan, math.nan)
+        edge = EdgeRatio(math.nan, math.nan)
         if self._look is not None:
             try:
                 edge = self._look()
