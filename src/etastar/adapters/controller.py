@@ -56,6 +56,7 @@ class Controller:
     Attributes:
         taken: optimizer steps that counted.
         lr: the rate in use, before the groups' own multiples.
+        planned: the policy over its horizon; `policy` is the one in use, after extensions.
 
     Raises:
         ProblemError: no usable rate, a policy without a horizon that needs one, a group that does not exist.
@@ -86,9 +87,9 @@ class Controller:
     ) -> None:
         self._optimizer, self._logger = optimizer, logger
         self._peak = default_rate(optimizer) if lr is None else RATE("lr", lr)
-        self._planned = policy_for(policy, steps)
-        self._span = steps if steps is not None else getattr(self._planned, "steps", None)
-        self._setup = attached(optimizer, self._planned, model)
+        self.planned = policy_for(policy, steps)
+        self._span = steps if steps is not None else getattr(self.planned, "steps", None)
+        self._setup = attached(optimizer, self.planned, model)
         self._ring = Ring(self._setup, keep, every)
         self._scaling = Scaling(self._setup, scaler)
         self.begin()
@@ -96,7 +97,7 @@ class Controller:
 
     def begin(self) -> None:
         """Start anew at step 0 of the policy."""
-        self._follow(self._planned)
+        self._follow(self.planned)
         self._state: Any = self.policy.init(self._lane_rate())
         self._past: dict[str, Any] = self._signals.state()
         self._proposed: tuple[Any, dict[str, Any], Any] | None = None
@@ -201,8 +202,8 @@ class Controller:
         Raises:
             ProblemError: the policy has no horizon, a shorter one than this is wanted, or it has cooled down already.
         """
-        if self._horizon is None or is_steady(self._planned) or not hasattr(self._planned, "over"):
-            raise ProblemError(f"{self._planned!r} has no end to be moved; expected a policy over a number of steps")
+        if self._horizon is None or is_steady(self.planned) or not hasattr(self.planned, "over"):
+            raise ProblemError(f"{self.planned!r} has no end to be moved; expected a policy over a number of steps")
         rates = self._peak if self._rate is None else self._rate
         held = each(lambda own: float(own) / self._peak, rates if isinstance(rates, Mapping) else {OTHERS: rates})
         extension = extension_of(self.taken, self._horizon, steps, held)
@@ -251,7 +252,7 @@ class Controller:
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides the next rates: numbers, tensors and containers of them, as `torch.save` keeps them."""
         return {
-            "policy": repr(self._planned),
+            "policy": repr(self.planned),
             "extensions": [[e.at, e.before, e.steps, e.cooldown, [list(own) for own in e.held]] for e in self._extensions],
             "taken": self.taken,
             "peak": self._peak,
@@ -273,8 +274,8 @@ class Controller:
         """
         if not isinstance(state, Mapping) or state.keys() != self.state_dict().keys():
             raise ProblemError(f"got {shown(state)}; expected what state_dict() of a controller gave")
-        if state["policy"] != repr(self._planned):
-            raise ProblemError(f"the state is of the policy {state['policy']}; expected one of {self._planned!r}")
+        if state["policy"] != repr(self.planned):
+            raise ProblemError(f"the state is of the policy {state['policy']}; expected one of {self.planned!r}")
         if len(state["multipliers"]) != len(self._setup.groups):
             counts = len(state["multipliers"]), len(self._setup.groups)
             raise ProblemError(f"the state is of {counts[0]} parameter groups; expected one of the optimizer's {counts[1]}")

@@ -12,6 +12,7 @@ from etastar.adapters.controller import TOLD, Controller
 from etastar.adapters.loggers import Logger
 from etastar.engine.signals import OF_GRADIENT, keys_of
 from etastar.errors import ProblemError
+from etastar.policies.policy import Policy
 
 
 class PolicyLR(LRScheduler):
@@ -83,6 +84,11 @@ class PolicyLR(LRScheduler):
                 if (own := TOLD.get(name)) and self._told[own] is None and own != "valid_loss":
                     raise ProblemError(f"{self.controller.policy!r} reads {name}; expected scheduler.step({own}={own})")
         super().step(epoch)
+
+    @property
+    def policy(self) -> Policy:
+        """What it follows, as it was planned."""
+        return self.controller.planned
 
     def feed(self, loss: Any = None, accuracy: Any = None) -> float:
         """Decide the rate of this step, between backward and update; see `Controller.step`."""
