@@ -60,21 +60,18 @@ def _summary(rows: list[Row]) -> str:
         doubled = [math.log(r["wrong_peak"][2] / r["loss"]) for r in own if r["loss"] and r["wrong_peak"][2]]
         harm = f"{math.exp(sum(doubled) / len(doubled)):.2f}" if doubled else ""
         says = [sum(r["verdict"] == v for r in own) for v in ("better", "no difference", "worse", "failed")]
-        lines.append(
-            (mean.value or math.inf, [
-                policy, f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{ratio.median:.3f}", f"{won} / {tied} / {lost}",
-                " / ".join(map(str, says)), harm, sum(r["failures"] for r in own),
-            ])
-        )  # fmt: skip
+        worth = [f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{ratio.median:.3f}", f"{won} / {tied} / {lost}"]
+        line = [policy, *worth, " / ".join(map(str, says)), harm, sum(r["failures"] for r in own)]
+        lines.append((mean.value or math.inf, line))
     head = [
         "policy", "final loss / tuned linear decay's [90 %]", "median", "won / tied / lost at 1 %",
         "`compare`: better / no difference / worse / failed", "twice the peak costs x", "broken lanes",
     ]  # fmt: skip
     tasks = len({r["task"] for r in rows})
     text = (
-        f"{tasks} small tasks; every policy had the same number of trainings, the search of its peak included; a third of them "
-        "are fresh seeds, the same for all. Ratios of final validation losses, geometric means over tasks; intervals resample "
-        "groups, families and seeds."
+        f"{tasks} small tasks; every policy had the same number of trainings, the search of its peak included; a third of "
+        "them are fresh seeds, the same for all. Ratios of final validation losses, geometric means over tasks; intervals "
+        "resample groups, families and seeds."
     )
     return f"{text}\n\n{table(head, [line for _, line in sorted(lines, key=lambda pair: pair[0])])}"
 
