@@ -3,11 +3,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
 RIVALS := .venv-peers-bakeoff/.ready
+CLIENTS := .venv-clients/.ready
 
 # tests start a hundred processes, each of which would compile the package and torch's rarer parts again
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-cluster check schemas bench bakeoff docs clean
+.PHONY: help setup demo test test-slow test-cluster test-clients check schemas bench bakeoff docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -22,14 +23,22 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## Measure eta* of a small network on real data and write a report
 	$(BIN)/etastar find digits-mlp --report out/demo --json out/demo/answer.json
 
-test: setup  ## Run the default tests (about two minutes)
+test: setup  ## Run the default tests (two to three minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu and not cluster'
+test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser; goes on where a run was cut
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu and not cluster' -p tools.resumable --resume out/slow-passed
 
 test-cluster: setup  ## Run the tests that kill a node of a two-node Ray cluster, alone
 	$(BIN)/python -m pytest -n 0 -m cluster tests/cluster
+
+test-clients: $(CLIENTS)  ## Run real Lightning and Transformers, in an environment of their own
+	.venv-clients/bin/python -m pytest -n 2 --dist worksteal tests/clients
+
+$(CLIENTS): pyproject.toml constraints.txt tests/clients/constraints.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -c tests/clients/constraints.txt -e '.[clients]'
+	touch $(CLIENTS)
 
 check: setup  ## Lint, types, import layers
 	$(BIN)/ruff check .
@@ -60,5 +69,5 @@ docs: setup  ## Check that the README's blocks and every docstring example still
 	$(BIN)/python -m pytest -q -m 'not gpu and not cluster' tests/claims/test_readme.py src
 
 clean:  ## Remove what was built; the store .etastar stays
-	rm -rf .venv out dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-clients out dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

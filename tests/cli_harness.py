@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
+
+import jsonschema
 
 HEADER = """
 import copy
@@ -88,6 +93,32 @@ class Ran:
 
 
 Cli = Callable[..., Ran]
+
+
+def told(text: str) -> dict[str, Any]:
+    """The one JSON document, without NaN or infinity, that `text` is; it follows the schema of its command."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    content = json.loads(text, parse_constant=refuse)
+    validator(content["command"]).validate(content)
+    return content
+
+
+def timeless(content: dict[str, Any]) -> dict[str, Any]:
+    """The answer without what a clock said: two runs agree on all the rest."""
+    clock = ("seconds", "before_seconds", "wall_runs", "full_run_seconds")
+    cost = {name: value for name, value in content["cost"].items() if name not in clock}
+    return {name: value for name, value in content.items() if name != "engine_choice"} | {"cost": cost}
+
+
+@cache
+def validator(command: str) -> jsonschema.Draft202012Validator:
+    """Of a command's answers; the schema itself is checked once, which takes as long as ten answers."""
+    schema = json.loads(files("etastar.cli").joinpath(f"{command}.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
 
 
 def run_here(*args: Any) -> Ran:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from benchmarks.cases import (
     bisection,
     centre,
+    checkpoint,
     coverage,
     curves,
     digits,
+    early_warning,
     engines,
     fashion,
     lanes,
     left_out,
+    limits,
     long_horizon,
     losses,
     monitors,
@@ -21,6 +24,7 @@ from benchmarks.cases import (
     predict,
     quadratics,
     quick,
+    resnet18,
     scale,
     scale_family,
     search,
@@ -31,6 +35,7 @@ from benchmarks.cases import (
 from benchmarks.cases.case import Case
 
 CASES: dict[str, Case] = {
+    "early_warning": early_warning.CASE,
     "wrong_starts": wrong_starts.CASE,
     "losses": losses.CASE,
     "monitors": monitors.CASE,
@@ -49,10 +54,13 @@ CASES: dict[str, Case] = {
     "long_horizon": long_horizon.CASE,
     "bisection": bisection.CASE,
     "centre": centre.CASE,
+    "checkpoint": checkpoint.CASE,
     "predict": predict.CASE,
     "engines": engines.CASE,
     "sharpness": sharpness.CASE,
     "search": search.CASE,
     "scale-family": scale_family.CASE,
     "startup": startup.CASE,
+    "limits": limits.CASE,
+    "resnet18": resnet18.CASE,
 }

@@ -77,7 +77,7 @@ CASE = Case(
     _rows,
     _summary,
     {
-        "folder": "data/nanogpt", "steps": 20_000, "budget": 0.02, "seeds": 3, "rates": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
+        "folder": "out/nanogpt", "steps": 20_000, "budget": 0.02, "seeds": 3, "rates": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
         "minutes": 90,
     },
 )  # fmt: skip

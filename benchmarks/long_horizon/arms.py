@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,58 +16,55 @@ from benchmarks.long_horizon.tasks import HORIZON, Cell, cells
 from benchmarks.long_horizon.truth import Row, Truth, place_in
 from etastar.core.lane import quantise
 from etastar.designs.best_rate.best_lr import GAMMA, PAD_HIGH, PAD_LOW, Rung
-from etastar.designs.best_rate.budgeted import ERROR, LANES, OPEN_ERROR, QUANTILE, SPACING, Budgeted
+from etastar.designs.best_rate.budgeted import ERROR, LANES, OPEN_ERROR, QUANTILE, SHORTEST, SPACING, Budgeted
 from etastar.designs.best_rate.cooldowns import SHARE, Cooldowns
 from etastar.designs.best_rate.rate_prior import Belief, BestSeen, RatePrior
-from etastar.designs.best_rate.rate_priors import at_peak, mean_factor
+from etastar.designs.best_rate.rate_priors import mean_factor
 from etastar.policies.schedule import Schedule
 from etastar.verbs.workplace import Session
 
-BUDGETS = (0.01, 0.02, 0.05, 0.1)
-SEEDS = (0, 1)
+BUDGETS = (0.01, 0.02, 0.05)
 KEPT = (5, 3, 2)
 """Rates of the trunks that are cooled down at n/4, n/2 and n."""
-Found = tuple[list[BestSeen], int, float | None]
-"""What an arm says of the peak rate, gradient steps it took, and its rate without any prior."""
+SQUEEZED, SHORT, BLIND = "squeezed", "squeezed, five lanes however short", ", one exponent for all data"
+LEAST = 50
+"""Steps of a lane at least, in all arms but the one of lanes however short."""
+Found = tuple[list[BestSeen], int]
+"""What an arm says of the peak rate, and the gradient steps it took."""
 
 
-def tried(truths: Sequence[Truth], folder: Path) -> Iterator[Row]:
+def tried(truths: Sequence[Truth], folder: Path, seeds: int) -> Iterator[Row]:
     """One row a cell, arm, budget and seed."""
-    for cell in cells():
-        others = [t for t in truths if t.cell.task != cell.task]
-        with place_in(folder) as place:
-            session = place.of(cell.problem())
-            prior = at_peak(fitted_once(others, cell.task)[cell.optimizer], session.problem.policy, HORIZON)
-            alike = [t.best for t in others if t.steps == HORIZON and t.cell.name.endswith(cell.name.split("/", 1)[1])]
-            usual = {"kind": "arm", "cell": cell.name, "arm": "usual", "budget": 0.0, "seed": 0, "lr": 10 ** median(alike)}
-            yield usual | {"low": None, "high": None, "cost": 0.0}
+    for task in dict.fromkeys(t.cell.task for t in truths):
+        others = [t for t in truths if t.cell.task != task]
+        learnt, blind = fitted(others), fitted(others, one_gamma=True)
+        for cell in (c for c in cells() if c.task == task):
+            alike = [t.best for t in others if t.steps == HORIZON and t.cell.alike(cell)]
+            usual = _row(cell, "usual", 0.0, 0, Belief(median(alike), 0.0), 0)
+            yield usual | {"low": None, "high": None}
+            prior, alone = learnt.prior(cell), blind.prior(cell)
             yield _row(cell, "prior", 0.0, 0, prior.at(HORIZON), 0)
-            for budget in BUDGETS:
-                for seed in SEEDS:
-                    yield from _measured(session, cell, prior, round(budget * HORIZON), budget, seed)
+            yield _row(cell, f"prior{BLIND}", 0.0, 0, alone.at(HORIZON), 0)
+            with place_in(folder) as place:
+                session = place.of(cell.problem())
+                for budget, seed in itertools.product(BUDGETS, range(seeds)):
+                    yield from _measured(session, cell, {"": prior, BLIND: alone}, budget, seed)
 
 
-_priors: dict[str, dict[str, RatePrior]] = {}
-
-
-def fitted_once(others: Sequence[Truth], without: str) -> dict[str, RatePrior]:
-    """The priors that all tasks but one teach."""
-    if without not in _priors:
-        _priors[without] = fitted(others)
-    return _priors[without]
-
-
-def _measured(session: Session, cell: Cell, prior: RatePrior, steps: int, budget: float, seed: int) -> Iterator[Row]:
+def _measured(session: Session, cell: Cell, priors: dict[str, RatePrior], budget: float, seed: int) -> Iterator[Row]:
     for arm, measure in ARMS.items():
-        if (found := measure(session, prior, steps, seed)) is None:
+        if (found := measure(session, priors[""], round(budget * HORIZON), seed)) is None:
             continue
-        readings, cost, bare = found
-        row = _row(cell, arm, budget, seed, prior.at(HORIZON, readings), cost)
-        yield row | {"left": prior.at(HORIZON, readings).sd / prior.at(HORIZON).sd, "readings": [list(r) for r in readings]}
-        if bare is not None and arm == "squeezed":
-            x = math.log10(bare)
-            low, high = x - (1 - GAMMA) * math.log10(HORIZON / readings[0].steps) - PAD_LOW, x + GAMMA * 2 + PAD_HIGH
-            yield {**row, "arm": "squeezed, no prior", "lr": bare, "low": 10**low, "high": 10**high}
+        readings, cost = found
+        for which, prior in priors.items() if arm == SQUEEZED else [("", priors[""])]:
+            belief = prior.at(HORIZON, readings)
+            row = _row(cell, arm + which, budget, seed, belief, cost)
+            yield row | {"left": belief.sd / prior.at(HORIZON).sd, "readings": [list(r) for r in readings]}
+        if arm == SQUEEZED and readings:
+            [seen] = readings
+            x, far = seen.x - GAMMA * math.log10(HORIZON / seen.steps), math.log10(HORIZON / seen.steps)
+            ends = {"low": 10 ** (seen.x - far - PAD_LOW), "high": 10 ** (seen.x + PAD_HIGH)}
+            yield _row(cell, f"{arm}, no prior", budget, seed, Belief(x, 0.0), cost) | ends
 
 
 def _squeezed(rung_of: Callable[[int], Rung]) -> Callable[[Session, RatePrior, int, int], Found | None]:
@@ -78,9 +76,7 @@ def _squeezed(rung_of: Callable[[int], Rung]) -> Callable[[Session, RatePrior, i
             return None
         design = Budgeted(session.facts.criterion, HORIZON, prior, steps, problem.policy, seed, rung=rung)
         best, _ = session.run(design)
-        readings = design.readings(best)
-        bare = 10 ** (readings[0].x - GAMMA * math.log10(HORIZON / rung.steps)) if readings else None
-        return readings, best.lr.cost, bare
+        return design.readings(best), best.lr.cost
 
     return measure
 
@@ -106,7 +102,7 @@ def _trunks(session: Session, prior: RatePrior, steps: int, seed: int) -> Found 
         x, error = _vertex(np.log10(left), np.array(losses))
         readings.append(BestSeen(x - flat + per_peak, horizon, error))
         left = sorted(sorted(left, key=lambda lr: (math.isnan(ended[lr, horizon]), ended[lr, horizon]))[:kept])
-    return readings, round(float(np.dot(KEPT, share)) * n), None
+    return readings, round(float(np.dot(KEPT, share)) * n)
 
 
 def _vertex(x: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
@@ -120,12 +116,13 @@ def _vertex(x: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
 
 
 def _five(steps: int) -> Rung:
-    each = max(steps // LANES, 50)
+    each = max(steps // LANES, LEAST)
     return Rung(each, SPACING, steps // each)
 
 
 def _shorter(steps: int) -> Rung:
-    return Rung(max(steps // LANES, 20), SPACING, LANES)
+    each = max(steps // LANES, SHORTEST)
+    return Rung(each, SPACING, LANES if each < LEAST else 0)  # else they are those of `_five`
 
 
 def _three(steps: int) -> Rung:
@@ -134,8 +131,8 @@ def _three(steps: int) -> Rung:
 
 
 ARMS: dict[str, Callable[[Session, RatePrior, int, int], Found | None]] = {
-    "squeezed": _squeezed(_five),
-    "squeezed, five lanes however short": _squeezed(_shorter),
+    SQUEEZED: _squeezed(_five),
+    SHORT: _squeezed(_shorter),
     "squeezed, three lanes": _squeezed(_three),
     "trunks": _trunks,
 }

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.coverage import wilson
+from benchmarks.long_horizon.arms import SHORT, SQUEEZED
 from benchmarks.long_horizon.tasks import HORIZON
-from benchmarks.long_horizon.truth import Row, Truth
+from benchmarks.long_horizon.truth import WINDOW, Row, Truth
 from etastar.designs.best_rate.budgeted import UNDECIDED
 
-LOSS, NATS = 1.05, 0.05
+LOSS, NATS = WINDOW, 0.05
 """A rate is good if its loss is within 5 % of the oracle's; on the second bar, within .05 nats."""
 ALPHA = 0.1
 DRAWS = 4000
@@ -28,10 +29,11 @@ def scored(rows: Sequence[Row]) -> list[dict[str, Any]]:
     truths = {r["cell"]: Truth.of(r) for r in rows if r["kind"] == "truth" and r["steps"] == HORIZON}
     arms = [r for r in rows if r["kind"] == "arm"]
     prior = {r["cell"]: r for r in arms if r["arm"] == "prior"}
+    taken = {(r["budget"], r["arm"]) for r in arms}
     shipped = [
         {**r, "arm": SHIPPED, **({} if r["left"] <= UNDECIDED else {k: prior[r["cell"]][k] for k in ("lr", "low", "high")})}
         for r in arms
-        if r["arm"] == "squeezed"
+        if r["arm"] == (SHORT if (r["budget"], SHORT) in taken else SQUEEZED)
     ]
     return [_scored(r, truths[r["cell"]]) for r in (*arms, *shipped)]
 

@@ -55,6 +55,10 @@ class Cell:
         """task/optimizer/schedule."""
         return f"{self.task}/{self.optimizer}/{self.schedule}"
 
+    def alike(self, other: Cell) -> bool:
+        """Whether both have the same optimizer and schedule."""
+        return (self.optimizer, self.schedule) == (other.optimizer, other.schedule)
+
     @property
     def rates(self) -> list[float]:
         """Those that are trained."""

@@ -20,6 +20,8 @@ from etastar.verbs.options import Options
 from etastar.verbs.workplace import Session, Workplace
 
 Row = dict[str, Any]
+WINDOW = 1.05
+"""Rates whose loss is at most so many times the lowest are as good as the best."""
 WORST = 1.5
 """A failed training counts as this many times the loss at the start."""
 
@@ -28,6 +30,10 @@ def recorded(folder: Path) -> Iterator[Row]:
     """One row a cell and horizon: the loss that every rate ends at."""
     for cell in cells():
         yield from _rows(cell, (*SHORTER, HORIZON), folder)
+
+
+def recorded_others(folder: Path) -> Iterator[Row]:
+    """The same for optimizers of which only the level is learnt."""
     for cell in others():
         yield from _rows(cell, SHORTER[-1:], folder)
 
@@ -80,13 +86,15 @@ class Truth:
 
     @cached_property
     def best(self) -> float:
-        """log10 of the best rate: the vertex of a parabola in log loss through the best and its neighbours."""
-        x, y = self.x, np.log(self.losses)
-        at = int(np.argmin(y))
-        if at in (0, len(x) - 1):
-            return float(x[at])
-        left, middle, right = np.minimum(y[at - 1 : at + 2] - y[at], 1.0)
-        return float(x[at] + (x[1] - x[0]) * (left - right) / (2 * (left - 2 * middle + right)))
+        """log10 of the best rate: the middle of those around the lowest loss that lose at most `WINDOW` against it."""
+        return sum(self.window) / 2
+
+    @cached_property
+    def window(self) -> tuple[float, float]:
+        """log10 of its ends, on straight lines in the logarithm of the loss."""
+        x, rise = self.x, np.log(self.losses) - np.log(min(self.losses)) - math.log(WINDOW)
+        at = int(np.argmin(rise))
+        return _reach(x[at::-1], rise[at::-1]), _reach(x[at:], rise[at:])
 
     def loss(self, lr: float) -> float:
         """At any rate, on straight lines in the logarithm of the loss."""
@@ -101,3 +109,12 @@ class Truth:
         if TASKS[self.cell.task].regression:
             return 0.5 * math.log(self.ratio(lr))
         return self.loss(lr) - min(self.losses)
+
+
+def _reach(x: np.ndarray, rise: np.ndarray) -> float:
+    """How far from the first the rise stays below 0."""
+    out = np.flatnonzero(rise > 0)
+    if not len(out):
+        return float(x[-1])
+    k = out[0]
+    return float(x[k - 1] + (x[k] - x[k - 1]) * rise[k - 1] / (rise[k - 1] - rise[k]))

@@ -14,6 +14,7 @@ from . import theory as theory
 from . import verbs as verbs
 from .adapters.controller import Controller as Controller
 from .adapters.torch import PolicyLR as PolicyLR
+from .adapters.watch import watch as watch
 from .core.design import Design as Design
 from .core.estimate import FLAGS as FLAGS
 from .core.estimate import Estimate as Estimate

@@ -11,6 +11,7 @@ from torch.optim import lr_scheduler
 
 from adapters.live import NETS
 from etastar import ProblemError, Schedule
+from etastar.adapters.controller import Controller
 from etastar.adapters.torch import PolicyLR
 from etastar.policies import Constant
 from etastar.policies.named import policy_over
@@ -172,3 +173,49 @@ def test_mistakes_are_a_sentence(act, sentence):
 def told_nothing(scheduler):
     scheduler.optimizer.step()
     scheduler.step()
+
+
+@pytest.mark.parametrize(
+    "policy", ["wsd:warmup=0.2,decay=0.5", "greedy:signal=loss,every=1,patience=0,factor=0.7", "hypergradient"]
+)
+def test_a_fed_scheduler_sets_the_rates_of_a_controller(policy):
+    """Asked between backward and update, it may read gradients; `step` then only keeps the books."""
+    rates, weights = [], []
+    for fed in (True, False):
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(4, 1).double()
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        asked = PolicyLR(optimizer, policy, steps=12, fed=True) if fed else Controller(optimizer, policy, steps=12)
+        seen = []
+        for _ in range(12):
+            loss = layer(torch.randn(8, 4, dtype=torch.float64)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            asked.feed(loss) if fed else asked.step(loss)
+            seen.append(optimizer.param_groups[0]["lr"])
+            assert not fed or asked.get_last_lr() == [seen[-1]]
+            optimizer.step()
+            if fed:
+                asked.step()
+        rates.append(seen)
+        weights.append(layer.weight.detach())
+    assert rates[0] == rates[1] and len(set(rates[0])) > 2
+    assert torch.equal(*weights)
+
+
+def test_a_fed_scheduler_that_nobody_feeds_says_so():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    scheduler = PolicyLR(optimizer, "greedy:signal=loss", steps=4, fed=True)
+    optimizer.step()
+    with pytest.raises(ProblemError, match="nobody tells this scheduler; expected its adapter"):
+        scheduler.step()
+
+
+def test_a_policy_beside_an_optimizer_is_followed_and_not_read_off(small):
+    """It does not advance without the optimizer: read off, it would be a constant rate."""
+
+    def both(model):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        return optimizer, PolicyLR(optimizer, "linear", steps=40)
+
+    assert small.but(optimizer=both).policy == small.but(schedule="linear").policy

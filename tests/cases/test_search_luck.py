@@ -92,7 +92,7 @@ def test_several_parameters_and_seeds_are_confirmed_as_they_were_searched():
 
 @pytest.mark.parametrize(
     ("limit", "trials", "flags"),
-    [(40, 8, set()), (6, 4, {"search-stopped"}), (3, 4, {"search-stopped", "unconfirmed"})],
+    [(40, 8, set()), (12, 4, {"search-stopped"}), (3, 4, {"search-stopped", "unconfirmed"})],
     ids=["time enough", "time for some trials and the confirmation", "no time for the confirmation"],
 )
 def test_a_time_limit_leaves_the_confirmation_its_share_or_the_answer_says_that_there_was_none(

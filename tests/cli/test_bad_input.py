@@ -13,7 +13,7 @@ import torch
 from cli_harness import HEADER, Cli, Ran
 
 Script = Callable[..., Path]
-CHEAP = ("--effort", "glance", "--max-seconds", "5")
+CHEAP = ("--effort", "glance", "--max-seconds", "60")
 """So that a case which is wrongly accepted fails soon."""
 
 

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-from importlib.resources import files
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 
-from cli_harness import Cli
+from cli_harness import Cli, told
 from loss_curves import SCHEDULES, STEPS, fading, warmed
 
-SCHEMA = json.loads((files("etastar.cli") / "forecast.schema.json").read_text())
+pytestmark = pytest.mark.usefixtures("few_refits")
 LOGS = Path(__file__).parents[1] / "logs"
-
-
-def validated(text: str) -> dict:
-    content = json.loads(text)
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    jsonschema.validate(content, SCHEMA)
-    return content
 
 
 @pytest.fixture
@@ -56,7 +46,7 @@ def test_questions_are_answered_on_the_terminal_and_on_a_page(cli: Cli, logs: di
 
 
 def test_json_alone_is_on_standard_output(cli: Cli, logs: dict[str, str]) -> None:
-    content = validated(cli("forecast", logs["constant"], logs["wsd"], "--schedule", "linear", "--json", "-").out)
+    content = told(cli("forecast", logs["constant"], logs["wsd"], "--schedule", "linear", "--json", "-").out)
     answers = {a["question"]: a for a in content["answers"]}
     true = fading(warmed(lambda x: 1 - x))[-1]
     assert answers["schedule"]["end"]["low"] < true + 0.05 and content["ok"]
@@ -65,7 +55,7 @@ def test_json_alone_is_on_standard_output(cli: Cli, logs: dict[str, str]) -> Non
 
 def test_a_check_prints_each_law_and_exits_with_0(cli: Cli, logs: dict[str, str]) -> None:
     ran = cli("forecast", logs["constant"], logs["cosine"], "--check", logs["wsd"], "--json", "-")
-    content = validated(ran.out)
+    content = told(ran.out)
     assert ran.code == 0 and not content["answers"]
     assert [c["law"] for c in content["checks"]] == [
         "fading noise", "blind power law", "same gain", "momentum law", "multi-power law",
@@ -77,7 +67,7 @@ def test_a_check_prints_each_law_and_exits_with_0(cli: Cli, logs: dict[str, str]
 @pytest.mark.parametrize("file", sorted(p.name for p in LOGS.iterdir()))
 def test_each_format_is_read_and_one_constant_run_is_no_answer(cli: Cli, file: str) -> None:
     ran = cli("forecast", str(LOGS / file), "--json", "-")
-    content = validated(ran.out)
+    content = told(ran.out)
     assert ran.code == 1 and not content["ok"] and content["logs"][0]["peak"] == pytest.approx(1e-3)
     assert "measure one branch, a cooldown over a tenth of the steps" in content["answers"][0]["end"]["reason"]
     assert cli("forecast", str(LOGS / file), "--steps", "2400", "--quiet").code == 0, "going on is answered"
@@ -148,5 +138,5 @@ def test_another_run_of_the_same_name_is_checked_as_another(cli: Cli, logs: dict
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / "constant.csv"
     other.write_text(Path(logs["wsd"]).read_text())
-    content = validated(cli("forecast", logs["constant"], logs["cosine"], "--check", str(other), "--json", "-").out)
+    content = told(cli("forecast", logs["constant"], logs["cosine"], "--check", str(other), "--json", "-").out)
     assert [log["name"] for log in content["logs"]] == ["constant.csv", "cosine.csv", "constant.csv (checked)"]

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
-import jsonschema
 import pytest
 
-from cli_harness import Cli
+from cli_harness import Cli, told
 
 Script = Callable[..., Path]
-SCHEMA = json.loads((files("etastar.cli") / "predict.schema.json").read_text())
-
-
-def validated(text: str) -> dict:
-    content = json.loads(text)
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    jsonschema.validate(content, SCHEMA)
-    return content
 
 
 def by_name(content: dict) -> dict[str, dict]:
@@ -30,7 +19,7 @@ def by_name(content: dict) -> dict[str, dict]:
 def test_every_rung_of_a_plain_network(cli: Cli) -> None:
     ran = cli("predict", "digits-deep-mlp", "--samples", "256", "--json", "-")
     assert ran.code == 0
-    content = validated(ran.out)
+    content = told(ran.out)
     rungs = by_name(content)
     assert [name for name, rung in rungs.items() if rung["lr"]["value"] is None] == ["Adam one-shot", "Newton step"]
     assert content["widths"] == [64, *[64] * 12, 10]
@@ -46,7 +35,7 @@ def test_every_rung_of_a_plain_network(cli: Cli) -> None:
 
 
 def test_a_convolution_has_no_closed_form_and_says_why(cli: Cli) -> None:
-    content = validated(cli("predict", "digits-cnn", "--samples", "128", "--json", "-").out)
+    content = told(cli("predict", "digits-cnn", "--samples", "128", "--json", "-").out)
     rungs = by_name(content)
     for name in ("closed form", "kernel"):
         assert rungs[name]["lr"]["status"] == "outside-the-law"
@@ -72,12 +61,12 @@ def test_the_table(cli: Cli) -> None:
 
 
 def test_the_same_seed_gives_the_same_numbers(cli: Cli) -> None:
-    first, second = (validated(cli("predict", "digits-mlp", "--samples", "64", "--json", "-").out) for _ in range(2))
+    first, second = (told(cli("predict", "digits-mlp", "--samples", "64", "--json", "-").out) for _ in range(2))
     assert first["rungs"] == second["rungs"] and first["lr"] == second["lr"]
 
 
 def test_a_quadratic_starts_at_one_over_its_curvature(cli: Cli) -> None:
-    content = validated(cli("predict", "quadratic", "--set", "curvatures=[4.0,1.0]", "--json", "-").out)
+    content = told(cli("predict", "quadratic", "--set", "curvatures=[4.0,1.0]", "--json", "-").out)
     rungs = by_name(content)
     assert content["lr"]["value"] == pytest.approx(1 / 4)
     assert rungs["Cauchy step"]["lr"]["value"] == pytest.approx((16 + 1) / (64 + 1), rel=1e-6)
@@ -91,14 +80,14 @@ def test_a_loop_of_ones_own_has_no_answer_and_says_why(cli: Cli, script: Script)
     ran = cli("predict", "user.py:p", "--json", "answer.json")
     assert ran.code == 1
     assert "a training loop of your own" in ran.out
-    content = validated(Path("answer.json").read_text())
+    content = told(Path("answer.json").read_text())
     assert content["lr"]["status"] == "not-measured" and content["yours"]["lr"] == 0.1
     assert len({rung["lr"]["reason"] for rung in content["rungs"]}) == 1
 
 
 def test_a_flat_loss_has_no_answer(cli: Cli, script: Script) -> None:
     script("p = flat()")
-    content = validated(cli("predict", "user.py:p", "--json", "-").out)
+    content = told(cli("predict", "user.py:p", "--json", "-").out)
     assert content["lr"]["value"] is None and content["lr"]["reason"]
     assert content["threshold"] is None
 
@@ -108,7 +97,7 @@ def test_a_flat_loss_has_no_answer(cli: Cli, script: Script) -> None:
 )
 def test_inputs_are_judged(cli: Cli, script: Script, inputs: str, flag: str | None) -> None:
     script(f"p = problem(train=({inputs}, Y))")
-    flags = validated(cli("predict", "user.py:p", "--json", "-").out)["flags"]
+    flags = told(cli("predict", "user.py:p", "--json", "-").out)["flags"]
     assert flags == ([flag] if flag else [])
 
 

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
-import jsonschema
 import pytest
 
-from cli_harness import Cli
+from cli_harness import Cli, told
 
 Script = Callable[..., Path]
-SCHEMA = json.loads((files("etastar.cli") / "probe.schema.json").read_text())
-
-
-def validated(text: str) -> dict:
-    content = json.loads(text)
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    jsonschema.validate(content, SCHEMA)
-    return content
 
 
 def by_name(content: dict) -> dict[str, dict]:
@@ -29,7 +18,7 @@ def by_name(content: dict) -> dict[str, dict]:
 
 def test_a_quadratic_gives_its_known_edge(cli: Cli) -> None:
     ran = cli("probe", "quadratic", "--set", "momentum=0.5,curvatures=[4.0,1.0]", "--json", "-")
-    content = validated(ran.out)
+    content = told(ran.out)
     assert ran.code == 0
     readings = by_name(content)
     assert readings["lambda1"]["estimate"]["value"] == pytest.approx(4.0)
@@ -48,7 +37,7 @@ def test_a_quadratic_gives_its_known_edge(cli: Cli) -> None:
     ids=["below", "between", "above"],
 )
 def test_the_rate_in_use_is_judged(cli: Cli, lr: float, verdict: str) -> None:
-    content = validated(cli("probe", "quadratic", "--set", f"curvatures=[4.0,1.0],lr={lr}", "--json", "-").out)
+    content = told(cli("probe", "quadratic", "--set", f"curvatures=[4.0,1.0],lr={lr}", "--json", "-").out)
     assert content["yours"]["verdict"] == verdict
     assert content["yours"]["sentence"] in content["summary"]
 
@@ -73,15 +62,15 @@ def test_the_table(cli: Cli) -> None:
 
 
 def test_the_same_seed_gives_the_same_numbers(cli: Cli) -> None:
-    contents = [validated(cli("probe", "digits-mlp", "--samples", "64", "--json", "-").out) for _ in range(2)]
+    contents = [told(cli("probe", "digits-mlp", "--samples", "64", "--json", "-").out) for _ in range(2)]
     assert contents[0]["readings"] == contents[1]["readings"]
-    other = validated(cli("probe", "digits-mlp", "--samples", "64", "--seed", "9", "--json", "-").out)
+    other = told(cli("probe", "digits-mlp", "--samples", "64", "--seed", "9", "--json", "-").out)
     assert other["readings"] != contents[0]["readings"]
 
 
 def test_float64(cli: Cli) -> None:
     single, double = (
-        validated(cli("probe", "digits-mlp", "--samples", "64", *more, "--json", "-").out) for more in ((), ("--float64",))
+        told(cli("probe", "digits-mlp", "--samples", "64", *more, "--json", "-").out) for more in ((), ("--float64",))
     )
     assert (single["dtype"], double["dtype"]) == ("float32", "float64")
     values = [by_name(c)["lambda1"]["estimate"]["value"] for c in (single, double)]
@@ -93,12 +82,12 @@ def test_a_loop_of_ones_own_has_no_answer_and_says_why(cli: Cli, script: Script)
     ran = cli("probe", "user.py:p", "--json", "answer.json")
     assert ran.code == 1
     assert "a training loop of your own" in ran.out
-    assert validated(Path("answer.json").read_text())["yours"] is None
+    assert told(Path("answer.json").read_text())["yours"] is None
 
 
 def test_a_flat_loss_has_readings_without_values_or_zero_curvature(cli: Cli, script: Script) -> None:
     script("p = flat()")
-    content = validated(cli("probe", "user.py:p", "--json", "-").out)
+    content = told(cli("probe", "user.py:p", "--json", "-").out)
     readings = by_name(content)
     assert readings["eta_c"]["estimate"]["status"] != "ok"
     assert readings["lambda1"]["estimate"]["value"] == 0

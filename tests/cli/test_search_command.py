@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import optuna
 import pytest
 
-from cli_harness import Cli, Ran
+from cli_harness import Cli, Ran, told
 from etastar.designs.search.optuna_samplers import SAMPLERS
 from etastar.problems.quadratic import best_lr
 
 Script = Callable[..., Path]
-SCHEMA = json.loads((files("etastar.cli") / "search.schema.json").read_text())
 SMALL = ("search", "quadratic", "--set", "steps=20,curvatures=[1.0,0.5]", "--trials", "8")
 """Eight trials of twenty steps."""
 NO_STUDY = ("--study-storage", ":memory:")
 
 
 def answer(ran: Ran) -> dict[str, Any]:
-    content = json.loads(ran.out)
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    jsonschema.validate(content, SCHEMA)
-    return content
+    return told(ran.out)
 
 
 def study_of(content: dict[str, Any]) -> optuna.Study:

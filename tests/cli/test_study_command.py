@@ -6,11 +6,10 @@ import json
 import signal
 import time
 import uuid
-from importlib.resources import files
 
-import jsonschema
 import pytest
 
+from cli_harness import told
 from etastar.studies import STUDIES
 from etastar.studies.run import study_named
 from kill_harness import start
@@ -21,13 +20,6 @@ def rows(folder) -> list[dict]:
     """What the record holds, its last line perhaps unfinished."""
     path = folder / "results.jsonl"
     return [json.loads(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []
-
-
-def checked(content: dict) -> dict:
-    schema = json.loads(files("etastar.cli").joinpath("study.schema.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(content, schema)
-    return content
 
 
 def test_without_a_name_the_studies_are_listed(cli):
@@ -108,17 +100,17 @@ def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path, signa
 
     cut = cli(*command, "--max-seconds", "1e-6", "--json", "-")
     assert cut.code == 1 and "the same command goes on" in cut.err
-    answer = checked(json.loads(cut.out))
+    answer = told(cut.out)
     assert (answer["complete"], answer["measured"]) == (False, len(seen)) and answer["cost"]["measured_now"] == 0
     assert "measurements are still missing" in (tmp_path / "o" / "index.html").read_text()
 
     done = cli(*command, "--json", "-")
-    answer = checked(json.loads(done.out))
+    answer = told(done.out)
     assert done.code == 0 and answer["complete"] and answer["cost"]["measured_now"] == answer["planned"] - len(seen)
     full = rows(tmp_path / "o")
     assert full[: len(seen)] == seen and len(full) == answer["planned"]
 
-    again = checked(json.loads(cli(*command, "--report", "page", "--json", "-").out))
+    again = told(cli(*command, "--report", "page", "--json", "-").out)
     page = (tmp_path / "page" / "index.html").read_text()
     assert page == (tmp_path / "o" / "index.html").read_text(), "the page, where it was asked for, too"
     assert again["cost"]["measured_now"] == 0 and again["claims"] == answer["claims"] and rows(tmp_path / "o") == full
@@ -130,7 +122,7 @@ def test_killed_cut_and_resumed_it_measures_everything_once(cli, tmp_path, signa
 @pytest.mark.slow
 def test_the_quick_study_of_eta_star_on_digits(cli, tmp_path):
     command = ("study", "iyer2023maximal", "--out", "o", "--effort", "quick", "--workers", "1", "--json", "-")
-    answer = checked(json.loads(cli(*command).out))
+    answer = told(cli(*command).out)
     claims = {claim["name"]: claim for claim in answer["claims"]}
     assert claims["falls with size"]["verdict"] == "agrees" and claims["sharpness is linear"]["verdict"] == "agrees"
     again = json.loads(cli(*command).out)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-import jsonschema
 import pytest
 
-from cli_harness import Cli, Ran, run_here
+from cli_harness import Cli, Ran, run_here, timeless, told
 from etastar.problems.quadratic import loss_curve
 
 Script = Callable[..., Path]
@@ -19,13 +17,8 @@ SMALL = ("quadratic", "--set", "steps=20", "--engine", "loop", "--store", ":memo
 SURFACE = ("surface", *SMALL, "--seeds", "1", "--schedules", "constant,wsd:decay=0.5,curve=sqrt", "--horizons", "10,20")
 
 
-def answer(ran: Ran) -> dict:
-    """Standard output is one JSON document that follows its schema."""
-    content = json.loads(ran.out)
-    schema = json.loads(files("etastar.cli").joinpath(f"{content['command']}.schema.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(content, schema)
-    return content
+def answer(ran: Ran) -> dict[str, Any]:
+    return told(ran.out)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +45,9 @@ def test_its_losses_are_the_exact_ones(quadratic: Ran) -> None:
 
 def test_the_same_again_says_the_same_and_what_is_printed_beside_it(cli: Cli, quadratic: Ran) -> None:
     ran = cli(*SURFACE, "--json", "answer.json")
-    contents = [answer(quadratic), json.loads(Path("answer.json").read_text())]
-    for content in contents:
-        del content["cost"]["seconds"], content["engine_choice"]
+    contents = [timeless(told(text)) for text in (quadratic.out, Path("answer.json").read_text())]
     assert contents[0] == contents[1]
-    assert ran.err.startswith("plan: at most ") and ran.out.startswith("quadratic: use about ")
+    assert "plan: at most " in ran.err and ran.out.startswith("quadratic: use about ")
     for words in ("no cell beats these", "best rate ~ steps^-gamma", "cost: "):
         assert words in ran.out
 
@@ -100,7 +91,7 @@ p = problem(model=P, optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=1e-3
 
 
 def test_sensitivity_is_the_classic_grid(cli: Cli) -> None:
-    ran = cli("sensitivity", *SMALL, "--set", "steps=20,lr=0.3", "--seeds", "1", "--json", "-", "--report", "out")
+    ran = cli("sensitivity", *SMALL, "--set", "lr=0.3", "--seeds", "1", "--json", "-", "--report", "out")
     content = answer(ran)
     assert [c["lr"] for c in content["cells"]] == pytest.approx([10.0**k for k in range(-6, 1)])
     assert ran.code == 1 and content["lr"]["status"] == "edge-of-range" and content["lr"]["low"] == 1.0
@@ -167,7 +158,7 @@ BAD = {
 @pytest.mark.parametrize(("arguments", "fragments"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_one_sentence(cli: Cli, arguments: list[str], fragments: list[str]) -> None:
     verb, *rest = arguments
-    ran = cli(verb, "quadratic", "--set", "steps=20", "--max-seconds", "5", *rest)
+    ran = cli(verb, "quadratic", "--set", "steps=20", "--max-seconds", "60", *rest)
     assert ran.code == 2, ran.err
     for fragment in fragments:
         assert fragment in ran.sentence

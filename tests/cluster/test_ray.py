@@ -17,6 +17,7 @@ from torch import nn
 from cli_harness import HEADER, run_here
 from etastar import EtastarError, Lane, LaneEngine, Options, Problem, ProblemError, Then, Times, search, surface
 from etastar.core import Until
+from etastar.core.deadline import Deadline, TimeOver
 from etastar.engine import LoopEngine, RayEngine
 from etastar.errors import UserCodeRaised
 from etastar.policies import Constant
@@ -100,6 +101,20 @@ def test_a_cluster_of_our_own_gives_the_local_outcomes_and_errors_and_leaves_no_
     assert not ray.is_initialized()
     assert dict(os.environ) == environment
     assert signal.getsignal(signal.SIGTERM) is on_terminate
+
+
+@pytest.mark.slow
+def test_shards_end_when_time_is_over_with_what_ended_until_then(small):
+    """Also on a worker that was busy when the deadline was made: what is left of it is counted from the shard's start."""
+    short, long, longer = (Lane(0.1, 1, steps, until=Until.END) for steps in (20, 10_000_000, 20_000_000))
+    found = []
+    with RayEngine(address="local", at_once=1) as engine:
+        [(_, alone)] = engine.train(small, [short])
+        with Deadline(10.0).held(), pytest.raises(TimeOver):
+            for each in engine.train(small, [short, long, longer]):
+                found.append(each)
+        assert comparable(found) == comparable([(0, alone)])
+        assert comparable(engine.train(small, [short])) == comparable([(0, alone)]), "and it goes on"
 
 
 @pytest.mark.slow

@@ -1,11 +1,13 @@
 """Policies in other people's training loops: thin, without logic of their own.
 
-`controller` (a policy in anyone's loop), `torch` (as one of torch's schedulers), `transformers/` (in their
-Trainer; their training as a problem; a rate given to them); `feeding` (the loss of a step out of micro-batches),
-`attached` (optimizer and policy, made ready for each other), `scaling` (GradScaler), `ranks` (several processes),
-`extension` (a longer run), `snapshots` (to go back to), `step_log` (what a forecast reads).
+`controller` (a policy in anyone's loop), `torch` (as one of torch's schedulers), `transformers/` and `lightning/` (a policy
+in their trainers, their training as a problem, a rate found for them); `micro_batches` (what they weigh) and `feeding` (the
+loss of a step), `attached` (optimizer and policy, made ready for each other), `scaling` (GradScaler), `ranks` (several
+processes), `extension` (a longer run), `snapshots` (to go back to); `watch` (warns of a rate that will diverge) by
+`edge_look` (how near the edge it is) where `rising` says to look, and `caution` (the warning); `loggers` (where rates and
+readings go), `step_log` (a file that a forecast reads).
 
-It offers `Controller`, `PolicyLR`.
+It offers `Caution`, `Controller`, `Logger`, `PolicyLR`, `StepLog`, `TensorBoard`, `WandB`, `Watcher`, `show_charts`.
 """
 
 import lazy_loader

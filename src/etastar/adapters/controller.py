@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,10 +12,10 @@ from torch import nn
 
 from etastar.adapters.attached import attached, default_rate, policy_for
 from etastar.adapters.extension import Extension, extension_of
+from etastar.adapters.loggers import Logger, rates_of
 from etastar.adapters.ranks import averaged
 from etastar.adapters.scaling import Scaling
 from etastar.adapters.snapshots import Ring, Rollback
-from etastar.adapters.step_log import StepLog
 from etastar.arguments import POSITIVE, RATE, shown
 from etastar.core.batch import map_tensors
 from etastar.core.gradients import flat_gradient, flat_parameters
@@ -52,12 +51,13 @@ class Controller:
         scaler: the GradScaler of the loop; a policy that reads gradients is refused before `unscale_`. The first step shows
             a scaler that was not told.
         keep, every: how many snapshots there are for `rollback`, and how many steps lie between them.
-        log: a file to which every step that counted is appended (see `StepLog`), for `etastar.forecast`. A loss that is
-            told is read for it at every step, which waits for the device.
+        logger: to which go the rates of each step and the losses told of it, which are read off their device for that;
+            `StepLog("run.jsonl")` writes what `etastar.forecast` reads.
 
     Attributes:
         taken: optimizer steps that counted.
         lr: the rate in use, before the groups' own multiples.
+        planned: the policy over its horizon; `policy` is the one in use, after extensions.
 
     Raises:
         ProblemError: no usable rate, a policy without a horizon that needs one, a group that does not exist.
@@ -84,22 +84,21 @@ class Controller:
         scaler: Any = None,
         keep: int = 0,
         every: int = 100,
-        log: str | os.PathLike[str] | None = None,
+        logger: Logger | None = None,
     ) -> None:
-        self._optimizer = optimizer
+        self._optimizer, self._logger = optimizer, logger
         self._peak = default_rate(optimizer) if lr is None else RATE("lr", lr)
-        self._planned = policy_for(policy, steps)
-        self._span = steps if steps is not None else getattr(self._planned, "steps", None)
-        self._setup = attached(optimizer, self._planned, model)
+        self.planned = policy_for(policy, steps)
+        self._span = steps if steps is not None else getattr(self.planned, "steps", None)
+        self._setup = attached(optimizer, self.planned, model)
         self._ring = Ring(self._setup, keep, every)
         self._scaling = Scaling(self._setup, scaler)
-        self._log = None if log is None else StepLog(log)
         self.begin()
         optimizer.register_step_post_hook(self._commit)
 
     def begin(self) -> None:
         """Start anew at step 0 of the policy."""
-        self._follow(self._planned)
+        self._follow(self.planned)
         self._state: Any = self.policy.init(self._lane_rate())
         self._past: dict[str, Any] = self._signals.state()
         self._proposed: tuple[Any, dict[str, Any], Any] | None = None
@@ -157,8 +156,8 @@ class Controller:
         else:  # so are the signals: the rates stay, and the policy as it was
             rate, state = self._rate, self._state
         self._proposed = state, self._signals.state(), rate
-        if self._log is not None:
-            told = {"loss": loss, "valid_loss": valid_loss}
+        if self._logger is not None:
+            told = {"loss": None if loss is torch.nan else loss, "valid_loss": valid_loss}
             self._said = {name: float(_number(name, x)) for name, x in told.items() if x is not None}
         return self.lr
 
@@ -182,11 +181,12 @@ class Controller:
         if self._proposed is None or (overflow is not None and bool(overflow)):
             return
         self._scaling.stepped()
+        if self._logger is not None:
+            rates = rates_of(optimizer, [group.name for group in self._setup.groups])
+            self._logger.log(self.taken, {**rates, **self._said})
         self._state, self._past, self._rate = self._proposed
         self._proposed = None
         self.taken += 1
-        if self._log is not None:
-            self._log.row(self.taken, self.lr, **self._said)
         self._ring.offer(self.taken, self.state_dict)
 
     def rescale(self, factor: float) -> None:
@@ -208,8 +208,8 @@ class Controller:
         Raises:
             ProblemError: the policy has no horizon, a shorter one than this is wanted, or it has cooled down already.
         """
-        if self._horizon is None or is_steady(self._planned) or not hasattr(self._planned, "over"):
-            raise ProblemError(f"{self._planned!r} has no end to be moved; expected a policy over a number of steps")
+        if self._horizon is None or is_steady(self.planned) or not hasattr(self.planned, "over"):
+            raise ProblemError(f"{self.planned!r} has no end to be moved; expected a policy over a number of steps")
         rates = self._peak if self._rate is None else self._rate
         held = each(lambda own: float(own) / self._peak, rates if isinstance(rates, Mapping) else {OTHERS: rates})
         extension = extension_of(self.taken, self._horizon, steps, held)
@@ -223,6 +223,14 @@ class Controller:
         self._follow(policy)
         self._proposed, self._horizon = None, extension.steps
         self._extensions.append(extension)
+
+    def cut(self, factor: float) -> None:
+        """Multiply all rates by `factor`, from the next that is proposed on.
+
+        Raises:
+            ProblemError: the factor is not above 0.
+        """
+        self._factor *= POSITIVE("cut's factor", factor)
 
     def rollback(self, factor: float = 1.0) -> Rollback:
         """Go back to the newest snapshot; a second call goes further back. An extension made since is undone, too.
@@ -250,7 +258,7 @@ class Controller:
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides the next rates: numbers, tensors and containers of them, as `torch.save` keeps them."""
         return {
-            "policy": repr(self._planned),
+            "policy": repr(self.planned),
             "extensions": [[e.at, e.before, e.steps, e.cooldown, [list(own) for own in e.held]] for e in self._extensions],
             "taken": self.taken,
             "peak": self._peak,
@@ -272,8 +280,8 @@ class Controller:
         """
         if not isinstance(state, Mapping) or state.keys() != self.state_dict().keys():
             raise ProblemError(f"got {shown(state)}; expected what state_dict() of a controller gave")
-        if state["policy"] != repr(self._planned):
-            raise ProblemError(f"the state is of the policy {state['policy']}; expected one of {self._planned!r}")
+        if state["policy"] != repr(self.planned):
+            raise ProblemError(f"the state is of the policy {state['policy']}; expected one of {self.planned!r}")
         if len(state["multipliers"]) != len(self._setup.groups):
             counts = len(state["multipliers"]), len(self._setup.groups)
             raise ProblemError(f"the state is of {counts[0]} parameter groups; expected one of the optimizer's {counts[1]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -10,8 +9,10 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from etastar.adapters.controller import TOLD, Controller
+from etastar.adapters.loggers import Logger
 from etastar.engine.signals import OF_GRADIENT, keys_of
 from etastar.errors import ProblemError
+from etastar.policies.policy import Policy
 
 
 class PolicyLR(LRScheduler):
@@ -26,7 +27,7 @@ class PolicyLR(LRScheduler):
     that the optimizer has not taken (GradScaler) does not advance the policy.
 
     Args:
-        optimizer, policy, lr, steps, model, log: see `Controller`; a loss told at the end of a step is logged with the next.
+        optimizer, policy, lr, steps, model, logger: see `Controller`.
         fed: `feed` is called between backward and update, as a `Controller` is asked; so do the adapters of Lightning and
             Transformers. Then a policy sees this step, may read gradients, and `step` takes nothing.
 
@@ -55,9 +56,9 @@ class PolicyLR(LRScheduler):
         *,
         model: nn.Module | None = None,
         fed: bool = False,
-        log: str | os.PathLike[str] | None = None,
+        logger: Logger | None = None,
     ) -> None:
-        self.controller = Controller(optimizer, policy, lr, steps, model=model, log=log)
+        self.controller = Controller(optimizer, policy, lr, steps, model=model, logger=logger)
         self.fed, self._heard = fed, 0
         if not fed and (known := [name for name, _ in keys_of(self.controller.policy) if name in OF_GRADIENT]):
             raise ProblemError(
@@ -83,6 +84,11 @@ class PolicyLR(LRScheduler):
                 if (own := TOLD.get(name)) and self._told[own] is None and own != "valid_loss":
                     raise ProblemError(f"{self.controller.policy!r} reads {name}; expected scheduler.step({own}={own})")
         super().step(epoch)
+
+    @property
+    def policy(self) -> Policy:
+        """What it follows, as it was planned."""
+        return self.controller.planned
 
     def feed(self, loss: Any = None, accuracy: Any = None) -> float:
         """Decide the rate of this step, between backward and update; see `Controller.step`."""

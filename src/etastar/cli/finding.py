@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from etastar import arguments
 from etastar.cli.groups import PageOptions, ProblemOptions, RunOptions
-from etastar.cli.options import number
+from etastar.cli.options import number, place
 from etastar.cli.spread import spread
 
 EffortOption = Annotated[
@@ -35,6 +36,17 @@ MonitorOption = Annotated[
 ]
 
 
+StartFromOption = Annotated[
+    Path | None,
+    place(
+        "--start-from",
+        "run.pt",
+        'A run under way (torch.save of {"model": ..., "optimizer": ...}): the rate for its rest, with --at.',
+    ),
+]
+AtOption = Annotated[int | None, number("--at", arguments.FROM_STEP, "Optimizer steps of it that are over.")]
+
+
 @spread
 def find(
     *,
@@ -45,6 +57,8 @@ def find(
     budget_seconds: BudgetSecondsOption = None,
     within: WithinOption = 0.25,
     monitor: MonitorOption = None,
+    start_from: StartFromOption = None,
+    at: AtOption = None,
     run: RunOptions,
     out: PageOptions,
 ) -> None:
@@ -56,6 +70,6 @@ def find(
         monitors = () if monitor is None else monitor
         answer = find_lr(
             problem.load(), effort=effort, budget=budget, budget_steps=budget_steps, budget_seconds=budget_seconds,
-            within=within, monitors=monitors, seed=run.seed, options=options,
+            within=within, start_from=start_from, at=at, monitors=monitors, seed=run.seed, options=options,
         )  # fmt: skip
     out.deliver_answer(console, answer, ok=answer.lr.ok)

@@ -100,7 +100,8 @@ class RunOptions:
         from etastar.verbs.options import Options
 
         given = {name: value for name, value in asdict(self).items() if name != "seed"}
-        options = Options(**given, on_plan=console.plan, on_outcome=console.outcome, on_note=console.note)
+        told = {"on_plan": console.plan, "on_outcome": console.outcome, "on_note": console.note}
+        options = Options(**given, **told, since=console.began)
         check(self.store)
         return options
 

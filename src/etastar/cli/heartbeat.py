@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-EVERY = 60.0
-"""Seconds between two lines."""
+FIRST, EVERY = 20.0, 60.0
+"""Seconds until the first line, and between two: reading the data and importing torch may take longer than the first."""
 
 Wait = Callable[[float], bool]
 """Wait so many seconds; whether it is all over."""
@@ -26,7 +26,7 @@ class Heartbeat:
     >>> beat.done("lr 0.1, loss 1.23")
     >>> now[0] = 120.0
     >>> beat.beat()
-    2 min: 1 of at most 12 lanes done (the last: lr 0.1, loss 1.23)
+    2.0 min: 1 of at most 12 lanes done (the last: lr 0.1, loss 1.23)
     """
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,15 +47,17 @@ class Heartbeat:
         """One line."""
         minutes = (self._clock() - self._began) / 60
         if self._lanes is None:
-            self._say(f"{minutes:.3g} min: checking the problem, and which engine trains it")
+            self._say(f"{minutes:,.1f} min: reading and checking the problem, and which engine trains it")
             return
         last = f" (the last: {self._last})" if self._last else ""
-        self._say(f"{minutes:.3g} min: {self._done} of at most {self._lanes} lanes done{last}")
+        self._say(f"{minutes:,.1f} min: {self._done} of at most {self._lanes} lanes done{last}")
 
     def run(self, wait: Wait) -> None:
         """Beat until it is all over."""
-        while not wait(EVERY):
+        over = wait(FIRST)
+        while not over:
             self.beat()
+            over = wait(EVERY)
 
     def start(self) -> None:
         """Beat in a thread of its own, which nobody has to wait for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ class Console:
             disable=quiet or not self._err.is_terminal,
         )  # fmt: skip
         self._task = self._progress.add_task("measuring", total=None)
+        self.began = time.monotonic()
+        """Before torch is imported and the problem's data read: a time limit counts them, too."""
         self._heartbeat = None if quiet or self._err.is_terminal else Heartbeat(self._err.say)
 
     def __enter__(self) -> Console:

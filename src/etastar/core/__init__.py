@@ -8,8 +8,8 @@ back to them. `objective`, `accuracy`, `uninformed`, `finite_loss`, `gradients`:
 `traceless`, `randomness`, `numerics`: what is left as it was. `kinds` of optimizers and losses, `reduction` of losses over
 samples. `chain`: networks of known layers.
 
-It offers `Criterion`, `Design`, `Estimate`, `FLAGS`, `Lane`, `LaneStatus`, `Monitor`, `Outcome`, `Problem`, `Runs`,
-`Snapshot`, `Status`, `Training`, `Until`, `run`.
+It offers `Beginning`, `Criterion`, `Design`, `Estimate`, `FLAGS`, `Lane`, `LaneStatus`, `Monitor`, `Outcome`, `Problem`,
+`Runs`, `Snapshot`, `Status`, `Training`, `Until`, `run`.
 """
 
 import lazy_loader

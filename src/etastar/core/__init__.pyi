@@ -1,3 +1,4 @@
+from .beginning import Beginning as Beginning
 from .design import Design as Design
 from .design import run as run
 from .estimate import FLAGS as FLAGS

@@ -14,6 +14,7 @@ from torch import nn
 from etastar import arguments
 from etastar.arguments import shown
 from etastar.core.batch import map_tensors, tensors_in
+from etastar.core.optimizers import SeveralOptimizers
 from etastar.errors import ProblemError, in_one_line
 
 MODEL = ("model", "model_state_dict", "state_dict")
@@ -25,6 +26,8 @@ NOT_RULES = {
     "decoupled_weight_decay", "max_lr", "min_lr", "swapped",
 }  # fmt: skip
 """Settings of a group that other versions of torch, and schedulers, add or leave out."""
+RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+"""What a checkpoint's groups hold of its schedule."""
 ALIKE = ("momentum_buffer", "exp_avg", "exp_avg_sq", "square_avg", "max_exp_avg_sq", "prev")
 """Slots of torch's optimizers that have their parameter's shape: `load_state_dict` does not look at it."""
 
@@ -90,13 +93,15 @@ class Beginning:
         if missing or left:
             lacks = f"lacks {missing[0]!r}" if missing else f"holds {left[0]!r}, which the problem's model does not have"
             raise ProblemError(
-                f"the checkpoint {lacks} ({len(missing)} names missing, {len(left)} left over); expected the state_dict() of "
-                "the model that the problem's factory makes"
+                f"the checkpoint {lacks} ({len(missing)} names missing, {len(left)} left over); expected the state_dict() "
+                "of the model that the problem's factory makes"
             )
         for name, tensor in own.items():
             shapes = [tuple(t.shape) if isinstance(t, torch.Tensor) else None for t in (tensor, kept[name])]
             if shapes[0] != shapes[1]:
-                raise ProblemError(f"{name!r} has shape {shapes[1]} in the checkpoint; the problem's model has {shapes[0]}")
+                raise ProblemError(
+                    f"{name!r} has shape {shapes[1]} in the checkpoint; expected {shapes[0]}, that of the problem's model"
+                )
         model.load_state_dict(dict(kept))
 
     def give_moments(self, optimizer: torch.optim.Optimizer) -> None:
@@ -113,13 +118,14 @@ class Beginning:
             optimizer.load_state_dict(_copied(self.optimizer))
         except Exception as error:  # whatever a state of something else makes of it
             raise ProblemError(
-                f"the problem's {type(optimizer).__name__} refuses the checkpoint's state: {in_one_line(error)}; expected the "
-                "state_dict() of an optimizer with the same parameter groups, or a checkpoint of the model alone"
+                f"the problem's {type(optimizer).__name__} refuses the checkpoint's state: {in_one_line(error)}; expected "
+                "the state_dict() of an optimizer with the same parameter groups, or a checkpoint of the model alone"
             ) from None
         for group, own in zip(optimizer.param_groups, settings, strict=True):
+            kept = {} if _keeps_state_in_slots(optimizer) else {k: v for k, v in group.items() if k not in RATES}
             params = group["params"]
             group.clear()
-            group.update(own, params=params)
+            group.update(own | kept, params=params)
         for p, slots in optimizer.state.items():
             for name in ALIKE if isinstance(p, torch.Tensor) else ():
                 if isinstance(slot := slots.get(name), torch.Tensor) and slot.shape != p.shape:
@@ -132,13 +138,19 @@ class Beginning:
         kept = (self.optimizer or {}).get("param_groups")
         if not kept or not isinstance(kept, list):
             return  # of several, or none: `load_state_dict` says what it makes of it
-        rules = [set(groups[0]) - NOT_RULES for groups in (optimizer.param_groups, kept)]
-        if rules[0] != rules[1]:
-            odd = sorted(rules[0] ^ rules[1])[0]
+        own, theirs = (set(groups[0]) - NOT_RULES for groups in (optimizer.param_groups, kept))
+        if apart := own ^ theirs if _keeps_state_in_slots(optimizer) else own - theirs:
             raise ProblemError(
-                f"the checkpoint is of another optimizer than the problem's {type(optimizer).__name__}: only one of them has "
-                f"{odd!r}; expected the same class, or a checkpoint of the model alone, whose moments start anew"
+                f"the checkpoint is of another optimizer than the problem's {type(optimizer).__name__}: only one of them "
+                f"has {sorted(apart)[0]!r}; expected the same class, or a checkpoint of the model alone, whose moments "
+                "start anew"
             )
+
+
+def _keeps_state_in_slots(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether groups hold settings alone, as with torch's own optimizers; Schedule-Free and Prodigy count in theirs."""
+    own = optimizer.own if isinstance(optimizer, SeveralOptimizers) else (optimizer,)
+    return all(type(o).__module__.startswith("torch.optim") for o in own)
 
 
 def _read(path: str | os.PathLike[str]) -> Any:
@@ -165,9 +177,8 @@ def _parts(state: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
         raise ProblemError(f"start_from is {shown(state)}; {EXPECTED}")
     if isinstance(optimizer, list) and len(optimizer) == 1:
         [optimizer] = optimizer
-    model, optimizer = (
-        x.state_dict() if isinstance(x, (nn.Module, torch.optim.Optimizer)) else x for x in (model, optimizer)
-    )
+    live = (nn.Module, torch.optim.Optimizer)
+    model, optimizer = (part.state_dict() if isinstance(part, live) else part for part in (model, optimizer))
     if not isinstance(model, Mapping) or not model or not (optimizer is None or isinstance(optimizer, Mapping)):
         raise ProblemError(f"the checkpoint holds no state of a model, or an odd one of its optimizer; {EXPECTED}")
     return model, optimizer

@@ -38,7 +38,7 @@ class Deadline:
     Args:
         seconds: None: no limit.
         clock: in seconds; workers of this machine read the same one.
-        began: what it said when it was made.
+        began: what it said at the beginning; None: what it says now.
 
     >>> now = [5.0]
     >>> deadline = Deadline(100, lambda: now[0])
@@ -49,16 +49,16 @@ class Deadline:
 
     seconds: float | None = None
     clock: Callable[[], float] = time.monotonic
-    began: float = math.nan
+    began: float | None = None
 
     def __post_init__(self) -> None:
-        if math.isnan(self.began):
+        if self.began is None:
             object.__setattr__(self, "began", self.clock())
 
     @property
     def spent(self) -> float:
         """Seconds since it was made."""
-        return self.clock() - self.began
+        return self.clock() - (self.began or 0.0)
 
     @property
     def left(self) -> float:

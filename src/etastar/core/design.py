@@ -175,13 +175,14 @@ def _asked_in_time(design: Design[Answer], time: Time) -> Sequence[Lane]:
     if time.over():
         design.stop(TIME_LIMIT)
     lanes = design.ask()
-    if lanes and not time.fits(lanes) and isinstance(design, Shortens):
+    if not lanes or time.fits(lanes):
+        return lanes
+    if isinstance(design, Shortens):
         design.shorten(time.longest)
-        lanes = design.ask()
-    if lanes and not time.fits(lanes):
-        design.stop(TIME_LIMIT)
-        return ()
-    return lanes
+        if not (lanes := design.ask()) or time.fits(lanes):
+            return lanes
+    design.stop(TIME_LIMIT)
+    return ()
 
 
 def _check_raised(told: Runs) -> None:

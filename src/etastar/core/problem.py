@@ -279,6 +279,8 @@ def _check_numbers(p: Problem) -> None:
         if value is not None:
             check(name, value)
     arguments.ACCUMULATE("accumulate", p.accumulate)
+    if p.start_from is not None:
+        arguments.instance("start_from", p.start_from, Beginning, "a Beginning, e.g. Beginning.of(CHECKPOINT, step)")
     arguments.SEED("seed", p.seed)
     for name in ("name", "label", "loop_optimizer"):
         if (value := getattr(p, name)) is not None:

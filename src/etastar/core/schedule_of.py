@@ -68,9 +68,14 @@ def _scaled(optimizer: torch.optim.Optimizer, scale: float) -> torch.optim.Optim
 
 
 def _attached(problem: Problem, made: MadeOptimizer, steps: int) -> Followed:
-    """The rates that the schedulers beside the optimizer set, group by group: all of them scale with the lane's rate."""
+    """The rates that the schedulers beside the optimizer set, group by group: all of them scale with the lane's rate.
+
+    One that is a policy of ours says so; others are read off.
+    """
     optimizer = made.optimizer
     initial = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    if len(made.schedulers) == 1 and (policy := getattr(made.schedulers[0].scheduler, "policy", None)) is not None:
+        return Followed(policy_over(policy, steps), float(optimizer.defaults["lr"]), tuple(initial))
     stepped = [(a.scheduler, _calls_before(problem, a)) for a in made.schedulers]
     table = read_rates(optimizer, stepped, steps, other_settings(optimizer))
     rates = _own_peaks(made) or initial

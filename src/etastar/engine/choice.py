@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -139,21 +139,22 @@ def choose(
         return replace(_tried(trial, engine, loop_seconds), at_most=at_most)
 
 
-def choose_for_large(problem: Problem, criterion: Criterion, device: str, trace: Sequence[float]) -> Choice:
-    """Where every pass over a batch is dear: one lane after the other, tuned if two steps give the loop's `trace`."""
-    engine, lane = SequentialEngine(device), trace_lane(criterion)
-    bare = problem if problem.valid is None else problem.but(valid=None)
-    try:
-        with undisturbed(problem):
-            steps = list(timed_steps(engine, bare, lane))
-    except TimeOver:
-        raise
-    except Exception as error:  # the user's code, run in a way it was not written for, may raise anything
-        return Choice("loop", refused={"sequential": f"it fails where the loop does not ({in_one_line(error)})"})
-    apart = max(abs(loss - own) / max(abs(own), 1e-12) for (_, loss), own in zip(steps, trace, strict=True))
+def choose_quickly(problem: Problem, criterion: Criterion, device: str) -> Choice:
+    """Where every pass over a batch is dear: one lane after the other, tuned if two steps give the loop's losses."""
+    bare, lane = problem if problem.valid is None else problem.but(valid=None), trace_lane(criterion)
+    with undisturbed(problem):
+        truth = list(timed_steps(LoopEngine(device), bare, lane))
+        try:
+            steps = list(timed_steps(SequentialEngine(device), bare, lane))
+        except TimeOver:
+            raise
+        except Exception as error:  # the user's code, run in a way it was not written for, may raise anything
+            why = f"it fails where the loop does not ({in_one_line(error)})"
+            return Choice("loop", 1, truth[-1][0], {"sequential": why})
+    apart = max(abs(own - loss) / max(abs(loss), 1e-12) for (_, loss), (_, own) in zip(truth, steps, strict=True))
     if not apart <= OWN_TYPE_TOLERANCE:
-        return Choice("loop", refused={"sequential": f"its losses differ from the loop's by {apart:.1g}"})
-    return Choice("sequential", 1, min(seconds for seconds, _ in steps))
+        return Choice("loop", 1, truth[-1][0], {"sequential": f"its losses differ from the loop's by {apart:.1g}"})
+    return Choice("sequential", 1, steps[-1][0])
 
 
 def _tried(trial: _Trial, engine: str, loop_seconds: float) -> Choice:

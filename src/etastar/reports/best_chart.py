@@ -51,12 +51,16 @@ def _bands(answer: FindAnswer, x: alt.X, bottom: float, top: float, y: alt.Y) ->
     layers = []
     if answer.lr.ok:
         row = rows_of([{"lr": answer.lr.low, "high": answer.lr.high, "loss": bottom, "top": top}])
-        layers.append(row.mark_rect(color=RECOMMENDED, opacity=0.08, clip=True).encode(x=x, x2="high:Q", y=y, y2="top:Q"))
+        layers.append(
+            row.mark_rect(color=RECOMMENDED, opacity=0.08, clip=True).encode(
+                x=x, x2=alt.X2("high:Q"), y=y, y2=alt.Y2("top:Q")
+            )
+        )
     if answer.best.plateau:
         low, high = answer.best.plateau
         row = rows_of([{"lr": low, "high": high, "loss": bottom}])
         strip = row.mark_rule(color=RECOMMENDED, strokeWidth=9, opacity=0.45, clip=True)
-        layers.append(strip.encode(x=x, x2="high:Q", y=y, tooltip=[alt.Tooltip("lr:Q"), alt.Tooltip("high:Q")]))
+        layers.append(strip.encode(x=x, x2=alt.X2("high:Q"), y=y, tooltip=[alt.Tooltip("lr:Q"), alt.Tooltip("high:Q")]))
     return layers
 
 
@@ -90,8 +94,10 @@ def _marks(answer: FindAnswer, x: alt.X, y: alt.Y, bottom: float, top: float) ->
     layers = []
     for i, (lr, text, colour, dash) in enumerate(marks):
         row = rows_of([{"lr": lr, "loss": bottom, "top": top, "text": text}])
-        layers.append(row.mark_rule(color=colour, strokeDash=dash, clip=True).encode(x=x, y=y, y2="top:Q"))
+        layers.append(row.mark_rule(color=colour, strokeDash=dash, clip=True).encode(x=x, y=y, y2=alt.Y2("top:Q")))
         for style in HALO_THEN_INK:
             look = {"align": "left", "dx": 5, "dy": 14 + 17 * i, "fontSize": 12.5, "fontWeight": "bold", "color": colour}
-            layers.append(row.mark_text(**{**look, **style}, clip=True).encode(x=x, y=alt.value(0), text="text:N"))
+            layers.append(
+                row.mark_text(**{**look, **style}, clip=True).encode(x=x, y=alt.YValue(0), text=alt.Text("text:N"))
+            )
     return layers or [rows_of([{"lr": 1.0}]).mark_rule(color=AXIS, opacity=0).encode(x=x)]

@@ -62,14 +62,14 @@ def endings_chart(answer: FindAnswer, band: SuccessBand) -> alt.LayerChart:
     bars = rows_of(rows).mark_rect(clip=True, stroke="white")
     bars = bars.encode(
         x=rate_axis("left:Q", _searched(answer, band)),
-        x2="right:Q",
+        x2=alt.X2("right:Q"),
         y=alt.Y(
             "bottom:Q",
             title="lanes",
             scale=alt.Scale(domain=[0, most]),
             axis=alt.Axis(values=ticks, format="d", minExtent=44),
         ),
-        y2="top:Q",
+        y2=alt.Y2("top:Q"),
         color=alt.Color(
             "ended:N",
             scale=alt.Scale(domain=[e.value for e in ENDINGS], range=list(ENDINGS.values())),
@@ -126,7 +126,7 @@ def curves_chart(problem: str, lanes: Runs, steps: int, criterion: Criterion) ->
     lines = rows_of(rows.points).mark_line(clip=True, strokeWidth=1.2)
     ends = rows_of(rows.ends).mark_point(size=36, filled=True)
     layers = [
-        lines.encode(x=x, y=y, detail="lane:N", color=colour, opacity=opacity, tooltip=tooltip),
+        lines.encode(x=x, y=y, detail=alt.Detail("lane:N"), color=colour, opacity=opacity, tooltip=tooltip),
         ends.encode(x=x, y=y, color=colour, shape=shape, opacity=opacity, tooltip=tooltip).add_params(ending),
         *_bound_layers(rows, criterion, scale),
     ]
@@ -190,10 +190,10 @@ def _bound_layers(rows: LossRows, criterion: Criterion, scale: alt.Scale) -> lis
     bound = rows_of([{"low": low, "high": high, "text": f"loss a lane has to reach{accuracy}"}])
     place = alt.Y("high:Q", scale=scale)
     layers = [
-        bound.mark_rect(color=INK, opacity=0.1, clip=True).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
+        bound.mark_rect(color=INK, opacity=0.1, clip=True).encode(y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q")),
         bound.mark_rule(color=INK, strokeDash=[5, 3], clip=True).encode(y=place),
     ]
     for style in HALO_THEN_INK:
         look = {"align": "right", "dx": -4, "dy": -8, "fontSize": 12, "color": INK, "clip": True, **style}
-        layers.append(bound.mark_text(**look).encode(x=alt.value("width"), y=place, text="text:N"))
+        layers.append(bound.mark_text(**look).encode(x=alt.XValue("width"), y=place, text=alt.Text("text:N")))
     return layers

@@ -70,7 +70,7 @@ def forecast_charts(answer: ForecastAnswer) -> dict[str, Any]:
         .encode(x=x, y=y("loss"))
     )
     base = alt.Chart(alt.Data(values=expected)).encode(x=x, color=colour)
-    band = base.mark_area(opacity=0.15).encode(y=y("low"), y2="high:Q")
+    band = base.mark_area(opacity=0.15).encode(y=y("low"), y2=alt.Y2("high:Q"))
     line = base.mark_line(strokeWidth=2).encode(y=y("loss"))
     losses = alt.layer(dots, band, line).properties(width=WIDTH, height=320)
     rates = [

@@ -75,7 +75,7 @@ def _mark(drawn: Drawn, y: alt.Y) -> list[alt.Chart]:
     layers = [row.mark_rule(strokeDash=[5, 4], color=AXIS, strokeWidth=1.5).encode(y=y)]
     for style in HALO_THEN_INK:
         look: dict[str, Any] = {"align": "right", "dx": -4, "dy": -8, "fontSize": 12, "color": INK, **style}
-        layers.append(row.mark_text(**look).encode(x=alt.value(WIDTH - 105), y=y, text="text:N"))
+        layers.append(row.mark_text(**look).encode(x=alt.XValue(WIDTH - 105), y=y, text=alt.Text("text:N")))
     return layers
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import altair as alt
 import vl_convert
+from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
@@ -40,7 +41,14 @@ def report(answer: Any, directory: str | os.PathLike[str]) -> Path:
     Raises:
         ProblemError: the folder cannot be made or written; or there is no page for this kind of answer.
     """
-    return write_page(kind_of(answer).page(answer), arguments.path("directory", directory, "report"))
+    return write_page(page_of(answer), arguments.path("directory", directory, "report"))
+
+
+@debug_mode(False)
+def page_of(answer: Any) -> Page:
+    """What the page of `answer` shows. A chart is checked once, when it is written: Altair's check of each part as it is
+    made takes as long as everything else."""
+    return kind_of(answer).page(answer)
 
 
 def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
@@ -52,7 +60,7 @@ def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        specs = {name: chart.to_dict() for name, chart in page.charts.items()}
+        specs = _specs(page)
         for name, spec in specs.items():
             svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
             (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
@@ -67,9 +75,15 @@ def write_page(page: Page, directory: str | os.PathLike[str]) -> Path:
     return index
 
 
-def render(answer: Any, specs: dict[str, dict[str, Any]]) -> str:
-    """The HTML of a verb's answer with these charts' specs."""
-    return render_page(kind_of(answer).page(answer), specs)
+def render(answer: Any) -> str:
+    """The HTML of a verb's answer."""
+    page = page_of(answer)
+    return render_page(page, _specs(page))
+
+
+def _specs(page: Page) -> dict[str, dict[str, Any]]:
+    """chart -> what Vega-Lite reads, checked against its schema."""
+    return {name: chart.to_dict() for name, chart in page.charts.items()}
 
 
 def render_page(page: Page, specs: dict[str, dict[str, Any]]) -> str:

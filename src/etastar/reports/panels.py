@@ -151,12 +151,12 @@ def _law_layers(s: Series, frame: Frame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
         curve = rows_of({"lr": p.lr, "loss": p.loss, "low": p.low, "high": p.high} for p in s.curve)
         band = y.copy()
         band.shorthand = "low:Q"
-        layers.append(curve.mark_area(color=s.colour, opacity=0.17, clip=True).encode(x=x, y=band, y2="high:Q"))
+        layers.append(curve.mark_area(color=s.colour, opacity=0.17, clip=True).encode(x=x, y=band, y2=alt.Y2("high:Q")))
         layers.append(curve.mark_line(color=s.colour, strokeWidth=1.6, clip=True).encode(x=x, y=y))
     if s.plateau is not None:
         foot = rows_of([{"lr": s.plateau[0] / 1.02, "to": s.plateau[1] * 1.02}])
         layers.append(
-            foot.mark_rule(color=s.colour, strokeWidth=7, opacity=0.9).encode(x=x, x2="to:Q", y=alt.value("height"))
+            foot.mark_rule(color=s.colour, strokeWidth=7, opacity=0.9).encode(x=x, x2=alt.X2("to:Q"), y=alt.YValue("height"))
         )
     if s.best is not None:
         rule = rows_of([{"lr": s.best}]).mark_rule(color=s.colour, strokeDash=[4, 3], strokeWidth=1)
@@ -193,7 +193,9 @@ def reliability_panel(panel: Panel, frame: Frame, *, first: bool, width: int) ->
     tooltip = [alt.Tooltip("rate:Q", title="learning rate", format=".3~g"), "series:N", "counts:N"]
     base = rows_of(rows)
     colour = _colour(panel)
-    bars = base.mark_rule(strokeWidth=1.4, opacity=0.6).encode(x=x, y=y.copy(), y2="high:Q", color=colour, tooltip=tooltip)
+    bars = base.mark_rule(strokeWidth=1.4, opacity=0.6).encode(
+        x=x, y=y.copy(), y2=alt.Y2("high:Q"), color=colour, tooltip=tooltip
+    )
     bars.encoding.y.shorthand = "low:Q"  # type: ignore[union-attr]
     line = base.mark_line(strokeWidth=1.2, opacity=0.7).encode(x=x, y=y, color=colour)
     dots = base.mark_circle(size=44, opacity=1).encode(x=x, y=y, color=colour, tooltip=tooltip)

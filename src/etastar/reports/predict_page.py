@@ -41,7 +41,7 @@ def predict_charts(answer: PredictAnswer) -> dict[str, Any]:
     )
     axis = alt.X("low:Q", scale=alt.Scale(type="log"), title="learning rate", axis=alt.Axis(format="~g"))
     chart = alt.layer(
-        base.mark_rule(strokeWidth=3, opacity=0.45).encode(x=axis, x2="high:Q"),
+        base.mark_rule(strokeWidth=3, opacity=0.45).encode(x=axis, x2=alt.X2("high:Q")),
         base.mark_point(filled=True, size=90, opacity=1).encode(x=alt.X("lr:Q", scale=alt.Scale(type="log"))),
     ).properties(width=WIDTH - 140, height=26 * len(rows))
     return {"ladder": in_style(chart, f"{answer.problem}: what is known of the rate before training")}

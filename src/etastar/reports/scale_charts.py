@@ -52,14 +52,14 @@ def _law_chart(answer: ScaleAnswer) -> Any:
     tips = [alt.Tooltip("what:N"), *(alt.Tooltip(f"{f}:Q", format=".3~g") for f in ("lr", "low", "high"))]
     layers = [
         rows_of(_lines(answer, axis, names, sizes, label)).mark_line(strokeWidth=1.5).encode(x=x, y=y, color=colour),
-        rows_of(points).mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour),
+        rows_of(points).mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour),
         rows_of(points).mark_circle(size=70, opacity=1).encode(x=x, y=y, color=colour, tooltip=tips),
     ]
     if target:
         layers += [
             rows_of(target)
             .mark_rule(strokeWidth=4, opacity=0.35, color=RECOMMENDED)
-            .encode(x=x, y=alt.Y("low:Q"), y2="high:Q"),
+            .encode(x=x, y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
             rows_of(target)
             .mark_point(size=130, filled=False, strokeWidth=2.5, color=RECOMMENDED)
             .encode(x=x, y=y, tooltip=tips),
@@ -147,7 +147,7 @@ def _transfer_chart(answer: ScaleAnswer) -> Any:
     base = rows_of(rows)
     layers = [
         base.mark_line(strokeWidth=1.5).encode(x=x, y=y, color=colour),
-        base.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour),
+        base.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour),
         base.mark_circle(size=70, opacity=1).encode(x=x, y=y, color=colour, tooltip=tips),
     ]
     depth = "" if found.depth is None else f", depth {found.depth:g}"

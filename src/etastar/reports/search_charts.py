@@ -59,19 +59,21 @@ def _rates_chart(answer: SearchAnswer, rows: list[dict[str, Any]], heights: Heig
     for estimate, colour in ((e, ETA_STAR), (answer.lr, RECOMMENDED)):
         if estimate.ok:
             row = rows_of([{"lr": estimate.low, "end": estimate.high, "height": floor, "rug": rug}])
-            layers.append(row.mark_rect(color=colour, opacity=0.12, clip=True).encode(x=x, x2="end:Q", y=y, y2="rug:Q"))
+            layers.append(
+                row.mark_rect(color=colour, opacity=0.12, clip=True).encode(x=x, x2=alt.X2("end:Q"), y=y, y2=alt.Y2("rug:Q"))
+            )
     labels: list[alt.Chart] = []
     for i, mark in enumerate(marks):
         row = rows_of(
             [{"lr": mark.lr, "end": floor, "height": heights.at(1 + LABELS[0] + LABELS[1] * i), "text": mark.text}]
         )
         rule = row.mark_rule(color=mark.colour, strokeDash=list(mark.dash), strokeWidth=1.5, clip=True)
-        layers.append(rule.encode(x=x, y=heights.axis(loss_title(answer), top, "end:Q"), y2="height:Q"))
+        layers.append(rule.encode(x=x, y=heights.axis(loss_title(answer), top, "end:Q"), y2=alt.Y2("height:Q")))
         room = WIDTH * math.log(mark.lr / domain[0]) / math.log(domain[1] / domain[0])
         side = {"align": "right", "dx": -5} if room > LETTER * len(mark.text) + 10 else {"align": "left", "dx": 5}
         for style in HALO_THEN_INK:
             text = {"color": mark.colour, "fontSize": 12.5, "fontWeight": "bold", "clip": True, **side, **style}
-            labels.append(row.mark_text(**text).encode(x=x, y=y, text="text:N"))
+            labels.append(row.mark_text(**text).encode(x=x, y=y, text=alt.Text("text:N")))
     layers += [*trial_marks(answer, rows, x, y), *labels]
     title = f"{answer.problem}: loss of every trial against its learning rate"
     return framed(layers, title, height=heights.pixels, note=note)
@@ -162,5 +164,5 @@ def _importance_chart(answer: SearchAnswer) -> alt.LayerChart:
     scale = alt.Scale(domain=[0, 1.08 * max(shares[0][1], 0.01)], nice=False)
     x = alt.X("share:Q", title="importance", scale=scale, axis=alt.Axis(format="%", tickCount=5))
     bars = rows_of(rows).mark_bar(color=ETA_STAR, height={"band": 0.6}).encode(x=x, y=y)
-    text = rows_of(rows).mark_text(align="left", dx=5, color=INK).encode(x=x, y=y, text="text:N")
+    text = rows_of(rows).mark_text(align="left", dx=5, color=INK).encode(x=x, y=y, text=alt.Text("text:N"))
     return framed([bars, text], f"{answer.problem}: what the loss depends on", height=28 * len(rows), width=WIDTH - 160)

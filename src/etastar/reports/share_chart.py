@@ -76,7 +76,11 @@ def _interval_layer(eta_star: Estimate, x: alt.X) -> list[alt.Chart]:
     if eta_star.value is None:
         return []
     row = rows_of([{"lr": eta_star.low, "high": eta_star.high, "p": 0, "top": 1}])
-    return [row.mark_rect(color=ETA_STAR, opacity=0.13, clip=True).encode(x=x, x2="high:Q", y="p:Q", y2="top:Q")]
+    return [
+        row.mark_rect(color=ETA_STAR, opacity=0.13, clip=True).encode(
+            x=x, x2=alt.X2("high:Q"), y=alt.Y("p:Q"), y2=alt.Y2("top:Q")
+        )
+    ]
 
 
 def _curve_layers(band: SuccessBand, x: alt.X, y: alt.Y) -> list[alt.Chart]:
@@ -85,7 +89,9 @@ def _curve_layers(band: SuccessBand, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     curve = rows_of({"lr": c.lr, "p": c.p, "low": c.low, "high": c.high} for c in band.curve)
     titles = {"p": "fitted share", "low": "at least", "high": "at most"}
     tooltip = [rate_tooltip(), *(alt.Tooltip(f"{key}:Q", format=".0%", title=text) for key, text in titles.items())]
-    strip = curve.mark_area(color=ETA_STAR, opacity=0.18, clip=True).encode(x=x, y="low:Q", y2="high:Q", tooltip=tooltip)
+    strip = curve.mark_area(color=ETA_STAR, opacity=0.18, clip=True).encode(
+        x=x, y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), tooltip=tooltip
+    )
     return [strip, curve.mark_line(color=ETA_STAR, strokeWidth=2, clip=True).encode(x=x, y=y, tooltip=tooltip)]
 
 
@@ -103,7 +109,7 @@ def _count_layers(band: SuccessBand, x: alt.X, y: alt.Y) -> list[alt.Chart]:
         return []
     points = rows_of(rows)
     tooltip = [rate_tooltip(), alt.Tooltip("counts:N", title="lanes")]
-    bars = points.mark_rule(color=AXIS, clip=True).encode(x=x, y="low:Q", y2="high:Q", tooltip=tooltip)
+    bars = points.mark_rule(color=AXIS, clip=True).encode(x=x, y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), tooltip=tooltip)
     dots = points.mark_circle(color=INK, size=55, opacity=1, clip=True).encode(x=x, y=y, tooltip=tooltip)
     return [bars, dots]
 
@@ -139,10 +145,10 @@ def _mark_layers(marks: Sequence[Mark], domain: Sequence[float], x: alt.X, y: al
     for i, mark in enumerate(marks):
         row = rows_of([{"lr": mark.lr, "bottom": 0, "p": LOWEST_LABEL + LABEL_STEP * i, "text": mark.text}])
         look = {"color": mark.colour, "strokeDash": list(mark.dash), "strokeWidth": 1.6}
-        layers.append(row.mark_rule(clip=True, **look).encode(x=x, y="bottom:Q", y2="p:Q"))
+        layers.append(row.mark_rule(clip=True, **look).encode(x=x, y=alt.Y("bottom:Q"), y2=alt.Y2("p:Q")))
         room_on_the_left = (math.log10(mark.lr) - left) / (right - left) > 0.35
         side = {"align": "right", "dx": -5} if room_on_the_left else {"align": "left", "dx": 5}
         for style in HALO_THEN_INK:
             text = {"color": mark.colour, "fontSize": 12.5, "fontWeight": "bold", "clip": True, **side, **style}
-            labels.append(row.mark_text(**text).encode(x=x, y=y, text="text:N"))
+            labels.append(row.mark_text(**text).encode(x=x, y=y, text=alt.Text("text:N")))
     return layers + labels

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 
 from etastar.reports.chart_parts import AXIS, WIDTH, in_style, rows_of
 from etastar.reports.rate_text import LABEL_EXPRESSION
@@ -66,6 +67,7 @@ class LogLog:
     connect: bool = True
 
 
+@debug_mode(False)  # checked as a whole when it is written
 def loglog_chart(panels: Sequence[LogLog], title: str, note: str = "", height: int = 320) -> Any:
     """The panels side by side, each series in the same colour everywhere."""
     names = list(dict.fromkeys(m.series for p in panels for m in p.marks))
@@ -98,7 +100,7 @@ def _panel(panel: LogLog, names: list[str], width: int, height: int, *, legend: 
         bars = rows_of(_row(m) for m in panel.marks if m.low and m.high)
         low = y.copy()
         low.shorthand = "low:Q"
-        layers.append(bars.mark_rule(strokeWidth=1.3).encode(x=x, y=low, y2="high:Q", color=colour))
+        layers.append(bars.mark_rule(strokeWidth=1.3).encode(x=x, y=low, y2=alt.Y2("high:Q"), color=colour))
     for hollow in (False, True):
         some = [m for m in panel.marks if m.hollow is hollow]
         if some:

@@ -165,7 +165,7 @@ def run_study(
         check_address(options.ray_address)
     setting = Setting(load_data(data), effort, seed)
     record = StudyRecord(out)
-    with record.alone(), Workplace(replace(options, on_plan=None)) as place:
+    with record.alone(), Workplace(replace(options, on_plan=None, on_note=None)) as place:
         bench = Bench(place)
         rows, planned, now = _measure(study, setting, record, bench, say)
         findings = study.conclude(rows, setting)

@@ -23,7 +23,7 @@ def check_design(
     """Hold that a design keeps the contract of `Design`.
 
     Told the same outcomes in the same order it asks the same lanes and answers the same; it ends, asks for no more than it
-    planned, and for nothing after its end; stopped after any batch it asks for nothing more and still answers.
+    planned, and for nothing after its end; stopped after any batch, or in one, it asks for nothing more and still answers.
 
     Args:
         make: makes the design anew, always the same.
@@ -58,6 +58,7 @@ def check_design(
     _retold(make(), name, told, first)
     for cut in sorted({round(i * len(told) / CUTS) for i in range(CUTS + 1)}):
         _stopped(make(), name, told[:cut])
+        _stopped(make(), name, told[:cut], asked=True)
 
 
 def _run(design: Design[Any], name: str, engine: Engine, problem: Any) -> Iterator[Batch]:
@@ -92,8 +93,11 @@ def _retold(design: Design[Any], name: str, told: Sequence[Batch], first: str) -
     expect(repr(design.answer()) == first, f"{name}, told the same outcomes as before, answers otherwise; expected the same")
 
 
-def _stopped(design: Design[Any], name: str, told: Sequence[Batch]) -> None:
+def _stopped(design: Design[Any], name: str, told: Sequence[Batch], *, asked: bool = False) -> None:
+    """Between two batches; or in the middle of one, which it is never told of."""
     _tell(design, name, told)
+    if asked:
+        design.ask()
     design.stop("time-limit")
     expect(not design.ask(), f"{name} was stopped after {len(told)} batches and asked for lanes; expected nothing")
     try:

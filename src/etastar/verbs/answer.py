@@ -39,7 +39,8 @@ class Made:
         seed: of the measurement.
         optimizer: its class; "" if it is not known.
         cost: gradient_steps, new_gradient_steps, validation_steps (three forward passes count as one), look_steps (what
-            policies saw of curvature), full_runs (of all), seconds; without lanes seconds alone. Further ones by verb.
+            policies saw of curvature), full_runs (of all), seconds, before_seconds (of them before any lane), wall_runs
+            (seconds over those of a run on one core); without lanes seconds alone. Further ones by verb.
         flags: keys of `etastar.FLAGS`, each once.
         runs: every lane's outcome.
         engine: what trained them; "" without lanes. engine_choice: why, where one engine trained them all.

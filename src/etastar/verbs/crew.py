@@ -9,10 +9,11 @@ from typing import Any
 
 from etastar import arguments
 from etastar.core.deadline import Deadline, TimeOver
+from etastar.core.deadline import deadline as held
 from etastar.core.design import Plan
 from etastar.core.problem import Problem
 from etastar.core.told import told
-from etastar.engine.choice import ENGINES, Choice, choose, choose_for_large
+from etastar.engine.choice import ENGINES, Choice, choose, choose_quickly
 from etastar.engine.lanes.engine import LaneEngine
 from etastar.engine.loop import LoopEngine
 from etastar.engine.preflight import Preflight
@@ -27,6 +28,8 @@ WORTH_COPIES, WORTH_WORKERS = 1.0, 10.0
 takes 1-2 s to import in each)."""
 
 
+TRIAL = 150
+"""Steps of the loop that a whole trial is worth: 70 in float64, at twice the price, and a few of every engine."""
 TRIAL_SHARE = 0.2
 """Share of the time limit that the trial of engines may take; then the loop trains the lanes. Small networks: 1 - 3 s."""
 
@@ -127,8 +130,9 @@ def choice_for(
 
 
 def _tried(problem: Problem, facts: Preflight, options: Options, lanes: int, engine: str) -> Choice:
-    if facts.large and facts.reproducible and engine == "auto":
-        return choose_for_large(problem, facts.criterion, options.device, facts.trace)
+    dear = facts.large or TRIAL * facts.seconds_per_step > held().left
+    if dear and facts.reproducible and engine == "auto" and not problem.is_loop:
+        return choose_quickly(problem, facts.criterion, options.device)
     return choose(
         problem,
         facts.criterion,

@@ -31,7 +31,8 @@ class Options:
         engine: "auto" (chosen by a short trial), "loop", "sequential", "mlp", "convnet" or "vmap".
         on: "here" (this machine) or "ray" (lanes spread over a Ray cluster; the store stays here).
         ray_address: "host:port", "auto" or "ray://host:port"; None: RAY_ADDRESS, else a cluster of its own on this machine.
-        max_seconds: answer within this time, with what is there by then; it counts everything from the verb's start.
+        max_seconds: answer within this time, with what is there by then.
+        since: where that time began, of `time.monotonic()`; None: at the verb's start.
         on_plan: called once with (sentence, lanes at most) before anything is trained.
         on_note: called with sentences about what is going on before that: what a step takes, what that makes of a run.
         on_outcome: called with every outcome and whether it was trained now (False: it was stored).
@@ -44,6 +45,7 @@ class Options:
     on: str = "here"
     ray_address: str | None = None
     max_seconds: float | None = None
+    since: float | None = None
     on_plan: Callable[[str, int], None] | None = None
     on_outcome: Callable[[Outcome, bool], None] | None = None
     on_note: Callable[[str], None] | None = None

@@ -21,13 +21,13 @@ START = 3.0
 
 @dataclass
 class Pace:
-    """Lanes train in so many places at the same time, one after the other in each.
+    """Lanes train in so many places at the same time, rows of a chunk or processes, one after the other in each.
 
     What the last batch took is known; what a larger one takes beyond that is steps.
 
     Args:
         problem: whose lanes.
-        step: seconds of a step of one lane; what batches really take corrects it.
+        step: seconds of a step of all places; what batches really take corrects it.
         places: where lanes train at the same time.
     """
 

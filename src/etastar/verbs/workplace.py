@@ -31,6 +31,8 @@ from etastar.version import __version__
 Answer = TypeVar("Answer")
 LEAST = 1.0
 """Seconds: a shorter limit asks for what is known anyway, which begins with the preflight (.1 - .5 s of small networks)."""
+WORTH_SAYING = 5.0
+"""Seconds of a run from which it is said before the plan what a step takes: that of a shorter one is there at once."""
 USUAL_SHARE = 1 / 3
 """Share of the planned gradient steps a search usually takes: decided lanes stop early."""
 
@@ -52,7 +54,7 @@ class Workplace:
     """
 
     def __init__(self, options: Options, clock: Callable[[], float] | None = None) -> None:
-        self.options, self.deadline = options, Deadline(options.max_seconds, clock or time.monotonic)
+        self.options, self.deadline = options, Deadline(options.max_seconds, clock or time.monotonic, options.since)
         self._facts: dict[Problem, Preflight] = {}
         self._crews: list[Crew] = []
         self._closing = ExitStack()
@@ -102,7 +104,7 @@ class Workplace:
         return self._facts[problem]
 
     def _say_prices(self, problem: Problem, step: float) -> None:
-        if self.options.on_note:
+        if self.options.on_note and step * problem.steps >= WORTH_SAYING:
             self.options.on_note(prices(step, problem.steps))
 
     def of(self, problem: Problem) -> Session:
@@ -234,7 +236,8 @@ class Session:
 
     def _ready(self) -> None:
         """Everything is known that lanes need."""
-        self._pace = Pace(self.problem, self.crew.seconds_per_step, self.crew.at_once)
+        together = self.choice.chunk  # fewer lanes than a chunk take as long
+        self._pace = Pace(self.problem, together * self.crew.seconds_per_step, together * self.crew.at_once)
         self.before = self.place.seconds - self.started
 
     def cost(self) -> dict[str, float]:

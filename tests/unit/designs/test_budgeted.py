@@ -29,7 +29,7 @@ def bought(steps, budget, truth, prior=PRIOR):
 def test_every_horizon_has_an_answer_or_a_refusal_within_the_budget(steps, share):
     budget = int(share * steps)
     if budget < min(SHORTEST, steps):
-        with pytest.raises(ProblemError, match="buy no lane of 50; expected 150 or more"):
+        with pytest.raises(ProblemError, match="buy no lane of 20; expected 60 or more"):
             rung_of(budget, steps)
         return
     lr, paid, lanes = bought(steps, budget, Truth(best=0.02, horizon=steps, gamma=0.4, eta_star=1e3))

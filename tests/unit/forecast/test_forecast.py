@@ -17,6 +17,8 @@ from etastar.verbs.forecast.questions import cooldown_now, rest, twice
 from etastar.verbs.forecast.ran import Ran, schedule_rates
 from loss_curves import SCHEDULES, STEPS, WARMUP, fading, warmed
 
+pytestmark = pytest.mark.usefixtures("few_refits")
+
 
 def log(name, steps=STEPS, noise=5e-4, seed=0, until=None, every=100):
     """A log of this schedule, every 100 steps, until step `until`."""

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from etastar import ProblemError
-from etastar.adapters import Controller, PolicyLR
+from etastar.adapters import Controller, PolicyLR, StepLog
 from etastar.engine import LoopEngine
 from etastar.errors import MissingExtra
 from etastar.verbs.forecast.measured_curve import measured
@@ -97,7 +97,7 @@ def trained(steps, log, kind=Controller, until=None, state=None):
     """The rates of a loop under a policy, and what it says of its loss, written by the policy's own log."""
     weight = torch.nn.Parameter(torch.tensor([4.0]))
     optimizer = torch.optim.SGD([weight], lr=0.1)
-    policy, rates = kind(optimizer, "wsd:decay=0.5", steps=steps, log=log), []
+    policy, rates = kind(optimizer, "wsd:decay=0.5", steps=steps, logger=StepLog(log)), []
     if state is not None:
         policy.load_state_dict(state)
     controller = getattr(policy, "controller", policy)

@@ -12,7 +12,6 @@ from etastar.core.estimate import FLAGS
 from etastar.core.groups import Group
 from etastar.core.lane import LaneStatus
 from etastar.problems import builder
-from etastar.reports.charts import charts
 from etastar.reports.loss_rows import MAX_ROWS, loss_rows
 from etastar.reports.page import render, report
 from etastar.reports.rate_text import rate_text
@@ -51,7 +50,7 @@ def with_runs(answer, runs):
 
 
 def _page(answer) -> Page:
-    return Page(render(answer, {name: chart.to_dict() for name, chart in charts(answer).items()}))
+    return Page(render(answer))
 
 
 def _rows(spec) -> list[dict]:
@@ -193,7 +192,7 @@ def test_negative_losses_get_a_linear_axis(answer, shift):
 
 def test_a_hostile_label_stays_text(answer):
     hostile = replace(answer, problem=HOSTILE)
-    html = render(hostile, {name: chart.to_dict() for name, chart in charts(hostile).items()})
+    html = render(hostile)
     assert "<script>alert" not in html
     found = Page(html)
     assert HOSTILE in found.text

@@ -68,7 +68,7 @@ def _trials(spec) -> list[dict]:
 
 
 def _page(answer) -> str:
-    return " ".join(render(answer, _specs(answer)).split())
+    return " ".join(render(answer).split())
 
 
 def test_every_trial_is_drawn_as_it_ended(one, several):

@@ -25,7 +25,7 @@ def _rows(spec) -> list[dict]:
 
 
 def _page(answer) -> str:
-    return render(answer, {name: chart.to_dict() for name, chart in kind_of(answer).page(answer).charts.items()})
+    return render(answer)
 
 
 def test_every_cell_with_a_loss_is_a_ring_and_every_lane_that_diverged_a_triangle(answer):

@@ -30,8 +30,8 @@ def test_half_a_run_decides(problem):
 
 
 def test_where_it_has_not_decided_the_prior_is_said_with_what_would(problem):
-    answer = etastar.find(problem.but(steps=20_000), budget_steps=150, options=HERE)
-    assert answer.lr.status is Status.PRIOR_ONLY and answer.cost["gradient_steps"] <= 150
+    answer = etastar.find(problem.but(steps=20_000), budget_steps=40, options=HERE)
+    assert answer.lr.status is Status.PRIOR_ONLY and answer.cost["gradient_steps"] <= 40
     said = list(kind_of(answer).notes(answer))
     assert [line.split(":")[0].split(" at ")[0] for line in said] == [
         "the prior's rate", "highest rate seen stable", "next purchase", "or start the real run",
@@ -55,7 +55,7 @@ def test_a_budget_in_gradient_steps(problem):
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"budget": 0.02}, r"8 gradient steps, which buy no lane of 50; expected 150 or more"),
+        ({"budget": 0.02}, r"8 gradient steps, which buy no lane of 20; expected 60 or more"),
         ({"budget": 0.5, "budget_steps": 100}, "budget and budget_steps are given; expected one budget"),
         ({"budget": 0.5, "effort": "thorough"}, "budget is given with effort thorough"),
         ({"budget": 1.0}, r"budget is 1.0; expected a number in \(0, 1\)"),

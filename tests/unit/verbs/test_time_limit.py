@@ -4,6 +4,8 @@ injected: it goes on with every step that is recorded, so that what is asserted 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -127,12 +129,24 @@ def test_a_lane_ends_between_two_steps(engine):
     assert readings[0] <= 32
 
 
-def test_workers_give_what_ended_in_time(small):
+class Flag:
+    """A clock that all processes see: time is over once there is a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self) -> float:
+        return 1e9 if self.path.exists() else 0.0
+
+
+def test_workers_give_what_ended_in_time(small, tmp_path):
+    over = tmp_path / "over"
     short, long = Lane(0.1, 0, 5, until=Until.END), Lane(0.1, 0, 10_000_000, until=Until.END)
     found = []
-    with WorkerEngine(2) as engine, Deadline(1.5).held(), pytest.raises(TimeOver):
+    with WorkerEngine(2) as engine, Deadline(1.0, Flag(over)).held(), pytest.raises(TimeOver):
         for each in engine.train(small, [short, long]):
             found.append(each)
+            over.touch()
     assert [(index, outcome.steps) for index, outcome in found] == [(0, 5)]
     with WorkerEngine(2) as engine:
         again = dict(engine.train(small, [short, Lane(0.2, 0, 5, until=Until.END)]))
@@ -182,7 +196,8 @@ def test_a_limit_shorter_than_the_preflight_is_one_sentence(clock):
     assert clock.now <= 6
 
 
-def test_the_preflight_says_what_a_step_takes_before_any_plan(clock):
+def test_the_preflight_says_what_a_step_takes_before_any_plan(clock, monkeypatch):
+    monkeypatch.setattr("etastar.verbs.workplace.WORTH_SAYING", 0.0)
     heard: list[str] = []
     own = options(None, on_note=heard.append, on_plan=lambda sentence, lanes: heard.append("plan"))
     with Workplace(own, clock) as place:

@@ -1,6 +1,6 @@
 """The Trainer of Transformers: its training as a problem, a policy that drives it, a rate given to it.
 
-`from_trainer` (the problem), `token_batches` (its data, weighted as it weighs them), `driving` (policy and rate).
+`from_trainer` (the problem), `driving` (policy and rate).
 
 It offers `apply`, `drive`, `problem_from`.
 """

@@ -13,8 +13,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from etastar.adapters.torch import PolicyLR
-from etastar.adapters.transformers.token_batches import MicroBatch, MicroBatches, taken_apart
+from etastar.adapters.micro_batches import MicroBatch, MicroBatches, taken_apart
 from etastar.arguments import shown
 from etastar.core.problem import Problem
 from etastar.errors import ProblemError
@@ -59,12 +58,12 @@ def problem_from(trainer: Any, *, steps: int | None = None, name: str | None = N
     steps = int(trainer.set_initial_training_values(args, loader)[-1]) if steps is None else steps
     plain, accumulate = taken_apart(loader), args.gradient_accumulation_steps
     net = copy.deepcopy(trainer.model) if trainer.model_init is None else None
-    parts = _Parts(_apart(trainer, net), net, _settings(trainer) if net is not None and trainer.optimizer else None)
+    parts = TrainerParts(_apart(trainer, net), net, _settings(trainer) if net is not None and trainer.optimizer else None)
     return Problem(
         model=parts.model,
         optimizer=parts.optimizer,
         loss_fn=parts.loss,
-        train=plain if accumulate == 1 else MicroBatches(plain, accumulate, parts.count).loader(),
+        train=plain if accumulate == 1 else MicroBatches(plain, accumulate, parts.weigh).loader(),
         valid=None if trainer.eval_dataset is None else taken_apart(trainer.get_eval_dataloader(_one(trainer.eval_dataset))),
         steps=steps,
         schedule=_schedule(trainer, parts, steps),
@@ -81,7 +80,7 @@ def _one(eval_dataset: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class _Parts:
+class TrainerParts:
     """The factories of a problem.
 
     Args:
@@ -92,7 +91,7 @@ class _Parts:
 
     trainer: Any
     net: nn.Module | None
-    given: _Given | None
+    given: GivenOptimizer | None
 
     def model(self) -> nn.Module:
         """A new model; a copy, since LoRA's may share their base."""
@@ -113,20 +112,23 @@ class _Parts:
     def loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
         """The loss as the Trainer takes it, under its autocast."""
         if not isinstance(batch, MicroBatch):
-            batch = MicroBatch(batch, self.count([batch])[0], 1.0)
+            batch = MicroBatch(batch, self.weigh([batch])[0], 1.0)
         trainer = self.trainer
         with trainer.compute_loss_context_manager(), trainer.accelerator.autocast():
             loss = trainer.compute_loss(model, {**batch.inputs}, num_items_in_batch=batch.items)
         return loss if batch.weight == 1.0 else loss * batch.weight
 
-    def count(self, batches: list[Any]) -> tuple[Any, bool]:
-        """Labels that count in a step, and whether losses are divided by them already (see Trainer.training_step)."""
+    def weigh(self, batches: list[Any]) -> tuple[Any, float]:
+        """Labels that count in a step, and what its losses weigh in a mean (see Trainer.training_step).
+
+        They are to be added up where they are divided by the labels of all, else averaged.
+        """
         trainer, labels = self.trainer, batches[0].get("labels")
         items = trainer._get_num_items_in_batch(batches, trainer.args.device if labels is None else labels.device)
         if (divided := trainer.loss_is_scaled_for_ga) is None:
             counted = trainer.model_accepts_loss_kwargs and items is not None
             divided = counted or trainer.compute_loss_func is not None
-        return items, divided
+        return items, trainer.args.gradient_accumulation_steps / (1 if divided else len(batches))
 
 
 def bare(optimizer: Any) -> Any:
@@ -135,7 +137,7 @@ def bare(optimizer: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Given:
+class GivenOptimizer:
     """An optimizer as it was given: its class, its defaults, its groups with the names of their parameters."""
 
     kind: type[torch.optim.Optimizer]
@@ -149,7 +151,7 @@ class _Given:
         return self.kind(groups, **self.defaults)
 
 
-def _settings(trainer: Any) -> _Given:
+def _settings(trainer: Any) -> GivenOptimizer:
     """What the Trainer's optimizer was made with."""
     own = bare(trainer.optimizer)
     names = {id(p): name for name, p in trainer.model.named_parameters()}
@@ -163,7 +165,7 @@ def _settings(trainer: Any) -> _Given:
         first = group.get("initial_lr", group["lr"])
         groups.append({**settings, "lr": first, "params": [names[id(p)] for p in group["params"]]})
     known = inspect.signature(type(own)).parameters
-    return _Given(type(own), {key: value for key, value in own.defaults.items() if key in known}, groups)
+    return GivenOptimizer(type(own), {key: value for key, value in own.defaults.items() if key in known}, groups)
 
 
 def _apart(trainer: Any, net: nn.Module | None) -> Any:
@@ -191,15 +193,15 @@ def _apart(trainer: Any, net: nn.Module | None) -> Any:
     return apart
 
 
-def _schedule(trainer: Any, parts: _Parts, steps: int) -> Any:
+def _schedule(trainer: Any, parts: TrainerParts, steps: int) -> Any:
     """The policy that drives the Trainer, or what makes its scheduler."""
     if (driven := getattr(trainer.create_scheduler, "policy", None)) is not None:
         return driven
     own = trainer.lr_scheduler
     if own is None or trainer._created_lr_scheduler:
         return lambda optimizer: parts.scheduler(optimizer, steps)
-    if isinstance(own, PolicyLR):
-        return own.controller.policy
+    if (planned := getattr(own, "policy", None)) is not None:
+        return planned
     if type(own) is LambdaLR:
         return lambda optimizer: LambdaLR(optimizer, own.lr_lambdas)
     raise ProblemError(

@@ -130,7 +130,7 @@ class BestLR:
         self._asked: list[float] = []
         self.squeezes = self.squeezes and has_horizon(self.policy)
         self._flags: list[str] = []
-        self._stopped = False
+        self._stopped, self._why_none = False, ""
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
@@ -167,6 +167,7 @@ class BestLR:
         least = LONGER * before[-1] if before else min(SHORTEST, rung.steps)
         steps = next((n for lanes in (rung.lanes, 3) if (n := min(longest(lanes), rung.steps)) >= least), 0)
         if self._now.told or not steps:
+            self._why_none = f": there was no time for three lanes of {least} steps, {least / self.steps:.2g} of the horizon"
             self.stop(TIME_LIMIT)
             return
         self._flags = [*dict.fromkeys((*self._flags, TIME_LIMIT))]
@@ -260,7 +261,7 @@ class BestLR:
     def _refusal(self, climbed: Sequence[_Ascent]) -> tuple[Status, str] | None:
         """Why there is no answer."""
         if not climbed:
-            return Status.TOO_FEW_POINTS, "no lane was trained"
+            return Status.TOO_FEW_POINTS, f"no lane was trained{self._why_none}"
         if not any(a.answers for a in climbed):
             return no_progress([o for a in climbed for o in a.outcomes])
         last = [a for a in climbed if a.answers][-1]

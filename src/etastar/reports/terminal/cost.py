@@ -13,7 +13,10 @@ def cost_lines(answer: Any) -> list[str]:
         trained = "all trained now"
     beside = {"validation": cost.get("validation_steps", 0), "looks at curvature": cost.get("look_steps", 0)}
     more = "".join(f", {what} worth {spent:,.0f}" for what, spent in beside.items() if spent >= 0.5)
-    one = f" (one ordinary full run: {cost['full_run_seconds']:.1f} s)" if "full_run_seconds" in cost else ""
+    one = ""
+    if "full_run_seconds" in cost:
+        before, run, runs = (cost[name] for name in ("before_seconds", "full_run_seconds", "wall_runs"))
+        one = f" ({before:.1f} s before any lane; one ordinary full run: {run:.1f} s, so {runs:.3g} of them)"
     return [
         f"cost: {cost['gradient_steps']:,.0f} gradient steps{more} = {cost['full_runs']:.3g} full runs ({trained}), "
         f"{cost['seconds']:.1f} s{one}; {len(answer.runs)} lanes; engine {answer.engine}"

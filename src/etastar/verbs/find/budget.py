@@ -64,7 +64,8 @@ def budgeted_in(session: Session, budget: tuple[str, float], seed: int, start: f
 
 def _prior(problem: Problem, facts: Preflight, start: float | None) -> RatePrior:
     """That of the optimizer; around `start` where it is given, or around the rate in use where no task has used it."""
-    prior = prior_of(facts.optimizer, facts.momentum, problem.policy, problem.steps)
+    per_epoch = None if problem.is_loop else problem.parts.batches.per_epoch
+    prior = prior_of(facts.optimizer, facts.momentum, problem.policy, problem.steps, per_epoch)
     around = start or (facts.lr if prior.level_sd == UNKNOWN_SD else None)
     if around is None:
         return prior
@@ -75,7 +76,7 @@ def _prior(problem: Problem, facts: Preflight, start: float | None) -> RatePrior
 def lines_of(bought: Bought, steps: int, seconds_per_step: float) -> tuple[str, ...]:
     """What to do where a budget has not decided: the prior's rate, what was seen stable, the next purchase, the way out."""
     prior, rate = bought.prior, f"{bought.prior.value:.2g}"
-    stable = f"{bought.stable:.2g} over {bought.lane_steps} steps" if bought.stable else "none"
+    stable = f"{bought.stable:.2g} over {bought.lane_steps} steps of the schedule, squeezed" if bought.stable else "none"
     further = bought.next
     price = (
         f"{further.steps:,} steps, {further.full_runs:.2g} of a run, about {_said(further.steps * seconds_per_step)}; it is "
@@ -85,7 +86,7 @@ def lines_of(bought: Bought, steps: int, seconds_per_step: float) -> tuple[str, 
     )
     return (
         f"the prior's rate: {rate} [{prior.low:.2g}, {prior.high:.2g}]",
-        f"highest rate seen stable: {stable}, with the schedule's warm-up",
+        f"highest rate seen stable: {stable}",
         f"next purchase: {price}",
         f"or start the real run at {rate}, constant after its warm-up, keep a checkpoint, and decide again from it at steps "
         f"{round(0.1 * steps):,} and {round(0.3 * steps):,}: no step of such a trunk is wasted",

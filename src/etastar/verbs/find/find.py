@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from etastar import arguments
 from etastar.core.estimate import Status
@@ -33,6 +34,7 @@ from etastar.verbs.find.budget import budgeted_in, checked_budget
 from etastar.verbs.find.efforts import EFFORTS, ETA_STAR, ETA_STAR_END, end_design
 from etastar.verbs.find.eta_star import checked_precision, checked_steps, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
+from etastar.verbs.find.from_checkpoint import begun_from, rest_in
 from etastar.verbs.find.judge import judge
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.options import Options, asked
@@ -57,6 +59,8 @@ def find(
     steps_to_start: int | None = None,
     precision: Precision | None = None,
     start: float | None = None,
+    start_from: Any = None,
+    at: int | None = None,
     monitors: str | Sequence[str | Monitor] = (),
     seed: int | None = None,
     options: Options | None = None,
@@ -74,6 +78,9 @@ def find(
         steps_to_start: steps within which a lane must meet the criterion of eta*; default min(problem.steps, 200).
         precision: of eta*; given, eta* is measured whatever the effort.
         start: where the search begins; default: between the rate in use and what is usual for the optimizer.
+        start_from: a run under way, whose rest the rate is for: (model state, optimizer state), a dict of them, or the file
+            such a dict was saved in; lanes branch from there. eta* and monitors are of runs from their start.
+        at: optimizer steps of `problem.steps` that are over, with `start_from`.
         monitors: names ("sharpness", "move") or monitors, which read one more lane of all steps at the recommended rate.
         seed: of the measurement; default the problem's.
         options: store, workers, device, limits, progress.
@@ -86,6 +93,11 @@ def find(
         StoreError: the store cannot be used.
     """
     seed, options = asked(problem, seed, options)
+    if start_from is not None or at is not None:
+        alien = {"steps_to_start": steps_to_start, "precision": precision, "monitors": monitors or None}
+        alien |= {"budget": budget, "budget_steps": budget_steps, "budget_seconds": budget_seconds}
+        begun = begun_from(problem, start_from, at, alien)
+        return rest_in(begun, effort or "thorough", within, start, seed, options)
     wait_for = checked_steps(problem, steps_to_start)
     if effort is not None:
         arguments.word("effort", effort, EFFORTS)

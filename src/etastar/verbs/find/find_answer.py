@@ -33,6 +33,7 @@ class FindAnswer(GivesRate, Answer):
         yours: the rate in use, judged; None if unknown.
         facts: what was known of the problem before.
         steps_to_start: steps within which a lane had to start to train.
+        at: the step from which it is, of a run under way; None for a run from its start.
         watched: a lane of all steps at the recommended rate, which the monitors asked for have read; None without.
         bought: what a budget of the user's bought; None without one.
     """
@@ -41,7 +42,7 @@ class FindAnswer(GivesRate, Answer):
     TOLD = (
         "effort", "schedule", "steps", "lr", "lr_per_group", "plateau", "best", "eta_star", "eta_star_90", "eta_star_end",
         "transition_width", "lower_edge", "rates", "criterion", "steps_to_start", "yours", "yours_per_group",
-        "readings", "bought", "advice",
+        "readings", "bought", "advice", "at",
     )  # fmt: skip
 
     effort: str
@@ -55,6 +56,7 @@ class FindAnswer(GivesRate, Answer):
     steps_to_start: int
     watched: Outcome | None = None
     bought: Bought | None = None
+    at: int | None = None
 
     @property
     def readings(self) -> tuple[ReadingRow, ...]:
@@ -118,6 +120,8 @@ class FindAnswer(GivesRate, Answer):
         """eta*, the 50 % point of the upper flank; bounds without a value where it was not measured."""
         if self.band:
             return self.band.eta_star
+        if self.at is not None:
+            return Estimate.none(Status.NOT_MEASURED, "eta* is of fresh networks; this run is under way")
         if self.effort in UNMEASURED:
             return Estimate.none(Status.NOT_MEASURED, "eta* is bracketed with effort=quick, measured with effort=thorough")
         return bracket(self.runs, self.steps_to_start)
@@ -135,7 +139,8 @@ class FindAnswer(GivesRate, Answer):
             interval = f"[{self.lr.low:.2g}, {self.lr.high:.2g}]"
             own = self.facts.said(self.lr.require())
             rates = f" = {own}" if "(" in own else ""
-            parts.append(f"use {self.lr.value:.2g} {interval}{rates} ({self.schedule}, {self.steps} steps{self._from})")
+            over = f"{self.steps} steps" if self.at is None else f"the {self.steps} steps after step {self.at}"
+            parts.append(f"use {self.lr.value:.2g} {interval}{rates} ({self.schedule}, {over}{self._from})")
         else:
             parts.append(f"no answer ({self.lr.status.value}): {self.lr.reason}")
         eta_star = self.eta_star

@@ -61,7 +61,7 @@ class MemberRate:
         arguments.instance("options", self.options, Options, "an etastar.Options, e.g. etastar.Options(workers=2)")
         if self.seed is not None:
             arguments.SEED("seed", self.seed)
-        self.place = Workplace(replace(self.options, on_plan=None))
+        self.place = Workplace(replace(self.options, on_plan=None, on_note=None))
 
     @property
     def quantity(self) -> str:

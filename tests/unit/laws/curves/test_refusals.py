@@ -17,6 +17,8 @@ from etastar.laws.curves.shapes import ranked
 from etastar.laws.curves.tissue2024momentum import MomentumLaw
 from loss_curves import SCHEDULES, STEPS, curve, fading, warmed
 
+pytestmark = pytest.mark.usefixtures("few_refits")
+
 
 def end(law, name="wsd", steps=STEPS, peak=1e-3, **fields):
     return law.predict(warmed(SCHEDULES[name], steps, peak), **fields).end

@@ -1,4 +1,4 @@
-"""The Trainer's micro-batches: each with what it weighs within its optimizer step."""
+"""The micro-batches of a trainer: each with what it weighs within its optimizer step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MicroBatch(NamedTuple):
 
     Args:
         inputs: of the model.
-        items: labels that count in the whole step; None where the Trainer does not count them.
+        items: labels that count in the whole step; None where they are not counted.
         weight: of its loss in the mean over the step's micro-batches; 0 for one that fills up the last step of an epoch.
     """
 
@@ -26,25 +26,23 @@ class MicroBatch(NamedTuple):
 class MicroBatches(IterableDataset[MicroBatch]):
     """A loader's batches, those of one optimizer step after each other.
 
-    The last step of an epoch may have fewer; it is filled up with its first one at weight 0, and the others weigh so that
-    the mean over all is that of the Trainer's step.
+    The last step of an epoch may have fewer; it is filled up with its first one at weight 0.
 
     Args:
-        count: (batches of a step) -> (`items`, whether losses are divided by them already).
+        weigh: (batches of a step) -> (`items`, `weight` of each in the mean over `accumulate`).
 
     >>> loader = DataLoader([0, 1, 2], batch_size=1)
-    >>> [(int(b.inputs), b.weight) for b in MicroBatches(loader, 2, lambda batches: (None, False))]
+    >>> [(int(b.inputs), b.weight) for b in MicroBatches(loader, 2, lambda batches: (None, 2 / len(batches)))]
     [(0, 1.0), (1, 1.0), (2, 2.0), (2, 0.0)]
     """
 
-    def __init__(self, loader: DataLoader[Any], accumulate: int, count: Callable[[list[Any]], tuple[Any, bool]]) -> None:
-        self._loader, self._accumulate, self._count = loader, accumulate, count
+    def __init__(self, loader: DataLoader[Any], accumulate: int, weigh: Callable[[list[Any]], tuple[Any, float]]) -> None:
+        self._loader, self._accumulate, self._weigh = loader, accumulate, weigh
 
     def __iter__(self) -> Iterator[MicroBatch]:
         batches = iter(self._loader)
         while step := list(itertools.islice(batches, self._accumulate)):
-            items, divided = self._count(step)
-            weight = self._accumulate / (1 if divided else len(step))
+            items, weight = self._weigh(step)
             yield from (MicroBatch(inputs, items, weight) for inputs in step)
             yield from itertools.repeat(MicroBatch(step[0], items, 0.0), self._accumulate - len(step))
 

@@ -1,0 +1,10 @@
+"""Lightning: a module's training as a problem, a policy that drives a Trainer, a rate found before it trains.
+
+`from_module` (the problem), `drive_policy` and `find_rate` (callbacks), `base` (what callbacks are made on).
+
+It offers `DrivePolicy`, `FindRate`, `problem_from`.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .drive_policy import DrivePolicy as DrivePolicy
+from .find_rate import FindRate as FindRate
+from .from_module import problem_from as problem_from
