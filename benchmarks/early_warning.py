@@ -151,8 +151,8 @@ def judged(all_rows: Sequence[Row], rule: str, share: float = FALSE_ALARMS) -> l
         for row in all_rows:
             if (row["network"], row["optimizer"]) == (network, kind):
                 step = warned(row, bounds)
-                early = step is not None and row["moment"] is not None and step < row["moment"]
-                found.append((row, row["moment"] - step if early else None, step is not None))
+                lead = None if step is None or row["moment"] is None else int(row["moment"]) - step
+                found.append((row, lead, step is not None))
     return found
 
 
@@ -160,7 +160,7 @@ def verdict(all_rows: Sequence[Row], rule: str, share: float = FALSE_ALARMS) -> 
     """Share of later divergences with a lead of LEAD, the median lead of all, and the share of false alarms."""
     some = judged(all_rows, rule, share)
     late = later(all_rows)
-    leads = [lead or 0 for row, lead, _ in some if row in late]
+    leads = [max(lead or 0, 0) for row, lead, _ in some if row in late]
     false = [alarm for row, _, alarm in some if row["well"]]
     told = {"caught": np.mean(np.asarray(leads) >= LEAD), "lead": np.median(leads), "false": np.mean(false)}
     return {name: float(value) for name, value in told.items()}

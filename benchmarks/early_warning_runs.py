@@ -80,7 +80,7 @@ def mlp(
     layers: list[nn.Module] = []
     for into, out in pairwise(widths[:-1]):
         layers += [nn.Linear(into, out), *([norm(out)] if norm else []), act()]
-    return nn.Sequential(*layers, nn.Linear(*widths[-2:]))
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
 def conv() -> nn.Sequential:

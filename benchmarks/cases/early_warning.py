@@ -24,5 +24,5 @@ CASE = Case(
     "How early a rate that will diverge is noticed, and at what price",
     _rows,
     _summary,
-    {"folder": "data/early_warning", "rounds": 9, "most": 1008},
+    {"folder": "data/early_warning", "rounds": 9, "most": 270},
 )

@@ -57,7 +57,9 @@ def _summary(rows: list[Row]) -> str:
         lost = "-" if best is None or len(known) < 5 else f"{_between(known, rate) - best:+.3f}"
         interval = f"{rate:.2g} [{r['low']:.2g}, {r['high']:.2g}]"
         shares = f"{r['full_runs']:.3f} / {r['share_of_seconds']:.3f}"
-        lines.append([r["seed"], r["status"], interval, r["lanes"], r["lane_steps"], r["stable"], shares, lost])
+        lines.append(
+            [r["seed"], r["status"], interval, r["lanes"], r["lane_steps"], f"{r['stable'] or 0:.2g}", shares, lost]
+        )
     head = ["seed", "status", "rate (the prior's where prior-only)", "lanes", "steps each", "highest stable rate",
             "cost of a run: steps / seconds", "nats lost"]  # fmt: skip
     told = ", ".join(f"{lr:g}: {loss:.3f}" for lr, loss in sorted(known.items())) or "not measured yet"

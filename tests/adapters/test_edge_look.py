@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar.adapters.edge_look import FLOOR, Edge, EdgeLook
+from etastar.adapters.edge_look import FLOOR, EdgeLook, EdgeRatio
 from etastar.errors import DoesNotApply, ProblemError
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -148,7 +148,7 @@ def test_a_rate_of_zero_is_no_edge_and_a_loss_that_is_not_finite_none_at_all():
     x = nn.Parameter(torch.ones(2))
     sgd = torch.optim.SGD([x], lr=0.1)
     sgd.param_groups[0]["lr"] = 0.0
-    assert EdgeLook(sgd, nn.ParameterList([x]), lambda: (x**2).sum())() == Edge(0.0, 0.0)
+    assert EdgeLook(sgd, nn.ParameterList([x]), lambda: (x**2).sum())() == EdgeRatio(0.0, 0.0)
     assert np.isnan(EdgeLook(sgd, nn.ParameterList([x]), lambda: (x / 0).square().sum())().top)
 
 

@@ -5,7 +5,7 @@ in their trainers, their training as a problem, a rate found for them); `micro_b
 loss of a step), `attached` (optimizer and policy, made ready for each other), `scaling` (GradScaler), `ranks` (several
 processes), `extension` (a longer run), `snapshots` (to go back to); `watch` (warns of a rate that will diverge) by
 `edge_look` (how near the edge it is) where `rising` says to look, and `caution` (the warning); `loggers` (where rates and
-readings go), `step_log` (a file that a forecast reads).
+readings go), `step_log` (what a forecast reads).
 
 It offers `Caution`, `Controller`, `Logger`, `PolicyLR`, `StepLog`, `TensorBoard`, `WandB`, `Watcher`, `show_charts`.
 """

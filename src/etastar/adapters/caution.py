@@ -18,7 +18,7 @@ class Caution:
 
     >>> print(Caution(120, "rate x lambda1, as a share of the edge 2 / lambda,", 1.5, 1.0, 0.3, 0.5))
     step 120: this rate will diverge: rate x lambda1, as a share of the edge 2 / lambda, is 1.5, above 1; the rate is 0.3: \
-multiply it by 0.5 (controller.cut(0.5)), or go back as well (controller.rollback(0.5))
+multiply it by 0.5 (controller.rescale(0.5)), or go back as well (controller.rollback(0.5))
     """
 
     step: int
@@ -30,6 +30,6 @@ multiply it by 0.5 (controller.cut(0.5)), or go back as well (controller.rollbac
 
     def __str__(self) -> str:
         f = f"{self.factor:.2g}"
-        cure = f"multiply it by {f} (controller.cut({f})), or go back as well (controller.rollback({f}))"
+        cure = f"multiply it by {f} (controller.rescale({f})), or go back as well (controller.rollback({f}))"
         above = f" is {self.value:.3g}, above {self.bound:.3g}" if self.value == self.value else " is not finite"
         return f"step {self.step:,}: this rate will diverge: {self.sign}{above}; the rate is {self.rate:.3g}: {cure}"

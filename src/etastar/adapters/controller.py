@@ -51,8 +51,8 @@ class Controller:
         scaler: the GradScaler of the loop; a policy that reads gradients is refused before `unscale_`. The first step shows
             a scaler that was not told.
         keep, every: how many snapshots there are for `rollback`, and how many steps lie between them.
-        logger: to which go the rates of each step and the losses told of it, which are read off their device for that;
-            `StepLog("run.jsonl")` writes what `etastar.forecast` reads.
+        logger: to which the rates of each step that counted go, and the losses that were told of it (which waits for the
+            device); a `StepLog` is a file for `etastar.forecast`.
 
     Attributes:
         taken: optimizer steps that counted.
@@ -182,8 +182,8 @@ class Controller:
             return
         self._scaling.stepped()
         if self._logger is not None:
-            rates = rates_of(optimizer, [group.name for group in self._setup.groups])
-            self._logger.log(self.taken, {**rates, **self._said})
+            names = [group.name for group in self._setup.groups]
+            self._logger.log(self.taken, {"lr": self.lr, **rates_of(optimizer, names), **self._said})
         self._state, self._past, self._rate = self._proposed
         self._proposed = None
         self.taken += 1
@@ -223,14 +223,6 @@ class Controller:
         self._follow(policy)
         self._proposed, self._horizon = None, extension.steps
         self._extensions.append(extension)
-
-    def cut(self, factor: float) -> None:
-        """Multiply all rates by `factor`, from the next that is proposed on.
-
-        Raises:
-            ProblemError: the factor is not above 0.
-        """
-        self._factor *= POSITIVE("cut's factor", factor)
 
     def rollback(self, factor: float = 1.0) -> Rollback:
         """Go back to the newest snapshot; a second call goes further back. An extension made since is undone, too.

@@ -28,7 +28,7 @@ PRODUCTS = Whole(1, 100, "products with the Hessian")
 
 
 @dataclass(frozen=True)
-class Edge:
+class EdgeRatio:
     """What a look found, as shares of the edge: beyond 1 a quadratic diverges.
 
     Args:
@@ -87,7 +87,7 @@ class EdgeLook:
             if p.is_complex() or torch.finfo(p.dtype).eps > COARSEST:
                 raise DoesNotApply(f"second derivatives take real parameters of float32 or wider, not {p.dtype}")
 
-    def __call__(self) -> Edge:
+    def __call__(self) -> EdgeRatio:
         """The edge ratios now.
 
         Raises:
@@ -107,7 +107,7 @@ class EdgeLook:
             top = top_nearby(scaled, slope if self._vector is None else self._vector, self._products)
         if top.finite:
             self._vector = top.vector
-        return Edge(top.value / self.factor, along / self.factor)
+        return EdgeRatio(top.value / self.factor, along / self.factor)
 
     def _moved(self) -> list[tuple[dict[str, Any], torch.Tensor]]:
         """(group, parameter) for all that are trained; at a rate of 0 they do not curve."""

@@ -14,13 +14,15 @@ from torch import distributed
 from etastar.arguments import path as checked_path
 from etastar.errors import ProblemError
 
+WRITTEN = ("lr", "loss", "valid_loss")
+
 
 @dataclass(frozen=True)
 class StepLog:
-    """A `Logger` that appends to a file: the step, counted from 1, its rates and what the loop told of it.
+    """A `Logger` that appends to a file: step, rate, and the losses that the loop told of that step.
 
     A run that is resumed goes on in the same file, with the steps it trains again: who reads it takes those trained last. Of
-    several ranks the first writes. Charts are not kept.
+    several ranks the first writes.
 
     Args:
         path: of the file; its folder exists.
@@ -36,12 +38,12 @@ class StepLog:
         self._append("")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers by name; one that is not finite is left out."""
-        known = {name: value for name, value in values.items() if math.isfinite(value)}
+        """One step of the optimizer, from 0: how many were made then, the rate and the losses told; of them no NaN."""
+        known = {name: float(values[name]) for name in WRITTEN if name in values and math.isfinite(values[name])}
         self._append(json.dumps({"step": step + 1} | known) + "\n")
 
     def image(self, step: int, name: str, png: bytes) -> None:
-        """Nothing."""
+        """Nothing: a table of numbers has no place for it."""
 
     def _append(self, text: str) -> None:
         if distributed.is_available() and distributed.is_initialized() and distributed.get_rank():

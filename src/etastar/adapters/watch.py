@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from etastar.adapters.caution import Caution
-from etastar.adapters.edge_look import Edge, EdgeLook
+from etastar.adapters.edge_look import EdgeLook, EdgeRatio
 from etastar.adapters.loggers import Logger, rates_of
 from etastar.adapters.rising import Rising
 from etastar.arguments import POSITIVE
@@ -21,13 +21,13 @@ from etastar.core.kinds import is_plain_adam
 from etastar.errors import DoesNotApply
 
 LOG = logging.getLogger("etastar")
-BOUNDS = {"sgd": 0.6, "adam": 7.0}
+BOUNDS = {"sgd": 0.56, "adam": 8.5}
 """Of the edge ratio: what one in twenty small trainings that went well passed (benchmarks/records/2026-11-26_early_warning).
 SGD's noise lets trainings go wrong below the edge; Adam comes back from far beyond it."""
 NORM_BOUND = 16.0
 """Of the gradient's norm over its lowest trend so far, where there is no edge to look at; same record, SGD."""
 EVERY_STEPS = 500
-"""A look costs about ten small steps (same record): 2 % of so many."""
+"""A look costs about ten small steps (same record): 2 % of so many, beside the norm of every step (a tenth of 1 ms)."""
 CUT = 0.5
 """Of the bound, where a cut leads to: sharpness rises until the next look."""
 
@@ -155,7 +155,7 @@ class Watcher:
 
     def _read(self, rate: float) -> None:
         """Look, and note what was seen."""
-        edge = Edge(math.nan, math.nan)
+        edge = EdgeRatio(math.nan, math.nan)
         if self._look is not None:
             try:
                 edge = self._look()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etastar.cli import finding, forecasting, listing, scaling, scheduling, searching, starting, studying, surfaces
+from etastar.cli import finding, forecasting, listing, psi, scaling, scheduling, searching, starting, studying, surfaces
 from etastar.cli.options import EXIT_ANSWERED, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED, EXIT_NO_ANSWER
 from etastar.cli.signals import Ended, ending_as_interrupted
 from etastar.cli.standard_output import drop_answers
@@ -55,6 +55,7 @@ app.command()(starting.probe)
 app.command()(starting.predict)
 app.command()(forecasting.forecast)
 app.add_typer(scheduling.schedule, name="schedule")
+app.add_typer(psi.psi, name="psi")
 app.command()(listing.problems)
 app.command()(listing.runs)
 

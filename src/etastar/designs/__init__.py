@@ -1,8 +1,8 @@
 """Experiments that ask for lanes and answer; none of them sees a model.
 
 `eta_star/` (the largest rate that trains), `best_rate/` (the rate that ends lowest), `surface/` (rate x schedule x
-horizon), `search/` (trials over many settings), `fixed_lanes` (lanes given beforehand),
-`together` (several of them side by side); `flat`: whether the rate changes anything.
+horizon), `search/` (trials over many settings), `psi/` (the ideal rate over a training),
+`fixed_lanes` (lanes given beforehand), `together` (several of them side by side); `flat`: whether the rate changes anything.
 
 It offers `EtaStar`, `OptunaSearch`, `Precision`, `Space`, `SuccessBand`, `Surface`.
 """

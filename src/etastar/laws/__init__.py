@@ -1,7 +1,8 @@
 """What is fitted to measurements and predicts: every law refuses outside the data it has seen.
 
-`law` (the contract), `scaling/` (eta* or the best rate against sizes), `curves/` (losses under a schedule), `surface` (loss
-over rate, schedule and horizon), with `schedule_fit` and `gaussian_process` as its parts.
+`law` (the contract), `scaling/` (eta* or the best rate against sizes), `curves/` (losses under a schedule), `psi/` (the
+ideal rate over a training), `surface` (loss over rate, schedule and horizon), with `schedule_fit` and `gaussian_process` as
+its parts.
 
 It offers `Law`, `PowerLaw`, `Record`, `ScalingLaw`, `SurfaceLaw`.
 """

@@ -18,6 +18,8 @@ from etastar.policies.one_cycle import OneCycle
 from etastar.policies.plateau import Plateau
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.polyak import Polyak
+from etastar.policies.psi import Psi
+from etastar.policies.psi_network import PsiNetwork
 from etastar.policies.schedule import Schedule
 from etastar.policies.spike_guard import SpikeGuard
 from etastar.policies.step_decay import StepDecay
@@ -45,10 +47,12 @@ SCHEDULES: dict[str, Policy] = {
     "polyak": Polyak(),
     "cdat": Cdat(),
     "edge": Edge(),
+    "psi": Psi(),
+    "psi-network": PsiNetwork(),
     "spike-guard": SpikeGuard(Constant()),
 }
 """name -> policy without a horizon. `NAME:key=value,...` changes its settings: `wsd:decay=0.5,curve=sqrt`."""
-NOT_SETTINGS = ("steps", "policy")
+NOT_SETTINGS = ("steps", "policy", "prior")
 """Fields that a text cannot set: the horizon is the problem's, and a policy within another is written in Python."""
 
 

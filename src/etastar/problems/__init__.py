@@ -1,7 +1,7 @@
 """Ready-made problems, by name. Nothing is imported before it is asked for.
 
-`digits`, `quadratic`; for studies and families `mlp`, `residual`, `branched`, `resnet18`; `idx` and `cifar` (images from
-files), `optimizers` (by name).
+`digits`, `quadratic`; for studies and families `mlp`, `residual`, `branched`, `resnet18`, `small/` (many); `idx` and `cifar`
+(images from files), `optimizers` (by name).
 """
 
 from __future__ import annotations

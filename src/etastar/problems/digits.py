@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
 from torch import nn
 
 from etastar import arguments
@@ -21,6 +20,8 @@ TRAIN_SIZE = 1437
 
 def load() -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
     """(train, valid) as (images [N, 64], labels [N]); images have mean 0 and variance 1 over the training pixels."""
+    from sklearn.datasets import load_digits
+
     data: Any = load_digits()
     order = torch.randperm(len(data.target), generator=torch.Generator().manual_seed(0))
     x = torch.tensor(data.data, dtype=torch.float32)[order]

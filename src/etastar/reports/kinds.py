@@ -11,6 +11,7 @@ from etastar.errors import ProblemError
 from etastar.reports.flags import flag_sentences
 from etastar.reports.monitor_rows import monitor_lines
 from etastar.reports.parts import Card, Page, SectionText, Table
+from etastar.reports.psi_page import psi_notes, psi_page, psi_tables
 from etastar.reports.rate_text import bound_sentence
 from etastar.reports.schedule_page import schedule_notes, schedule_page, schedule_tables
 from etastar.reports.terminal.cost import cost_lines
@@ -25,6 +26,7 @@ from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.forecast.forecast_answer import ForecastAnswer
 from etastar.verbs.predict.predict import PredictAnswer
 from etastar.verbs.probe import ProbeAnswer
+from etastar.verbs.psi.fit_psi import PsiAnswer
 from etastar.verbs.scale.scale_answer import ScaleAnswer
 from etastar.verbs.schedule import ScheduleAnswer
 from etastar.verbs.search.search_answer import SearchAnswer
@@ -159,6 +161,7 @@ KINDS: dict[type, Kind] = {
     PredictAnswer: Kind(predict_short, _predict, predict_notes, predict_cost),
     ForecastAnswer: Kind(forecast_tables, _forecast, forecast_notes, forecast_cost),
     ProbeAnswer: Kind(probe_tables, notes=probe_notes, cost=probe_cost),
+    PsiAnswer: Kind(psi_tables, psi_page, psi_notes),
     ScheduleAnswer: Kind(schedule_tables, schedule_page, schedule_notes, cost=_nothing),
 }
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from etastar import ProblemError
-from etastar.adapters import Controller, PolicyLR, StepLog
+from etastar.adapters import Controller, PolicyLR
+from etastar.adapters.step_log import StepLog
 from etastar.engine import LoopEngine
 from etastar.errors import MissingExtra
 from etastar.verbs.forecast.measured_curve import measured

@@ -73,7 +73,7 @@ class Bought:
         prior: the rate that other tasks say.
         left: share of the prior's standard deviation that the lanes leave, 1 where they said nothing.
         stable: highest rate whose lane lowered its loss over all its steps; None if none did.
-        next: the smallest budget that is expected to decide; None if there is none.
+        next: the smallest budget that is expected to decide; None if there is none, or this one has.
     """
 
     steps: int
@@ -153,7 +153,7 @@ class Budgeted:
             prior=_estimate(known, 0, "the prior of other tasks"),
             left=left,
             stable=max((o.lane.lr for o in self._outcomes if _lowered(o)), default=None),
-            next=self._next(),
+            next=self._next() if left > UNDECIDED else None,
         )
         lr = self._undecided(short, bought) if left > UNDECIDED else self._decided(short, belief)
         return BestRate(lr, None, short.reliability, short.rungs, short.scored_on, short.full_runs), bought

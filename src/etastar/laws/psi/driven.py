@@ -1,0 +1,98 @@
+"""`Ratio`: what fresh runs under one policy are worth against another's, over tasks that are no siblings."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from etastar.core.estimate import Estimate, Status
+from etastar.core.randomness import derive_seed
+from etastar.laws.psi.ideal import WORST
+
+DRAWS = 2000
+MARGIN = 0.01
+"""A task is won or lost where the mean differs by more than this share: below it lies what eight seeds cannot tell."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Final losses of one arm against another, task by task, on the same seeds.
+
+    Args:
+        logs: task -> (family, group, ln(final / reference) of every seed).
+    """
+
+    logs: Mapping[str, tuple[str, str, tuple[float, ...]]]
+
+    @classmethod
+    def of(cls, losses: Mapping[str, tuple[str, str, Sequence[float], Sequence[float]]]) -> Ratio:
+        """From task -> (family, group, losses of the arm, of the reference); a broken lane counts e^2."""
+        return cls(
+            {
+                task: (family, group, tuple(map(_log_ratio, arm, reference)))
+                for task, (family, group, arm, reference) in losses.items()
+            }
+        )
+
+    @property
+    def by_task(self) -> dict[str, float]:
+        """Geometric mean over seeds."""
+        return {task: math.exp(statistics.fmean(logs)) for task, (_, _, logs) in self.logs.items()}
+
+    @property
+    def median(self) -> float:
+        """Over tasks."""
+        return statistics.median(self.by_task.values())
+
+    @property
+    def record(self) -> tuple[int, int, int]:
+        """Tasks won, tied and lost."""
+        ratios = self.by_task.values()
+        won, lost = sum(r < 1 - MARGIN for r in ratios), sum(r > 1 + MARGIN for r in ratios)
+        return won, len(ratios) - won - lost, lost
+
+    def mean(self, level: float = 0.9) -> Estimate:
+        """Geometric mean over tasks; the interval resamples groups, families in a group, and seeds."""
+        if not self.logs:
+            return Estimate.none(Status.TOO_FEW_POINTS, "no task was driven", unit="ratio of final losses")
+        value = math.exp(statistics.fmean(statistics.fmean(logs) for _, _, logs in self.logs.values()))
+        tree: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+        for family, group, logs in self.logs.values():
+            tree.setdefault(group, {}).setdefault(family, []).append(logs)
+        rng = np.random.default_rng(derive_seed(0, "psi", "ratio"))
+        drawn = [math.exp(_resampled(tree, rng)) for _ in range(DRAWS)]
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        return Estimate(
+            value,
+            min(float(low), value),
+            max(float(high), value),
+            level,
+            "ratio of final losses",
+            len(self.logs),
+            "bootstrap over groups, families and seeds",
+        )
+
+
+def _resampled(tree: Mapping[str, Mapping[str, Sequence[tuple[float, ...]]]], rng: np.random.Generator) -> float:
+    """The mean over tasks of one draw."""
+    means = []
+    groups = list(tree.values())
+    for g in rng.integers(len(groups), size=len(groups)):
+        families = list(groups[g].values())
+        for f in rng.integers(len(families), size=len(families)):
+            for logs in families[f]:
+                own = np.asarray(logs)
+                means.append(own[rng.integers(len(own), size=len(own))].mean())
+    return float(np.mean(means))
+
+
+def _log_ratio(final: float, reference: float) -> float:
+    if not (math.isfinite(final) and final > 0):
+        return WORST
+    if not (math.isfinite(reference) and reference > 0):
+        return -WORST
+    return max(-WORST, min(WORST, math.log(final / reference)))

@@ -1,0 +1,154 @@
+"""What is trained to learn the ideal rate: a peak, forks, and fresh runs, task by task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from etastar import arguments
+from etastar.core.design import Design, Engine, Store
+from etastar.core.estimate import Estimate
+from etastar.core.lane import Lane, Runs
+from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed
+from etastar.designs.psi.forks import Forks
+from etastar.designs.psi.repeats import Repeats
+from etastar.designs.psi.tuned_peak import TunedPeak
+from etastar.errors import ProblemError
+from etastar.laws.psi.fork import Fork
+from etastar.policies.policy import Policy
+from etastar.policies.schedule import Schedule
+from etastar.problems.small import FAMILIES, Task
+from etastar.problems.small.family import OPTIMIZERS
+from etastar.verbs.answer import Made
+from etastar.verbs.workplace import Session, Workplace
+
+Found = TypeVar("Found")
+Arms = Mapping[str, tuple[Policy, float]]
+"""Name -> (policy over the task's steps, rate)."""
+UNKNOWN_LR = 1e-2
+"""Centre of the rates where the optimizer says none."""
+
+
+class Peak(NamedTuple):
+    """A task and the peak of its linear decay, or why there is none."""
+
+    task: Task
+    peak: Estimate
+
+
+class SmallBench:
+    """Trains what is asked of small tasks, and counts it. Of the lanes it keeps what they cost: there are ten thousands.
+
+    Args:
+        place: where.
+        seed: of the measurement.
+        seeds: of every peak and fork.
+    """
+
+    def __init__(self, place: Workplace, seed: int, seeds: int) -> None:
+        self.place, self.seed, self.seeds = place, seed, seeds
+        self.steps, self.new_steps, self.full_runs, self.engines = 0, 0, 0.0, set[str]()
+        self._counted: dict[int, int] = {}
+        self._sessions: dict[tuple[Task, str], Session] = {}
+
+    def peak(self, task: Task) -> Peak:
+        """The tuned peak of linear decay, by the split that choices are made by."""
+        session = self.session(task)
+        start = session.facts.lr or UNKNOWN_LR
+        seed = self._seed(task, "peak")
+        design = TunedPeak(session.facts.criterion, linear(task.steps), task.steps, start, self.seeds, seed)
+        return Peak(task, self.run(session, design))
+
+    def forks(self, task: Task, peak: float) -> tuple[Fork, ...]:
+        """The experiments of a task."""
+        session = self.session(task)
+        updates, seed = updates_of(session.problem), self._seed(task, "forks")
+        criterion = session.facts.criterion
+        return self.run(session, Forks(criterion, task.steps, peak, updates, task.name, task.group, self.seeds, seed))
+
+    def fresh(self, task: Task, arms: Arms, seeds: int) -> dict[str, tuple[float, ...]]:
+        """Final losses on the split that is kept for the end, on seeds that nothing else has seen."""
+        session = self.session(task, "test")
+        return self.run(session, Repeats(session.facts.criterion, task.steps, arms, seeds, self._seed(task, "fresh")))
+
+    def once(self, task: Task, arms: Arms, seeds: int, what: str) -> dict[str, tuple[float, ...]]:
+        """Final losses on the split that choices are made by; these lanes are not stored: there are a hundred thousand."""
+        session = self.session(task)
+        design = Repeats(session.facts.criterion, task.steps, arms, seeds, self._seed(task, what))
+        return self.run(session, design, Forgetful())
+
+    def made(self, began: float) -> Made:
+        """How the answer was made."""
+        cost = {
+            "gradient_steps": self.steps,
+            "new_gradient_steps": self.new_steps,
+            "full_runs": self.full_runs,
+            "seconds": time.monotonic() - began,
+        }
+        return Made(seed=self.seed, optimizer="", cost=cost, engine=", ".join(sorted(self.engines)))
+
+    def session(self, task: Task, split: str = "valid") -> Session:
+        """That of a task scored on a split, the same every time."""
+        key = (task, split)
+        if key not in self._sessions:
+            self._sessions[key] = self.place.of(task.problem(scored_on=split))
+        return self._sessions[key]
+
+    def run(self, session: Session, design: Design[Found], store: Store | None = None) -> Found:
+        """What a design finds; its lanes are counted and let go of."""
+        found = session.run(design, store)
+        steps, cost = session.runs.gradient_steps, session.cost()
+        self.steps += steps
+        self.new_steps += steps if store else int(cost["new_gradient_steps"]) - self._counted.get(id(session), 0)
+        self._counted[id(session)] = int(cost["new_gradient_steps"])
+        self.full_runs += steps / session.problem.steps
+        session.runs = Runs()
+        self.engines.add(session.engine.name)
+        return found
+
+    def _seed(self, task: Task, what: str) -> int:
+        return derive_seed(self.seed, "psi", task.name, task.steps, what)
+
+
+class Forgetful:
+    """A `Store` that keeps nothing."""
+
+    def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
+        """All of the lanes, trained."""
+        found = dict(engine.train(problem, lanes))
+        return Runs(found[i] for i in range(len(lanes)))
+
+
+def linear(steps: int) -> Policy:
+    """Linear decay over so many steps."""
+    return Schedule(decay=1.0, curve="linear").over(steps)
+
+
+def updates_of(problem: Problem) -> float:
+    """Optimizer steps in a pass over the data; all of them, where it has no end."""
+    batches = problem.parts.batches.per_epoch
+    return max(batches / problem.accumulate, 1.0) if batches else float(problem.steps)
+
+
+def small_tasks(families: Sequence[str] | None, optimizers: Sequence[str], steps: int, groups: int = 2) -> list[Task]:
+    """The small tasks of these names under these optimizers.
+
+    Raises:
+        ProblemError: no such family or optimizer, or fewer groups than that.
+    """
+    known = {family.name: family for family in FAMILIES}
+    names = list(known) if families is None else list(families)
+    for name in names:
+        arguments.word("family", name, known)
+    for optimizer in optimizers:
+        arguments.word("optimizer", optimizer, OPTIMIZERS)
+    arguments.STEPS("steps", steps)
+    tasks = [Task(known[name], optimizer, steps) for name in names for optimizer in optimizers]
+    if len(found := sorted({task.group for task in tasks})) < groups:
+        raise ProblemError(
+            f"the tasks are of the groups {', '.join(found) or 'none'}; expected {groups} groups or more, so that what is "
+            f"learnt is driven on others: families are {', '.join(f'{f.name} ({f.group})' for f in FAMILIES)}"
+        )
+    return tasks
