@@ -49,6 +49,7 @@ from .store.run_store import RunStore as RunStore
 from .theory.kaiming import kaiming_lr as kaiming_lr
 from .theory.kaiming import kaiming_sharpness as kaiming_sharpness
 from .theory.rescale import rescale_lr as rescale_lr
+from .verbs.compare.compare import compare as compare
 from .verbs.find.eta_star import eta_star as eta_star
 from .verbs.find.find import find as find
 from .verbs.forecast.forecast import forecast as forecast

@@ -11,7 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
-from etastar.cli import finding, forecasting, listing, psi, scaling, scheduling, searching, starting, studying, surfaces
+from etastar.cli import (
+    comparing,
+    finding,
+    forecasting,
+    listing,
+    psi,
+    scaling,
+    scheduling,
+    searching,
+    starting,
+    studying,
+    surfaces,
+)
 from etastar.cli.options import EXIT_ANSWERED, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED, EXIT_NO_ANSWER
 from etastar.cli.signals import Ended, ending_as_interrupted
 from etastar.cli.standard_output import drop_answers
@@ -48,6 +60,7 @@ app.command()(searching.search)
 app.command()(surfaces.surface)
 app.command()(surfaces.sensitivity)
 app.command()(surfaces.momentum)
+app.command()(comparing.compare)
 app.command()(scaling.scale)
 app.command()(studying.study)
 app.command()(starting.doctor)

@@ -8,6 +8,7 @@ from typing import Any
 
 from etastar.core.estimate import Estimate
 from etastar.errors import ProblemError
+from etastar.reports.compare_page import compare_page, compare_tables
 from etastar.reports.flags import flag_sentences
 from etastar.reports.monitor_rows import monitor_lines
 from etastar.reports.parts import Card, Page, SectionText, Table
@@ -22,6 +23,7 @@ from etastar.reports.terminal.probe import probe_cost, probe_notes, probe_tables
 from etastar.reports.terminal.response import momentum_tables, sensitivity_tables, surface_tables
 from etastar.reports.terminal.scale import scale_tables
 from etastar.reports.terminal.search import search_notes, search_tables
+from etastar.verbs.compare.compare_answer import CompareAnswer
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.forecast.forecast_answer import ForecastAnswer
 from etastar.verbs.predict.predict import PredictAnswer
@@ -157,6 +159,7 @@ KINDS: dict[type, Kind] = {
     SensitivityAnswer: Kind(sensitivity_tables, _sensitivity),
     MomentumAnswer: Kind(momentum_tables, _momentum),
     ScaleAnswer: Kind(scale_tables, _scale),
+    CompareAnswer: Kind(compare_tables, compare_page),
     SearchAnswer: Kind(search_tables, _search, search_notes),
     PredictAnswer: Kind(predict_short, _predict, predict_notes, predict_cost),
     ForecastAnswer: Kind(forecast_tables, _forecast, forecast_notes, forecast_cost),

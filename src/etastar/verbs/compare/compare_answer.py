@@ -1,0 +1,111 @@
+"""`CompareAnswer`: every policy at its own peak, against tuned linear decay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+from etastar.core.estimate import Estimate, Status
+from etastar.verbs.answer import Answer
+from etastar.verbs.compare.learning import LearningPoint
+
+BETTER, WORSE, NO_DIFFERENCE, REFERENCE, FAILED = "better", "worse", "no difference", "reference", "failed"
+
+
+class WrongPeak(NamedTuple):
+    """The mean loss of the search at a multiple of the peak; None where a lane broke there or none was trained."""
+
+    multiple: float
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One policy at its peak.
+
+    Args:
+        name, policy: what it is called, and in full.
+        verdict: against linear decay: better, worse, no difference (also where seeds are too few to tell), failed.
+        peak: its best rate.
+        at_the_end: whether that is an end of the rates tried.
+        loss: mean final loss over the fresh seeds; accuracy: mean, where there is one.
+        difference: of the final loss to linear decay's on the same seeds, with the interval of the mean.
+        p_value: of no difference, Holm-adjusted over the policies.
+        failures: lanes that broke, of `seeds`.
+        to_target: median step at which the training loss reached the target; None where half of the lanes never did;
+            never: how many did not.
+        at_quarter, at_half: median training loss on the way.
+        wrong_peaks: what a wrong peak costs.
+        trainings: all that it took.
+        curve: training loss and rate over the steps.
+    """
+
+    TOLD: ClassVar = (
+        "name", "policy", "verdict", "peak", "at_the_end", "loss", "accuracy", "difference", "p_value", "failures", "seeds",
+        "to_target", "never", "at_quarter", "at_half", "wrong_peaks", "trainings", "curve",
+    )  # fmt: skip
+
+    name: str
+    policy: str
+    verdict: str
+    peak: float | None
+    at_the_end: bool
+    loss: float | None
+    accuracy: float | None
+    difference: Estimate
+    p_value: float | None
+    failures: int
+    seeds: int
+    to_target: float | None
+    never: int
+    at_quarter: float | None
+    at_half: float | None
+    wrong_peaks: tuple[WrongPeak, ...]
+    trainings: int
+    curve: tuple[LearningPoint, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareAnswer(Answer):
+    """Several policies on one problem, at equal budget.
+
+    Args:
+        steps: of every training.
+        budget: trainings of a policy, at most.
+        loss_name: what the final loss is.
+        target: training loss whose first step is noted.
+        compared: the policies, lowest loss first.
+    """
+
+    command = "compare"
+    TOLD: ClassVar = ("steps", "budget", "loss_name", "target", "best", "compared")
+
+    steps: int
+    budget: int
+    loss_name: str
+    target: float | None
+    compared: tuple[Compared, ...]
+
+    @property
+    def best(self) -> str | None:
+        """The policy with the lowest final loss of all that trained."""
+        return next((own.name for own in self.compared if own.loss is not None), None)
+
+    @property
+    def lr(self) -> Estimate:
+        """The best policy's peak, between the rates tried beside it."""
+        own = next((c for c in self.compared if c.name == self.best), None)
+        if own is None or own.peak is None:
+            return Estimate.none(Status.DIVERGED_EVERYWHERE, "no policy trained at any rate that was tried")
+        return Estimate(own.peak, own.peak / 2**0.5, own.peak * 2**0.5, n=own.trainings, method="grid of full-length lanes")
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line."""
+        if self.best is None:
+            return f"no answer ({self.lr.status.value}): {self.lr.reason}"
+        by = {v: [c.name for c in self.compared if c.verdict == v] for v in (BETTER, NO_DIFFERENCE, WORSE, FAILED)}
+        said = [f"{verdict}: {', '.join(names)}" for verdict, names in by.items() if names]
+        lowest = next(c for c in self.compared if c.name == self.best)
+        at = f"{self.best} at lr {lowest.peak:.3g} has the lowest {self.loss_name}, {lowest.loss:.4g}"
+        return f"{at}; against tuned linear decay: {'; '.join(said) or 'nothing to compare'}"
