@@ -188,8 +188,8 @@ def features(s: float, seen: State, state: State) -> Tensor:
 
 
 TRAINED = tuple(-1.0 if name == "relative update" else 0.0 for name in (*FEATURES, *INTEGRATED))
-"""One number is not nought: rate = closed form x (e^4 |u| / |w| at the peak)^(-1/2), half of the way to updates of e^-4.
+"""One number is not nought: rate = closed form x (steps x |u| / |w| at the peak / 3.7)^(-1/2).
 
-On 32 small tasks of 200 steps, final loss / linear decay's at the same peak: .975 [.941, 1.006] at the tuned peak, .896
-[.820, .997] at twice, .666 [.500, .865] at four times, .903 [.837, .966] at half of it; -.75 and -1.4 are within .06 of
-that. All thirteen numbers, evolved on two groups of tasks, did worse on others (record 2026-11-26_psi)."""
+Half of the way to trainings that move their parameters by 3.7 times their norm, all told. How much it is worth at right and
+wrong peaks, and at which horizons: record 2026-11-26_psi. All thirteen numbers, evolved on two groups of tasks, did worse on
+others."""
