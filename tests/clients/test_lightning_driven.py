@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from torch.optim import lr_scheduler
 
 import etastar
 from clients import pl
+from clients.process import script
 from etastar.adapters.lightning import DrivePolicy, FindRate, problem_from
 from etastar.adapters.torch import PolicyLR
 from etastar.core import Lane, Until
@@ -60,9 +59,7 @@ class Killed(lightning.Callback):
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_killed_and_resumed_it_trains_as_undisturbed(tmp_path, policy):
     whole, _ = fit(tmp_path / "whole", DrivePolicy(policy))
-    run = [sys.executable, __file__, str(tmp_path / "killed"), policy]
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-    ended = subprocess.run(run, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    ended = script(__file__, tmp_path / "killed", policy)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     resumed, _ = fit(tmp_path / "resumed", DrivePolicy(policy), ckpt=tmp_path / "killed" / "step=5.ckpt")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,15 +10,14 @@ import pytest
 
 import etastar
 from clients import pl
+from clients.process import script
 from etastar.adapters.lightning import DrivePolicy, FindRate
 
 GREEDY = "greedy:signal=loss,every=1,patience=0,factor=0.7"
 
 
 def test_two_ranks_train_at_the_rate_that_one_has_found(tmp_path):
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-    env = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run([sys.executable, __file__, str(tmp_path)], env=env, capture_output=True, text=True)
+    ran = script(__file__, tmp_path)
     assert ran.returncode == 0, ran.stderr
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["found"] and not second["found"]

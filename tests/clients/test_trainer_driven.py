@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import torch
 from transformers import TrainerCallback
 
 from clients import hf
+from clients.process import script
 from etastar.adapters.torch import PolicyLR
 from etastar.adapters.transformers import drive
 from etastar.errors import ProblemError
@@ -48,9 +47,7 @@ def test_killed_and_resumed_it_trains_as_undisturbed(tmp_path, policy):
     undisturbed.train()
     assert len(set(hf.rates(undisturbed))) > 2
 
-    run = [sys.executable, __file__, str(tmp_path / "killed"), policy]
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-    ended = subprocess.run(run, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    ended = script(__file__, tmp_path / "killed", policy)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     resumed = driven(tmp_path / "killed", policy)
     resumed.train(resume_from_checkpoint=True)

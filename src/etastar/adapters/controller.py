@@ -157,7 +157,7 @@ class Controller:
             rate, state = self._rate, self._state
         self._proposed = state, self._signals.state(), rate
         if self._logger is not None:
-            told = {"loss": loss, "valid_loss": valid_loss}
+            told = {"loss": None if loss is torch.nan else loss, "valid_loss": valid_loss}
             self._said = {name: float(_number(name, x)) for name, x in told.items() if x is not None}
         return self.lr
 

@@ -1,4 +1,4 @@
-"""`StepLog`: a line of JSON for every step that counted, as `forecast` reads it."""
+"""`StepLog`: a logger that writes a line of JSON for every step, as `forecast` reads it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StepLog:
     path: Path
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        object.__setattr__(self, "path", Path(checked_path("log", path, "runs/train.jsonl")))
+        object.__setattr__(self, "path", Path(checked_path("the log", path, "runs/train.jsonl")))
         self._append("")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

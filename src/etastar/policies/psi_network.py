@@ -36,6 +36,8 @@ INTEGRATED = ("one", "convergence", "agreement")
 """Of these it sees the sum since the start, too."""
 SLOW = 1 / 6
 """Weight of a look in the slow means: they look back an eighth of the steps, as the fast one looks back a few batches."""
+PATH = 3.7
+"""Sum of |u| / |w| over a training: at 200 and 800 steps alike it is what the peaks of linear decay lie around."""
 PULL = 5.0
 """Weight of the integrated features: a feature of 1 over all steps adds five times its number."""
 LOWEST, HIGHEST = -3.0, 2.0
@@ -136,7 +138,7 @@ class PsiNetwork(Checked):
         s = observation.step / self.steps
         seen = {name: torch.as_tensor(observation[name], dtype=torch.float64) for name in SEEN}
         state = remembered(seen, state)
-        phi = features(s, seen, state)
+        phi = features(s, seen, state, self.steps)
         weights = torch.tensor(self.numbers or TRAINED, dtype=torch.float64, device=phi.device)
         own = dict(zip(FEATURES, phi, strict=True))
         pulled = sum(v * own[name] for v, name in zip(weights[len(FEATURES) :], INTEGRATED, strict=True))
@@ -169,18 +171,18 @@ def _slowly(before: Tensor, now: Tensor) -> Tensor:
     return torch.where(before.isnan(), now, torch.where(now.isfinite(), before + SLOW * (now - before), before))
 
 
-def features(s: float, seen: State, state: State) -> Tensor:
+def features(s: float, seen: State, state: State, steps: int) -> Tensor:
     """What the network sees at a share s of the steps, each about 1 in size, 0 where it has no value; [F] or [F, K].
 
     left = ln(1 - s) / 2                    hold = min(0, ln 2 (1 - s)) / 2         ramp = ln(s / .2) in [-3, 0]
     fallen = ln(loss / first) in [-4, 1]    convergence = 4 x (slow mean - ln loss)     noise = 2 + ln |loss - mean| / mean
-    relative update = (ln(peak / rate x |u| / |w|) + 4) / 2, as if the last update u had been made at the peak
+    relative update = ln(peak / rate x steps x |u| / |w| / 3.7) / 2, as if the last update u had been made at the peak
     """
     left = max(1 - s, 1e-3)
     time = (1.0, math.log(left) / 2, min(0.0, math.log(2 * left)) / 2, max(-3.0, min(0.0, math.log(max(s, 1e-6) / 0.2))))
     e = fallen(seen["smoothed_loss"], state["first"])
     convergence = (4 * (state["slow"] - seen["smoothed_loss"].log())).clamp(-1.5, 1.5)
-    update = ((state["lr"] / state["rate"] * seen["update_norm"] / seen["param_norm"]).log() + 4) / 2
+    update = (state["lr"] / state["rate"] * seen["update_norm"] / seen["param_norm"] * (steps / PATH)).log() / 2
     noise = (state["noise"] + 1e-3).log() + 2
     measured = (e, e * s, convergence, update.clamp(-3, 3), noise.clamp(-3, 3), seen["grad_cosine"])
     rows = [torch.full_like(e, value) for value in time] + [row.to(e.device) for row in measured]
@@ -188,8 +190,8 @@ def features(s: float, seen: State, state: State) -> Tensor:
 
 
 TRAINED = tuple(-1.0 if name == "relative update" else 0.0 for name in (*FEATURES, *INTEGRATED))
-"""One number is not nought: rate = closed form x (e^4 |u| / |w| at the peak)^(-1/2), half of the way to updates of e^-4.
+"""One number is not nought: rate = closed form x (steps x |u| / |w| at the peak / 3.7)^(-1/2).
 
-On 32 small tasks of 200 steps, final loss / linear decay's at the same peak: .975 [.941, 1.006] at the tuned peak, .896
-[.820, .997] at twice, .666 [.500, .865] at four times, .903 [.837, .966] at half of it; -.75 and -1.4 are within .06 of
-that. All thirteen numbers, evolved on two groups of tasks, did worse on others (record 2026-11-26_psi)."""
+Half of the way to trainings that move their parameters by 3.7 times their norm, all told. How much it is worth at right and
+wrong peaks, and at which horizons: record 2026-11-26_psi. All thirteen numbers, evolved on two groups of tasks, did worse on
+others."""

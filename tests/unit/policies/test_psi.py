@@ -12,7 +12,7 @@ from etastar import ProblemError
 from etastar.policies import Observation
 from etastar.policies.policy import rates_over
 from etastar.policies.psi import BEGINS, FITTED, MEMORY, Psi
-from etastar.policies.psi_network import FEATURES, HIGHEST, LOWEST, SEEN, SLEW, PsiNetwork, features, remembered
+from etastar.policies.psi_network import FEATURES, HIGHEST, LOWEST, PATH, SEEN, SLEW, PsiNetwork, features, remembered
 
 S, E = 0.85, -0.7
 BY_HAND = {
@@ -90,13 +90,13 @@ def test_what_the_network_sees_by_hand() -> None:
     state = policy.init(0.1)
     rate, state = policy.step(Observation(0, tensors[0]), state)
     state = remembered(tensors[1], state)
-    own = dict(zip(FEATURES, features(0.04, tensors[1], state).tolist(), strict=True))
+    own = dict(zip(FEATURES, features(0.04, tensors[1], state, 100).tolist(), strict=True))
     assert own["fallen"] == pytest.approx(math.log(0.5))
     assert own["fallen late"] == pytest.approx(0.04 * math.log(0.5))
     slow = math.log(2) + (math.log(1.0) - math.log(2)) / 6
     assert own["convergence"] == pytest.approx(1.5 if 4 * slow > 1.5 else 4 * slow)
     assert own["noise"] == pytest.approx(math.log(0.1 + 1e-3) + 2)
-    assert own["relative update"] == pytest.approx((math.log(0.1 / float(rate) * 0.01) + 4) / 2)
+    assert own["relative update"] == pytest.approx(math.log(0.1 / float(rate) * 0.01 * 100 / PATH) / 2)
     assert own["agreement"] == 0.25
     assert own["ramp"] == pytest.approx(math.log(0.04 / 0.2))
 

@@ -30,7 +30,7 @@ class Ratio:
 
     @classmethod
     def of(cls, losses: Mapping[str, tuple[str, str, Sequence[float], Sequence[float]]]) -> Ratio:
-        """From task -> (family, group, losses of the arm, of the reference); a broken lane counts e^2."""
+        """From task -> (family, group, losses of the arm, of the reference); a broken lane counts e^2, two are alike."""
         return cls(
             {
                 task: (family, group, tuple(map(_log_ratio, arm, reference)))
@@ -91,6 +91,8 @@ def _resampled(tree: Mapping[str, Mapping[str, Sequence[tuple[float, ...]]]], rn
 
 
 def _log_ratio(final: float, reference: float) -> float:
+    if not math.isfinite(final) and not math.isfinite(reference):
+        return 0.0
     if not (math.isfinite(final) and final > 0):
         return WORST
     if not (math.isfinite(reference) and reference > 0):

@@ -107,7 +107,7 @@ def split_policies(text: str) -> list[str]:
 
 def _named(policies: Sequence[str | Policy] | Mapping[str, Policy] | str, steps: int) -> dict[str, Policy]:
     if isinstance(policies, Mapping):
-        pairs = list(policies.items())
+        pairs: list[tuple[str, str | Policy]] = list(policies.items())
     else:
         given = split_policies(policies) if isinstance(policies, str) else list(policies)
         pairs = [(own if isinstance(own, str) else repr(own), own) for own in given]

@@ -147,7 +147,7 @@ def fit_psi(
     tasks = small_tasks(families, optimizers, steps)
     for name, value in (("seeds", seeds), ("fresh", fresh)):
         arguments.SEEDS(name, value)
-    with Workplace(replace(options, on_plan=None)) as place:
+    with Workplace(replace(options, on_plan=None, on_note=None)) as place:
         bench = SmallBench(place, arguments.SEED("seed", seed), seeds)
         peaks = [bench.peak(task) for task in tasks]
         known = [peak for peak in peaks if peak.peak.ok]

@@ -136,7 +136,7 @@ def train_psi(
     tasks = small_tasks(families, optimizers, steps[0], groups=FOLDS)
     arguments.SEEDS("fresh", fresh)
     done = _Finished(out)
-    with Workplace(replace(options, on_plan=None)) as place:
+    with Workplace(replace(options, on_plan=None, on_note=None)) as place:
         bench = SmallBench(place, arguments.SEED("seed", seed), 4)
         known = [own for task in tasks if (own := known_task(bench, task)) is not None]
         looks: list[EvolutionLook] = []

@@ -100,6 +100,10 @@ def test_a_broken_lane_counts_two_nats_and_no_more() -> None:
     assert ratio.by_task == {"a": pytest.approx(1.0), "b": pytest.approx(math.exp(-1.0))}
 
 
+def test_two_broken_lanes_are_alike() -> None:
+    assert Ratio.of({"a": ("f", "g", (math.inf, 2.0), (math.inf, 2.0))}).by_task == {"a": 1.0}
+
+
 def test_the_state_at_a_fork_is_the_mean_loss_and_how_fast_it_falls() -> None:
     losses = [2.0 * math.exp(-0.01 * t) for t in range(200)]
     trace = tuple(StepRow(t, 0.1, loss) for t, loss in enumerate(losses))
