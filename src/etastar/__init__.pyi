@@ -25,7 +25,6 @@ from .core.lane import Outcome as Outcome
 from .core.lane import Runs as Runs
 from .core.monitor import Monitor as Monitor
 from .core.problem import Problem as Problem
-from .core.snapshot import Snapshot as Snapshot
 from .core.training import Training as Training
 from .designs.eta_star.eta_star import Precision as Precision
 from .engine.lanes.engine import LaneEngine as LaneEngine

@@ -24,7 +24,7 @@ PATHS = ("", "nosuch/deeper/x", ".", "/dev/null/x", LONG, "a\x1b[2J/\N{PILE OF P
 """Places that are not there, a folder, under a file, a name longer than a file system takes."""
 
 LOG = str(Path(__file__).parents[1] / "logs" / "printed.txt")
-MEASURING = ("find", "search", "surface", "sensitivity", "momentum", "scale", "study")
+MEASURING = ("find", "search", "surface", "sensitivity", "momentum", "compare", "scale", "study", "psi fit")
 """Commands that train lanes."""
 BASE: dict[str, tuple[str, ...]] = {
     "find": ("quadratic", "--set", "steps=12", "--effort", "glance", "--store", ":memory:"),
@@ -32,6 +32,7 @@ BASE: dict[str, tuple[str, ...]] = {
     "surface": ("quadratic", "--set", "steps=12", "--seeds", "1", "--rates", "0.1:1:0.5", "--store", ":memory:"),
     "sensitivity": ("quadratic", "--set", "steps=12", "--seeds", "1", "--store", ":memory:"),
     "momentum": ("quadratic", "--set", "steps=12", "--seeds", "1", "--values", "0", "--store", ":memory:"),
+    "compare": ("quadratic", "--set", "steps=12", "--policies", "constant", "--budget", "12", "--store", ":memory:"),
     "scale": (
         "digits-mlp",
         "--depth",
@@ -50,6 +51,7 @@ BASE: dict[str, tuple[str, ...]] = {
     "predict": ("quadratic", "--set", "steps=12"),
     "forecast": (LOG,),
     "schedule show": ("wsd", "--steps", "40"),
+    "psi fit": ("--families", "digits-mlp,cancer", "--steps", "12", "--seeds", "1", "--fresh", "1", "--store", ":memory:"),
     "problems": (),
     "runs": ("--store", ":memory:"),
 }
@@ -69,6 +71,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "--budget-steps": (*NO_INTEGER, "0", "-5", str(10**12)),
     "--budget-seconds": (*NO_NUMBER, "0", "-1", "1e300"),
     "--within": (*NO_NUMBER, "0", "-1", "1e9"),
+    "--start-from": (*PATHS, "nosuch.pt"),
+    "--at": (*NO_INTEGER, "-1", "12", str(10**12)),
     "--monitor": (*WORDS, ",", "sharpnes", "move,move", "move,", "move:every=5"),
     "--seed": (*NO_INTEGER, str(2**64), str(-(2**64))),
     "--workers": (*NO_INTEGER, "0", "-1", "10000", str(10**9)),
@@ -89,6 +93,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "--study": ("", " "),
     "--study-storage": ("", "/dev/null/x.db", ".", LONG),
     "--schedules": (*ODD, ",", "cosin", "wsd:", "constant,constant", "wsd:decay=2"),
+    "--policies": (*ODD, ",", "cosin", "wsd:", "constant,constant", "wsd:decay=2"),
+    "--families": (*ODD, ",", "nosuch", "cancer", "cancer,cancer", "cancer,nosuch"),
+    "--fresh": (*NO_INTEGER, "0", "-1", str(10**12)),
     "--horizons": (*NO_INTEGER, ",", "0", "12,0", "-5", "10,10", str(10**12), "5;6"),
     "--rates": (*ODD, "1", "1:2", "1:2:3:4", "a:b:c", "1:0.1:0.5", "-1:1:0.5", "0:1:0.5", "0.1:1:0", "0.1:1:nan",
                 "0.1:inf:1", "1e-300:1e300:9", "0.1:1:1e-9"),
@@ -120,6 +127,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 """option -> values that are none of it. Every command that has the option gets all of them."""
 ANSWERS = {("--vary", "x=")}
 """Values that are none to one command and fine to another."""
+BESIDE = {"--start-from": ("--at", "4"), "--at": ("--start-from", "run.pt")}
+"""option -> what it is refused without, so that the value is what is wrong."""
 
 
 def rows() -> list[Row]:
@@ -162,6 +171,10 @@ def named(option: str, value: str) -> tuple[str, ...]:
     plain = option.strip("-")
     if option == "--values":
         return ("momentum", "values")
+    if option == "--policies":
+        return ("policy", "policies", "schedule")
+    if option == "--families":
+        return ("family", "families")
     if option in ("--set", "--to", "--vary"):
         return (option, *re.findall(r"[a-z_]+(?==)", value))
     return tuple(
@@ -179,7 +192,7 @@ def _values() -> Iterator[Row]:
         for option in valued(command):
             for value in KINDS.get(option, ()):
                 if (option, value) not in ANSWERS:
-                    arguments = (*base(command, option), option, value)
+                    arguments = (*base(command, option), *BESIDE.get(option, ()), option, value)
                     yield Row(f"{command} {option} {short(value)}", arguments, named(option, value))
 
 
@@ -206,7 +219,7 @@ def _arguments() -> Iterator[Row]:
         "/dev/null:p",
         "..py:p",
     )
-    for command in ("find", "search", "surface", "sensitivity", "momentum", "scale", "doctor", "probe", "predict"):
+    for command in (name for name, given in BASE.items() if given and given[0] in ("quadratic", "digits-mlp")):
         options = base(command)[2:]
         for value in odd:
             shown = (repr(value)[1:-1].removesuffix(":p").removesuffix(":")[:40] or "PROBLEM", "PROBLEM")

@@ -17,6 +17,8 @@ from cli_harness import run_here
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+FIRST = "mine.py"
+"""What the reader is asked to save the first Python block as."""
 PYTHON = [body for kind, body in BLOCKS if kind == "python"]
 SHELL = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
 
@@ -25,13 +27,15 @@ def test_there_are_blocks():
     assert len(PYTHON) >= 2 and len(SHELL) >= 4
 
 
-def test_every_command_is_one_that_etastar_reads():
+def test_every_command_is_one_that_etastar_reads(tmp_path, monkeypatch):
     """The light twin of the test below: names, options and their values, without running anything."""
     from etastar.cli.main import commands
 
     group: Any = commands()
     lines = [shlex.split(line) for line in SHELL if line.startswith("etastar ")]
     assert len(lines) >= 4
+    monkeypatch.chdir(tmp_path)
+    Path(FIRST).touch()
     for _, command, *arguments in lines:
         group.commands[command].make_context(command, arguments)
 
@@ -47,7 +51,7 @@ def test_every_name_a_python_block_takes_from_etastar_is_there(index):
 def test_python_blocks_run_and_the_shell_commands_after_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for index, body in enumerate(PYTHON):
-        script = Path("mine.py" if index == 0 else f"block_{index}.py")
+        script = Path(FIRST if index == 0 else f"block_{index}.py")
         script.write_text(body)
         runpy.run_path(str(script), run_name="__main__")
         assert re.search(r"use [\d.]+ \[|lambda1 = |rate = ", capsys.readouterr().out)

@@ -18,6 +18,7 @@ from etastar.problems import builder
 from etastar.reports.kinds import KINDS
 from etastar.verbs.answer import SCHEMA, Answer, Yours
 from etastar.verbs.doctor import doctor
+from etastar.verbs.psi.fit_psi import fit_psi
 from etastar.verbs.schedule import show_schedule
 
 OPTIONS = etastar.Options(store=":memory:", engine="loop", workers=1)
@@ -40,6 +41,7 @@ VERBS = {
     "surface": lambda folder: etastar.surface(quadratic(), schedules=["constant"], horizons=[12, 24], options=OPTIONS),
     "sensitivity": lambda folder: etastar.sensitivity(quadratic(), seeds=2, options=OPTIONS),
     "momentum": lambda folder: etastar.momentum(quadratic(), values=(0.0, 0.5), seeds=2, options=OPTIONS),
+    "compare": lambda folder: etastar.compare(quadratic(), ("constant",), budget=12, options=OPTIONS),
     "scale": lambda folder: scale(),
     "search": lambda folder: etastar.search(quadratic(), sampler="random", trials=6, options=OPTIONS),
     "probe": lambda folder: etastar.probe(builder("digits-mlp")(), samples=64),
@@ -50,6 +52,7 @@ VERBS = {
     "schedule": lambda folder: show_schedule("wsd", steps=40),
     "forecast": lambda folder: etastar.forecast(LOG, steps=2400),
     "doctor": lambda folder: doctor(quadratic()),
+    "psi": lambda folder: fit_psi(("cancer", "line"), optimizers=("sgd",), steps=12, seeds=1, fresh=1, options=OPTIONS),
 }
 """command -> a real answer of it."""
 

@@ -31,7 +31,10 @@ def compare(
     run: RunOptions,
     out: PageOptions,
 ) -> None:
-    """Which policy for this task: each at its own best rate, at equal budget, against tuned linear decay."""
+    """Compare policies, each at its own best rate.
+
+    All have the same budget, the search of the rate included; the reference is tuned linear decay.
+    """
     from etastar.cli.load import load_problem
     from etastar.verbs.compare.compare import compare as compare_policies
 

@@ -85,7 +85,7 @@ ScheduleOption = Annotated[
     typer.Option(
         help="constant, linear, cosine, polynomial, warmup-cosine, warmup-linear, wsd, one-cycle, exponential, step-decay, "
         "inverse-sqrt, triangular, triangular2, cosine-restarts; reacting to what they see: plateau, greedy, bold-driver, "
-        "hypergradient, polyak, cdat, edge, spike-guard; with settings: wsd:decay=0.5."
+        "hypergradient, polyak, cdat, edge, psi, psi-network, spike-guard; with settings: wsd:decay=0.5."
     ),
 ]
 OptimizerOption = Annotated[

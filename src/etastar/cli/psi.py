@@ -19,7 +19,7 @@ PsiStepsOption = Annotated[int, number("--steps", arguments.STEPS, "Optimizer st
 SeedsOption = Annotated[int, number("--seeds", arguments.SEEDS, "Trainings of every peak and every fork.")]
 FreshOption = Annotated[int, number("--fresh", arguments.SEEDS, "Fresh trainings of every form on every task.")]
 
-psi = typer.Typer(help="Learn the ideal rate over a training from experiments on small tasks.", no_args_is_help=True)
+psi = typer.Typer(help="Learn the ideal rate over a training.", no_args_is_help=True)
 
 
 @psi.callback()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -154,7 +153,7 @@ def _keeps_state_in_slots(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def _read(path: str | os.PathLike[str]) -> Any:
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # of a name that is too long false, where Path.is_file raises
         raise ProblemError(f"there is no file {shown(os.fspath(path))}; expected a checkpoint by torch.save: {EXPECTED}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

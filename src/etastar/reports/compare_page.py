@@ -27,7 +27,7 @@ def compare_tables(answer: CompareAnswer) -> list[Table]:
 
 def compare_page(answer: CompareAnswer) -> Page:
     """All of it, drawn."""
-    best = next((own for own in answer.compared if own.name == answer.best), None)
+    best = answer.best
     cards = []
     if best is not None:
         cards.append(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from etastar.core.lane import Lane, LaneStatus, Outcome, Until
 from etastar.core.randomness import derive_seed
+from etastar.engine.trunks import Stem, stems_of
 
 WHOLE = 2.0**63
 """Seeds lie below this."""
@@ -72,7 +73,7 @@ class Truth:
 
 @dataclass
 class SyntheticEngine:
-    """An `Engine` without a model: lanes end as `truth` says, whatever the problem.
+    """An `Engine` without a model: lanes end as `truth` says, whatever the problem; what they share is paid for once.
 
     Args:
         truth: how they end.
@@ -95,9 +96,11 @@ class SyntheticEngine:
 
     def train(self, problem: Any, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
         """Yield (index, outcome) in the order of `lanes`."""
+        shared = _shared(stems_of(dict(enumerate(lanes))))
         for index, lane in enumerate(lanes):
             self.trained.append(lane)
-            yield index, self.outcome(lane)
+            outcome = self.outcome(lane)
+            yield index, replace(outcome, shared=min(shared.get(index, 0), outcome.steps))
 
     def outcome(self, lane: Lane) -> Outcome:
         """How this lane ends."""
@@ -110,6 +113,21 @@ class SyntheticEngine:
         if loss > lane.criterion.bound(start):
             return Outcome(lane, LaneStatus.SLOW, None, lane.steps, start, loss, **scored)
         return Outcome(lane, LaneStatus.TRAINED, reached, lane.steps if whole else reached, start, loss, **scored)
+
+
+def _shared(stems: Sequence[Stem]) -> dict[int, int]:
+    """Steps of a lane that another has paid for: the first of a stem's lanes pays for the stem.
+
+    >>> from etastar.policies.compose import Then, Times
+    >>> from etastar.policies.policy import Constant
+    >>> arm = lambda at, factor: Lane(0.1, 0, 40, policy=Then(Constant(), at, Times(Constant(), factor)))
+    >>> _shared(stems_of({0: arm(20, 0.1), 1: arm(20, 0.5), 2: Lane(0.2, 0, 40)}))
+    {1: 20}
+    """
+    found: dict[int, int] = {}
+    for stem in stems:
+        found |= dict.fromkeys(stem.members[1:], stem.stop or 0) | _shared(stem.branches)
+    return found
 
 
 def _uniform(*parts: int | str) -> float:

@@ -104,7 +104,7 @@ def answer() -> etastar.verbs.compare.compare_answer.CompareAnswer:
 def test_a_comparison_says_what_its_rows_say(answer) -> None:
     losses = [own.loss for own in answer.compared]
     assert losses == sorted(losses)
-    assert answer.best == answer.compared[0].name
+    assert answer.best == answer.compared[0]
     assert {own.name for own in answer.compared} == {"linear", "frozen", "psi"}
     assert all(own.trainings <= 12 and own.seeds == 4 for own in answer.compared)
     assert answer.lr.require() == answer.compared[0].peak
@@ -114,7 +114,7 @@ def test_a_comparison_says_what_its_rows_say(answer) -> None:
 def test_it_is_drawn(answer) -> None:
     page = kind_of(answer).page(answer)
     assert set(page.charts) == {"learning", "rates", "ends"}
-    assert page.tables[0].rows[0][0] == answer.best
+    assert page.tables[0].rows[0][0] == answer.best.name
 
 
 @pytest.mark.parametrize(

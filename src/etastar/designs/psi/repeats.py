@@ -60,6 +60,3 @@ class Repeats:
     def answer(self) -> dict[str, tuple[float, ...]]:
         """Name -> final losses, seed by seed."""
         return self._losses
-
-    def _lane(self, policy: Policy, lr: float, seed: int) -> Lane:
-        return Lane(lr, seed, self.steps, self.criterion, Until.END, policy)

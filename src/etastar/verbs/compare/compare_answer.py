@@ -87,14 +87,14 @@ class CompareAnswer(Answer):
     compared: tuple[Compared, ...]
 
     @property
-    def best(self) -> str | None:
+    def best(self) -> Compared | None:
         """The policy with the lowest final loss of all that trained."""
-        return next((own.name for own in self.compared if own.loss is not None), None)
+        return next((own for own in self.compared if own.loss is not None), None)
 
     @property
     def lr(self) -> Estimate:
         """The best policy's peak, between the rates tried beside it."""
-        own = next((c for c in self.compared if c.name == self.best), None)
+        own = self.best
         if own is None or own.peak is None:
             return Estimate.none(Status.DIVERGED_EVERYWHERE, "no policy trained at any rate that was tried")
         return Estimate(own.peak, own.peak / 2**0.5, own.peak * 2**0.5, n=own.trainings, method="grid of full-length lanes")
@@ -102,10 +102,10 @@ class CompareAnswer(Answer):
     @property
     def summary(self) -> str:
         """The verdict in one line."""
-        if self.best is None:
+        best = self.best
+        if best is None:
             return f"no answer ({self.lr.status.value}): {self.lr.reason}"
         by = {v: [c.name for c in self.compared if c.verdict == v] for v in (BETTER, NO_DIFFERENCE, WORSE, FAILED)}
         said = [f"{verdict}: {', '.join(names)}" for verdict, names in by.items() if names]
-        lowest = next(c for c in self.compared if c.name == self.best)
-        at = f"{self.best} at lr {lowest.peak:.3g} has the lowest {self.loss_name}, {lowest.loss:.4g}"
+        at = f"{best.name} at lr {best.peak:.3g} has the lowest {self.loss_name}, {best.loss:.4g}"
         return f"{at}; against tuned linear decay: {'; '.join(said) or 'nothing to compare'}"
