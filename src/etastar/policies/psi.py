@@ -178,7 +178,7 @@ class Psi(Checked):
         word("psi: form", self.form, FORMS)
         wanted = FORMS[self.form].names
         if not self.numbers and self.form == "trapezoid":
-            return
+            object.__setattr__(self, "numbers", FITTED)  # its repr, from which a store's keys are made, tells them
         if len(self.numbers) != len(wanted) or not all(isinstance(v, (int, float)) for v in self.numbers):
             raise ProblemError(
                 f"psi: numbers are {shown(self.numbers)}; the form {self.form} expects {len(wanted)}: {', '.join(wanted)}"
@@ -198,7 +198,7 @@ class Psi(Checked):
         if self.steps is None:
             raise ProblemError("the policy psi has no horizon yet; call policy.over(steps) first")
         s = torch.tensor(min(step / self.steps, 1.0), dtype=torch.float64)
-        numbers = torch.tensor(self.numbers or FITTED, dtype=torch.float64)
+        numbers = torch.tensor(self.numbers, dtype=torch.float64)
         return FORMS[self.form].log_factor(numbers, s, torch.as_tensor(e, dtype=torch.float64)).exp()
 
     def share(self, step: int) -> float:
@@ -230,7 +230,7 @@ class Psi(Checked):
 def _shares(form: str, numbers: tuple[float, ...], steps: int) -> list[float]:
     """Shares of the peak at steps 0 .. steps."""
     s = torch.arange(steps + 1, dtype=torch.float64) / steps
-    values = torch.tensor(numbers or FITTED, dtype=torch.float64)
+    values = torch.tensor(numbers, dtype=torch.float64)
     return FORMS[form].log_factor(values, s, torch.zeros_like(s)).exp().tolist()
 
 

@@ -84,7 +84,9 @@ class PsiNetwork(Checked):
 
     def __post_init__(self) -> None:
         wanted = len(FEATURES) + len(INTEGRATED)
-        if self.numbers and (len(self.numbers) != wanted or not all(isinstance(v, (int, float)) for v in self.numbers)):
+        if not self.numbers:
+            object.__setattr__(self, "numbers", TRAINED)  # its repr, from which a store's keys are made, tells them
+        if len(self.numbers) != wanted or not all(isinstance(v, (int, float)) for v in self.numbers):
             raise ProblemError(
                 f"psi-network: numbers are {shown(self.numbers)}; expected {wanted}, one a feature: train weights of "
                 "another version again with `etastar psi train`"
@@ -139,7 +141,7 @@ class PsiNetwork(Checked):
         seen = {name: torch.as_tensor(observation[name], dtype=torch.float64) for name in SEEN}
         state = remembered(seen, state)
         phi = features(s, seen, state, self.steps)
-        weights = torch.tensor(self.numbers or TRAINED, dtype=torch.float64, device=phi.device)
+        weights = torch.tensor(self.numbers, dtype=torch.float64, device=phi.device)
         own = dict(zip(FEATURES, phi, strict=True))
         pulled = sum(v * own[name] for v, name in zip(weights[len(FEATURES) :], INTEGRATED, strict=True))
         total = state["sum"] + PULL * self.every / self.steps * pulled
