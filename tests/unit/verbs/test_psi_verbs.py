@@ -1,0 +1,95 @@
+"""What the verbs of the ideal rate promise: the whole way on three small tasks, and a training that is cut goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from etastar import Options, ProblemError
+from etastar.policies import Schedule
+from etastar.policies.psi_network import TRAINED
+from etastar.verbs.psi.evolution import cost_of
+from etastar.verbs.psi.fit_psi import PsiAnswer, fit_psi
+from etastar.verbs.psi.measured import SmallBench, small_tasks
+from etastar.verbs.psi.train_psi import train_psi
+from etastar.verbs.workplace import Workplace
+
+THREE = ["digits-softmax", "cancer", "line"]
+IN_MEMORY = Options(store=":memory:", workers=1)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Options:
+    return Options(store=tmp_path_factory.mktemp("psi") / "runs.db", workers=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(stored: Options) -> PsiAnswer:
+    return fit_psi(THREE, optimizers=["sgd"], steps=20, seeds=1, fresh=2, options=stored)
+
+
+def test_a_form_is_driven_on_groups_it_was_not_fitted_to(fitted) -> None:
+    assert {task.group for task in fitted.tasks} == {"digits", "tables", "streams"}
+    ratios = [judged.ratio.value for judged in fitted.forms]
+    assert ratios == sorted(ratios)
+    assert fitted.closed_form.form == fitted.forms[0].form
+    assert len(fitted.ideals) == 3 * 21
+    assert all(judged.ratio.n == 3 and judged.won + judged.tied + judged.lost == 3 for judged in fitted.forms)
+
+
+def test_forks_carry_epoch_rate_loss_and_convergence(fitted) -> None:
+    row = next(f for f in fitted.forks if f.task == "cancer/sgd" and f.path == "linear" and f.s == 0.5 and f.multiple == 1.0)
+    assert row.epoch == pytest.approx(10 / (341 // 32))
+    assert row.lr == pytest.approx(0.5 * next(t.peak for t in fitted.tasks if t.task == "cancer/sgd"))
+    assert row.eps < 0
+
+
+def test_a_fit_that_was_killed_reads_what_it_has_trained(fitted, stored: Options) -> None:
+    again = fit_psi(THREE, optimizers=["sgd"], steps=20, seeds=1, fresh=2, options=stored)
+    assert again.cost["new_gradient_steps"] == 0 < fitted.cost["new_gradient_steps"]
+    assert again.forms == fitted.forms
+
+
+@pytest.mark.parametrize(
+    ("families", "sentence"),
+    [
+        (["digits-mlp", "digits-deep"], "the tasks are of the groups digits; expected 2 groups or more"),
+        (["nope"], "family is 'nope'; expected one of digits-mlp"),
+    ],
+)
+def test_tasks_that_leave_nothing_out_are_refused(families: list[str], sentence: str) -> None:
+    with pytest.raises(ProblemError, match=sentence):
+        fit_psi(families, options=IN_MEMORY)
+
+
+def test_lanes_of_an_evolution_are_not_stored() -> None:
+    task = small_tasks(["line"], ["sgd"], 10, groups=1)[0]
+    with Workplace(IN_MEMORY) as place:
+        bench = SmallBench(place, 0, 1)
+        arms = {"a": (Schedule().over(10), 0.1)}
+        assert bench.once(task, arms, 2, "x") == bench.once(task, arms, 2, "x")
+        assert bench.steps == 40
+        assert place.store.new_gradient_steps == 0
+
+
+def test_costs_are_clipped() -> None:
+    assert [cost_of(a, 1.0) for a in (1.0, 2.0, float("inf"), 1e-9)] == pytest.approx([0.0, 0.693147, 2.0, -1.0], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_network_is_evolved_and_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+    out, looks = tmp_path / "weights.json", []
+    arguments = {"optimizers": ["sgd"], "steps": (30,), "generations": 1, "fresh": 1, "out": out, "options": IN_MEMORY}
+    found = train_psi(THREE, on_look=looks.append, **arguments)
+    kept = json.loads(out.read_text())
+    assert {look.fold for look in looks} == {"digits", "streams", "tables", "all"}
+    assert len(kept) == 4
+    assert all(len(numbers) == len(TRAINED) for numbers in found.folds.values())
+    assert {(j.multiple, j.against) for j in found.judged} == {
+        (m, a) for m in (0.5, 1.0, 2.0, 4.0) for a in ("linear", "tuned", "closed form")
+    }
+    again = train_psi(THREE, on_look=looks.append, **arguments)
+    assert (again.numbers, again.folds) == (found.numbers, found.folds)
+    assert found.policy.over(100).reads
