@@ -13,7 +13,7 @@ import etastar
 from etastar import Criterion, Lane, Options, ProblemError
 from etastar.core.lane import LaneStatus, Outcome, StepRow
 from etastar.designs.compare import PolicyRuns
-from etastar.policies import Constant
+from etastar.policies import Constant, Policy, Schedule
 from etastar.problems import builder
 from etastar.reports.kinds import kind_of
 from etastar.verbs.compare.compare import _difference, _near, holm, split_policies
@@ -129,3 +129,23 @@ def test_it_is_drawn(answer) -> None:
 def test_what_is_no_policy_is_refused_before_anything_is_trained(policies: str, sentence: str) -> None:
     with pytest.raises(ProblemError, match=sentence):
         etastar.compare(builder("quadratic")(), policies, budget=12, options=Options(store=":memory:"))
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "sentence"),
+    [
+        (
+            "linear",
+            Constant(),
+            "the policy named linear is Constant.*; expected linear decay, with which all are compared: give",
+        ),
+        (
+            "mine",
+            Schedule(decay=0.2).over(50),
+            "the policy mine spans 50 steps; expected the 200 of every training: policy.over",
+        ),
+    ],
+)
+def test_a_comparison_of_what_cannot_be_compared_is_refused(name: str, policy: Policy, sentence: str) -> None:
+    with pytest.raises(ProblemError, match=sentence):
+        etastar.compare(builder("quadratic")(steps=200), {name: policy}, budget=12, options=Options(store=":memory:"))

@@ -64,7 +64,8 @@ def compare(
         options: store, workers, device, limits, progress.
 
     Raises:
-        ProblemError: no such policy, one given twice, or a budget that does not buy every policy its rates and seeds.
+        ProblemError: no such policy, one given twice or over another horizon, another one by the name of linear decay, or a
+            budget that does not buy every policy its rates and seeds.
         StoreError: the store cannot be used.
     """
     seed, options = asked(problem, seed, options)
@@ -118,7 +119,19 @@ def _named(policies: Sequence[str | Policy] | Mapping[str, Policy] | str, steps:
         raise ProblemError(f"the policy {twice} is given twice; expected each once")
     if LINEAR not in names:
         pairs.insert(0, (LINEAR, LINEAR))
-    return {name: policy_over(own, steps) for name, own in pairs}
+    named = {name: policy_over(own, steps) for name, own in pairs}
+    if named[LINEAR] != policy_over(LINEAR, steps):
+        raise ProblemError(
+            f"the policy named {LINEAR} is {named[LINEAR]!r}; expected linear decay, with which all are compared: give it "
+            "another name"
+        )
+    for name, policy in named.items():
+        own = getattr(policy, "steps", None)
+        if isinstance(own, int) and own != steps:
+            raise ProblemError(
+                f"the policy {name} spans {own} steps; expected the {steps} of every training: policy.over({steps})"
+            )
+    return named
 
 
 def _target(runs: Sequence[PolicyRuns]) -> float | None:
