@@ -6,6 +6,7 @@ import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from etastar import arguments
 from etastar.core.estimate import Estimate, Status
@@ -54,6 +55,7 @@ def compare(
 
     The final losses are paired by seed: mean difference with its t interval, p-values Holm-adjusted over the policies.
     A policy is better or worse where the adjusted p-value is below 0.1, else there is no difference that so many seeds show.
+    Losses are of the seeds that trained, so none is better, and none the best, that broke on more seeds than others.
 
     Args:
         problem: what is trained; its own schedule plays no part.
@@ -144,7 +146,9 @@ def _compared(runs: Sequence[PolicyRuns], steps: int, target: float | None) -> t
     tests = {run.name: _difference(run.final, reference.final) for run in runs if run.name != LINEAR}
     adjusted = holm({name: p for name, (_, p) in tests.items() if p is not None})
     rows = [_row(run, tests.get(run.name), adjusted.get(run.name), steps, target) for run in runs]
-    return tuple(sorted(rows, key=lambda row: math.inf if row.loss is None else row.loss))
+    broke = next(row.failures for row in rows if row.name == LINEAR)
+    rows = [replace(row, verdict=NO_DIFFERENCE) if row.verdict == BETTER and row.failures > broke else row for row in rows]
+    return tuple(sorted(rows, key=lambda row: (row.loss is None, row.failures, row.loss or 0.0)))
 
 
 def _row(
