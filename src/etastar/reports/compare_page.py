@@ -87,7 +87,9 @@ def _charts(answer: CompareAnswer) -> dict[str, Any]:
     from etastar.reports.chart_parts import AXIS, framed, rows_of
 
     names = [own.name for own in answer.compared]
-    colour = alt.Color("policy:N", title=None, sort=names, scale=alt.Scale(domain=names, range=_hues(len(names))))
+    legend = alt.Legend(symbolOpacity=1)  # else as pale as the bands
+    hues = alt.Scale(domain=names, range=_hues(len(names)))
+    colour = alt.Color("policy:N", title=None, sort=names, scale=hues, legend=legend)
     points = [
         {"policy": own.name, "step": p.step, "loss": p.loss, "low": p.low, "high": p.high, "lr": p.lr}
         for own in answer.compared
