@@ -13,10 +13,10 @@ import etastar
 from etastar import Criterion, Lane, Options, ProblemError
 from etastar.core.lane import LaneStatus, Outcome, StepRow
 from etastar.designs.compare import PolicyRuns
-from etastar.policies import Constant
+from etastar.policies import Constant, Policy, Schedule
 from etastar.problems import builder
 from etastar.reports.kinds import kind_of
-from etastar.verbs.compare.compare import _difference, _near, holm, split_policies
+from etastar.verbs.compare.compare import _compared, _difference, _near, holm, split_policies
 from etastar.verbs.compare.learning import at_step, curve_of, reached
 
 
@@ -111,6 +111,19 @@ def test_a_comparison_says_what_its_rows_say(answer) -> None:
     assert sum(own.verdict == "reference" for own in answer.compared) == 1
 
 
+@pytest.mark.parametrize(("broken", "best", "verdict"), [(0, "lucky", "better"), (1, "linear", "no difference")])
+def test_one_that_breaks_on_more_seeds_is_not_the_best_of_those_that_are_left(answer, broken, best, verdict) -> None:
+    steady = tuple(outcome(1.0 + 0.01 * k) for k in range(8))
+    lucky = tuple(replace(o, valid_loss=0.5 + o.lane.lr, end_loss=0.5) for o in steady[broken:])
+    lucky = (*(outcome(9.0, status=LaneStatus.DIVERGED),) * broken, *lucky)
+    runs = [PolicyRuns(name, Constant(), 0.1, {}, final, False) for name, final in (("lucky", lucky), ("linear", steady))]
+    found = replace(answer, compared=_compared(runs, 100, None))
+    assert found.best is not None
+    assert found.best.name == best
+    assert next(own.verdict for own in found.compared if own.name == "lucky") == verdict
+    assert ("of those that broke on 0 of 8 seeds" in found.summary) == bool(broken)
+
+
 def test_it_is_drawn(answer) -> None:
     page = kind_of(answer).page(answer)
     assert set(page.charts) == {"learning", "rates", "ends"}
@@ -129,3 +142,23 @@ def test_it_is_drawn(answer) -> None:
 def test_what_is_no_policy_is_refused_before_anything_is_trained(policies: str, sentence: str) -> None:
     with pytest.raises(ProblemError, match=sentence):
         etastar.compare(builder("quadratic")(), policies, budget=12, options=Options(store=":memory:"))
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "sentence"),
+    [
+        (
+            "linear",
+            Constant(),
+            "the policy named linear is Constant.*; expected linear decay, with which all are compared: give",
+        ),
+        (
+            "mine",
+            Schedule(decay=0.2).over(50),
+            "the policy mine spans 50 steps; expected the 200 of every training: policy.over",
+        ),
+    ],
+)
+def test_a_comparison_of_what_cannot_be_compared_is_refused(name: str, policy: Policy, sentence: str) -> None:
+    with pytest.raises(ProblemError, match=sentence):
+        etastar.compare(builder("quadratic")(steps=200), {name: policy}, budget=12, options=Options(store=":memory:"))

@@ -6,6 +6,7 @@ import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from etastar import arguments
 from etastar.core.estimate import Estimate, Status
@@ -54,6 +55,7 @@ def compare(
 
     The final losses are paired by seed: mean difference with its t interval, p-values Holm-adjusted over the policies.
     A policy is better or worse where the adjusted p-value is below 0.1, else there is no difference that so many seeds show.
+    Losses are of the seeds that trained, so none is better, and none the best, that broke on more seeds than others.
 
     Args:
         problem: what is trained; its own schedule plays no part.
@@ -64,7 +66,8 @@ def compare(
         options: store, workers, device, limits, progress.
 
     Raises:
-        ProblemError: no such policy, one given twice, or a budget that does not buy every policy its rates and seeds.
+        ProblemError: no such policy, one given twice or over another horizon, another one by the name of linear decay, or a
+            budget that does not buy every policy its rates and seeds.
         StoreError: the store cannot be used.
     """
     seed, options = asked(problem, seed, options)
@@ -118,7 +121,19 @@ def _named(policies: Sequence[str | Policy] | Mapping[str, Policy] | str, steps:
         raise ProblemError(f"the policy {twice} is given twice; expected each once")
     if LINEAR not in names:
         pairs.insert(0, (LINEAR, LINEAR))
-    return {name: policy_over(own, steps) for name, own in pairs}
+    named = {name: policy_over(own, steps) for name, own in pairs}
+    if named[LINEAR] != policy_over(LINEAR, steps):
+        raise ProblemError(
+            f"the policy named {LINEAR} is {named[LINEAR]!r}; expected linear decay, with which all are compared: give it "
+            "another name"
+        )
+    for name, policy in named.items():
+        own = getattr(policy, "steps", None)
+        if isinstance(own, int) and own != steps:
+            raise ProblemError(
+                f"the policy {name} spans {own} steps; expected the {steps} of every training: policy.over({steps})"
+            )
+    return named
 
 
 def _target(runs: Sequence[PolicyRuns]) -> float | None:
@@ -131,7 +146,9 @@ def _compared(runs: Sequence[PolicyRuns], steps: int, target: float | None) -> t
     tests = {run.name: _difference(run.final, reference.final) for run in runs if run.name != LINEAR}
     adjusted = holm({name: p for name, (_, p) in tests.items() if p is not None})
     rows = [_row(run, tests.get(run.name), adjusted.get(run.name), steps, target) for run in runs]
-    return tuple(sorted(rows, key=lambda row: math.inf if row.loss is None else row.loss))
+    broke = next(row.failures for row in rows if row.name == LINEAR)
+    rows = [replace(row, verdict=NO_DIFFERENCE) if row.verdict == BETTER and row.failures > broke else row for row in rows]
+    return tuple(sorted(rows, key=lambda row: (row.loss is None, row.failures, row.loss or 0.0)))
 
 
 def _row(

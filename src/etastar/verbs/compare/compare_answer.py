@@ -74,7 +74,7 @@ class CompareAnswer(Answer):
         budget: trainings of a policy, at most.
         loss_name: what the final loss is.
         target: training loss whose first step is noted.
-        compared: the policies, lowest loss first.
+        compared: the policies, those that broke on the fewest seeds first, then by loss.
     """
 
     command = "compare"
@@ -88,7 +88,7 @@ class CompareAnswer(Answer):
 
     @property
     def best(self) -> Compared | None:
-        """The policy with the lowest final loss of all that trained."""
+        """The policy with the lowest final loss of those that broke on the fewest seeds."""
         return next((own for own in self.compared if own.loss is not None), None)
 
     @property
@@ -103,9 +103,11 @@ class CompareAnswer(Answer):
     def summary(self) -> str:
         """The verdict in one line."""
         best = self.best
-        if best is None:
+        if best is None or (low := best.loss) is None:
             return f"no answer ({self.lr.status.value}): {self.lr.reason}"
         by = {v: [c.name for c in self.compared if c.verdict == v] for v in (BETTER, NO_DIFFERENCE, WORSE, FAILED)}
         said = [f"{verdict}: {', '.join(names)}" for verdict, names in by.items() if names]
-        at = f"{best.name} at lr {best.peak:.3g} has the lowest {self.loss_name}, {best.loss:.4g}"
+        at = f"{best.name} at lr {best.peak:.3g} has the lowest {self.loss_name}, {low:.4g}"
+        if any(own.loss is not None and own.loss < low for own in self.compared):
+            at += f", of those that broke on {best.failures} of {best.seeds} seeds"
         return f"{at}; against tuned linear decay: {'; '.join(said) or 'nothing to compare'}"
