@@ -11,14 +11,13 @@ from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until
 from etastar.core.randomness import derive_seed
+from etastar.laws.psi.ideal import WORST, vertex
 from etastar.policies.policy import Policy
 
 HALF = 3
 """Rates on either side of the start, a factor of two apart: seven, five octaves of certainty around a guess."""
 WIDENED = 4
 """How often the grid grows at an end: as many octaves beyond it."""
-WORST = 2.0
-"""Nats of ln(loss) above the best rate that a broken lane counts: far above what any that trains loses."""
 
 
 @dataclass
@@ -85,9 +84,8 @@ class TunedPeak:
         if i in (0, len(rates) - 1):
             return Estimate.none(Status.EDGE_OF_RANGE, f"the best rate, {rates[i]:.3g}, is the last of the grid", n=n)
         low, high = rates[i - 1], rates[i + 1]
-        a, b, c = (min(losses[lr], losses[rates[i]] + WORST) for lr in (low, rates[i], high))
-        shift = 0.5 * (a - c) / (a - 2 * b + c) if a - 2 * b + c > 0 else 0.0
-        return Estimate(rates[i] * 2.0**shift, low, high, n=n, method="grid of full-length lanes")
+        near = [min(losses[lr], losses[rates[i]] + WORST) for lr in rates[i - 1 : i + 2]]
+        return Estimate(math.exp(vertex(rates[i - 1 : i + 2], near)), low, high, n=n, method="grid of full-length lanes")
 
     def _lanes(self, *rates: float) -> list[Lane]:
         seeds = [derive_seed(self.seed, "tuned peak", k) for k in range(self.seeds)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
-from etastar.laws.psi.ideal import WORST
+from etastar.laws.psi.ideal import log_ratio
 
 DRAWS = 2000
 MARGIN = 0.01
@@ -91,10 +91,5 @@ def _resampled(tree: Mapping[str, Mapping[str, Sequence[tuple[float, ...]]]], rn
 
 
 def _log_ratio(final: float, reference: float) -> float:
-    if not math.isfinite(final) and not math.isfinite(reference):
-        return 0.0
-    if not (math.isfinite(final) and final > 0):
-        return WORST
-    if not (math.isfinite(reference) and reference > 0):
-        return -WORST
-    return max(-WORST, min(WORST, math.log(final / reference)))
+    """Two broken lanes are alike."""
+    return log_ratio(final, reference) if math.isfinite(final) or math.isfinite(reference) else 0.0

@@ -36,15 +36,20 @@ class Ideal:
 def gain_of(rows: Sequence[Fork], reference: Sequence[Fork]) -> float:
     """Mean ln(final loss) of forks minus that of the reference's on the same seeds; below 0 is better."""
     known = {row.seed: row.final for row in reference}
-    return statistics.fmean(_difference(row.final, known[row.seed]) for row in rows)
+    return statistics.fmean(log_ratio(row.final, known[row.seed]) for row in rows)
 
 
-def _difference(final: float, reference: float) -> float:
+def log_ratio(final: float, reference: float, best: float = -WORST) -> float:
+    """ln(final / reference) in [best, WORST]; a broken lane is the worst, a broken reference the best.
+
+    >>> log_ratio(1.0, 1.0), log_ratio(math.inf, 1.0), log_ratio(1.0, math.inf), log_ratio(1e-9, 1.0, best=-1.0)
+    (0.0, 2.0, -2.0, -1.0)
+    """
     if not (math.isfinite(final) and final > 0):
         return WORST
     if not (math.isfinite(reference) and reference > 0):
-        return -WORST
-    return max(-WORST, min(WORST, math.log(final / reference)))
+        return best
+    return max(best, min(WORST, math.log(final / reference)))
 
 
 def ideals_of(forks: Iterable[Fork]) -> tuple[Ideal, ...]:
@@ -61,15 +66,15 @@ def _ideal(task: str, group: str, path: str, s: float, own: dict[float, list[For
     gains = [gain_of(own[m], own[1.0]) for m in multiples]
     i = gains.index(min(gains))
     side = -1 if i == 0 else 1 if i == len(gains) - 1 else 0
-    log_best = math.log(multiples[i]) if side else _vertex(multiples[i - 1 : i + 2], gains[i - 1 : i + 2])
+    log_best = math.log(multiples[i]) if side else vertex(multiples[i - 1 : i + 2], gains[i - 1 : i + 2])
     eps = statistics.fmean(fork.eps for forks in own.values() for fork in forks)
     return Ideal(task, group, path, s, eps, log_best + math.log(1 - s), side)
 
 
-def _vertex(multiples: Sequence[float], gains: Sequence[float]) -> float:
+def vertex(multiples: Sequence[float], gains: Sequence[float]) -> float:
     """ln of where the parabola through three points, in ln(multiple), is lowest.
 
-    >>> round(math.exp(_vertex([0.5, 1.0, 2.0], [1.0, 0.0, 1.0])), 6)
+    >>> round(math.exp(vertex([0.5, 1.0, 2.0], [1.0, 0.0, 1.0])), 6)
     1.0
     """
     (x0, x1, x2), (y0, y1, y2) = map(math.log, multiples), gains

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from etastar.core.randomness import derive_seed
 from etastar.errors import MissingExtra
+from etastar.laws.psi.ideal import log_ratio
 from etastar.policies.policy import Policy
 from etastar.policies.psi_network import TRAINED, PsiNetwork
 from etastar.problems.small.family import Task
@@ -36,6 +37,8 @@ LOOK = 5
 """Generations between two looks at tasks that are held out for stopping."""
 REPEATS = 4
 """Wrong peaks and horizons of every held-out task, the same at each look."""
+MOST_WON = -1.0
+"""Nats that a task may win, as against two that it may lose: a single lucky task must not pay for others that broke."""
 FLOOR = 0.15
 """Added to a task's width, in nats: tasks that no rate can spoil must not weigh endlessly."""
 Numbers = NDArray[np.float64]
@@ -133,17 +136,4 @@ class Evolution:
         arms |= {name: (PsiNetwork(tuple(map(float, own))).over(steps), lr) for name, own in numbers.items()}
         losses = self.bench.once(task, arms, 1, f"{self.name} {what}")
         reference = losses["linear"][0]
-        return {name: cost_of(losses[name][0], reference) / (known.width + FLOOR) for name in numbers}
-
-
-def cost_of(final: float, reference: float) -> float:
-    """clip(ln(final / reference), -1, 2); a broken lane costs 2.
-
-    >>> cost_of(1.0, 1.0), cost_of(math.inf, 1.0), cost_of(1e-9, 1.0)
-    (0.0, 2.0, -1.0)
-    """
-    if not (math.isfinite(final) and final > 0):
-        return 2.0
-    if not (math.isfinite(reference) and reference > 0):
-        return -1.0
-    return min(max(math.log(final / reference), -1.0), 2.0)
+        return {name: log_ratio(losses[name][0], reference, MOST_WON) / (known.width + FLOOR) for name in numbers}

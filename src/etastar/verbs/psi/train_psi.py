@@ -15,13 +15,14 @@ from etastar import arguments
 from etastar.core.estimate import Estimate, Status
 from etastar.errors import attributed
 from etastar.laws.psi.driven import Ratio
+from etastar.laws.psi.ideal import log_ratio
 from etastar.policies.policy import Policy
 from etastar.policies.psi import Psi
 from etastar.policies.psi_network import PsiNetwork
 from etastar.problems.small.family import OPTIMIZERS, Task
 from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options
-from etastar.verbs.psi.evolution import Evolution, Known, cost_of
+from etastar.verbs.psi.evolution import Evolution, Known
 from etastar.verbs.psi.measured import SmallBench, linear, small_tasks
 from etastar.verbs.workplace import Workplace
 
@@ -193,7 +194,7 @@ def known_task(bench: SmallBench, task: Task) -> Known | None:
     }  # fmt: skip
     losses = bench.once(task, arms, 2, "width")
     pairs = [(a, b) for wrong in ("low", "high") for a, b in zip(losses[wrong], losses["own"], strict=True)]
-    return Known(task, peak, statistics.fmean(max(cost_of(a, b), 0.0) for a, b in pairs))
+    return Known(task, peak, statistics.fmean(max(log_ratio(a, b), 0.0) for a, b in pairs))
 
 
 def _parts(known: Sequence[Known]) -> Splits:
