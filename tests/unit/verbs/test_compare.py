@@ -108,6 +108,7 @@ def test_a_comparison_says_what_its_rows_say(answer) -> None:
     assert {own.name for own in answer.compared} == {"linear", "frozen", "psi"}
     assert all(own.trainings <= 12 and own.seeds == 4 for own in answer.compared)
     assert answer.lr.require() == answer.compared[0].peak
+    assert answer.lr.flags == ("span-not-interval",)
     assert sum(own.verdict == "reference" for own in answer.compared) == 1
 
 

@@ -81,7 +81,7 @@ def compare(
         runs = session.run(design)
         flags = [design.stopped] if design.stopped else []
         if any(own.at_the_end for own in runs):
-            flags.append("rows-at-the-edge")
+            flags.append("not-bracketed")
         return CompareAnswer(
             problem=problem.title,
             steps=problem.steps,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from etastar.core.estimate import Estimate, Status
+from etastar.designs.compare import FINE
 from etastar.verbs.answer import Answer
 from etastar.verbs.compare.learning import LearningPoint
 
@@ -93,11 +94,18 @@ class CompareAnswer(Answer):
 
     @property
     def lr(self) -> Estimate:
-        """The best policy's peak, between the rates tried beside it."""
+        """The best policy's peak, between the rates tried beside it: a span, no interval of any probability."""
         own = self.best
         if own is None or own.peak is None:
             return Estimate.none(Status.DIVERGED_EVERYWHERE, "no policy trained at any rate that was tried")
-        return Estimate(own.peak, own.peak / 2**0.5, own.peak * 2**0.5, n=own.trainings, method="grid of full-length lanes")
+        return Estimate(
+            own.peak,
+            own.peak / FINE,
+            own.peak * FINE,
+            n=own.trainings,
+            method="grid of full-length lanes",
+            flags=("span-not-interval",),
+        )
 
     @property
     def summary(self) -> str:
