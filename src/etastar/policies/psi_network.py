@@ -88,8 +88,8 @@ class PsiNetwork(Checked):
             object.__setattr__(self, "numbers", TRAINED)  # its repr, from which a store's keys are made, tells them
         if len(self.numbers) != wanted or not all(isinstance(v, (int, float)) for v in self.numbers):
             raise ProblemError(
-                f"psi-network: numbers are {shown(self.numbers)}; expected {wanted}, one a feature: train weights of "
-                "another version again with `etastar psi train`"
+                f"psi-network: numbers are {shown(self.numbers)}; expected {wanted}, one a feature: those of "
+                "another version are trained again by etastar.verbs.psi.train_psi.train_psi"
             )
 
     @property

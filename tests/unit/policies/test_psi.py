@@ -116,5 +116,5 @@ def test_the_network_never_jumps_and_never_leaves_its_limits() -> None:
 
 
 def test_numbers_of_another_version_are_refused() -> None:
-    with pytest.raises(ProblemError, match=r"psi-network: numbers are .*; expected 13, one a feature: train weights"):
+    with pytest.raises(ProblemError, match=r"psi-network: numbers are .*; expected 13, one a feature: those of"):
         PsiNetwork((1.0, 2.0))
