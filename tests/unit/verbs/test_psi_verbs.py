@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from etastar import Options, ProblemError
 from etastar.policies import Schedule
 from etastar.policies.psi_network import TRAINED
-from etastar.verbs.psi.evolution import cost_of
 from etastar.verbs.psi.fit_psi import PsiAnswer, fit_psi
 from etastar.verbs.psi.measured import SmallBench, small_tasks
 from etastar.verbs.psi.train_psi import train_psi
@@ -74,8 +75,9 @@ def test_lanes_of_an_evolution_are_not_stored() -> None:
         assert place.store.new_gradient_steps == 0
 
 
-def test_costs_are_clipped() -> None:
-    assert [cost_of(a, 1.0) for a in (1.0, 2.0, float("inf"), 1e-9)] == pytest.approx([0.0, 0.693147, 2.0, -1.0], abs=1e-6)
+def test_nothing_is_begun_once_time_is_over() -> None:
+    place = SimpleNamespace(late=iter([False, False, True]).__next__)
+    assert list(SmallBench(cast("Any", place), 0, 1).in_time("abcd")) == ["a", "b"]
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ class PsiAnswer(Answer):
     def ratio(self) -> Estimate:
         """Of the best form."""
         if self.closed_form is None:
-            return Estimate.none(Status.TOO_FEW_POINTS, "the experiments ended before any form was driven")
+            return Estimate.none(Status.TOO_FEW_POINTS, "time was over before any form was driven; the same command goes on")
         return self.forms[0].ratio
 
     @property
@@ -149,12 +149,13 @@ def fit_psi(
         arguments.SEEDS(name, value)
     with Workplace(replace(options, on_plan=None, on_note=None)) as place:
         bench = SmallBench(place, arguments.SEED("seed", seed), seeds)
-        peaks = [bench.peak(task) for task in tasks]
+        peaks = [bench.peak(task) for task in bench.in_time(tasks)]
         known = [peak for peak in peaks if peak.peak.ok]
-        forks = tuple(fork for peak in known for fork in bench.forks(peak.task, peak.peak.require()))
-        ideals = ideals_of(forks)
-        fitted = {g: _fits([i for i in ideals if i.group != g]) for g in {task.group for task in tasks}}
-        losses: Losses = {peak.task.name: bench.fresh(peak.task, _arms(peak, fitted), fresh) for peak in known}
+        forks = tuple(fork for peak in bench.in_time(known) for fork in bench.forks(peak.task, peak.peak.require()))
+        ideals, groups = ideals_of(forks), {task.group for task in tasks}
+        fitted = {} if place.late() else {g: _fits([i for i in ideals if i.group != g]) for g in groups}
+        driven = bench.in_time(known) if fitted else ()
+        losses: Losses = {peak.task.name: bench.fresh(peak.task, _arms(peak, fitted), fresh) for peak in driven}
         return _answer(steps, peaks, forks, ideals, fitted, losses, bench, began)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import NamedTuple, TypeVar
 
 from etastar import arguments
-from etastar.core.design import Design, Engine, Store
+from etastar.core.design import TIME_LIMIT, Design, Engine, Store
 from etastar.core.estimate import Estimate
 from etastar.core.lane import Lane, Runs
 from etastar.core.problem import Problem
@@ -25,6 +26,7 @@ from etastar.verbs.answer import Made
 from etastar.verbs.workplace import Session, Workplace
 
 Found = TypeVar("Found")
+Item = TypeVar("Item")
 Arms = Mapping[str, tuple[Policy, float]]
 """Name -> (policy over the task's steps, rate)."""
 UNKNOWN_LR = 1e-2
@@ -87,7 +89,12 @@ class SmallBench:
             "full_runs": self.full_runs,
             "seconds": time.monotonic() - began,
         }
-        return Made(seed=self.seed, optimizer="", cost=cost, engine=", ".join(sorted(self.engines)))
+        flags = (TIME_LIMIT,) if self.place.late() else ()
+        return Made(seed=self.seed, optimizer="", cost=cost, flags=flags, engine=", ".join(sorted(self.engines)))
+
+    def in_time(self, items: Iterable[Item]) -> Iterator[Item]:
+        """One after the other while there is time."""
+        return takewhile(lambda _: not self.place.late(), items)
 
     def session(self, task: Task, split: str = "valid") -> Session:
         """That of a task scored on a split, the same every time."""
