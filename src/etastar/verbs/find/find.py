@@ -14,13 +14,12 @@ from typing import Any
 from etastar import arguments
 from etastar.core.estimate import Status
 from etastar.core.kinds import optimizer_kind
-from etastar.core.lane import Lane, Outcome, Until, quantise
+from etastar.core.lane import Lane, Until, quantise
 from etastar.core.monitor import Monitor
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.best_rate import BestRate
-from etastar.designs.best_rate.budgeted import Bought
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.best_rate.rate_priors import mean_factor
 from etastar.designs.eta_star.eta_star import Precision
@@ -30,12 +29,12 @@ from etastar.engine.preflight import Preflight, start_steps
 from etastar.errors import ProblemError, attributed
 from etastar.policies.policy import is_steady
 from etastar.probes.monitors.named import monitors_over
+from etastar.verbs.find.answering import answer_of
 from etastar.verbs.find.budget import budgeted_in, checked_budget
 from etastar.verbs.find.efforts import EFFORTS, ETA_STAR, ETA_STAR_END, end_design
 from etastar.verbs.find.eta_star import checked_precision, checked_steps, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.from_checkpoint import begun_from, rest_in
-from etastar.verbs.find.judge import judge
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.options import Options, asked
 from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace
@@ -121,7 +120,7 @@ def find(
         if bought:
             session = place.of(problem)
             best, paid = budgeted_in(session, bought, seed, start)
-            return _answer(session, "budget", best, None, None, wait_for, seed, None, paid)
+            return answer_of(session, "budget", best, wait_for, seed, bought=paid)
         return find_in(place.of(problem), effort, seed, within, wait_for, precision, start, watching)
 
 
@@ -156,7 +155,7 @@ def find_in(
     if monitors and best.lr.ok:
         lane = _watched(session, best.lr.require(), monitors, seed)
         watched = next(iter(session.run(FixedLanes([lane]))), None)
-    return _answer(session, effort, best, band, last, wait_for, seed, watched)
+    return answer_of(session, effort, best, wait_for, seed, band=band, end=last, watched=watched)
 
 
 def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -> float:
@@ -200,33 +199,3 @@ def _capped(best: BestRate, problem: Problem, end: SuccessBand | None) -> BestRa
     lr = best.lr
     flags = (*lr.flags, "half-of-eta-star")
     return replace(best, lr=replace(lr, value=cap, low=min(lr.low or cap, cap), flags=flags))
-
-
-def _answer(
-    session: Session,
-    effort: str,
-    best: BestRate,
-    band: SuccessBand | None,
-    end: SuccessBand | None,
-    steps_to_start: int,
-    seed: int,
-    watched: Outcome | None,
-    bought: Bought | None = None,
-) -> FindAnswer:
-    facts, problem, lr = session.facts, session.problem, best.lr
-    of_band = band.eta_star.flags if band else ()
-    return FindAnswer(
-        problem=problem.title,
-        effort=effort,
-        schedule=problem.schedule_name,
-        steps=problem.steps,
-        best=best,
-        band=band,
-        end=end,
-        yours=judge(facts.lr, best, band, end, facts.said(facts.lr)) if facts.lr else None,
-        facts=facts,
-        steps_to_start=steps_to_start,
-        made=session.made(seed, (*of_band, *lr.flags), full_run_seconds=facts.seconds_per_step * problem.steps),
-        watched=watched,
-        bought=bought,
-    )

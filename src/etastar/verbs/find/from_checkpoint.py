@@ -18,8 +18,8 @@ from etastar.designs.best_rate.from_here import FromHere
 from etastar.engine.preflight import Preflight, start_steps
 from etastar.errors import ProblemError
 from etastar.policies.compose import has_horizon, squeezed
+from etastar.verbs.find.answering import answer_of
 from etastar.verbs.find.find_answer import FindAnswer
-from etastar.verbs.find.judge import judge
 from etastar.verbs.options import Options
 from etastar.verbs.workplace import Workplace
 
@@ -73,21 +73,8 @@ def rest_in(problem: Problem, effort: str, within: float, start: float | None, s
         session.plan(design.planned())
         best = session.run(design)
         cut = steps < problem.steps and not has_horizon(problem.policy)
-        flags = (*best.lr.flags, *(("schedule-not-squeezed",) if cut else ()))
-        return FindAnswer(
-            problem=problem.title,
-            effort=effort,
-            schedule=problem.schedule_name,
-            steps=problem.steps,
-            best=best,
-            band=None,
-            end=None,
-            yours=judge(facts.lr, best, None, None, facts.said(facts.lr)) if facts.lr else None,
-            facts=facts,
-            steps_to_start=start_steps(problem),
-            made=session.made(seed, flags, full_run_seconds=facts.seconds_per_step * problem.steps),
-            at=problem.before,
-        )
+        flags = ("schedule-not-squeezed",) if cut else ()
+        return answer_of(session, effort, best, start_steps(problem), seed, flags=flags, at=problem.before)
 
 
 def _criterion(facts: Preflight) -> Criterion:
