@@ -40,7 +40,7 @@ def compare_page(answer: CompareAnswer) -> Page:
     )
     captions = {
         "learning": "Training loss over the steps, each policy at its own peak.",
-        "rates": "The rate over the steps: medians over seeds.",
+        "rates": "The rate over the steps: medians over seeds; of optimizers that find theirs, the factor they were given.",
         "ends": f"Final {answer.loss_name} against tuned linear decay, seed by seed: mean and 90 % interval.",
     }
     no_answer = {"status": answer.lr.status.value, "reason": answer.lr.reason, "bound": ""}
