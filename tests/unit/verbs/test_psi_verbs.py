@@ -13,6 +13,7 @@ from etastar import Options, ProblemError
 from etastar.policies import Schedule
 from etastar.policies.psi_network import TRAINED
 from etastar.verbs.psi.fit_psi import PsiAnswer, fit_psi
+from etastar.verbs.psi.judging import PEAKS, REFERENCES
 from etastar.verbs.psi.measured import SmallBench, small_tasks
 from etastar.verbs.psi.train_psi import train_psi
 from etastar.verbs.workplace import Workplace
@@ -80,18 +81,28 @@ def test_nothing_is_begun_once_time_is_over() -> None:
     assert list(SmallBench(cast("Any", place), 0, 1).in_time("abcd")) == ["a", "b"]
 
 
+def test_a_training_shorter_than_the_looks_is_refused() -> None:
+    with pytest.raises(ProblemError, match="horizons holds 12, and the network looks 25 times at a training; expected 25"):
+        train_psi(THREE, horizons=(200, 12), options=IN_MEMORY)
+
+
 @pytest.mark.slow
 def test_a_network_is_evolved_and_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     out, looks = tmp_path / "weights.json", []
-    arguments = {"optimizers": ["sgd"], "steps": (30,), "generations": 1, "fresh": 1, "out": out, "options": IN_MEMORY}
+    arguments = {
+        "optimizers": ["sgd"],
+        "horizons": (25,),
+        "generations": 6,
+        "fresh": 1,
+        "weights": out,
+        "options": IN_MEMORY,
+    }
     found = train_psi(THREE, on_look=looks.append, **arguments)
     kept = json.loads(out.read_text())
     assert {look.fold for look in looks} == {"digits", "streams", "tables", "all"}
-    assert len(kept) == 4
+    assert len(kept["evolutions"]) == 4 * 2 + 1
     assert all(len(numbers) == len(TRAINED) for numbers in found.folds.values())
-    assert {(j.multiple, j.against) for j in found.judged} == {
-        (m, a) for m in (0.5, 1.0, 2.0, 4.0) for a in ("linear", "tuned", "closed form")
-    }
+    assert {(j.peak, j.against) for j in found.judged} == {(peak, a) for peak in PEAKS for a in REFERENCES}
     again = train_psi(THREE, on_look=looks.append, **arguments)
     assert (again.numbers, again.folds) == (found.numbers, found.folds)
     assert found.policy.over(100).reads

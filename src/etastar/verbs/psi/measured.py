@@ -13,6 +13,7 @@ from etastar.core.estimate import Estimate
 from etastar.core.lane import Lane, Runs
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
+from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.psi.forks import Forks
 from etastar.designs.psi.repeats import Repeats
 from etastar.designs.psi.tuned_peak import TunedPeak
@@ -23,6 +24,8 @@ from etastar.policies.schedule import Schedule
 from etastar.problems.small import FAMILIES, Task
 from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.answer import Made
+from etastar.verbs.find.efforts import EFFORTS
+from etastar.verbs.find.find import start_rate
 from etastar.verbs.workplace import Session, Workplace
 
 Found = TypeVar("Found")
@@ -69,6 +72,14 @@ class SmallBench:
         updates, seed = updates_of(session.problem), self._seed(task, "forks")
         criterion = session.facts.criterion
         return self.run(session, Forks(criterion, task.steps, peak, updates, task.name, task.group, self.seeds, seed))
+
+    def search(self, task: Task, effort: str) -> Estimate:
+        """The peak of linear decay that a search of this effort finds, by the split that choices are made by."""
+        session = self.session(task)
+        start, seed = start_rate(session.problem, session.facts), self._seed(task, effort)
+        return self.run(
+            session, BestLR(session.facts.criterion, task.steps, linear(task.steps), start, EFFORTS[effort], seed=seed)
+        ).lr
 
     def fresh(self, task: Task, arms: Arms, seeds: int) -> dict[str, tuple[float, ...]]:
         """Final losses on the split that is kept for the end, on seeds that nothing else has seen."""
