@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -52,6 +53,16 @@ def test_a_fit_that_was_killed_reads_what_it_has_trained(fitted, stored: Options
     again = fit_psi(THREE, optimizers=["sgd"], steps=20, seeds=1, fresh=2, options=stored)
     assert again.cost["new_gradient_steps"] == 0 < fitted.cost["new_gradient_steps"]
     assert again.forms == fitted.forms
+
+
+def test_of_the_way_of_a_lane_only_what_a_fork_reads_is_stored(fitted, stored: Options) -> None:
+    """Every state has one fork a path whose losses are read, as far as the fork: 21 states of 20 steps, three tasks."""
+    with sqlite3.connect(stored.store) as store:
+        kept = dict(store.execute("select run_key, max(step) from step group by run_key").fetchall())
+        lanes = store.execute("select count(*) from run").fetchone()[0]
+        assert store.execute("select count(*) from epoch").fetchone()[0] == 0
+    assert sorted(kept.values()) == sorted(3 * [at for at in (0, 2, 5, 10, 15, 18) for _ in range(4 if at else 1)])
+    assert lanes > 6 * len(kept)
 
 
 @pytest.mark.parametrize(
