@@ -23,13 +23,12 @@ LOSSES = ("smoothed_loss", "valid_loss")
 
 @dataclass(frozen=True)
 class PsiOpen(Checked):
-    """alpha_t = peak x level x min(1, (t + 1) / 10) x (1 + t / scale)^-fall x ((eps_t - floor) / (eps_0 - floor))^power
+    """alpha_t = peak x min(1, (t + 1) / 10) x (1 + t / scale)^-fall x ((eps_t - floor) / (eps_0 - floor))^power
 
     fall = power = 0 is a constant, fall = .5 one over the root of the step, power > 0 with fall = 0 a function of the loss
     alone. It has no horizon.
 
     Args:
-        level: share of the lane's rate.
         fall, scale: power of the step, and the steps before which it is flat.
         power: of the loss.
         sees: which loss: the smoothed training loss, or that on `watch`.
@@ -50,7 +49,6 @@ class PsiOpen(Checked):
     [1.0, 0.5]
     """
 
-    level: float = setting(1.0, POSITIVE)
     fall: float = setting(0.0, FINITE)
     scale: float = setting(100.0, POSITIVE)
     power: float = setting(0.0, FINITE)
@@ -70,7 +68,7 @@ class PsiOpen(Checked):
 
     def share(self, step: int) -> float:
         """What the step alone makes of the lane's rate."""
-        return self.level * min(1.0, (step + 1) / WARMUP) * (1 + step / self.scale) ** -self.fall
+        return min(1.0, (step + 1) / WARMUP) * (1 + step / self.scale) ** -self.fall
 
     def init(self, lr: Any) -> Any:
         """The lane's rate; where the loss is seen, the first one, too."""

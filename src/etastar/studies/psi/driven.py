@@ -25,7 +25,8 @@ def driven(row: Row, task: Task, learner: Learner, trained: Trained, fresh: int)
     runs = trained.runs(trained.on_test(task), learner.arms(row), fresh, seed)
     found = scored(runs, runs[LINEAR])
     ratio = Ratio.of({"": ("", "", losses_of(found, "trapezoid"), losses_of(found, LINEAR))}).by_task[""]
-    return {"family": row["family"], "group": row["group"], **found, "said": f"trapezoid / linear {ratio:.3f}"}
+    learnt = {"learnt": learner.formulas(row), "missed": learner.missed(row)}
+    return {"family": row["family"], "group": row["group"], **found, **learnt, "said": f"trapezoid / linear {ratio:.3f}"}
 
 
 def scored(runs: Mapping[str, Runs], reference: Runs) -> Row:

@@ -11,7 +11,8 @@ from etastar.studies.bench import Bench
 from etastar.studies.psi.arms import Learner
 from etastar.studies.psi.driven import driven
 from etastar.studies.psi.recorded import Experiments, recorded
-from etastar.studies.psi.tasks import SIZES, Size, Trained, tasks_of
+from etastar.studies.psi.tasks import SIZES, Size, Trained, spread, tasks_of
+from etastar.studies.psi.unknown_horizon import driven_unknown
 from etastar.studies.record import Row
 from etastar.studies.study import Measurement, Setting
 
@@ -40,6 +41,10 @@ class Planned:
         """Fresh runs on a task."""
         return self.measurement("driven", task, self._driven, seeds=self.size.fresh)
 
+    def unknown(self, task: Task) -> Measurement:
+        """Fresh runs on a task over steps that no policy is told."""
+        return self.measurement("unknown horizon", task, self._unknown, seeds=self.size.open_seeds)
+
     def _counted(self, run: Measure, bench: Bench) -> Row:
         trained = self._trained.setdefault(id(bench), Trained.on(bench, self.seed, self.size.seeds))
         before = trained.small.new_steps, trained.small.steps
@@ -48,12 +53,20 @@ class Planned:
         return {**row, "gradient_steps": trained.small.steps - before[1]}
 
     def _driven(self, task: Task, trained: Trained) -> Row:
-        rows = trained.bench.rows
-        own = of_task(rows, task)
+        own = of_task(trained.bench.rows, task)
         if own["peak"] is None:
-            return {"family": own["family"], "group": own["group"], "losses": None, "said": "no peak"}
-        learner = self._learners.setdefault(id(trained), Learner(Experiments.of(rows), task.steps))
+            return left_out(own)
+        learner = self._learners.setdefault(id(trained), Learner(Experiments.of(trained.bench.rows), task.steps))
         return driven(own, task, learner, trained, self.size.fresh)
+
+    def _unknown(self, task: Task, trained: Trained) -> Row:
+        own = of_task(trained.bench.rows, task)
+        return left_out(own) if own["peak"] is None else driven_unknown(own, task, trained, self.size.open_seeds)
+
+
+def left_out(own: Row) -> Row:
+    """The row of a task without a peak."""
+    return {"family": own["family"], "group": own["group"], "losses": None, "said": "no peak"}
 
 
 def of_task(rows: Sequence[Row], task: Task) -> Row:
@@ -65,4 +78,9 @@ def of_task(rows: Sequence[Row], task: Task) -> Row:
 def plan(setting: Setting) -> list[Measurement]:
     """Experiments on every task first: what is driven is learnt from all of them."""
     planned, tasks = Planned(setting), tasks_of(setting.effort)
-    return [planned.recorded(task) for task in tasks] + [planned.driven(task) for task in tasks]
+    unknown = [
+        planned.unknown(Task(task.family, task.optimizer, steps))
+        for steps, count in planned.size.horizons.items()
+        for task in spread(tasks, count)
+    ]
+    return [planned.recorded(task) for task in tasks] + [planned.driven(task) for task in tasks] + unknown

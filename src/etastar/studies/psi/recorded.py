@@ -33,24 +33,25 @@ def recorded(task: Task, trained: Trained) -> Row:
     named = {"family": task.family.name, "group": task.group}
     if peak.value is None:
         return {**named, "peak": None, "reason": peak.reason, "said": f"no peak: {peak.reason}"}
-    logs, best = _logs(task, peak.value, trained)
+    logs, best, floor = _logs(task, peak.value, trained)
     forks = trained.small.forks(task, peak.value)
     trained.in_time()
     states = [[i.path, i.s, *_rounded(i.eps, i.log_factor), i.side] for i in ideals_of(forks)]
     return {
         **named,
         "peak": peak.value,
+        "floor": floor,
         "logs": [[row.s, *_rounded(row.e, row.a, row.gain)] for row in logs],
         "best": best,
         "states": states,
         "halves": [[[i.path, i.s, round(i.log_factor, DIGITS)] for i in ideals_of(half)] for half in _halves(forks)],
-        "forks": [[s, *_rounded(*values)] for s, *values in _promises(forks)],
+        "forks": [[path, s, *_rounded(*values)] for path, s, *values in _promises(forks)],
         "said": f"peak {peak.value:.3g}, {len(states)} states, {len(logs)} rows of logs",
     }
 
 
-def _logs(task: Task, peak: float, trained: Trained) -> tuple[list[Observed], Row]:
-    """Rows of all logs, and the one that ended lowest: on the split that choices are made by."""
+def _logs(task: Task, peak: float, trained: Trained) -> tuple[list[Observed], Row, float]:
+    """Rows of all logs; the one that ended lowest, on the split that choices are made by; the lowest training loss."""
     arms: dict[str, tuple[Policy, float]] = {
         f"{name} x {m:g}": (policy_over(name, task.steps), m * peak) for name in LOGGED for m in RATES
     }
@@ -60,7 +61,8 @@ def _logs(task: Task, peak: float, trained: Trained) -> tuple[list[Observed], Ro
     best = min(ended, key=lambda name: (ended[name], name))
     rows = {name: [r for o in own for r in observed(o, peak, task.name, task.group)] for name, own in runs.items()}
     imitated = [[r.s, *_rounded(r.e, r.a)] for r in rows[best]]
-    return [row for own in rows.values() for row in own], {"run": best, "rows": imitated}
+    floor = min(o.end_loss for own in runs.values() for o in own if not o.broken)
+    return [row for own in rows.values() for row in own], {"run": best, "rows": imitated}, floor
 
 
 def _halves(forks: Sequence[Fork]) -> tuple[list[Fork], list[Fork]]:
@@ -70,16 +72,16 @@ def _halves(forks: Sequence[Fork]) -> tuple[list[Fork], list[Fork]]:
     return [f for f in forks if f.seed in first], [f for f in forks if f.seed not in first]
 
 
-def _promises(forks: Sequence[Fork]) -> Iterable[tuple[float, float, float, float, float]]:
-    """(s, e, ln(rate / peak), fall over the segment, gain at the end) of every state and rate, means over seeds."""
+def _promises(forks: Sequence[Fork]) -> Iterable[tuple[str, float, float, float, float, float]]:
+    """(path, s, e, ln(rate / peak), fall over the segment, gain at the end) of every state and rate, means over seeds."""
     arms: dict[tuple[str, float], dict[float, list[Fork]]] = {}
     for fork in forks:
         arms.setdefault((fork.path, fork.s), {}).setdefault(fork.multiple, []).append(fork)
-    for (_, s), own in arms.items():
+    for (path, s), own in arms.items():
         for multiple, same in own.items():
             falls = [-WORST if math.isnan(f.soon) else f.soon for f in same]
             e, a = statistics.fmean(f.eps for f in same), math.log(multiple * (1 - s))
-            yield s, e, a, statistics.fmean(falls), -gain_of(same, own[1.0])
+            yield path, s, e, a, statistics.fmean(falls), -gain_of(same, own[1.0])
 
 
 def _rounded(*values: float) -> list[float]:
@@ -135,4 +137,4 @@ class Experiments:
     def forked(self, column: str) -> list[Observed]:
         """The forks as rows: what followed is the fall over the segment ("soon") or the gain at the end ("final")."""
         which = {"soon": 0, "final": 1}[column]
-        return [Observed(r["task"], r["group"], s, e, a, seen[which]) for r in self.rows for s, e, a, *seen in r["forks"]]
+        return [Observed(r["task"], r["group"], s, e, a, seen[which]) for r in self.rows for _, s, e, a, *seen in r["forks"]]

@@ -31,18 +31,20 @@ class Size:
         steps: of the recorded experiments and of the runs that are driven at a known horizon.
         seeds: of every peak, log and fork; even, as halves of them are compared.
         fresh: seeds of what is driven.
+        open_seeds: of what is driven where the horizon is unknown.
         horizons: that are drawn where none is known -> how many of the tasks are trained so far.
     """
 
     steps: int
     seeds: int
     fresh: int
+    open_seeds: int
     horizons: dict[int, int]
 
 
 SIZES = {
-    "quick": Size(steps=60, seeds=2, fresh=3, horizons={60: 12, 240: 4}),
-    "full": Size(steps=200, seeds=4, fresh=8, horizons={200: 32, 800: 12, 3000: 4}),
+    "quick": Size(steps=60, seeds=2, fresh=3, open_seeds=1, horizons={60: 12, 240: 4}),
+    "full": Size(steps=200, seeds=4, fresh=8, open_seeds=2, horizons={200: 32, 800: 12, 3000: 4}),
 }
 
 
