@@ -146,6 +146,7 @@ class Forks:
     def _row(self, arm: ForkArm, k: int, outcome: Outcome) -> Fork:
         s = arm.at / self.steps
         eps, convergence = state_of(self._told[arm._replace(multiple=1.0)][k], arm.at)
+        end = min(arm.at + max(round(SEGMENT * self.steps), 1), self.steps)
         final = outcome.scored_loss
         return Fork(
             task=self.task,
@@ -159,4 +160,5 @@ class Forks:
             eps=eps,
             convergence=convergence,
             final=math.inf if final is None else final,
+            soon=eps - state_of(outcome, end)[0] if outcome.steps >= end else math.nan,
         )
