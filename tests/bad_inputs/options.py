@@ -52,6 +52,7 @@ BASE: dict[str, tuple[str, ...]] = {
     "forecast": (LOG,),
     "schedule show": ("wsd", "--steps", "40"),
     "psi fit": ("--families", "digits-mlp,cancer", "--steps", "12", "--seeds", "1", "--fresh", "1", "--store", ":memory:"),
+    "explain": ("flat",),
     "problems": (),
     "runs": ("--store", ":memory:"),
 }

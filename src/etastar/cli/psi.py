@@ -27,7 +27,7 @@ def _psi() -> None:
     pass  # one command alone would not need its name
 
 
-@psi.command()
+@psi.command(epilog="Example: etastar psi fit --families digits-mlp,cancer --steps 100")
 @spread
 def fit(
     *,
