@@ -23,6 +23,7 @@ from etastar.cli import (
     starting,
     studying,
     surfaces,
+    touring,
 )
 from etastar.cli.options import EXIT_ANSWERED, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED, EXIT_NO_ANSWER
 from etastar.cli.signals import Ended, ending_as_interrupted
@@ -55,6 +56,7 @@ def _app(
 
 
 EXAMPLES: dict[Callable[..., None], str] = {
+    touring.demo: "demo --report out/tour",
     finding.find: "find digits-mlp --effort quick --report out/find",
     searching.search: "search digits-mlp --sampler tpe --trials 32",
     surfaces.surface: "surface digits-mlp --schedules constant,wsd --horizons 100",
