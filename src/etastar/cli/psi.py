@@ -31,7 +31,7 @@ HorizonsOption = Annotated[str, typer.Option("--horizons", help="Steps of the tr
 psi = typer.Typer(help="Learn the ideal rate over a training.", no_args_is_help=True)
 
 
-@psi.command()
+@psi.command(epilog="Example: etastar psi fit --families digits-mlp,cancer --steps 100")
 @spread
 def fit(
     *,
@@ -51,7 +51,7 @@ def fit(
     out.deliver_answer(console, answer, ok=answer.ratio.ok)
 
 
-@psi.command()
+@psi.command(epilog="Example: etastar psi train --horizons 50,200 --generations 10")
 @spread
 def train(
     *,
