@@ -39,6 +39,8 @@ sphinx_gallery_conf = {
 
 html_theme = "furo"
 html_title = "etastar"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = True
 html_show_sourcelink = False

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import doctest
-import io
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import etastar
-from tools.site import codes, command_line, examples, named, records, reference
+from tools.site import codes, command_line, examples, named, records, reference, running
 from tools.site.pages import DOCS, blocks, commands, written
 
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text() for path in written()}
 WITH_PYTHON = [name for name, text in PAGES.items() if any(block.kind == "python" for block in blocks(text))]
-LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+WITH_CODE = [
+    name for name, text in PAGES.items() if any(b.kind == "python" or (b.kind == "sh" and b.output) for b in blocks(text))
+]
 
 
 def test_every_page_is_a_page():
@@ -27,20 +25,13 @@ def test_every_page_is_a_page():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", WITH_PYTHON)
-def test_the_python_blocks_of_a_page_run_one_after_the_other_and_print_what_it_says(name, tmp_path, monkeypatch):
-    """In a folder of their own; a block that is saved as `mine.py` on its first line is there for the next."""
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_the_blocks_of_a_page_run_and_print_what_it_says(name, tmp_path, monkeypatch):
+    """Python, one block after the other, and commands whose output is shown; in a folder of their own."""
     monkeypatch.chdir(tmp_path)
-    space: dict[str, Any] = {"__name__": "__main__"}
-    for index, block in enumerate(b for b in blocks(PAGES[name]) if b.kind == "python"):
-        if saved := re.match(r"# (\w+\.py)\n", block.body):
-            Path(saved[1]).write_text(block.body)
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(block.body, f"{name}, block {index}", "exec"), space)
-        if block.output is not None:
-            said = doctest.OutputChecker().check_output(block.output, printed.getvalue(), LIKE)
-            assert said, f"{name}, block {index} says\n{block.output}\nand printed\n{printed.getvalue()}"
+    for block, output in running.printed(PAGES[name]):
+        said = block.output is None or running.same(block.output, output)
+        assert said, f"{name} says of\n{block.body}\nthat it prints\n{block.output}\nand it printed\n{output}"
 
 
 @pytest.mark.parametrize("name", WITH_PYTHON)
@@ -84,7 +75,7 @@ def rooms() -> set[str]:
 
 def test_a_name_without_a_docstring_has_no_page_and_stops_the_build():
     with pytest.raises(ValueError, match="every public name has a page"):
-        _ = reference.Public("etastar", "SHORT", "tools.site.silent").doc
+        _ = reference.Public("tools.site.pages", "DOCS", "tools.site.pages").doc
 
 
 def test_generated_pages_tell_everything_that_is_registered(tmp_path):

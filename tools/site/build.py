@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.site import check, codes, command_line, examples, llms, named, records, reference
+from tools.site import check, codes, command_line, examples, llms, named, pictures, records, reference
 from tools.site.pages import DOCS, ROOT
 
 GENERATED = DOCS / "generated"
@@ -22,6 +22,7 @@ def generate(folder: Path = GENERATED) -> None:
         write(folder / "reference")
     records.write(folder / "evidence")
     examples.write(folder / "examples")
+    pictures.write(folder / "pictures")
 
 
 def main() -> None:

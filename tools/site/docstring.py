@@ -39,8 +39,13 @@ def markdown(text: str, link: Link = lambda name: f"`{name}`") -> str:
 
 
 def first_sentence(text: str, link: Link = lambda name: f"`{name}`") -> str:
-    """The first paragraph, on one line."""
-    return _prose(_blocks(cleandoc(text)).__next__(), link)
+    """The first paragraph, on one line; a formula it leads up to is left to the page.
+
+    >>> first_sentence("Doubles x:\n\n    y = 2 x")
+    'Doubles x.'
+    """
+    first = _prose(next(_blocks(cleandoc(text))), link)
+    return first if first.endswith((".", "?")) else first.rstrip(",:") + "."
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
@@ -93,7 +98,8 @@ def _entries(lines: list[str], link: Link) -> Iterator[str]:
     for item in items:
         names, colon, rest = " ".join(item).partition(": ")
         if colon and re.fullmatch(r"[\w*]+(, [\w*]+)*", names):
-            yield f"- {', '.join(link(name) for name in names.split(', '))}: {_prose([rest], link)}"
+            told = [link(name) if name[:1].isupper() else f"`{name}`" for name in names.split(", ")]
+            yield f"- {', '.join(told)}: {_prose([rest], link)}"
         else:
             yield f"- {_prose([' '.join(item)], link)}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+RUN = ("python", "sh")
 NOT_BY_HAND = ("adr", "generated")
 """Folders of decisions, which are not edited for the site, and of what is written from elsewhere."""
 
@@ -20,7 +21,7 @@ class Block:
     Args:
         kind: the word behind the fence.
         body: what it holds.
-        output: of a Python block, what follows it as ```text: what it prints, `...` standing for anything.
+        output: of Python or commands, what follows as ```text: what they print, `...` standing for anything.
     """
 
     kind: str
@@ -45,8 +46,8 @@ def blocks(text: str) -> list[Block]:
     for match in FENCE.finditer(text):
         kind, body = match.groups()
         directly = text[end : match.start()].strip() == "" and end >= 0
-        if kind == "text" and directly and found and found[-1].kind == "python" and found[-1].output is None:
-            found[-1] = Block("python", found[-1].body, body)
+        if kind == "text" and directly and found and found[-1].kind in RUN and found[-1].output is None:
+            found[-1] = Block(found[-1].kind, found[-1].body, body)
         else:
             found.append(Block(kind, body))
         end = match.end()

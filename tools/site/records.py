@@ -144,8 +144,8 @@ def _page(record: Measured) -> str:
     rows = sum(1 for line in (record.folder / "results.jsonl").open() if line.strip())
     where = f"benchmarks/records/{record.folder.name}"
     return (
-        f"{record.text.rstrip()}\n\n## How it was measured\n\nOn {record.date}; {rows:,} rows of results lie in `{where}` of the "
-        f"repository.\n\n{markdown_table([['', ''], *made])}\n\n```text\n{settings}\n```\n"
+        f"{record.text.rstrip()}\n\n## How it was measured\n\nOn {record.date}; {rows:,} rows of results lie in `{where}` "
+        f"of the repository.\n\n{markdown_table([['', ''], *made])}\n\n```text\n{settings}\n```\n"
     )
 
 

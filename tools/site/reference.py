@@ -207,8 +207,9 @@ def _directive(kind: str, form: str, body: str, canonical: str, colons: int, *, 
 
 
 def linker(names: list[Public]) -> Any:
-    """What stands for a name in backticks: a link, where it is public."""
-    known = {public.name: public.path for public in names} | {public.path: public.path for public in names}
+    """What stands for a name in backticks: a link, where it is public, and no word that may mean something else."""
+    short = {public.name: public.path for public in names if public.room == "etastar" or public.name[0].isupper()}
+    known = short | {public.path: public.path for public in names}
 
     def link(name: str) -> str:
         path = known.get(name)
