@@ -1,19 +1,23 @@
-"""What an effort's rate loses, what its interval holds, whom it harms: on every cell, and over tasks that are resampled."""
+"""What an effort's rate loses, what its interval holds, whom it harms: cell by cell, and over tasks that are resampled."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
 from benchmarks.basins.tasks import DEFAULTS, Cell
 from benchmarks.basins.truth import NATS, SHARE, Row, Truth
+from benchmarks.shares import by_task, clopper_pearson, holm_below, over_tasks
 from etastar.designs.best_rate.best_rate import BestRate
 
-DRAWS = 4000
+HARM = 0.01
+"""Nats worse than the default rate that count; and `NATS` that count as harm."""
+CEILING = 0.85
+"""Share of a task's answers whose interval should hold the middle of the good rates."""
+Table = Callable[[list[str], list[list[Any]]], str]
 
 
 def cell_of(name: str) -> Cell:
@@ -31,50 +35,87 @@ def answer_row(cell: Cell, effort: str, seed: int, best: BestRate) -> Row:
     }  # fmt: skip
 
 
-def scored(row: Row, truth: Truth) -> Row:
-    """The same with what is true of it."""
-    lr, default = row["lr"], DEFAULTS[truth.cell.optimizer]
-    harm = math.inf if lr is None else truth.at(lr) - truth.at(default)
-    regret, ratio = (math.inf, math.inf) if lr is None else (truth.regret(lr), truth.ratio(lr))
-    holds = None if lr is None or row["low"] is None else row["low"] <= 10**truth.centre <= row["high"]
-    return row | {
-        "task": truth.cell.task, "steps": truth.cell.steps, "regret": regret, "good": regret < NATS, "close": ratio <= SHARE,
-        "holds": holds, "width": None if holds is None else math.log10(row["high"] / row["low"]),
-        "worse": harm > 0.01, "harmed": harm > NATS, "off": None if lr is None else math.log10(lr) - truth.best,
-    }  # fmt: skip
-
-
-def clopper_pearson(held: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share.
-
-    >>> tuple(round(x, 3) for x in clopper_pearson(9, 10))
-    (0.555, 0.997)
-    """
-    tail = (1 - level) / 2
-    low = 0.0 if held == 0 else float(beta.ppf(tail, held, n - held + 1))
-    high = 1.0 if held == n else float(beta.ppf(1 - tail, held + 1, n - held))
-    return low, high
-
-
-def over_tasks(rows: Iterable[Row], of: Callable[[Row], float]) -> tuple[float, float, float]:
-    """Mean over tasks of equal weight, with its 95 % interval, tasks resampled."""
-    by_task: dict[str, list[float]] = {}
-    for row in rows:
-        by_task.setdefault(row["task"], []).append(float(of(row)))
-    means = np.array([np.mean(v) for v in by_task.values()])
-    drawn = np.random.default_rng(0).choice(means, (DRAWS, len(means))).mean(1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(means.mean()), float(low), float(high)
-
-
-def line(rows: Sequence[Row]) -> dict[str, Any]:
-    """The numbers of one effort over some cells."""
-    mean = lambda key: float(np.mean([r[key] for r in rows]))
-    held = [r for r in rows if r["holds"] is not None]
-    count = sum(r["holds"] for r in held)
+def rate_row(cell: Cell, method: str, lr: float) -> Row:
+    """A rate that costs nothing and has no interval."""
     return {
-        "n": len(rows), "cost": mean("cost"), "most": max(r["cost"] for r in rows), "good": over_tasks(rows, lambda r: r["good"]),
-        "close": over_tasks(rows, lambda r: r["close"]), "worse": mean("worse"), "harmed": mean("harmed"),
-        "none": sum(r["lr"] is None for r in rows), "held": count, "of": len(held),
-        "width": float(np.median([r["width"] for r in held])) if held else math.nan,
+        "kind": "answer", "cell": cell.name, "effort": method, "seed": 0, "status": "ok", "lr": lr, "low": None,
+        "high": None, "cost": 0.0, "flags": [],
     }  # fmt: skip
+
+
+def scored(row: Row, truth: Truth) -> Row:
+    """The same with what is true of it; no rate loses everything and harms."""
+    lr, found = row["lr"], {"task": truth.cell.task, "steps": truth.cell.steps}
+    if lr is None:
+        lost = {"regret": math.inf, "good": False, "close": False, "worse": True, "harmed": True, "holds": None}
+        return row | found | lost | {"width": None}
+    regret, harm = truth.regret(lr), truth.at(lr) - truth.at(DEFAULTS[truth.cell.optimizer])
+    found |= {"regret": regret, "good": regret < NATS, "close": truth.ratio(lr) <= SHARE}
+    found |= {"worse": harm > HARM, "harmed": harm > NATS, "holds": None, "width": None}
+    if row["low"] is not None:
+        found |= {"holds": row["low"] <= 10**truth.centre <= row["high"], "width": math.log10(row["high"] / row["low"])}
+    return row | found
+
+
+def methods_table(rows: Sequence[Row], table: Table) -> str:
+    """A line an effort and horizon."""
+    head = [
+        "effort", "steps", "answers", "full runs (most)", "< .05 nats", "tasks resampled, 95 %", "within 5 % of the loss",
+        "tasks resampled, 95 %", "worse than the default by > .01 / > .05 nats", "interval holds, Clopper-Pearson 95 %",
+        "width, decades",
+    ]  # fmt: skip
+    groups = dict.fromkeys((r["effort"], r["steps"]) for r in rows)
+    own = lambda effort, steps: [r for r in rows if (r["effort"], r["steps"]) == (effort, steps)]
+    return table(head, [[effort, steps, *_line(own(effort, steps))] for effort, steps in groups])
+
+
+def _line(rows: Sequence[Row]) -> list[str]:
+    mean = lambda key: float(np.mean([r[key] for r in rows]))
+    spread = lambda key: "{1:.0%} .. {2:.0%}".format(*over_tasks(by_task(rows, _task, lambda r: r[key]).values()))
+    held = [r for r in rows if r["holds"] is not None]
+    width = f"{np.median([r['width'] for r in held]):.2f}" if held else ""
+    cost = f"{mean('cost'):.2f} ({max(r['cost'] for r in rows):.2f})"
+    return [
+        str(len(rows)), cost, f"{mean('good'):.0%}", spread("good"), f"{mean('close'):.0%}", spread("close"),
+        f"{mean('worse'):.0%} / {mean('harmed'):.0%}", _held(held), width,
+    ]  # fmt: skip
+
+
+def _task(row: Row) -> str:
+    return row["task"]
+
+
+def _held(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    count = sum(r["holds"] for r in rows)
+    return "{}/{} = {:.0%} ({:.0%} .. {:.0%})".format(
+        count, len(rows), count / len(rows), *clopper_pearson(count, len(rows))
+    )
+
+
+def tasks_table(before: Sequence[Row], after: Sequence[Row], table: Table) -> str:
+    """A line a task and effort: shares before and after, worst first."""
+    head = ["task", "effort", "< .05 nats", "within 5 %", "mean nats lost", "interval holds, Clopper-Pearson 95 %"]
+    groups = dict.fromkeys((r["task"], r["effort"]) for r in after if r["holds"] is not None)
+    lines = []
+    for task, effort in groups:
+        pair = [[r for r in rows if (r["task"], r["effort"]) == (task, effort)] for rows in (before, after)]
+        count = lambda key, some: f"{sum(r[key] for r in some)}/{len(some)}"
+        lost = [float(np.mean([min(r["regret"], 10.0) for r in some])) for some in pair]
+        both = lambda texts: " -> ".join(texts)
+        lines.append(
+            (lost[1], [task, effort, *(both(count(key, some) for some in pair) for key in ("good", "close")),
+             both(f"{x:+.3f}" for x in lost), both([_held(pair[0]).split(" = ")[0], _held(pair[1])])])
+        )  # fmt: skip
+    return table(head, [line for _, line in sorted(lines, key=lambda item: -item[0])])
+
+
+def surely_short(rows: Sequence[Row], effort: str) -> int:
+    """Tasks whose intervals hold less than `CEILING` for sure, Holm's correction over the tasks."""
+    held = [r for r in rows if r["effort"] == effort and r["holds"] is not None]
+    counts = lambda of: by_task(held, _task, of)
+    sizes = {task: sum(r["task"] == task for r in held) for task in counts(lambda r: 1.0)}
+    return holm_below(
+        [(round(share * sizes[task]), sizes[task]) for task, share in counts(lambda r: r["holds"]).items()], CEILING
+    )

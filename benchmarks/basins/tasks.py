@@ -1,4 +1,4 @@
-"""Eleven cheap tasks of kinds that the bake-off lacks, and three of its own, each under two optimizers or schedules."""
+"""Twelve cheap tasks of kinds that the bake-off lacks, and three of its own, each under two optimizers or schedules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.bakeoff.tasks import Split, breast_cancer, digits, fine_tuned, later_digits, plain, upper_half
-from benchmarks.long_horizon.tasks import CHARACTERS, SEEN, characters, heavy_tails, noisy_digits, teacher
+from benchmarks.long_horizon.tasks import CHARACTERS, SEEN, characters, heavy_tails, noisy_digits
 from etastar.core.problem import Problem
 from etastar.problems.digits import he, mlp
 from etastar.problems.optimizers import optimizer_factory
@@ -90,6 +90,16 @@ def cells(tasks: tuple[str, ...] = ()) -> Iterator[Cell]:
             yield from (Cell(name, optimizer, schedule, steps) for steps in HORIZONS)
 
 
+def taught(inputs: int, hidden: int, gain: float) -> Split:
+    """What a steep tanh network says of its inputs, with noise: a line explains most of it, the rest comes late."""
+    source = torch.Generator().manual_seed(5)
+    x = torch.randn(22_000, inputs, generator=source)
+    first = torch.randn(inputs, hidden, generator=source) / inputs**0.5
+    y = torch.tanh(gain * x @ first) @ torch.randn(hidden, 1, generator=source) / hidden**0.5
+    y = y + 0.1 * torch.randn(y.shape, generator=source)
+    return (x[:20_000], y[:20_000]), (x[20_000:], y[20_000:])
+
+
 def images_themselves() -> Split:
     """Digits as their own targets: the mean of all images is a plateau on the way."""
     (x, _), (held_out, _) = digits()
@@ -121,7 +131,10 @@ SGD, SGD_WC, ADAMW, ADAMW_WC = (
     (optimizer, schedule) for optimizer in ("momentum", "adamw") for schedule in ("constant", "warmup-cosine")
 )
 TASKS: dict[str, Task] = {
-    "teacher": Task(teacher, partial(chain, (10, 32, 1), nn.Tanh), (SGD_WC, ADAMW_WC), F.mse_loss),
+    "teacher": Task(partial(taught, 20, 8, 2.0), partial(chain, (20, 32, 32, 1), nn.Tanh), (SGD_WC, ADAMW_WC), F.mse_loss),
+    "wide-teacher": Task(
+        partial(taught, 30, 16, 2.5), partial(chain, (30, 32, 32, 1), nn.Tanh), (SGD_WC, ADAMW_WC), F.mse_loss
+    ),
     "autoencoder": Task(images_themselves, partial(chain, (64, 32, 8, 32, 64)), (SGD, ADAMW_WC), F.mse_loss),
     "noisy": Task(noisy_digits, partial(chain, (64, 64, 64, 10)), (SGD, ADAMW_WC)),
     "few-noisy": Task(few_noisy, partial(chain, (64, 96, 10)), (SGD, ADAMW), batch_size=32),

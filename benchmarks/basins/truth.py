@@ -23,11 +23,11 @@ from etastar.verbs.workplace import Workplace
 Row = dict[str, Any]
 SHORT = (20, 25, 50, 100, 200, 400)
 """Lengths of lanes, beside the horizons: what searches of either horizon ask for."""
-SEARCH, ORACLE, SCORE = range(5), range(10, 13), range(20, 23)
-"""Indices of seeds: of searches, of the oracle, and of what both are scored on."""
+SEARCH, TRUE = range(5), (*range(10, 13), *range(20, 23))
+"""Indices of seeds: of searches, and of the truth."""
 SHORT_SEEDS = SEARCH[:3]
 NATS, SHARE = 0.05, 1.05
-"""A rate is good if it loses less than so many nats; on the second bar, if its loss is at most so many times the oracle's."""
+"""A rate is good if it loses less than so many nats; on the second bar, if its loss is at most so many times the lowest."""
 WORST = 1.5
 """A failed training counts as this many times the loss at the start."""
 
@@ -49,9 +49,15 @@ def recorded(folder: Path, tasks: Sequence[str] = ()) -> Iterator[Row]:
             yield from known.values()
 
 
+def read(path: Path) -> dict[tuple[int, int], Row]:
+    """(steps, seed) -> row of a file."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {(row["steps"], row["seed"]): row for row in map(json.loads, lines)}
+
+
 def _wanted() -> list[tuple[int, int]]:
     short = [(n, s) for n in SHORT for s in SHORT_SEEDS]
-    return list(dict.fromkeys(short + [(n, s) for n in HORIZONS for s in (*SEARCH, *ORACLE, *SCORE)]))
+    return list(dict.fromkeys(short + [(n, s) for n in HORIZONS for s in (*SEARCH, *TRUE)]))
 
 
 def _trained(cell: Cell, wanted: Sequence[tuple[int, int]]) -> Iterator[Row]:
@@ -91,35 +97,29 @@ class Truth:
 
     Args:
         x: log10 of the rates.
-        oracle, scored: [seeds, rates] losses, failures filled in.
+        nats: of each, mean over seeds that no search has seen; failures filled in.
     """
 
     cell: Cell
     x: np.ndarray
-    oracle: np.ndarray
-    scored: np.ndarray
+    nats: np.ndarray
 
     @classmethod
     def of(cls, cell: Cell, curves: dict[tuple[int, int], Row]) -> Truth:
         """From its rows, by (steps, seed)."""
-        table = lambda seeds: np.array([filled(curves[cell.steps, s]) for s in seeds])
-        return cls(cell, np.log10(cell.rates), table(ORACLE), table(SCORE))
-
-    def nats(self, losses: np.ndarray) -> np.ndarray:
-        """Mean over seeds, in nats."""
-        task = TASKS[self.cell.task]
-        return np.array([[task.nats(float(v)) for v in row] for row in losses]).mean(0)
+        in_nats = lambda row: list(map(TASKS[cell.task].nats, filled(row)))
+        nats = np.array([in_nats(curves[cell.steps, seed]) for seed in TRUE])
+        return cls(cell, np.log10(cell.rates), nats.mean(0))
 
     @cached_property
     def best(self) -> float:
-        """log10 of the oracle's rate."""
-        return float(self.x[int(np.argmin(self.nats(self.oracle)))])
+        """log10 of the best rate."""
+        return float(self.x[int(np.argmin(self.nats))])
 
     @cached_property
     def window(self) -> tuple[float, float]:
-        """log10 of the rates around the best within `NATS` of it, over all seeds, on straight lines."""
-        both = self.nats(np.vstack([self.oracle, self.scored]))
-        rise, at = both - both.min() - NATS, int(np.argmin(both))
+        """log10 of the rates around the best within `NATS` of it, on straight lines."""
+        rise, at = self.nats - self.nats.min() - NATS, int(np.argmin(self.nats))
         return _reach(self.x[at::-1], rise[at::-1]), _reach(self.x[at:], rise[at:])
 
     @property
@@ -128,18 +128,18 @@ class Truth:
         return sum(self.window) / 2
 
     def at(self, lr: float) -> float:
-        """Nats at a rate, on the scoring seeds."""
-        return float(np.interp(math.log10(lr), self.x, self.nats(self.scored)))
+        """Nats at a rate."""
+        return float(np.interp(math.log10(lr), self.x, self.nats))
 
     def regret(self, lr: float) -> float:
-        """Nats lost against the oracle's rate."""
-        return self.at(lr) - self.at(10**self.best)
+        """Nats lost against the best."""
+        return self.at(lr) - float(self.nats.min())
 
     def ratio(self, lr: float) -> float:
-        """Loss / the oracle's."""
+        """Loss / the lowest; of squared errors, theirs."""
         if TASKS[self.cell.task].regression:
             return math.exp(2 * self.regret(lr))
-        return self.at(lr) / self.at(10**self.best)
+        return self.at(lr) / float(self.nats.min())
 
 
 def filled(row: Row) -> list[float]:
