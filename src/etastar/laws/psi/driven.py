@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
@@ -60,11 +61,7 @@ class Ratio:
         if not self.logs:
             return Estimate.none(Status.TOO_FEW_POINTS, "no task was driven", unit="ratio of final losses")
         value = math.exp(statistics.fmean(statistics.fmean(logs) for _, _, logs in self.logs.values()))
-        tree: dict[str, dict[str, list[tuple[float, ...]]]] = {}
-        for family, group, logs in self.logs.values():
-            tree.setdefault(group, {}).setdefault(family, []).append(logs)
-        rng = np.random.default_rng(derive_seed(0, "psi", "ratio"))
-        drawn = [math.exp(_resampled(tree, rng)) for _ in range(DRAWS)]
+        drawn = np.exp(_resampled(list(self.logs.values()), np.random.default_rng(derive_seed(0, "psi", "ratio"))))
         low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
         return Estimate(
             value,
@@ -77,17 +74,23 @@ class Ratio:
         )
 
 
-def _resampled(tree: Mapping[str, Mapping[str, Sequence[tuple[float, ...]]]], rng: np.random.Generator) -> float:
-    """The mean over tasks of one draw."""
-    means = []
-    groups = list(tree.values())
-    for g in rng.integers(len(groups), size=len(groups)):
-        families = list(groups[g].values())
-        for f in rng.integers(len(families), size=len(families)):
-            for logs in families[f]:
-                own = np.asarray(logs)
-                means.append(own[rng.integers(len(own), size=len(own))].mean())
-    return float(np.mean(means))
+def _resampled(tasks: Sequence[tuple[str, str, tuple[float, ...]]], rng: np.random.Generator) -> NDArray[np.float64]:
+    """The mean over tasks, of `DRAWS` draws: groups, as many families of each as it has, and seeds of every task."""
+    families: dict[str, list[str]] = {}
+    for family, group, _ in tasks:
+        families.setdefault(group, []).append(family)
+    groups = {group: sorted(set(own)) for group, own in families.items()}
+    drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=DRAWS)
+    often: dict[tuple[str, str], NDArray[np.int64]] = {}
+    for times, (group, own) in zip(drawn.T, groups.items(), strict=True):
+        counts = rng.multinomial(times * len(own), np.full(len(own), 1 / len(own)))
+        often |= {(family, group): counts[:, i] for i, family in enumerate(own)}
+    total, weight = np.zeros(DRAWS), np.zeros(DRAWS)
+    for family, group, logs in tasks:
+        means = np.asarray(logs)[rng.integers(len(logs), size=(DRAWS, len(logs)))].mean(1)
+        total += often[family, group] * means
+        weight += often[family, group]
+    return total / weight
 
 
 def _log_ratio(final: float, reference: float) -> float:
