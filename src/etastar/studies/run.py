@@ -211,7 +211,9 @@ def _measure(study: Study, setting: Setting, record: StudyRecord, bench: Bench, 
             try:
                 bench.check_time()
                 row = _timed(measurement.run, bench, {"id": identity, **measurement.key})
-            except OutOfTime:
+            except (OutOfTime, ProblemError):
+                if not bench.place.late():
+                    raise  # else there was no time left to check the problem
                 in_time = False
                 continue
             record.add(row)

@@ -16,11 +16,12 @@ from etastar.verbs.psi.measured import SmallBench
 NAMES = {
     "quick": ("digits-softmax", "digits-few", "cancer", "diabetes", "line", "text"),
     "full": (
-        "digits-mlp", "digits-deep", "digits-few", "digits-wrong", "digits-conv", "digits-attention", "digits-softmax",
-        "autoencoder", "cancer", "cancer-wrong", "diabetes", "diabetes-linear", "teacher", "line", "line-deep", "text",
+        "digits-mlp", "digits-deep", "digits-few", "digits-wrong", "digits-softmax", "autoencoder", "cancer", "cancer-wrong",
+        "diabetes", "diabetes-linear", "teacher", "line", "line-deep", "text",
     ),
 }  # fmt: skip
-"""Families by effort; named, so that the plan does not change when others are added."""
+"""Families by effort; named, so that the plan does not change when others are added. Convolution and attention are left out:
+their two families take as long as ten of the others."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Size:
 
 SIZES = {
     "quick": Size(steps=60, seeds=2, fresh=3, open_seeds=1, horizons={60: 12, 240: 4}),
-    "full": Size(steps=200, seeds=4, fresh=8, open_seeds=2, horizons={200: 32, 800: 12, 3000: 4}),
+    "full": Size(steps=200, seeds=4, fresh=6, open_seeds=2, horizons={200: 28, 800: 8, 3000: 3}),
 }
 
 
