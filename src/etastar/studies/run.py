@@ -211,10 +211,13 @@ def _measure(study: Study, setting: Setting, record: StudyRecord, bench: Bench, 
             try:
                 bench.check_time()
                 row = _timed(measurement.run, bench, {"id": identity, **measurement.key})
-            except (OutOfTime, ProblemError):
-                if not bench.place.late():
-                    raise  # else there was no time left to check the problem
+            except OutOfTime:
                 in_time = False
+                continue
+            except ProblemError:
+                if not bench.place.late():
+                    raise
+                in_time = False  # there was no time left to check the problem
                 continue
             record.add(row)
             now += 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,8 @@ from etastar import Criterion, Lane, Options
 from etastar.core import Until
 from etastar.engine import LoopEngine
 from etastar.policies import Constant, Schedule
+from etastar.problems.small import FAMILIES, Task
+from etastar.problems.small.family import OPTIMIZERS
 from etastar.studies import run_study
 from etastar.studies.data import load_data
 from etastar.studies.psi import STUDY, tasks
@@ -159,9 +163,11 @@ def test_a_target_is_met_when_the_reference_meets_it_or_never() -> None:
 
 def test_weights_are_evaluated_at_their_mean_and_trained_where_they_were() -> None:
     torch.manual_seed(0)
-    model, by_hand = nn.Linear(3, 1), None
+    model = nn.Linear(3, 1)
+    by_hand = torch.zeros(1, 3)
     plain = copy.deepcopy(model)
-    averaged, base = Averaged("momentum:lr=0.1")(model), torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9)
+    averaged: Any = Averaged("momentum:lr=0.1")(model)
+    base = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9)
     for t in range(1, 13):
         x = torch.randn(8, 3)
         for net, optimizer in ((model, averaged), (plain, base)):
@@ -170,7 +176,7 @@ def test_weights_are_evaluated_at_their_mean_and_trained_where_they_were() -> No
             optimizer.step()
         assert torch.equal(model.weight, plain.weight), "training is not changed"
         now = plain.weight.detach().clone()
-        by_hand = now if by_hand is None else by_hand + (WEIGHT + 1) / (WEIGHT + t) * (now - by_hand)
+        by_hand = by_hand + (WEIGHT + 1) / (WEIGHT + t) * (now - by_hand)
     averaged.eval()
     assert torch.allclose(model.weight, by_hand, rtol=1e-5)
     assert not torch.equal(model.weight, plain.weight)
@@ -180,10 +186,6 @@ def test_weights_are_evaluated_at_their_mean_and_trained_where_they_were() -> No
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_lane_of_an_averaged_optimizer_trains_alike_and_is_scored_elsewhere(optimizer: str) -> None:
-    from dataclasses import replace
-
-    from etastar.problems.small import FAMILIES, Task
-    from etastar.problems.small.family import OPTIMIZERS
 
     own = Task(FAMILIES[0], optimizer, 12).problem(scored_on="test")
     lane = Lane(0.01, 0, 12, Criterion(), Until.END, Constant())
@@ -201,8 +203,6 @@ def test_a_lane_of_an_averaged_optimizer_trains_alike_and_is_scored_elsewhere(op
 
 
 def test_scores_of_lanes_are_losses_and_steps_to_the_reference_at_its_seventieth() -> None:
-    from etastar.problems.small import FAMILIES, Task
-
     problem = Task(FAMILIES[0], "sgd", 30).problem()
     lanes = [Lane(lr, 0, 30, Criterion(), Until.END, Schedule(decay=1.0).over(30)) for lr in (0.1, 1e-5)]
     good, slow = dict(LoopEngine().train(problem, lanes)).values()
