@@ -60,7 +60,7 @@ def ideal_chart(known: Experiments) -> Any:
     greedy = [{"s": s, "rate": math.exp(float(np.median([g for _, g in own])))} for s, own in wanted(known).items()]
     x = alt.X("s:Q", title="share of the steps that is over", axis=alt.Axis(format="~g", grid=False))
     title = "rate / peak of linear decay"
-    y = alt.Y("rate:Q", title=title, scale=alt.Scale(type="log"), axis=alt.Axis(format="~g"))
+    y = alt.Y("rate:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=10), axis=alt.Axis(format="~g"))
     colour = alt.Color("of:N", title=None, scale=alt.Scale(range=[COLOURS[""], COLOURS["L3"]]))
     layers = [
         rows_of(lines).mark_line(strokeWidth=2).encode(x=x, y=y, color=colour),

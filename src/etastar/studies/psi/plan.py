@@ -39,7 +39,7 @@ class Planned:
 
     def driven(self, task: Task) -> Measurement:
         """Fresh runs on a task."""
-        return self.measurement("driven", task, self._driven, seeds=self.size.fresh)
+        return self.measurement("driven", task, self._driven, seeds=self.size.fresh, learnt_from=len(tasks_of(self.effort)))
 
     def unknown(self, task: Task) -> Measurement:
         """Fresh runs on a task over steps that no policy is told."""
