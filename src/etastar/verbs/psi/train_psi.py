@@ -100,8 +100,8 @@ class PsiNetworkAnswer(Answer):
             for j in self.judged
             if j.against == "linear" and j.steps == self.steps
         )
-        verdict = "better than the shipped numbers" if self.better else "not better than the shipped numbers"
-        return f"{verdict}; final loss / linear decay's at the same peak over {self.steps} steps, by the peak: {words}"
+        held = "better than the shipped numbers" if self.better else "not better than the shipped numbers"
+        return f"{held}; final loss / linear decay's at the same peak over {self.steps} steps, by the peak: {words}"
 
     def _of(self, peak: str, against: str) -> Estimate:
         own = [j.ratio for j in self.judged if (j.steps, j.peak, j.against) == (self.steps, peak, against)]
