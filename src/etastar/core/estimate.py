@@ -48,6 +48,14 @@ FLAGS: dict[str, str] = {
         "The loss of lanes shorter than the training hardly depends on the rate over more than 1.5 decades; over all steps "
         "one end of that plateau may be much better than the other."
     ),
+    "late-overfitting": (
+        "A lane nearly as long as the training ended above one of half its length: memorising sets in late. The rate is set "
+        "lower and the interval reaches further down; stopping earlier may be worth more than any rate."
+    ),
+    "two-basins": (
+        "Where short lanes end alike, a longer one at a high rate fell faster than training did before: there is a second "
+        "basin that lower rates do not reach in time, and the recommended rate lies near it."
+    ),
     "one-seed": (
         "Each step of this optimizer is a search of its own, and its lanes end by luck: one seed does not tell which of the "
         "rates that train is best, so the interval spans all of them; --effort thorough trains more seeds."

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs
-from etastar.designs.best_rate.best_lr import GAMMA, BestLR, Rung
+from etastar.designs.best_rate.best_lr import BestLR, Rung
 from etastar.designs.best_rate.best_rate import BestRate
+from etastar.designs.best_rate.carried import GAMMA
 from etastar.designs.best_rate.rate_prior import Belief, BestSeen, RatePrior
 from etastar.errors import ProblemError
 from etastar.policies.policy import Constant, Policy

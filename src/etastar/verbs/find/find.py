@@ -139,7 +139,7 @@ def find_in(
     thorough, wait_for = effort == "thorough", steps_to_start or start_steps(problem)
     horizon = (problem.steps, problem.policy, start or start_rate(problem, facts))
     short = BestLR(facts.criterion, *horizon, EFFORTS[effort], seed=seed, squeezes=facts.squeezes)
-    full = FullLength(facts.criterion, *horizon, within, seed)
+    full = FullLength(facts.criterion, *horizon, within, seed, ends=(horizon[2], horizon[2]))
     eta = start_design(session, wait_for, precision or ETA_STAR, seed) if thorough or precision else None
     end = end_design(eta, ETA_STAR_END) if thorough and eta else None
     watch = FixedLanes([_watched(session, horizon[2], monitors, seed)]) if monitors else None
@@ -150,7 +150,8 @@ def find_in(
         best = of_one_seed(best, problem.steps)
     band, last = measure(session, eta, end) if eta else (None, None)
     if thorough and best.lr.ok:
-        best = _confirmed(best, session.run(replace(full, start=best.lr.require())))
+        assert best.lr.low is not None and best.lr.high is not None
+        best = _confirmed(best, session.run(replace(full, start=best.lr.require(), ends=(best.lr.low, best.lr.high))))
     best, watched = _capped(best, problem, last), None
     if monitors and best.lr.ok:
         lane = _watched(session, best.lr.require(), monitors, seed)
