@@ -43,8 +43,8 @@ FLAG_CODES: dict[str, Code] = {
         "Run lanes of the full length: --effort thorough.",
     ),
     "late-overfitting": Code(
-        "A lane nearly as long as the training ended above one of half its length: memorising sets in late, so the rate is set "
-        "lower and the interval reaches further down.",
+        "A lane nearly as long as the training ended above one of half its length: memorising sets in late. The rate is "
+        "lower for it, and the interval reaches further down.",
         "Stop earlier, regularise, or get more data: that may be worth more than any rate; --effort thorough measures it.",
     ),
     "two-basins": Code(
@@ -53,12 +53,11 @@ FLAG_CODES: dict[str, Code] = {
         "Run lanes of the full length: --effort thorough.",
     ),
     "wide-plateau": Code(
-        "The interval holds the middle of all rates that end about as low as the best, which is why it is wider than asked for.",
+        "The interval holds the middle of all rates that end about as low as the best, and is wider than asked for.",
         "Nothing: more runs would not narrow it; take any rate of the plateau.",
     ),
     "data-in-order": Code(
-        "The training data come in one order, and short lanes saw the beginning of it only; what comes later may want another "
-        "rate.",
+        "The training data come in one order, and short lanes saw only the beginning; later ones may want another rate.",
         "Shuffle (DataLoader(..., shuffle=True)), or run lanes of the full length: --effort thorough.",
     ),
     "one-seed": Code(

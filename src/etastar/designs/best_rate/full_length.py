@@ -32,7 +32,8 @@ MODEL_PAD = 0.06
 class FullLength:
     """Climb with lanes of the full length, quarter-decade steps, all rates on the same seeds. A `Design`.
 
-    Each seed has a vertex of its own; the interval is mean -+ t s / sqrt(seeds), the value the vertex of the mean scores.
+    Each seed has a vertex of its own; the value is the vertex of the mean scores, the interval mean -+ t s / sqrt(seeds). It
+    reaches to where the middle of the plateau may lie, too: where the loss hardly bends, that is as good a rate.
 
     Args:
         criterion: when a lane counts as having started to train.
@@ -144,13 +145,16 @@ class FullLength:
     # -- the answer --------------------------------------------------------------------------------------------------
 
     def _estimate(self, climb: Climb, spent: int, held_out: bool) -> Estimate:
-        low, high = self._interval(climb)
+        low, high = narrow = self._interval(climb)
         flags = list(self._flags)
         if not climb.bracketed:
             flags.append("not-bracketed")
             low, high = (low, high + 1) if climb.open_side > 0 else (low - 1, high)
-        elif (high - low) / 2 > self.within:
-            flags.append("max-runs")
+        else:
+            middles = self._middles(climb)
+            low, high = min([low, *(x - MODEL_PAD for x in middles)]), max([high, *(x + MODEL_PAD for x in middles)])
+            too_wide = [(ends[1] - ends[0]) / 2 > self.within for ends in (narrow, (low, high))]
+            flags += ["max-runs"] * too_wide[0] + ["wide-plateau"] * (too_wide[1] and not too_wide[0])
         if not held_out:
             flags.append("scored-on-training-loss")
         return Estimate(
@@ -177,8 +181,7 @@ class FullLength:
         middle, scores, half = statistics.fmean(vertices), climb.scores, SPACING / 2
         beside = [x for x, z in scores.items() if z >= FAILED and abs(x - climb.best) < 1.5 * SPACING]
         cliffs = [climb.best + math.copysign(half, x - climb.best) for x in beside]
-        ends = [*cliffs, *self._middles(climb)]
-        low, high = min(middle - reach, value, *ends), max(middle + reach, value, *ends)
+        low, high = min(middle - reach, value, *cliffs), max(middle + reach, value, *cliffs)
         return low - MODEL_PAD, high + MODEL_PAD
 
     def _plateau(self, climb: Climb) -> tuple[float, float] | None:

@@ -35,6 +35,7 @@ from etastar.verbs.find.efforts import EFFORTS, ETA_STAR, ETA_STAR_END, end_desi
 from etastar.verbs.find.eta_star import checked_precision, checked_steps, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.from_checkpoint import begun_from, rest_in
+from etastar.verbs.find.in_order import order_flags
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.options import Options, asked
 from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace
@@ -120,7 +121,8 @@ def find(
         if bought:
             session = place.of(problem)
             best, paid = budgeted_in(session, bought, seed, start)
-            return answer_of(session, "budget", best, wait_for, seed, bought=paid)
+            flags = order_flags(problem, best)
+            return answer_of(session, "budget", best, wait_for, seed, flags=flags, bought=paid)
         return find_in(place.of(problem), effort, seed, within, wait_for, precision, start, watching)
 
 
@@ -156,7 +158,8 @@ def find_in(
     if monitors and best.lr.ok:
         lane = _watched(session, best.lr.require(), monitors, seed)
         watched = next(iter(session.run(FixedLanes([lane]))), None)
-    return answer_of(session, effort, best, wait_for, seed, band=band, end=last, watched=watched)
+    flags = order_flags(problem, best)
+    return answer_of(session, effort, best, wait_for, seed, band=band, end=last, flags=flags, watched=watched)
 
 
 def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -> float:
