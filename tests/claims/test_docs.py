@@ -8,10 +8,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-
-import etastar
 from tools.site import codes, command_line, examples, named, records, reference, running
 from tools.site.pages import DOCS, blocks, commands, written
+
+import etastar
 
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text() for path in written()}
 WITH_PYTHON = [name for name, text in PAGES.items() if any(block.kind == "python" for block in blocks(text))]

@@ -24,8 +24,8 @@ def write(folder: Path) -> None:
     """Every example, with a heading of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.rst").write_text(
-        "Examples\n========\n\nWhole scripts, from the folder ``examples`` of the repository. Those with output were run when "
-        "this site was built.\n"
+        "Examples\n========\n\nWhole scripts, from the folder ``examples`` of the repository. Those with output were run "
+        "when this site was built.\n"
     )
     for path in sorted(FOLDER.glob("*.py")):
         (folder / path.name).write_text(script(path))
