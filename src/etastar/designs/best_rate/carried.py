@@ -17,6 +17,10 @@ PAD_LOW, PAD_HIGH = 0.20, 0.25
 """Decades by which the interval reaches beyond gamma in [0, 1]: what noise and a coarse lattice do to the vertex."""
 NO_VALIDATION_PAD = 0.5
 """Decades more on the low side where lanes are scored on their training loss: it does not see overfitting."""
+REACH = 0.5
+"""Share of the plateau, from the recommended rate outwards, that the interval covers: short lanes that end alike do not tell
+which of its rates is best later. All of it would make quick's interval 1.1 decades wide instead of .85, and hold 142 of 144
+instead of 141 in the record."""
 FLAT = 1.5
 """Width of the plateau in decades from which the rate hardly matters."""
 
@@ -54,8 +58,7 @@ class Carried:
 def carried(climb: Climb, outcomes: Sequence[Outcome], steps: int, horizon: int, held_out: bool) -> Carried:
     """What a climb of lanes of `steps` steps says of `horizon`.
 
-    The interval reaches from gamma = 1 to gamma = 0, over pads, and over the plateau: short lanes that end alike do not tell
-    which of its rates is best later.
+    The interval reaches from gamma = 1 to gamma = 0, over pads, and over `REACH` of the plateau.
     """
     vertex, by, bar = climb.vertex(), shift(steps, horizon), plateau_bar(outcomes)
     low = vertex + math.log10(steps / horizon) - PAD_LOW - (0 if held_out else NO_VALIDATION_PAD)
@@ -64,8 +67,9 @@ def carried(climb: Climb, outcomes: Sequence[Outcome], steps: int, horizon: int,
         flags.append("not-bracketed")
         low, high = (low, high + climb.spacing) if climb.open_side > 0 else (low - climb.spacing, high)
     left, right = (vertex, vertex) if bar is None else climb.plateau(bar)
-    left, right = min(left, vertex) + by, max(right, vertex) + by
+    left, right, value = min(left, vertex) + by, max(right, vertex) + by, vertex + by
     plateau = (left, right) if bar is not None and climb.bracketed else None
     if plateau and right - left >= FLAT:
         flags.append("flat" if steps >= horizon else "flat-when-short")
-    return Carried(vertex, vertex + by, min(low, left), max(high, right), plateau, right, tuple(flags))
+    low, high = (pick(end, value + REACH * (edge - value)) for pick, end, edge in ((min, low, left), (max, high, right)))
+    return Carried(vertex, value, low, high, plateau, right, tuple(flags))

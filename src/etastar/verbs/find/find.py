@@ -1,7 +1,8 @@
 """`find`: which learning rate for this problem, optimizer, schedule and horizon, and is the one in use any good?
 
-glance: at most 0.6 of one full run's gradient steps. quick: at most 3.2, and bounds on eta*. thorough: eta* measured, then
-lanes of the full length until the interval is as narrow as asked for. A budget: what it buys, weighed with other tasks.
+glance: at most 0.6 of one full run's gradient steps, weighed with other tasks. quick: at most 3.2, and bounds on eta*.
+thorough: eta* measured, then lanes of the full length until the interval is as narrow as asked for. A budget: what it buys,
+weighed with other tasks.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.best_rate import BestRate
+from etastar.designs.best_rate.budgeted import weighed
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.best_rate.rate_priors import mean_factor
 from etastar.designs.eta_star.eta_star import Precision
@@ -30,7 +32,7 @@ from etastar.errors import ProblemError, attributed
 from etastar.policies.policy import is_steady
 from etastar.probes.monitors.named import monitors_over
 from etastar.verbs.find.answering import answer_of
-from etastar.verbs.find.budget import budgeted_in, checked_budget
+from etastar.verbs.find.budget import budgeted_in, checked_budget, prior_for
 from etastar.verbs.find.efforts import EFFORTS, ETA_STAR, ETA_STAR_END, end_design
 from etastar.verbs.find.eta_star import checked_precision, checked_steps, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
@@ -148,6 +150,8 @@ def find_in(
     wanted = [short, eta, end, full if thorough else None, watch]
     session.plan(*(design.planned() for design in wanted if design), usual=USUAL_SHARE if eta else 1.0)
     best = session.run(short)
+    if effort == "glance":
+        best = weighed(best, prior_for(problem, facts, start), problem.steps)
     if searches_in_a_step(problem, session.place.options.device):
         best = of_one_seed(best, problem.steps)
     band, last = measure(session, eta, end) if eta else (None, None)
