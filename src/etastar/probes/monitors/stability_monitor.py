@@ -16,6 +16,7 @@ from etastar.core.setup import Setup
 from etastar.errors import DoesNotApply, ProblemError
 from etastar.probes.monitors.drawn import Drawn
 from etastar.probes.monitors.standing import kept, standing_point
+from etastar.probes.point import Point
 from etastar.probes.stability.change import Stability
 from etastar.probes.stability.look import StabilityLook
 from etastar.probes.stability.stability_probe import StabilityProbe
@@ -85,6 +86,16 @@ class StabilityMonitor:
     def look(self, step: int, setup: Setup, state: _LastLook) -> tuple[Readings, _LastLook]:
         """Sizes, and what has changed where the last look is `k` steps ago."""
         with standing_point(setup, state.batch) as point:
+            probe, look = self._look(step, point)
+            due = state.look is not None and step - state.look.step == self.k
+            change = probe.change(state.look, look) if state.look is not None and due else None
+        sizes = [
+            (own.name, name, _rms(x)) for own in look.passes for name, x in (("size", own.output), ("signal", own.signal))
+        ]
+        return [("", "loss", look.loss), *sizes, *_changes(change)], replace(state, look=look)
+
+    def _look(self, step: int, point: Point) -> tuple[StabilityProbe, StabilityLook]:
+        try:
             probe = StabilityProbe(
                 point.model,
                 point.batch,
@@ -94,15 +105,9 @@ class StabilityMonitor:
                 split=self.split,
                 seed=point.seed,
             )
-            look = probe.look(step=step)
-            if not look.has_gradients:
-                raise DoesNotApply("no block is told anything: the loss depends on none of their outputs")
-            due = state.look is not None and step - state.look.step == self.k
-            change = probe.change(state.look, look) if state.look is not None and due else None
-        sizes = [
-            (own.name, name, _rms(x)) for own in look.passes for name, x in (("size", own.output), ("signal", own.signal))
-        ]
-        return [("", "loss", look.loss), *sizes, *_changes(change)], replace(state, look=look)
+            return probe, probe.look(step=step)
+        except ProblemError as error:  # blocks that this model has not, a loss without a gradient
+            raise DoesNotApply(str(error)) from error
 
 
 def _changes(change: Stability | None) -> Sequence[tuple[str, str, float]]:
