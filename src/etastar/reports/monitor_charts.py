@@ -27,7 +27,7 @@ def monitor_charts(problem: str, watched: Outcome | None) -> dict[str, Any]:
     """name -> chart, in the order of the lane's monitors; those without a value are left out."""
     found = {}
     for monitor, drawn, rows in drawable(watched):
-        found[_name(monitor, drawn)] = _chart(f"{problem}: {drawn.title}", drawn, rows)
+        found[_name(monitor, drawn)] = line_chart(f"{problem}: {drawn.title}", drawn, rows)
     return found
 
 
@@ -49,7 +49,8 @@ def _name(monitor: Monitor, drawn: Drawn) -> str:
     return f"monitor-{monitor.name}" + (f"-{drawn.quantity}" if drawn in kinds[1:] else "")
 
 
-def _chart(title: str, drawn: Drawn, rows: list[dict[str, Any]]) -> Any:
+def line_chart(title: str, drawn: Drawn, rows: list[dict[str, Any]]) -> Any:
+    """Rows of step, block and value as lines, a shade a block."""
     blocks = list(dict.fromkeys(row["block"] for row in rows))
     values = [row["value"] for row in rows] + ([drawn.mark] if drawn.mark is not None else [])
     log = min(values) > 0 and max(values) > LOG_FROM * min(values)

@@ -87,8 +87,9 @@ class StabilityMonitor:
         """Sizes, and what has changed where the last look is `k` steps ago."""
         with standing_point(setup, state.batch) as point:
             probe, look = self._look(step, point)
-            due = state.look is not None and step - state.look.step == self.k
-            change = probe.change(state.look, look) if state.look is not None and due else None
+            first = state.look
+            due = first is not None and step == first.step + self.k and first.step % self.every == 0
+            change = probe.change(first, look) if first is not None and due else None
         sizes = [
             (own.name, name, _rms(x)) for own in look.passes for name, x in (("size", own.output), ("signal", own.signal))
         ]
