@@ -1,3 +1,5 @@
+from .averaging_gain import AveragingGain as AveragingGain
+from .averaging_gain import averaging_gain as averaging_gain
 from .blocks import blocks_of as blocks_of
 from .change import Stability as Stability
 from .look import StabilityLook as StabilityLook
