@@ -212,8 +212,8 @@ def _from_npz(path: Path, most: int | None, each: int | None) -> tuple[Pictures,
             f"{path} holds no JPEG pictures ({type(error).__name__}: {error}); expected train_bytes, train_off, train_y and "
             "the same of test"
         ) from None
-    of = lambda part, most: _decoded(path, *(coded[f"{part}_{key}"] for key in ("bytes", "off", "y")), decode, most, each)
-    return of("train", most), of("test", None)
+    of = lambda part: (coded[f"{part}_bytes"], coded[f"{part}_off"], coded[f"{part}_y"])
+    return _decoded(path, *of("train"), decode, most, each), _decoded(path, *of("test"), decode, None, each)
 
 
 def _decoded(

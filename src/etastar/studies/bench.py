@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,9 +35,11 @@ class Bench:
 
     Args:
         place: where; its time limit is that of all rows.
+        folder: of the record; None where nothing is kept beside it.
     """
 
     place: Workplace
+    folder: Path | None = None
     new_gradient_steps: int = 0
 
     def check_time(self) -> None:
