@@ -4,6 +4,7 @@ READY := .venv/.ready
 PEERS := .venv-peers/.ready
 RIVALS := .venv-peers-bakeoff/.ready
 CLIENTS := .venv-clients/.ready
+SITE := .venv-docs/.ready
 
 # tests start a hundred processes, each of which would compile the package and torch's rarer parts again
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,8 +21,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-demo: setup  ## Measure eta* of a small network on real data and write a report
-	$(BIN)/etastar find digits-mlp --report out/demo --json out/demo/answer.json
+demo: setup  ## Five verbs on a small network and real data, and a page that links what they say
+	$(BIN)/etastar demo --report out/demo --json out/demo/answer.json
 
 test: setup  ## Run the default tests (two to three minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -65,9 +66,14 @@ $(RIVALS): benchmarks/peers/bakeoff.txt
 bakeoff: setup $(if $(SMALL),,$(RIVALS))  ## Everyone recommends a rate for 150 cases; hours, resumable (SMALL=1: a minute)
 	$(BIN)/python -m benchmarks.bakeoff $(if $(SMALL),--small)
 
-docs: setup  ## Check that the README's blocks and every docstring example still run
-	$(BIN)/python -m pytest -q -m 'not gpu and not cluster' tests/claims/test_readme.py src
+docs: $(SITE)  ## Build the site into out/site: examples run, warnings are errors, no link is dead
+	.venv-docs/bin/python -m tools.site.build
+
+$(SITE): pyproject.toml constraints.txt docs/constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -c docs/constraints.txt -e '.[docs]'
+	touch $(SITE)
 
 clean:  ## Remove what was built; the store .etastar stays
-	rm -rf .venv .venv-clients out dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-clients .venv-docs docs/generated out dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

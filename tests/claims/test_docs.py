@@ -1,0 +1,109 @@
+"""The site's pages: their code runs and prints what they say, their commands exist, and every public name is told."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tools.site import codes, command_line, examples, named, records, reference, running
+from tools.site.pages import DOCS, blocks, commands, written
+
+import etastar
+
+PAGES = {path.relative_to(DOCS).as_posix(): path.read_text() for path in written()}
+WITH_PYTHON = [name for name, text in PAGES.items() if any(block.kind == "python" for block in blocks(text))]
+WITH_CODE = [
+    name for name, text in PAGES.items() if any(b.kind == "python" or (b.kind == "sh" and b.output) for b in blocks(text))
+]
+
+
+def test_every_page_is_a_page():
+    assert all(text.startswith("# ") for text in PAGES.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_the_blocks_of_a_page_run_and_print_what_it_says(name, tmp_path, monkeypatch):
+    """Python, one block after the other, and commands whose output is shown; in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    for block, output in running.printed(PAGES[name]):
+        said = block.output is None or running.same(block.output, output)
+        assert said, f"{name} says of\n{block.body}\nthat it prints\n{block.output}\nand it printed\n{output}"
+
+
+@pytest.mark.parametrize("name", WITH_PYTHON)
+def test_every_name_that_a_page_takes_from_etastar_is_there(name):
+    for block in blocks(PAGES[name]):
+        if block.kind == "python":
+            tree = ast.parse(block.body)
+            taken = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "etastar"}
+            assert {each for each in taken if not hasattr(etastar, each)} == set()
+
+
+def test_every_command_of_every_page_is_one_that_etastar_reads(tmp_path, monkeypatch):
+    """Names, options and their values, without running anything; the files it names are there."""
+    monkeypatch.chdir(tmp_path)
+    known = dict(command_line.tree())
+    lines = {line: name for name, text in PAGES.items() for line in commands(text) if line.startswith("etastar ")}
+    assert len(lines) >= 30
+    for line, name in lines.items():
+        words = shlex.split(line, comments=True)[1:]
+        path = next((path for path in (" ".join(words[:2]), words[0]) if path in known), None)
+        assert path is not None, f"{name}: {line}"
+        for word in words:
+            if re.fullmatch(r"[\w/.]+\.(py|csv|json|pt|toml)(:\w+)?", word):
+                (tmp_path / word.partition(":")[0]).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / word.partition(":")[0]).touch()
+        known[path].make_context(path, words[len(path.split()) :])
+
+
+def test_every_public_name_has_a_page(tmp_path):
+    """Written without what it is about being installed: Lightning and Transformers are mocked, or left aside."""
+    told = {public.name for public in reference.public_names()}
+    assert told >= {name for name in etastar.__all__ if not name.startswith("__")} - rooms()
+    for public in reference.public_names():
+        if public.page not in ("adapters-lightning", "adapters-transformers"):
+            assert f"{public.path}" in reference.entry(public, lambda name: f"`{name}`")
+
+
+def rooms() -> set[str]:
+    return {path.parent.name for path in Path(etastar.__file__).parent.glob("*/__init__.py")}
+
+
+def test_a_name_without_a_docstring_has_no_page_and_stops_the_build():
+    with pytest.raises(ValueError, match="every public name has a page"):
+        _ = reference.Public("tools.site.pages", "DOCS", "tools.site.pages").doc
+
+
+def test_generated_pages_tell_everything_that_is_registered(tmp_path):
+    from etastar import FLAGS
+    from etastar.policies.registry import SCHEDULES
+
+    assert all(f"| `{name}` |" in named.page() for name in SCHEDULES)
+    codes.write(tmp_path)
+    assert all(f"(flag-{name})=" in (tmp_path / "codes.md").read_text() for name in FLAGS)
+    command_line.write(tmp_path)
+    assert all(f"## etastar {path}\n" in (tmp_path / "command-line.md").read_text() for path, _ in command_line.tree())
+    examples.write(tmp_path / "examples")
+    assert {p.name for p in (tmp_path / "examples").glob("*.py")} == {p.name for p in examples.FOLDER.glob("*.py")}
+
+
+def test_what_a_page_quotes_stands_in_a_record():
+    """A row that is no longer there fails the build; here it fails without a build."""
+    quotes = re.compile(r"^```\{record\} (\S+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+    found = 0
+    for text in PAGES.values():
+        for name, body in quotes.findall(text):
+            options = dict(re.findall(r"^:(\w+): (.*)$", body, flags=re.MULTILINE))
+            record = records.newest()[name]
+            if "says" in options:
+                assert record.said(options["says"])
+            else:
+                assert record.quoted(options.get("rows", "."), options.get("columns", ""))
+            found += 1
+    assert found >= 8
+    with pytest.raises(LookupError, match="no row of the record quick"):
+        records.newest()["quick"].quoted("nobody measured this")
