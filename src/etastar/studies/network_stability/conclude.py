@@ -28,14 +28,15 @@ NumberRow = tuple[str, Estimate, str]
 def conclude(rows: Sequence[Row], setting: Setting) -> Findings:
     """Verdicts, numbers, tables and charts."""
     gains = Gains(rows, sizes_of(setting))
-    asked = _asked(gains)
+    asked = asked_of(gains)
     numbers = [*_numbers(gains), *_controls(gains)]
     known = {c.claim.name: c.quantity(LEVEL) for c in asked} | {name: e for name, e, _ in numbers}
     tables = [_detectable(asked), *_against_pilot(known, setting)]
     return Findings(judged(asked), tuple(numbers), tuple(tables), SECTIONS, charts(gains, numbers))
 
 
-def _asked(gains: Gains) -> list[Asked]:
+def asked_of(gains: Gains) -> list[Asked]:
+    """Every claim with its quantity."""
     frozen = [f"late held at {step}" for step in held_at(gains.sizes)]
     moving = [f"late held, changed every {dwell}" for dwell in DWELLS]
     mean = lambda seed, arms: fmean(gains.objective(seed, arm) for arm in arms)

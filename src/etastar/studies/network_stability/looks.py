@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from etastar.probes.stability import StabilityLook, StabilityProbe
-from etastar.studies.network_stability.arms import StabilityArm
+from etastar.probes.stability import Stability, StabilityLook, StabilityProbe
+from etastar.studies.network_stability.arms import FACTORS, StabilityArm
 from etastar.studies.network_stability.networks import Halves, cross_entropy
 from etastar.studies.network_stability.walk import Walk
 from etastar.studies.record import Row
@@ -53,10 +53,29 @@ class ArmLooks:
 
     def _row(self, before: StabilityLook, after: StabilityLook) -> Row:
         assert self._probe is not None
-        change = self._probe.change(before, after)
-        a = {block.name: _known(block.forward) for block in change.blocks}
-        b = {block.name: _known(block.backward) for block in change.blocks}
-        return {"step": before.step, "k": change.k, "A": a, "B": b, "F": _known(change.kl)}
+        return {"step": before.step, **said_of(self._probe.change(before, after))}
+
+
+def one_step(halves: Halves, seed: int, steps: int) -> list[Row]:
+    """A and B over one step at several rates, all from the same weights, which have trained for so many steps."""
+    walk, rows = Walk(halves, seed), []
+    for _ in range(steps):
+        walk.advance(halves.rate, halves.noise)
+    state, batch = walk.state(), tuple(part[:SAMPLES] for part in halves.part(seed))
+    probe = StabilityProbe(walk.net, batch, loss=partial(cross_entropy, noise=halves.noise))
+    before = probe.look(step=steps)
+    for factor in FACTORS:
+        walk.restore(state)
+        walk.advance(halves.rate * factor, halves.noise)
+        rows.append({"factor": factor, **said_of(probe.change(before, probe.look(step=walk.step)))})
+    return rows
+
+
+def said_of(change: Stability) -> Row:
+    """A, B and F of a change."""
+    a = {block.name: _known(block.forward) for block in change.blocks}
+    b = {block.name: _known(block.backward) for block in change.blocks}
+    return {"k": change.k, "A": a, "B": b, "F": _known(change.kl)}
 
 
 def _known(value: float) -> float | None:

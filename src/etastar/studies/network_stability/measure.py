@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -10,13 +11,15 @@ from etastar.studies.bench import Bench
 from etastar.studies.network_stability.arms import (
     ALL,
     CONST,
+    FACTORS,
+    HALVES,
     HIGH,
     StabilityArm,
     arms_of,
     decayed,
     shared_by,
 )
-from etastar.studies.network_stability.looks import ArmLooks
+from etastar.studies.network_stability.looks import ArmLooks, one_step
 from etastar.studies.network_stability.networks import halves
 from etastar.studies.network_stability.reading import fixed_loss, lambda1, line, tested
 from etastar.studies.network_stability.sizes import SIZES, Sizes
@@ -25,6 +28,8 @@ from etastar.studies.record import Row
 from etastar.studies.study import Measurement, Setting
 from etastar.version import __version__
 
+SMOOTH = ("relu", "gelu")
+"""Activations whose slopes of B are compared."""
 ENDS = "ends"
 """The row of where const, decayed and averaged weights lie."""
 AVERAGE = "average"
@@ -48,6 +53,11 @@ def plan(setting: Setting) -> list[Measurement]:
                 planned.append(Measurement({**key, "arm": arm.name}, partial(_arm, setting, trained, seed, arm)))
             if group == "primary":
                 planned.append(Measurement({**key, "arm": ENDS}, partial(_ends, setting, trained, seed)))
+            if group == "rates" and setting.problem == "resnet18":
+                planned += [
+                    Measurement({**key, "arm": f"one step, {name}"}, partial(_one_step, setting, trained, seed, name))
+                    for name in SMOOTH
+                ]
     return planned
 
 
@@ -86,17 +96,32 @@ def _ends(setting: Setting, trained: Any, index: int, bench: Bench) -> Row:
     net = Walk(own, seed).net
     const = state_at(own, seed, Led(HIGH, end, sizes.burn), states, read=range(end - 1, end))
     low = state_at(own, seed, Led(decayed(sizes), end, sizes.burn), states)
-    at = {CONST: const.weights, ALL: low.weights, AVERAGE: const.averages[DECLARED]}
+    average = const.averages[DECLARED]
+    at = {CONST: const.weights, ALL: low.weights, AVERAGE: average}
+    halved = {
+        f"{half} {AVERAGE}": {n: (average if own.is_late(n) is (half == "late") else const.weights)[n] for n in average}
+        for half in HALVES
+    }
     bench.check_time()
     pairs = [(CONST, ALL), (CONST, AVERAGE), (ALL, AVERAGE)]
     sharp = {name: lambda1(own, seed, net, weights, sizes.products) for name, weights in at.items()}
     return {
-        "fixed": {name: fixed_loss(own, seed, net, weights) for name, weights in at.items()},
+        "fixed": {name: fixed_loss(own, seed, net, weights) for name, weights in (at | halved).items()},
         "lambda1": {name: value if math.isfinite(value) else None for name, value in sharp.items()},
         "lines": {f"{a} - {b}": line(own, seed, net, at[a], at[b]) for a, b in pairs},
         "tested": {name: tested(own, net, weights) for name, weights in at.items()},
         "said": ", ".join(f"lambda1 of {name} {value:.3g}" for name, value in sharp.items()),
     }
+
+
+def _one_step(setting: Setting, trained: Any, index: int, activation: str, bench: Bench) -> Row:
+    """Slopes from the same weights, of a ResNet with this activation, a fifth of the trunk long trained."""
+    sizes, own = sizes_of(setting), trained()
+    own = replace(own, network=replace(own.network, activation=activation))
+    bench.check_time()
+    steps = sizes.burn // 5
+    bench.new_gradient_steps += steps + len(FACTORS)
+    return {"looks": one_step(own, _seed(setting, index), steps)}
 
 
 def _seed(setting: Setting, index: int) -> int:
