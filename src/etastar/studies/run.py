@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from etastar.studies import STUDIES
 from etastar.studies.bench import Bench, OutOfTime
 from etastar.studies.claim import Conclusion
 from etastar.studies.page import claim_tables, cost_lines, readme, study_page
-from etastar.studies.record import Row, StudyRecord, row_id
+from etastar.studies.record import STATES, Row, StudyRecord, row_id
 from etastar.studies.study import Findings, Setting, Study
 from etastar.verbs.answer import Answer, Made, environment
 from etastar.verbs.options import Options
@@ -194,6 +195,8 @@ def run_study(
         )
         record.finish(rows, _config(answer), where, readme(answer))
         write_page(study_page(answer), answer.folder)
+        if answer.complete:
+            shutil.rmtree(answer.folder / STATES, ignore_errors=True)
         return answer
 
 

@@ -2,7 +2,7 @@
 
 `sizes`, `networks` (two halves, data, noise), `walk` (trains an arm, from states that arms share), `arms`, `looks` (A and
 B), `reading` (what else is read of weights), `measure` (the rows), `claims` (declared beforehand), `shares` (Fieller, Holm),
-`gains`, `conclude`, `charts`, `study`.
+`gains`, `numbers`, `conclude`, `charts`, `study`.
 
 It offers `STUDY`.
 """

@@ -104,7 +104,7 @@ def _rates(gains: Gains) -> Any:
         for factor in FACTORS:
             arm = f"rate x{factor:g}"
             looks = [look for s in gains.seeds(arm) for look in gains.rows[s, arm]["looks"] if look["k"] == 1]
-            for block in looks[0][letter] if looks else ():
+            for block in _spread(list(looks[0][letter])) if looks else ():
                 values = [look[letter][block] for look in looks if look[letter][block]]
                 if values:
                     mean = math.exp(fmean(map(math.log, values)))
@@ -112,6 +112,12 @@ def _rates(gains: Gains) -> Any:
         if marks:
             panels.append(LogLog(letter, "rate / high rate", words, marks))
     return loglog_chart(panels, "A and B against the rate", "each block over one step, mean over seeds") if panels else None
+
+
+def _spread(blocks: list[str]) -> list[str]:
+    """As many as there are colours, from the first to the last."""
+    most = min(len(SERIES_COLOURS), len(blocks))
+    return [blocks[round(i * (len(blocks) - 1) / max(most - 1, 1))] for i in range(most)]
 
 
 def _lines(gains: Gains) -> Any:

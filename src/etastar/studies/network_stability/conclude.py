@@ -1,9 +1,9 @@
-"""What the rows say: verdicts, numbers, what could have been seen, and how it compares with the pilot."""
+"""What the rows say of the claims, what could have been seen, and how it compares with the pilot."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from scipy.special import stdtrit
@@ -14,22 +14,20 @@ from etastar.studies.fits import LEVEL
 from etastar.studies.network_stability import claims
 from etastar.studies.network_stability.arms import ALL, CONST, DWELLS, held_at
 from etastar.studies.network_stability.charts import SECTIONS, charts
-from etastar.studies.network_stability.gains import TENS, Gains, ends, missing, returns, sharper, slope
+from etastar.studies.network_stability.gains import Gains, ends, missing, returns, sharper, slope
 from etastar.studies.network_stability.measure import AVERAGE, ENDS, sizes_of
+from etastar.studies.network_stability.numbers import numbers_of
 from etastar.studies.network_stability.reading import barrier
-from etastar.studies.network_stability.shares import Asked, Quantity, detectable, judged, share_of
-from etastar.studies.network_stability.walk import DECAYS
+from etastar.studies.network_stability.shares import Asked, detectable, judged, share_of
 from etastar.studies.record import Row
 from etastar.studies.study import Findings, Setting
-
-NumberRow = tuple[str, Estimate, str]
 
 
 def conclude(rows: Sequence[Row], setting: Setting) -> Findings:
     """Verdicts, numbers, tables and charts."""
     gains = Gains(rows, sizes_of(setting))
     asked = asked_of(gains)
-    numbers = [*_numbers(gains), *_controls(gains)]
+    numbers = numbers_of(gains)
     known = {c.claim.name: c.quantity(LEVEL) for c in asked} | {name: e for name, e, _ in numbers}
     tables = [_detectable(asked), *_against_pilot(known, setting)]
     return Findings(judged(asked), tuple(numbers), tuple(tables), SECTIONS, charts(gains, numbers))
@@ -70,70 +68,6 @@ def asked_of(gains: Gains) -> list[Asked]:
         ),
     ]
     return [Asked(c, q, primary=True) for c, q in primary] + [Asked(c, q) for c, q in others]
-
-
-def _numbers(gains: Gains) -> list[NumberRow]:
-    rows: list[tuple[str, Quantity, str]] = [
-        (
-            "gain of all",
-            gains.over([CONST, ALL], lambda s: gains.gain(s, ALL), "objective"),
-            "objective of const minus all's",
-        ),
-    ]
-    for half in ("late", "early"):
-        for what in ("decayed", "frozen noisy", "settled, frozen", "settled, high again"):
-            arm = f"{half} {what}"
-            rows.append((f"share, {arm}", gains.share_of_arm(arm), claims.SHARE))
-    for decay in DECAYS:
-        rows.append(
-            (f"share, average {decay:g}", gains.share([], lambda s, d=decay: gains.averaged(s, d)), "of const's weights")
-        )
-    end = lambda of, unit: gains.over([ENDS], of, unit)
-    rows.append(("drift of const", gains.over([CONST], _drift(gains), "objective a step"), "it is no plateau"))
-    for name in (ALL, AVERAGE):
-        fixed = lambda s, n=name: ends(gains, s)["fixed"][n] - ends(gains, s)["fixed"][CONST]
-        rows.append((f"fixed loss, {name}", end(fixed, "objective"), "minus const's; 500 pictures as they are"))
-        for key in ("test", "accuracy"):
-            of = lambda s, n=name, k=key: ends(gains, s)["tested"][n][k] - ends(gains, s)["tested"][CONST][k]
-            rows.append((f"{key}, {name}", end(of, key), "minus const's, with the statistics of 250 samples"))
-    rows += [
-        ("lambda1, average", end(lambda s: sharper(gains, s, AVERAGE), "log ratio"), "log of its ratio to const's"),
-        ("barrier, const to decayed", end(lambda s: barrier(ends(gains, s)["lines"][f"{CONST} - {ALL}"]), "objective"),
-         "on the straight line"),
-        ("steps spent", gains.over([CONST], lambda s: _spent(gains, s), "share"), "of those of arms trained from the start"),
-    ]  # fmt: skip
-    return [(name, quantity(LEVEL), what) for name, quantity, what in rows]
-
-
-def _drift(gains: Gains) -> Callable[[int], float]:
-    """Const's change a step, between the middles of its first and last third."""
-
-    def of(seed: int) -> float:
-        tens = gains.rows[seed, CONST]["objective"][: gains.sizes.arm // TENS]
-        third = len(tens) // 3
-        return (fmean(tens[-third:]) - fmean(tens[:third])) / (TENS * (len(tens) - third))
-
-    return of
-
-
-def _spent(gains: Gains, seed: int) -> float:
-    own = [row for (s, _), row in gains.rows.items() if s == seed and "steps_spent" in row]
-    return sum(row["steps_spent"] for row in own) / sum(row["steps"] for row in own)
-
-
-def _controls(gains: Gains) -> list[NumberRow]:
-    rows: list[tuple[str, Quantity, str]] = []
-    for what in ("no weight decay", "clean labels"):
-        const, low = f"const, {what}", f"all decayed, {what}"
-        gain = gains.over([const, low], lambda s, a=low, b=const: gains.gain(s, a, b), "objective")
-        rows.append((f"gain of all, {what}", gain, "both arms from the trunk on; of the objective they train on"))
-    turned = lambda s: math.log(gains.rows[s, ALL]["angle"] / gains.rows[s, CONST]["angle"])
-    rows += [
-        ("share, same sum of rates", gains.share_of_arm("same sum of rates"), "x1.9 over one half, x.1 over the other"),
-        ("angle of a step, all decayed", gains.over([ALL, CONST], turned, "log ratio"),
-         "log of its ratio to const's; log .1 = -2.3 is what the rate alone would do"),
-    ]  # fmt: skip
-    return [(name, quantity(LEVEL), what) for name, quantity, what in rows]
 
 
 def _detectable(asked: Sequence[Asked]) -> Table:

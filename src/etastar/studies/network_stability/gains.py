@@ -68,21 +68,32 @@ def sharper(gains: Gains, seed: int, name: str) -> float:
     return math.log(top / than) if top > 0 and than > 0 else math.nan
 
 
-def slope(gains: Gains, letter: str, steps: int = 1) -> Quantity:
-    """Of the mean log of A (or B) over blocks on the log of the rate, by least squares, one a seed."""
+def slope(gains: Gains, letter: str) -> Quantity:
+    """Of A (or B) over one step on the rate, one number a seed."""
     arms = [f"rate x{factor:g}" for factor in FACTORS]
+    looks = lambda seed: [_look(gains.rows[seed, arm], -1) for arm in arms]
+    return gains.over(arms, lambda seed: slope_of(looks(seed), letter), "slope")
+
+
+def slope_of(looks: Sequence[Row], letter: str) -> float:
+    """Of the mean log over blocks on the log of `FACTORS`, by least squares.
+
+    >>> round(slope_of([{"A": {"x": factor**0.5}} for factor in FACTORS], "A"), 6)
+    0.5
+    """
     logs = [math.log(factor) for factor in FACTORS]
     centre = fmean(logs)
-
-    def of(seed: int) -> float:
-        y = [mean_log(_look(gains.rows[seed, arm], steps)[letter]) for arm in arms]
-        return sum((a - centre) * b for a, b in zip(logs, y, strict=True)) / sum((a - centre) ** 2 for a in logs)
-
-    return gains.over(arms, of, "slope")
+    up = sum((x - centre) * mean_log(look[letter]) for x, look in zip(logs, looks, strict=True))
+    return up / sum((x - centre) ** 2 for x in logs)
 
 
-def _look(row: Row, steps: int, place: int = -1) -> Row:
-    return [look for look in row["looks"] if look["k"] == steps][place]
+def changed(row: Row, place: int) -> float:
+    """The mean log A over one step, at one of the row's looks."""
+    return mean_log(_look(row, place)["A"])
+
+
+def _look(row: Row, place: int) -> Row:
+    return [look for look in row["looks"] if look["k"] == 1][place]
 
 
 def mean_log(blocks: dict[str, float | None]) -> float:
@@ -92,12 +103,9 @@ def mean_log(blocks: dict[str, float | None]) -> float:
 
 
 def returns(gains: Gains) -> Quantity:
-    """A of the restarted arm ten steps after it, over const's, the mean over blocks of the log."""
-    ratio = lambda seed: math.exp(
-        mean_log(_look(gains.rows[seed, "restart"], 1)["A"]) - mean_log(_look(gains.rows[seed, CONST], 1)["A"])
-    )
-    seeds = [seed for seed in gains.seeds("restart", CONST) if gains.rows[seed, "restart"]["looks"]]
-    return mean_of([ratio(seed) for seed in seeds], "ratio") if seeds else missing(["restart"], "ratio")
+    """A of the restarted arm ten steps after it, over const's at that step."""
+    ratio = lambda seed: math.exp(changed(gains.rows[seed, "restart"], -1) - changed(gains.rows[seed, CONST], -1))
+    return gains.over(["restart", CONST], ratio, "ratio")
 
 
 def missing(arms: Sequence[str], unit: str) -> Quantity:

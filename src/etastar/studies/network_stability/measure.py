@@ -24,7 +24,7 @@ from etastar.studies.network_stability.networks import halves
 from etastar.studies.network_stability.reading import fixed_loss, lambda1, line, tested
 from etastar.studies.network_stability.sizes import SIZES, Sizes
 from etastar.studies.network_stability.walk import Led, States, Walk, by_tens, led, state_at
-from etastar.studies.record import Row
+from etastar.studies.record import STATES, Row
 from etastar.studies.study import Measurement, Setting
 from etastar.version import __version__
 
@@ -131,4 +131,4 @@ def _seed(setting: Setting, index: int) -> int:
 
 def _states(setting: Setting, bench: Bench) -> States:
     named = (__version__, setting.data.digest, setting.problem, sizes_of(setting))
-    return States(None if bench.folder is None else bench.folder / "states", repr(named))
+    return States(None if bench.folder is None else bench.folder / STATES, repr(named))
