@@ -199,13 +199,25 @@ def test_every_problem_has_two_halves_that_train(problem: str) -> None:
     assert all(math.isfinite(v) for v in walk.objective)
 
 
+def test_letters_are_told_apart_and_a_place_sees_none_that_come_later(tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("The quick brown fox jumps over the lazy dog. " * 20)
+    data = load(tmp_path, "letters")
+    assert len(data.train[0].unique()) == 28  # 26 letters, a full stop, a blank
+    assert torch.equal(data.train[0][:, 1:], data.train[1][:, :-1])
+    model = Walk(halves("letters", data, width=4, side=8), 0).net.eval()
+    x = data.train[0][:2].clone()
+    before = model(x)
+    x[:, 9:] = 5
+    assert torch.allclose(before[:, :9], model(x)[:, :9], atol=1e-6) and not torch.allclose(before, model(x))
+
+
 def test_what_a_folder_should_hold_is_said(tmp_path) -> None:
     with pytest.raises(ProblemError, match="trains on CIFAR-10's pictures; pass --data FOLDER with data_batch_1"):
         load(None, "resnet18")
     with pytest.raises(ProblemError, match=r"holds no text; expected a folder with a \.txt file"):
         load(tmp_path, "letters")
     (tmp_path / "short.txt").write_text("to be")
-    with pytest.raises(ProblemError, match=r"short\.txt has 5 letters; expected at least 352"):
+    with pytest.raises(ProblemError, match=r"short\.txt has 5 letters; expected at least 176"):
         load(tmp_path, "letters")
     with pytest.raises(ProblemError, match="trains on scikit-learn's digits; drop --data"):
         load(tmp_path, "digits-mlp")

@@ -24,10 +24,10 @@ PROBLEMS = ("resnet18", "letters", "digits-mlp")
 EACH = 100
 """Pictures of each class in a subset, and in what is tested on."""
 SUBSETS = 2
-LONG, WINDOWS = 32, 2000
+LONG, WINDOWS = 16, 2000
 """Letters of a window, and windows drawn from a text."""
 LETTERS = 64
-"""Code points above 32, so many of them; all others are one."""
+"""Code points from 33, capital letters among them; all others are one."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ def _pictures(folder: str | os.PathLike[str] | None) -> StudyData:
 
 def _letters(folder: str | os.PathLike[str] | None) -> StudyData:
     name, text = ("scikit-learn's descriptions of its data", _described()) if folder is None else _text_of(Path(folder))
-    codes = torch.tensor([ord(c) for c in text.lower()], dtype=torch.int64)
-    codes = torch.where((codes >= 33) & (codes < 32 + LETTERS), codes - 32, torch.zeros_like(codes))
+    codes = torch.tensor([ord(c) - 32 for c in text.upper()], dtype=torch.int64)
+    codes = torch.where((codes > 0) & (codes < LETTERS), codes, torch.zeros_like(codes))
     cut = len(codes) * 9 // 10
     if len(codes) - cut <= LONG:
         raise ProblemError(f"{name} has {len(codes):,} letters; expected at least {11 * LONG:,}: pass a longer text")
@@ -224,7 +224,7 @@ def normed_mlp(sizes: tuple[int, ...]) -> nn.Sequential:
 class Writer(nn.Module):
     """Letters -> embedding + learned position -> 4 causal pre-LayerNorm layers -> the scores of each one's next."""
 
-    def __init__(self, depth: int = 4, width: int = 48, heads: int = 4) -> None:
+    def __init__(self, depth: int = 4, width: int = 32, heads: int = 4) -> None:
         super().__init__()
         self.embed = nn.Embedding(LETTERS, width)
         self.position = nn.Parameter(0.02 * torch.randn(LONG, width))
