@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,6 +84,11 @@ class Findings:
     charts: dict[str, Any] = field(default_factory=dict)
 
 
+def images(folder: str | os.PathLike[str] | None, problem: str) -> StudyData:
+    """What a study without problems of its own trains on; see `load_data`."""
+    return load_data(folder)
+
+
 @dataclass(frozen=True)
 class Study:
     """A study.
@@ -114,4 +120,4 @@ class Study:
     minutes: dict[str, float] = field(default_factory=dict)
     efforts: tuple[str, ...] = EFFORTS
     problems: tuple[str, ...] = ()
-    load: Callable[[Any, str], StudyData] = lambda folder, problem: load_data(folder)
+    load: Callable[[Any, str], StudyData] = images
