@@ -20,7 +20,7 @@ APART = 30
 """Steps between them: cosines of weights' noise are below .6 after ten."""
 DWELLS = (1, 10, 30)
 """Steps for which the late half stands before it changes to the next of them."""
-GROUPS = ("primary", "halves", "same noise", "rates", "controls")
+GROUPS = ("primary", "halves", "rates", "same noise", "controls")
 """Groups of arms, in the order in which they are measured: what decides first."""
 CONST, ALL = "const", "all decayed"
 HALVES = {"late": "early", "early": "late"}

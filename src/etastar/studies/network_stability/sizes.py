@@ -26,7 +26,7 @@ class Sizes:
     seeds: int
     width: int = 16
     side: int = 16
-    groups: tuple[str, ...] = ("primary", "halves", "same noise", "rates", "controls")
+    groups: tuple[str, ...] = ("primary", "halves", "rates", "same noise", "controls")
     bf16: bool = False
     products: int = 24
 
