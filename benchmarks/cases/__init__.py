@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.cases import (
+    basins,
     bisection,
     centre,
     checkpoint,
@@ -59,6 +60,7 @@ CASES: dict[str, Case] = {
     "lanes": lanes.CASE,
     "nanogpt": nanogpt.CASE,
     "long_horizon": long_horizon.CASE,
+    "basins": basins.CASE,
     "bisection": bisection.CASE,
     "centre": centre.CASE,
     "checkpoint": checkpoint.CASE,

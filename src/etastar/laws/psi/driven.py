@@ -61,8 +61,11 @@ class Ratio:
         if not self.logs:
             return Estimate.none(Status.TOO_FEW_POINTS, "no task was driven", unit="ratio of final losses")
         value = math.exp(statistics.fmean(statistics.fmean(logs) for _, _, logs in self.logs.values()))
-        drawn = np.exp(_resampled(list(self.logs.values()), np.random.default_rng(derive_seed(0, "psi", "ratio"))))
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        tree: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+        for family, group, logs in self.logs.values():
+            tree.setdefault(group, {}).setdefault(family, []).append(logs)
+        rng = np.random.default_rng(derive_seed(0, "psi", "ratio"))
+        low, high = np.quantile(np.exp(_resampled(tree, rng)), [(1 - level) / 2, (1 + level) / 2])
         return Estimate(
             value,
             min(float(low), value),
@@ -74,23 +77,24 @@ class Ratio:
         )
 
 
-def _resampled(tasks: Sequence[tuple[str, str, tuple[float, ...]]], rng: np.random.Generator) -> NDArray[np.float64]:
-    """The mean over tasks, of `DRAWS` draws: groups, as many families of each as it has, and seeds of every task."""
-    families: dict[str, list[str]] = {}
-    for family, group, _ in tasks:
-        families.setdefault(group, []).append(family)
-    groups = {group: sorted(set(own)) for group, own in families.items()}
-    drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=DRAWS)
-    often: dict[tuple[str, str], NDArray[np.int64]] = {}
-    for times, (group, own) in zip(drawn.T, groups.items(), strict=True):
-        counts = rng.multinomial(times * len(own), np.full(len(own), 1 / len(own)))
-        often |= {(family, group): counts[:, i] for i, family in enumerate(own)}
-    total, weight = np.zeros(DRAWS), np.zeros(DRAWS)
-    for family, group, logs in tasks:
-        means = np.asarray(logs)[rng.integers(len(logs), size=(DRAWS, len(logs)))].mean(1)
-        total += often[family, group] * means
-        weight += often[family, group]
-    return total / weight
+Tree = Mapping[str, Mapping[str, Sequence[tuple[float, ...]]]]
+"""Group -> family -> seeds of each of its tasks."""
+
+
+def _resampled(tree: Tree, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The mean over tasks of each of `DRAWS` draws: groups, families in each of them, and seeds in each task."""
+    groups = [[[np.asarray(logs) for logs in family] for family in families.values()] for families in tree.values()]
+    total, tasks = np.zeros(DRAWS), np.zeros(DRAWS)
+    for drawn in rng.integers(len(groups), size=(len(groups), DRAWS)):
+        for g, families in enumerate(groups):
+            mine = np.flatnonzero(drawn == g)
+            for chosen in rng.integers(len(families), size=(len(families), len(mine))):
+                for f, family in enumerate(families):
+                    own = mine[chosen == f]
+                    for logs in family:
+                        total[own] += logs[rng.integers(len(logs), size=(len(own), len(logs)))].mean(1)
+                    tasks[own] += len(family)
+    return total / tasks
 
 
 def _log_ratio(final: float, reference: float) -> float:

@@ -100,8 +100,8 @@ class PsiNetworkAnswer(Answer):
             for j in self.judged
             if (j.arm, j.against, j.steps) == ("network", "linear", self.steps)
         )
-        verdict = "better than the shipped numbers" if self.better else "not better than the shipped numbers"
-        return f"{verdict}; final loss / linear decay's at the same peak over {self.steps} steps, by the peak: {words}"
+        held = "better than the shipped numbers" if self.better else "not better than the shipped numbers"
+        return f"{held}; final loss / linear decay's at the same peak over {self.steps} steps, by the peak: {words}"
 
     def _of(self, peak: str, against: str) -> Estimate:
         wanted = (self.steps, peak, "network", against)
