@@ -35,6 +35,6 @@ A flag qualifies an answer; it is printed with this sentence, and JSON holds its
 
 ## Exceptions
 
-A mistake in what was given raises {py:obj}`etastar.ProblemError` (a store's: {py:obj}`etastar.StoreError`) with one
+A mistake in what was given raises {{py:obj}}`etastar.ProblemError` (a store's: {{py:obj}}`etastar.StoreError`) with one
 sentence: what was got, what was expected, what to do.
 """

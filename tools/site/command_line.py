@@ -63,5 +63,5 @@ def _cell(text: str) -> str:
 
 HEAD = """# Command line
 
-Written from the commands themselves; `etastar VERB --help` says the same. Exit code 0 means answered, 1 no answer (and why), 2 bad
-input, in a sentence. `--json` writes the answer in a form whose [keys are versioned](../../compatibility.md)."""
+Written from the commands themselves; `etastar VERB --help` says the same. Exit code 0: answered; 1: no answer, and why; 2:
+bad input, in a sentence. `--json` writes the answer in a form whose [keys are versioned](../../compatibility.md)."""

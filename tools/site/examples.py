@@ -19,14 +19,17 @@ TAKES = {
 }
 """Why an example is shown without its output."""
 
+HEAD = """Examples
+========
+
+Whole scripts, from the folder ``examples`` of the repository. Those with output were run when this site was built.
+"""
+
 
 def write(folder: Path) -> None:
     """Every example, with a heading of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "README.rst").write_text(
-        "Examples\n========\n\nWhole scripts, from the folder ``examples`` of the repository. Those with output were run when "
-        "this site was built.\n"
-    )
+    (folder / "README.rst").write_text(HEAD)
     for path in sorted(FOLDER.glob("*.py")):
         (folder / path.name).write_text(script(path))
 

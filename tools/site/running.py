@@ -25,8 +25,6 @@ from tools.site.pages import ROOT, Block, blocks
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 WITHIN = 2.0
 """Factor by which a number may differ from the page's: engines are chosen by their speed, and round otherwise."""
-WIDTH = "90"
-"""Columns of a terminal: what a page has room for."""
 
 
 def printed(text: str) -> Iterator[tuple[Block, str]]:
@@ -47,7 +45,7 @@ def printed(text: str) -> Iterator[tuple[Block, str]]:
 def _ran(line: str) -> str:
     words = shlex.split(line)
     command = [sys.executable, "-m", *words] if words[0] == "etastar" else words
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": WIDTH}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True)
     if ran.returncode not in (0, 1):
         raise RuntimeError(f"{line}: {ran.stderr}")
