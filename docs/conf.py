@@ -29,6 +29,7 @@ sphinx_gallery_conf = {
     "filename_pattern": rf"/({'|'.join(RUN)})\.py$",
     "image_scrapers": ("tools.site.extension.answers_pictures",),
     "reset_modules": (),
+    "default_thumb_file": str(Path(__file__).parent / "generated/pictures/schedule.png"),
     "abort_on_example_error": True,
     "show_memory": False,
     "show_signature": False,
@@ -37,6 +38,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
 }
 
+smartquotes = False
 html_theme = "furo"
 html_title = "etastar"
 html_static_path = ["_static"]

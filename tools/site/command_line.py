@@ -40,7 +40,7 @@ def write(folder: Path) -> None:
         parts += [f"## etastar {path}", *(_cell(part) for part in (command.help or "").split("\n\n"))]
         if own := [option for option in options if option not in common]:
             parts.append(markdown_table([["argument", "what it is"], *map(list, own)]))
-        if others := [names.split(" ")[0] + "`" for names, _ in options if (names, _) in common]:
+        if others := [f"`{names.strip('`').split(' ')[0]}`" for names, _ in options if (names, _) in common]:
             parts.append(f"As [most commands](#what-most-commands-take): {', '.join(others)}.")
         if command.epilog:
             parts.append(f"{_cell(command.epilog)}")
