@@ -51,6 +51,7 @@ def script(path: Path) -> str:
         )
     title, takes = SHOWN[path.stem]
     note = f".. note:: Not run here: {takes}.\n\n".replace("`", "``") if takes else ""
+    end = ast.parse(text).body[0].end_lineno or 1
     body = _rest(doc.replace("`", "``"))
     return f'"""\n{title}\n{"=" * len(title)}\n\n{note}{body}\n"""\n' + "\n".join(text.splitlines()[end:]) + "\n"
 
