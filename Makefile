@@ -21,8 +21,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-demo: setup  ## Measure eta* of a small network on real data and write a report
-	$(BIN)/etastar find digits-mlp --report out/demo --json out/demo/answer.json
+demo: setup  ## Five verbs on a small network and real data, and a page that links what they say
+	$(BIN)/etastar demo --report out/demo --json out/demo/answer.json
 
 test: setup  ## Run the default tests (two to three minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal

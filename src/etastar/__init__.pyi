@@ -16,9 +16,9 @@ from .adapters.controller import Controller as Controller
 from .adapters.torch import PolicyLR as PolicyLR
 from .adapters.watch import watch as watch
 from .core.design import Design as Design
-from .core.estimate import FLAGS as FLAGS
 from .core.estimate import Estimate as Estimate
 from .core.estimate import Status as Status
+from .core.flags import FLAGS as FLAGS
 from .core.lane import Criterion as Criterion
 from .core.lane import Lane as Lane
 from .core.lane import Outcome as Outcome

@@ -24,7 +24,7 @@ PATHS = ("", "nosuch/deeper/x", ".", "/dev/null/x", LONG, "a\x1b[2J/\N{PILE OF P
 """Places that are not there, a folder, under a file, a name longer than a file system takes."""
 
 LOG = str(Path(__file__).parents[1] / "logs" / "printed.txt")
-MEASURING = ("find", "search", "surface", "sensitivity", "momentum", "compare", "scale", "study", "psi fit")
+MEASURING = ("find", "search", "surface", "sensitivity", "momentum", "compare", "scale", "study", "psi fit", "psi train", "demo")
 """Commands that train lanes."""
 BASE: dict[str, tuple[str, ...]] = {
     "find": ("quadratic", "--set", "steps=12", "--effort", "glance", "--store", ":memory:"),
@@ -52,9 +52,15 @@ BASE: dict[str, tuple[str, ...]] = {
     "forecast": (LOG,),
     "schedule show": ("wsd", "--steps", "40"),
     "psi fit": ("--families", "digits-mlp,cancer", "--steps", "12", "--seeds", "1", "--fresh", "1", "--store", ":memory:"),
+    "psi train": (
+        "--families", "digits-softmax,cancer,line", "--horizons", "25", "--generations", "1", "--fresh", "1",
+        "--weights", "weights.json", "--store", ":memory:",
+    ),
+    "demo": ("--store", ":memory:"),
+    "explain": ("flat",),
     "problems": (),
     "runs": ("--store", ":memory:"),
-}
+}  # fmt: skip
 """command -> arguments that are right, and quick."""
 
 WORDS, SETTINGS = (*ODD, "true", "3"), ("3x=1", "=1", "a", "a=1,a=2", "\N{PILE OF POO}=1", "nosuch=1", "\x1b[2J")
@@ -96,6 +102,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "--policies": (*ODD, ",", "cosin", "wsd:", "constant,constant", "wsd:decay=2"),
     "--families": (*ODD, ",", "nosuch", "cancer", "cancer,cancer", "cancer,nosuch"),
     "--fresh": (*NO_INTEGER, "0", "-1", str(10**12)),
+    "--generations": (*NO_INTEGER, "0", "-1", str(10**12)),
+    "--weights": ("", "/dev/null/x", ".", LONG),
     "--horizons": (*NO_INTEGER, ",", "0", "12,0", "-5", "10,10", str(10**12), "5;6"),
     "--rates": (*ODD, "1", "1:2", "1:2:3:4", "a:b:c", "1:0.1:0.5", "-1:1:0.5", "0:1:0.5", "0.1:1:0", "0.1:1:nan",
                 "0.1:inf:1", "1e-300:1e300:9", "0.1:1:1e-9"),

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import etastar
 from etastar import Criterion, Outcome, Runs
 from etastar.core import LaneStatus
-from etastar.core.estimate import FLAGS
+from etastar.core.flags import FLAGS
 from etastar.designs.best_rate.best_lr import BestLR, Rung
 from etastar.policies import Constant
 from etastar.verbs.find.one_seed import searches_in_a_step

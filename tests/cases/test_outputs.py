@@ -24,7 +24,6 @@ from processes import PATIENCE
 READS = "import pathlib\npathlib.Path('read').touch()\n"
 LONG = "n" * 300
 QUICK = ("--effort", "glance", "--engine", "loop", "--store", "runs.db")
-pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture(autouse=True)

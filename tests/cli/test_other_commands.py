@@ -1,9 +1,11 @@
-"""`doctor`, `problems`, `runs`, `--help`, `--version`; and how long the command line takes to start."""
+"""`doctor`, `problems`, `runs`, `explain`, `--help`, `--version`; and how long the command line takes to start."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 
 from bad_inputs import options
 from cli_harness import Cli
+from etastar.core.codes import CODES
 from processes import PATIENCE
 
 Script = Callable[..., Path]
@@ -66,6 +69,45 @@ def test_help_names_every_schedule_and_every_monitor() -> None:
         texts = {command: found[command][option].help for command in found if option in found[command]}
         told = {command: set(re.findall(r"[a-z0-9-]+", text)) for command, text in texts.items()}
         assert told and all(set(names) <= words for words in told.values()), texts
+
+
+@pytest.mark.parametrize("command", options.parsers())
+def test_help_ends_with_an_example_that_is_right(cli: Cli, command: str, tmp_path: Path) -> None:
+    """It parses as it stands, beside the files that it names."""
+    last = cli(*command.split(), "--help").out.strip().splitlines()[-1].strip()
+    assert last.startswith(f"Example: etastar {command}")
+    for name in ("mine.py", "run.csv"):
+        Path(name).touch()
+    words = shlex.split(last.removeprefix(f"Example: etastar {command}"))
+    assert options.parsers()[command].make_context(command, words).params
+
+
+def test_explain(cli: Cli) -> None:
+    ran = cli("explain", "not-bracketed", "cannot tell")
+    assert (ran.code, ran.err) == (0, "")
+    assert "not-bracketed (flag): The best rate seen lies at the end" in ran.out and "cannot-tell (verdict)" in ran.out
+    assert ran.out.count("next: ") == 2
+    assert all(name in cli("explain").out for table in CODES.values() for name in table)
+    content = json.loads(cli("explain", "flat", "--json", "-").out)
+    assert content["command"] == "explain" and [row["kind"] for row in content["codes"]] == ["flag", "status"]
+    assert "expected not-bracketed, or another" in cli("explain", "notbracketed").sentence
+
+
+def test_an_answer_names_the_codes_that_can_be_explained(cli: Cli, script: Script) -> None:
+    """Once, below its flags: the line is a command that runs."""
+    script("p = flat()")
+    ran = cli("find", "user.py:p", "--effort", "glance")
+    (line,) = [line for line in ran.out.splitlines() if "etastar explain" in line]
+    asked = cli(*shlex.split(line.partition("etastar ")[2]))
+    assert ran.code == 1 and asked.code == 0 and "(status)" in asked.out and "(flag)" in asked.out
+
+
+def test_completion_can_be_installed() -> None:
+    """In a real shell's words: what it runs to complete a command answers with the verbs."""
+    asked = {"_ETASTAR_COMPLETE": "complete_bash", "COMP_WORDS": "etastar pre", "COMP_CWORD": "1"}
+    command = [sys.executable, "-m", "etastar"]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert done.stdout.split() == ["predict"]
 
 
 def test_set_may_be_given_several_times(cli: Cli) -> None:

@@ -21,9 +21,7 @@ from etastar.core.deadline import Deadline, TimeOver
 from etastar.engine import LoopEngine, RayEngine
 from etastar.errors import UserCodeRaised
 from etastar.policies import Constant
-
-pytestmark = pytest.mark.timeout(120)
-
+from processes import PATIENCE
 
 DIES = """
 import os, signal, threading, time
@@ -154,7 +152,7 @@ def test_a_node_of_our_own_that_dies_is_a_sentence(tmp_path):
     (tmp_path / "user.py").write_text(HEADER + DIES)
     done = subprocess.run(
         [sys.executable, "-c", "from etastar.cli.main import main; main()", *DYING],
-        cwd=tmp_path, capture_output=True, text=True, timeout=110,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert done.stdout == "" and "Traceback" not in done.stderr

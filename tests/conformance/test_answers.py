@@ -19,6 +19,7 @@ from etastar.reports.kinds import KINDS
 from etastar.verbs.answer import SCHEMA, Answer, Yours
 from etastar.verbs.doctor import doctor
 from etastar.verbs.psi.fit_psi import fit_psi
+from etastar.verbs.psi.train_psi import train_psi
 from etastar.verbs.schedule import show_schedule
 
 OPTIONS = etastar.Options(store=":memory:", engine="loop", workers=1)
@@ -53,6 +54,9 @@ VERBS = {
     "forecast": lambda folder: etastar.forecast(LOG, steps=2400),
     "doctor": lambda folder: doctor(quadratic()),
     "psi": lambda folder: fit_psi(("cancer", "line"), optimizers=("sgd",), steps=12, seeds=1, fresh=1, options=OPTIONS),
+    "psi-train": lambda folder: train_psi(
+        ("digits-softmax", "cancer", "line"), optimizers=("sgd",), horizons=(25,), generations=1, fresh=1, options=OPTIONS
+    ),
 }
 """command -> a real answer of it."""
 

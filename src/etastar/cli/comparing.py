@@ -13,7 +13,11 @@ from etastar.cli.spread import spread
 
 PoliciesOption = Annotated[
     str,
-    typer.Option("--policies", help="Names as for --schedule, with settings, e.g. linear,wsd:decay=0.3,curve=sqrt,plateau."),
+    typer.Option(
+        "--policies",
+        help="Names as for --schedule, with settings, e.g. linear,wsd:decay=0.3,curve=sqrt,plateau; also optimizers that "
+        "find their rate: prodigy, d-adaptation, schedule-free, momo, dog.",
+    ),
 ]
 CompareStepsOption = Annotated[int | None, number("--steps", arguments.STEPS, "Optimizer steps of every training.")]
 RunsOption = Annotated[

@@ -1,12 +1,19 @@
-"""`etastar problems` and `runs`: what there is."""
+"""`etastar problems`, `runs` and `explain`: what there is, and what its words say."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Annotated, Any
+
+import typer
 
 from etastar.cli.groups import OutputOptions
 from etastar.cli.options import DEFAULT_STORE, StoreOption
 from etastar.cli.spread import spread
+
+CodesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[CODE]...", help="Words that etastar printed; without any all are listed.")
+]
 
 
 @spread
@@ -32,3 +39,19 @@ def runs(*, store: StoreOption = DEFAULT_STORE, out: OutputOptions) -> None:
         rows = opened.summary()
     content = head_of("runs") | {"store": opened.url, "problems": rows}
     out.deliver(console, lambda: console.show_runs(opened.url, rows), lambda: content)
+
+
+@spread
+def explain(*, codes: CodesArgument = None, out: OutputOptions) -> None:
+    """Explain flags, statuses, verdicts, exceptions and exit codes. With what to do next."""
+    from etastar.core.codes import explain as look_up
+
+    console = out.console()
+    found = [each for code in codes or [None] for each in look_up(code)]
+
+    def content() -> dict[str, Any]:
+        from etastar.verbs.answer import head_of  # imports torch, which takes longer than all the rest
+
+        return head_of("explain") | {"codes": [each._asdict() for each in found]}
+
+    out.deliver(console, lambda: console.show_codes(found, at_length=bool(codes)), content)

@@ -23,6 +23,7 @@ from etastar.cli import (
     starting,
     studying,
     surfaces,
+    touring,
 )
 from etastar.cli.options import EXIT_ANSWERED, EXIT_BAD_INPUT, EXIT_FAULT, EXIT_INTERRUPTED, EXIT_NO_ANSWER
 from etastar.cli.signals import Ended, ending_as_interrupted
@@ -35,7 +36,6 @@ app = typer.Typer(
     name="etastar",
     help="Learning rates you can measure, predict, schedule and trust, for PyTorch.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -55,22 +55,29 @@ def _app(
     pass
 
 
-app.command()(finding.find)
-app.command()(searching.search)
-app.command()(surfaces.surface)
-app.command()(surfaces.sensitivity)
-app.command()(surfaces.momentum)
-app.command()(comparing.compare)
-app.command()(scaling.scale)
-app.command()(studying.study)
-app.command()(starting.doctor)
-app.command()(starting.probe)
-app.command()(starting.predict)
-app.command()(forecasting.forecast)
+EXAMPLES: dict[Callable[..., None], str] = {
+    touring.demo: "demo --report out/tour",
+    finding.find: "find digits-mlp --effort quick --report out/find",
+    searching.search: "search digits-mlp --sampler tpe --trials 32",
+    surfaces.surface: "surface digits-mlp --schedules constant,wsd --horizons 100",
+    surfaces.sensitivity: "sensitivity digits-mlp --steps 100",
+    surfaces.momentum: "momentum digits-mlp --steps 100 --values 0,0.9",
+    comparing.compare: "compare digits-mlp --steps 200 --policies wsd,plateau",
+    scaling.scale: "scale digits-mlp --width 32,64,128 --to width=256",
+    studying.study: "study jelassi2023depth --out out/study --effort quick",
+    starting.doctor: "doctor mine.py:problem",
+    starting.probe: "probe digits-cnn --samples 256",
+    starting.predict: "predict digits-cnn --optimizer adam:lr=1e-3",
+    forecasting.forecast: "forecast run.csv --schedule wsd:decay=0.2 --steps 48000",
+    listing.explain: "explain not-bracketed",
+    listing.problems: "problems",
+    listing.runs: "runs --store .etastar/runs.db",
+}
+"""What each command is, in the order of the list, with one line of it that is right."""
+for verb, line in EXAMPLES.items():
+    app.command(epilog=f"Example: etastar {line}")(verb)
 app.add_typer(scheduling.schedule, name="schedule")
 app.add_typer(psi.psi, name="psi")
-app.command()(listing.problems)
-app.command()(listing.runs)
 
 
 @cache
@@ -117,7 +124,7 @@ def _run(command: Callable[..., Any], ended: Ended, *, traceback: bool = False) 
     except KeyboardInterrupt:
         return _interrupted(ended)
     except NoAnswer as error:
-        _complain(str(error))
+        _complain(f"{error}; etastar explain {error.estimate.status.value} says what to do")
         return EXIT_NO_ANSWER
     except EtastarError as error:
         if traceback:

@@ -12,6 +12,7 @@ from etastar.cli.heartbeat import Heartbeat
 from etastar.cli.plain import PlainConsole, new_table
 
 if TYPE_CHECKING:
+    from etastar.core.codes import Explained
     from etastar.core.lane import Outcome
     from etastar.reports.parts import Table
     from etastar.verbs.answer import Answer
@@ -80,7 +81,7 @@ class Console:
 
     def show_answer(self, answer: Answer) -> None:
         """The verdict in one line, its tables and notes, the flags, the cost."""
-        from etastar.reports.flags import flag_sentences
+        from etastar.reports.flags import codes_of, flag_sentences
         from etastar.reports.kinds import kind_of
 
         kind = kind_of(answer)
@@ -90,6 +91,8 @@ class Console:
         flags = flag_sentences(answer.flags, answer.runs)
         for line in (*kind.notes(answer), *(f"{flag}: {sentence}" for flag, sentence in flags), *kind.cost(answer)):
             self.say(f"  {line}")
+        if words := codes_of(answer):
+            self.say(f"  what to do next: etastar explain {' '.join(words)}")
 
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:
         """One row per finding."""
@@ -108,6 +111,18 @@ class Console:
         table = new_table(None, columns)
         for row in rows:
             table.add_row(row["name"], row["what"])
+        self._out.print(table)
+
+    def show_codes(self, codes: Sequence[Explained], *, at_length: bool) -> None:
+        """What each says and what to do next; without `at_length` a line each."""
+        if at_length:
+            for code in codes:
+                self.say(f"{code.name} ({code.kind}): {code.says}")
+                self.say(f"  next: {code.then}")
+            return
+        table = new_table(None, ("kind", "code", "what it says"))
+        for code in codes:
+            table.add_row(code.kind, code.name, code.says)
         self._out.print(table)
 
     def show_runs(self, store: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -1,15 +1,17 @@
-"""`etastar psi fit`: parse, one call, print."""
+"""`etastar psi fit` and `etastar psi train`: parse, one call, print."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from etastar import arguments
 from etastar.cli.groups import PageOptions, RunOptions
-from etastar.cli.options import number
+from etastar.cli.options import number, place
 from etastar.cli.spread import spread
+from etastar.cli.surfaces import numbers_of
 
 FamiliesOption = Annotated[
     str | None,
@@ -19,15 +21,17 @@ PsiStepsOption = Annotated[int, number("--steps", arguments.STEPS, "Optimizer st
 SeedsOption = Annotated[int, number("--seeds", arguments.SEEDS, "Trainings of every peak and every fork.")]
 FreshOption = Annotated[int, number("--fresh", arguments.SEEDS, "Fresh trainings of every form on every task.")]
 
+GenerationsOption = Annotated[int, number("--generations", arguments.GENERATIONS, "Generations of every evolution.")]
+WeightsOption = Annotated[
+    Path,
+    place("--weights", "psi-weights.json", "File for the numbers and for how far each evolution went; goes on from it."),
+]
+HorizonsOption = Annotated[str, typer.Option("--horizons", help="Steps of the trainings, learnt from and driven over.")]
+
 psi = typer.Typer(help="Learn the ideal rate over a training.", no_args_is_help=True)
 
 
-@psi.callback()
-def _psi() -> None:
-    pass  # one command alone would not need its name
-
-
-@psi.command()
+@psi.command(epilog="Example: etastar psi fit --families digits-mlp,cancer --steps 100")
 @spread
 def fit(
     *,
@@ -42,7 +46,44 @@ def fit(
     from etastar.verbs.psi.fit_psi import fit_psi
 
     console = out.console()
-    names = None if families is None else [name.strip() for name in families.split(",")]
     options = run.options(console)
-    answer = fit_psi(names, steps=steps, seeds=seeds, fresh=fresh, seed=run.seed or 0, options=options)
+    answer = fit_psi(_names(families), steps=steps, seeds=seeds, fresh=fresh, seed=run.seed or 0, options=options)
     out.deliver_answer(console, answer, ok=answer.ratio.ok)
+
+
+@psi.command(epilog="Example: etastar psi train --horizons 50,200 --generations 10")
+@spread
+def train(
+    *,
+    families: FamiliesOption = None,
+    horizons: HorizonsOption = "50,200,800",
+    generations: GenerationsOption = 40,
+    fresh: FreshOption = 6,
+    weights: WeightsOption = Path("psi-weights.json"),
+    run: RunOptions,
+    out: PageOptions,
+) -> None:
+    """Evolve the network of the ideal rate on small tasks, and drive it on groups of them that it has not seen."""
+    from etastar.verbs.psi.train_psi import EvolutionLook, train_psi
+
+    console = out.console()
+    options, steps = run.options(console), numbers_of(horizons, "horizons", int, "50,200,800")
+
+    def told(look: EvolutionLook) -> None:
+        console.note(f"without {look.fold}, generation {look.generation + 1}: {look.held_out:.3f} on {look.stopped_by}")
+
+    answer = train_psi(
+        _names(families),
+        horizons=steps,
+        generations=generations,
+        fresh=fresh,
+        seed=run.seed or 0,
+        weights=weights,
+        on_look=told,
+        options=options,
+    )
+    out.deliver_answer(console, answer, ok=answer.ratio.ok)
+
+
+def _names(families: str | None) -> list[str] | None:
+    return None if families is None else [name.strip() for name in families.split(",")]

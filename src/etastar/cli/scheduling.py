@@ -25,7 +25,7 @@ def _schedule() -> None:
     pass  # one command alone would not need its name
 
 
-@schedule.command()
+@schedule.command(epilog="Example: etastar schedule show wsd:decay=0.5 --steps 400")
 @spread
 def show(*, spec: SpecArgument, steps: StepsOption = 100, lr: LrOption = 1.0, out: PageOptions) -> None:
     """The phases and rates of a schedule, and its picture. At chosen steps, with their sum; nothing is trained."""

@@ -43,7 +43,7 @@ def surface(
         answer = measure(
             problem.load(),
             schedules=None if schedules is None else split_schedules(schedules),
-            horizons=None if horizons is None else _numbers(horizons, "horizons", int, "100,200,400"),
+            horizons=None if horizons is None else numbers_of(horizons, "horizons", int, "100,200,400"),
             rates=None if rates is None else _rates(rates),
             seeds=seeds,
             target=target,
@@ -85,7 +85,7 @@ def momentum(
 
     with out.console() as console:
         options, chosen = run.options(console), problem.load()
-        wanted = None if values is None else _numbers(values, "values", float, "0,0.9")
+        wanted = None if values is None else numbers_of(values, "values", float, "0,0.9")
         answer = measure(chosen, values=wanted, seeds=seeds, seed=run.seed, options=options)
     out.deliver_answer(console, answer, ok=answer.lr.ok)
 
@@ -105,7 +105,8 @@ def split_schedules(text: str) -> list[str]:
     return found
 
 
-def _numbers(text: str, option: str, kind: Callable[[str], Any], example: str) -> list[Any]:
+def numbers_of(text: str, option: str, kind: Callable[[str], Any], example: str) -> list[Any]:
+    """Those that an option lists."""
     from etastar.errors import ProblemError
 
     try:

@@ -1,9 +1,9 @@
 from .beginning import Beginning as Beginning
 from .design import Design as Design
 from .design import run as run
-from .estimate import FLAGS as FLAGS
 from .estimate import Estimate as Estimate
 from .estimate import Status as Status
+from .flags import FLAGS as FLAGS
 from .lane import Criterion as Criterion
 from .lane import Lane as Lane
 from .lane import LaneStatus as LaneStatus

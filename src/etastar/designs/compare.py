@@ -31,10 +31,11 @@ class PolicyRuns:
 
     Args:
         name, policy: of it.
-        peak: its best rate; None where no lane trained.
-        tried: rate -> outcomes of the search.
+        peak: its best rate, or the one that was known; None where no lane trained.
+        tried: rate -> outcomes of the search; empty where the rate was known.
         final: outcomes at the peak, on fresh seeds, the same for all policies.
         at_the_end: whether the peak is the lowest or the highest rate that was tried.
+        optimizer: what it was trained by, where that is not the problem's own.
     """
 
     name: str
@@ -43,6 +44,7 @@ class PolicyRuns:
     tried: Mapping[float, tuple[Outcome, ...]]
     final: tuple[Outcome, ...]
     at_the_end: bool
+    optimizer: object = None
 
     @property
     def trainings(self) -> int:
@@ -63,6 +65,7 @@ class Compare:
         start: in the middle of the grid.
         budget: trainings of a policy, at most, all told.
         seed: from which the lanes' are derived.
+        known: `start` is the peak of every policy: nothing is searched.
 
     Raises:
         ProblemError: a budget that does not buy every policy its grid and its seeds.
@@ -79,6 +82,7 @@ class Compare:
     start: float
     budget: int
     seed: int = 0
+    known: bool = False
     stopped: str | None = field(init=False, default=None)
     _tried: dict[str, dict[float, list[Outcome]]] = field(init=False)
     _final: dict[str, list[Outcome]] = field(init=False, default_factory=dict)
@@ -104,8 +108,8 @@ class Compare:
         return max(round(FINAL * self.budget), 3)
 
     def planned(self) -> Plan:
-        """All of every policy's budget."""
-        lanes = self.budget * len(self.policies)
+        """All of every policy's budget; the fresh seeds alone where the rate is known."""
+        lanes = (self.fresh if self.known else self.budget) * len(self.policies)
         return Plan(lanes, lanes * self.steps)
 
     def ask(self) -> Sequence[Lane]:
@@ -141,12 +145,14 @@ class Compare:
             peak=peak,
             tried={lr: tuple(tried[lr]) for lr in sorted(tried)},
             final=tuple(self._final.get(name, ())),
-            at_the_end=peak is not None and peak in (min(tried), max(tried)),
+            at_the_end=bool(tried) and peak in (min(tried), max(tried)),
         )
 
     def _wanted(self, name: str) -> list[float]:
         """Rates that are tried next; none once the best has neighbours, or what is left is for the fresh seeds."""
         tried = self._tried[name]
+        if self.known:
+            return []
         if not tried:
             return [self.start * 2.0**k for k in range(-HALF, HALF + 1)]
         peak = self._peak(name)
@@ -160,6 +166,8 @@ class Compare:
 
     def _peak(self, name: str) -> float | None:
         """The rate with the lowest mean loss of its seeds, all of which trained; the lower one of two alike."""
+        if self.known:
+            return self.start
         losses = {lr: mean_loss(outcomes) for lr, outcomes in self._tried[name].items()}
         best = min(losses, key=lambda lr: (losses[lr], lr), default=None)
         return None if best is None or not math.isfinite(losses[best]) else best

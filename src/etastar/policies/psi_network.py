@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from etastar.arguments import shown
 from etastar.errors import ProblemError
 from etastar.policies.policy import Every, Observation
 from etastar.policies.psi import Psi, fallen
+from etastar.policies.psi_weights import AGAIN, PsiWeights
 from etastar.policies.setting import Checked
 
 LOOKS = 25
@@ -44,6 +46,10 @@ LOWEST, HIGHEST = -3.0, 2.0
 """Of ln(rate / closed form's): a twentieth to seven times."""
 SLEW = 0.5
 """Largest change of it from look to look: one odd batch moves the rate by less than a factor of two."""
+VERSION = hashlib.sha256(repr((FEATURES, INTEGRATED, LOOKS, SLOW, PATH, PULL, LOWEST, HIGHEST, SLEW)).encode()).hexdigest()[
+    :8
+]
+"""Of what the network sees and may do: numbers for another are of no use here."""
 Tensor = torch.Tensor
 State = Mapping[str, Tensor]
 
@@ -62,9 +68,10 @@ class PsiNetwork(Checked):
         numbers: of the network; () for `TRAINED`.
         prior: the closed form below.
         steps: the horizon; None until `Problem` or `over` sets it.
+        weights: file of `etastar psi train` from which the numbers are read.
 
     Raises:
-        ProblemError: another count of numbers.
+        ProblemError: another count of numbers, or a file without numbers of this version.
 
     >>> policy = PsiNetwork((0.0, 0, 0, 0, 0, 0, 0, -1.0, 0, 0, 0, 0, 0)).over(100)
     >>> calm, wild = 1e-3, 1e-1
@@ -81,15 +88,19 @@ class PsiNetwork(Checked):
     numbers: tuple[float, ...] = field(default=())
     prior: Psi = field(default_factory=Psi)
     steps: int | None = None
+    weights: str = ""
 
     def __post_init__(self) -> None:
         wanted = len(FEATURES) + len(INTEGRATED)
+        if self.weights:
+            object.__setattr__(self, "numbers", _read(self.weights))
+            object.__setattr__(self, "weights", "")  # what they are matters, not where they were
         if not self.numbers:
             object.__setattr__(self, "numbers", TRAINED)  # its repr, from which a store's keys are made, tells them
         if len(self.numbers) != wanted or not all(isinstance(v, (int, float)) for v in self.numbers):
             raise ProblemError(
                 f"psi-network: numbers are {shown(self.numbers)}; expected {wanted}, one a feature: those of "
-                "another version are trained again by etastar.verbs.psi.train_psi.train_psi"
+                f"another version are trained again by {AGAIN} FILE"
             )
 
     @property
@@ -149,6 +160,13 @@ class PsiNetwork(Checked):
         near = wanted if observation.step == 0 else torch.clamp(wanted, state["a"] - SLEW, state["a"] + SLEW)
         a = near.clamp(LOWEST, HIGHEST)
         return {**state, "sum": total, "a": a, "peak": state["lr"] * a.exp()}
+
+
+def _read(path: str) -> tuple[float, ...]:
+    numbers = PsiWeights.read(path, VERSION).numbers
+    if not numbers:
+        raise ProblemError(f"psi-network: {path} holds evolutions that did not end; the same {AGAIN} {path} goes on")
+    return numbers
 
 
 @cache

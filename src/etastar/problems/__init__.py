@@ -15,6 +15,7 @@ BUILTINS: dict[str, tuple[str, str, str]] = {
         "digits_mlp",
         "3 x 64 ReLU network on scikit-learn's digits, SGD with momentum",
     ),
+    "digits-stream": ("etastar.problems.digits", "digits_stream", "the same on shifted, noisy digits: every batch is fresh"),
     "digits-cnn": ("etastar.problems.digits", "digits_cnn", "two convolutions on digits, SGD with momentum"),
     "digits-deep-mlp": ("etastar.problems.digits", "digits_deep_mlp", "12 x 64 ReLU network on digits, He initialisation"),
     "digits-transformer": (

@@ -9,7 +9,7 @@ from etastar.verbs.compare.compare_answer import CompareAnswer, Compared
 
 COLOUR = "#0b62b0"
 HUES = ("#0b62b0", "#b4430a", "#1b7a3d", "#7b3fa0", "#8a6d00", "#c2185b", "#00757a", "#5d4037", "#37474f", "#6b8e23")
-"""Dark enough to be read on white, and told apart also by their order in the legend."""
+"""Dark enough to be read on white; from the eleventh policy on, lines are told apart by their dashes."""
 
 
 def compare_tables(answer: CompareAnswer) -> list[Table]:
@@ -40,7 +40,7 @@ def compare_page(answer: CompareAnswer) -> Page:
     )
     captions = {
         "learning": "Training loss over the steps, each policy at its own peak.",
-        "rates": "The rate over the steps: medians over seeds.",
+        "rates": "The rate over the steps: medians over seeds; of optimizers that find theirs, the factor they were given.",
         "ends": f"Final {answer.loss_name} against tuned linear decay, seed by seed: mean and 90 % interval.",
     }
     no_answer = {"status": answer.lr.status.value, "reason": answer.lr.reason, "bound": ""}
@@ -90,6 +90,7 @@ def _charts(answer: CompareAnswer) -> dict[str, Any]:
     legend = alt.Legend(symbolOpacity=1)  # else as pale as the bands
     hues = alt.Scale(domain=names, range=_hues(len(names)))
     colour = alt.Color("policy:N", title=None, sort=names, scale=hues, legend=legend)
+    dash = alt.StrokeDash("policy:N", title=None, sort=names, scale=alt.Scale(domain=names, range=_dashes(len(names))))
     points = [
         {"policy": own.name, "step": p.step, "loss": p.loss, "low": p.low, "high": p.high, "lr": p.lr}
         for own in answer.compared
@@ -100,9 +101,9 @@ def _charts(answer: CompareAnswer) -> dict[str, Any]:
     scale = alt.Scale(type="log" if positive else "linear", zero=False)
     loss = lambda column: alt.Y(f"{column}:Q", title="training loss", scale=scale, axis=alt.Axis(format="~g"))
     band = rows_of(points).mark_area(opacity=0.15).encode(x=x, y=loss("low"), y2="high:Q", color=colour)
-    line = rows_of(points).mark_line(strokeWidth=2).encode(x=x, y=loss("loss"), color=colour)
+    line = rows_of(points).mark_line(strokeWidth=2).encode(x=x, y=loss("loss"), color=colour, strokeDash=dash)
     rate = alt.Y("lr:Q", title="learning rate", axis=alt.Axis(format="~g"))
-    rates = rows_of(points).mark_line(strokeWidth=2).encode(x=x, y=rate, color=colour)
+    rates = rows_of(points).mark_line(strokeWidth=2).encode(x=x, y=rate, color=colour, strokeDash=dash)
     ends = [
         {"policy": c.name, "gap": c.difference.value, "low": c.difference.low, "high": c.difference.high}
         for c in answer.compared
@@ -120,6 +121,11 @@ def _charts(answer: CompareAnswer) -> dict[str, Any]:
         dots = rows_of(ends).mark_point(filled=True, size=70).encode(x=gap, y=row, color=colour)
         charts["ends"] = framed([nought, bars, dots], f"{answer.problem}: the end", height=40 + 26 * len(ends))
     return charts
+
+
+def _dashes(n: int) -> list[tuple[int, int]]:
+    """Lines of the second ten, whose colours are those of the first, are broken, of the third dotted."""
+    return [[(1, 0), (6, 3), (2, 2)][i // len(HUES) % 3] for i in range(n)]
 
 
 def _hues(n: int) -> list[str]:

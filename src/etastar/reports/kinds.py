@@ -12,6 +12,7 @@ from etastar.reports.compare_page import compare_page, compare_tables
 from etastar.reports.flags import flag_sentences
 from etastar.reports.monitor_rows import monitor_lines
 from etastar.reports.parts import Card, Page, SectionText, Table
+from etastar.reports.psi_network_page import psi_network_notes, psi_network_page, psi_network_tables
 from etastar.reports.psi_page import psi_notes, psi_page, psi_tables
 from etastar.reports.rate_text import bound_sentence
 from etastar.reports.schedule_page import schedule_notes, schedule_page, schedule_tables
@@ -29,6 +30,7 @@ from etastar.verbs.forecast.forecast_answer import ForecastAnswer
 from etastar.verbs.predict.predict import PredictAnswer
 from etastar.verbs.probe import ProbeAnswer
 from etastar.verbs.psi.fit_psi import PsiAnswer
+from etastar.verbs.psi.train_psi import PsiNetworkAnswer
 from etastar.verbs.scale.scale_answer import ScaleAnswer
 from etastar.verbs.schedule import ScheduleAnswer
 from etastar.verbs.search.search_answer import SearchAnswer
@@ -165,6 +167,7 @@ KINDS: dict[type, Kind] = {
     ForecastAnswer: Kind(forecast_tables, _forecast, forecast_notes, forecast_cost),
     ProbeAnswer: Kind(probe_tables, notes=probe_notes, cost=probe_cost),
     PsiAnswer: Kind(psi_tables, psi_page, psi_notes),
+    PsiNetworkAnswer: Kind(psi_network_tables, psi_network_page, psi_network_notes),
     ScheduleAnswer: Kind(schedule_tables, schedule_page, schedule_notes, cost=_nothing),
 }
 

@@ -15,6 +15,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from etastar import arguments
+from etastar.core.flags import FLAG_CODES
 from etastar.errors import ProblemError
 from etastar.reports.kinds import kind_of
 from etastar.reports.parts import Page
@@ -98,6 +99,7 @@ def render_page(page: Page, specs: dict[str, dict[str, Any]]) -> str:
         no_answer=page.no_answer,
         numbers=page.numbers,
         flags=page.flags,
+        then={flag: FLAG_CODES[flag].then for flag, _ in page.flags if flag in FLAG_CODES},
         sections=_figures(page, specs),
         tables=page.tables,
         vega=vega_script() if specs else "",

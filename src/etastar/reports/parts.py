@@ -9,13 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Card:
-    """A number worth a card at the top of the page."""
+    """A number worth a card at the top of the page; with a `link` its title leads there."""
 
     title: str
     value: str
     interval: str
     meaning: str
     colour: str
+    link: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Patience:
         at_most: seconds from the first failure after which it is given up.
         first, longest: seconds of the first pause, and of the longest.
         say: told once, in a sentence, before the first pause.
-        sleep, clock: seconds; a test has its own.
+        sleep, clock: seconds; a test has its own. By the clock lanes are saved once a second, too.
 
     >>> waited, answers = [], [StoreAway("locked", "locked"), StoreAway("locked", "locked"), "saved"]
     >>> def save():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -190,7 +189,8 @@ class RunStore:
         todo_keys = list(todo)
         unsaved: dict[str, Outcome] = {}
         theirs: list[str] = []
-        saved_at = time.monotonic()
+        clock = self._patience.clock
+        saved_at = clock()
         shelf = self._shelf(problem_id, engine)
         with self._saving.rescued(lambda: self._parcels(problem_id, unsaved, engine.name)):
             for index, outcome in _until_over(engine.train(problem, list(todo.values()))) if todo else ():
@@ -200,9 +200,9 @@ class RunStore:
                     unsaved[todo_keys[index]] = outcome
                 self.new_gradient_steps += outcome.spent
                 self._notify(outcome, True)
-                if unsaved and time.monotonic() - saved_at > SAVE_EVERY:
+                if unsaved and clock() - saved_at >= SAVE_EVERY:
                     theirs += self._save(problem_id, unsaved, engine.name)
-                    saved_at = time.monotonic()
+                    saved_at = clock()
             theirs += self._save(problem_id, unsaved, engine.name)
         if shelf is not None:
             shelf.drop(lane for key, lane in todo.items() if key in found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,10 +34,12 @@ class Bench:
 
     Args:
         place: where; its time limit is that of all rows.
+        rows: those before the one that is measured, in the order of the plan: a measurement may build on them.
     """
 
     place: Workplace
     new_gradient_steps: int = 0
+    rows: list[Row] = field(default_factory=list)
 
     def check_time(self) -> None:
         """Raise `OutOfTime` when nothing may be begun any more."""

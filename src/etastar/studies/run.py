@@ -202,7 +202,7 @@ def _measure(study: Study, setting: Setting, record: StudyRecord, bench: Bench, 
     takes = f", about {study.minutes[setting.effort]:g} min on two free cores" if setting.effort in study.minutes else ""
     on = f" on {setting.data.in_words()}" if study.uses_data else ""
     say(f"plan: {len(plan)} measurements{on}, {known} of them in {record.folder} already{takes if not known else ''}")
-    rows, now, in_time = [], 0, True
+    rows, now, in_time = bench.rows, 0, True
     for index, (measurement, identity) in enumerate(zip(plan, identities, strict=True), 1):
         row = record.get(identity)
         if row is None and not in_time:

@@ -11,7 +11,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import torch
 
 from etastar.core.applied import apply_rate
+from etastar.core.codes import checked_verdict
 from etastar.core.estimate import Estimate
+from etastar.core.flags import checked_flags
 from etastar.core.groups import Group
 from etastar.core.lane import Runs
 from etastar.core.told import told
@@ -45,6 +47,9 @@ class Made:
         runs: every lane's outcome.
         engine: what trained them; "" without lanes. engine_choice: why, where one engine trained them all.
         environment: where.
+
+    Raises:
+        ValueError: an unknown flag.
     """
 
     TOLD: ClassVar = (
@@ -59,6 +64,9 @@ class Made:
     engine: str = ""
     engine_choice: Choice | None = None
     environment: dict[str, Any] = field(default_factory=lambda: environment())
+
+    def __post_init__(self) -> None:
+        checked_flags(self.flags)
 
     @property
     def lanes(self) -> int:
@@ -184,7 +192,7 @@ class Yours:
 
     Args:
         lr: the rate.
-        verdict: a word; which there are, the verb says.
+        verdict: a word of `core.codes`; which there are, the verb says.
         sentence: the verdict in words.
         of_best: its ratio to the answer's rate; of_eta_star: to eta*; None where that is not known.
     """
@@ -194,6 +202,9 @@ class Yours:
     sentence: str
     of_best: float | None = None
     of_eta_star: float | None = None
+
+    def __post_init__(self) -> None:
+        checked_verdict(self.verdict)
 
 
 class GroupRate(NamedTuple):

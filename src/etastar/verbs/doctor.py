@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from etastar.core.estimate import FLAGS
+from etastar.core.flags import FLAGS
 from etastar.core.loaders import LoaderBatches
 from etastar.core.problem import Problem
 from etastar.engine.choice import Choice, choose

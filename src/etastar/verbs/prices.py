@@ -5,16 +5,20 @@ from __future__ import annotations
 from etastar.engine.preflight import START_STEPS
 from etastar.verbs.find.efforts import EFFORTS, most_runs
 
+BUDGET = 0.02
+"""Share of a run that is named beside the efforts: what a run of hours can pay."""
+
 
 def prices(step: float, steps: int) -> str:
     """Of a problem of so many steps, each of which takes `step` seconds on one core.
 
     >>> print(prices(3.35, 7800).replace("; ", ";\\n"))
     a step takes 3.4 s, one run of 7,800 steps 7.3 h;
-    find takes at most 4.4 h (glance), 23 h (quick) or 14 days (thorough) of one core
+    find takes at most 8.7 min (--budget 0.02), 4.4 h (glance), 23 h (quick) or 14 days (thorough) of one core
     """
     run = step * steps
-    finds = [f"{duration(run * most_runs(effort, steps, min(steps, START_STEPS)))} ({effort})" for effort in EFFORTS]
+    finds = [f"{duration(BUDGET * run)} (--budget {BUDGET:g})"]
+    finds += [f"{duration(run * most_runs(effort, steps, min(steps, START_STEPS)))} ({effort})" for effort in EFFORTS]
     return (
         f"a step takes {duration(step)}, one run of {steps:,} steps {duration(run)}; find takes at most "
         f"{', '.join(finds[:-1])} or {finds[-1]} of one core"

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 import etastar
-from etastar.core.estimate import FLAGS
+from etastar.core.flags import FLAGS
 from etastar.core.groups import Group
 from etastar.core.lane import LaneStatus
 from etastar.problems import builder

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import etastar
-from etastar.core.estimate import FLAGS
+from etastar.core.flags import FLAGS
 from etastar.designs.search.confirmation import Finalist
 from etastar.designs.search.search_space import Space
 from etastar.designs.search.trials import Trial

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from etastar import Options, ProblemError
 from etastar.policies import Schedule
 from etastar.policies.psi_network import TRAINED
 from etastar.verbs.psi.fit_psi import PsiAnswer, fit_psi
+from etastar.verbs.psi.judging import PEAKS, REFERENCES
 from etastar.verbs.psi.measured import SmallBench, small_tasks
 from etastar.verbs.psi.train_psi import train_psi
 from etastar.verbs.workplace import Workplace
@@ -53,6 +55,16 @@ def test_a_fit_that_was_killed_reads_what_it_has_trained(fitted, stored: Options
     assert again.forms == fitted.forms
 
 
+def test_of_the_way_of_a_lane_only_what_a_fork_reads_is_stored(fitted, stored: Options) -> None:
+    """Every state has one fork a path whose losses are read, as far as the fork: 21 states of 20 steps, three tasks."""
+    with sqlite3.connect(stored.store) as store:
+        kept = dict(store.execute("select run_key, max(step) from step group by run_key").fetchall())
+        lanes = store.execute("select count(*) from run").fetchone()[0]
+        assert store.execute("select count(*) from epoch").fetchone()[0] == 0
+    assert sorted(kept.values()) == sorted(3 * [at for at in (0, 2, 5, 10, 15, 18) for _ in range(4 if at else 1)])
+    assert lanes > 6 * len(kept)
+
+
 @pytest.mark.parametrize(
     ("families", "sentence"),
     [
@@ -80,18 +92,28 @@ def test_nothing_is_begun_once_time_is_over() -> None:
     assert list(SmallBench(cast("Any", place), 0, 1).in_time("abcd")) == ["a", "b"]
 
 
+def test_a_training_shorter_than_the_looks_is_refused() -> None:
+    with pytest.raises(ProblemError, match="horizons holds 12, and the network looks 25 times at a training; expected 25"):
+        train_psi(THREE, horizons=(200, 12), options=IN_MEMORY)
+
+
 @pytest.mark.slow
 def test_a_network_is_evolved_and_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     out, looks = tmp_path / "weights.json", []
-    arguments = {"optimizers": ["sgd"], "steps": (30,), "generations": 1, "fresh": 1, "out": out, "options": IN_MEMORY}
+    arguments = {
+        "optimizers": ["sgd"],
+        "horizons": (25,),
+        "generations": 6,
+        "fresh": 1,
+        "weights": out,
+        "options": IN_MEMORY,
+    }
     found = train_psi(THREE, on_look=looks.append, **arguments)
     kept = json.loads(out.read_text())
     assert {look.fold for look in looks} == {"digits", "streams", "tables", "all"}
-    assert len(kept) == 4
+    assert len(kept["evolutions"]) == 4 * 2 + 1
     assert all(len(numbers) == len(TRAINED) for numbers in found.folds.values())
-    assert {(j.multiple, j.against) for j in found.judged} == {
-        (m, a) for m in (0.5, 1.0, 2.0, 4.0) for a in ("linear", "tuned", "closed form")
-    }
+    assert {(j.peak, j.against) for j in found.judged} == {(peak, a) for peak in PEAKS for a in REFERENCES}
     again = train_psi(THREE, on_look=looks.append, **arguments)
     assert (again.numbers, again.folds) == (found.numbers, found.folds)
     assert found.policy.over(100).reads

@@ -82,6 +82,8 @@ class Forks:
     group: str
     seeds: int = 4
     seed: int = 0
+    traced: dict[Lane, int] = field(init=False, default_factory=dict)
+    """Lane -> the step until which its losses are read: of every state those of the fork that stays at the reference."""
     _told: dict[ForkArm, list[Outcome]] = field(init=False, default_factory=dict)
     _asked: list[ForkArm] = field(init=False, default_factory=list)
     _over: bool = field(init=False, default=False)
@@ -133,14 +135,18 @@ class Forks:
 
     def _lane(self, arm: ForkArm, k: int) -> Lane:
         policy = fork_policy(PATHS[arm.path], arm.at, arm.multiple, self.steps)
-        return Lane(self.peak, self._seed(k), self.steps, self.criterion, Until.END, policy)
+        lane = Lane(self.peak, self._seed(k), self.steps, self.criterion, Until.END, policy)
+        if arm.multiple == 1.0:
+            self.traced[lane] = arm.at
+        return lane
 
     def _seed(self, k: int) -> int:
         return derive_seed(self.seed, "fork", k)
 
     def _row(self, arm: ForkArm, k: int, outcome: Outcome) -> Fork:
         s = arm.at / self.steps
-        eps, convergence = state_of(outcome, arm.at)
+        eps, convergence = state_of(self._told[arm._replace(multiple=1.0)][k], arm.at)
+        end = min(arm.at + max(round(SEGMENT * self.steps), 1), self.steps)
         final = outcome.scored_loss
         return Fork(
             task=self.task,
@@ -154,4 +160,5 @@ class Forks:
             eps=eps,
             convergence=convergence,
             final=math.inf if final is None else final,
+            soon=eps - state_of(outcome, end)[0] if outcome.steps >= end else math.nan,
         )

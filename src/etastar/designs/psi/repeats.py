@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from etastar.core.design import Plan
-from etastar.core.lane import Criterion, Lane, Runs, Until
+from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until
 from etastar.core.randomness import derive_seed
 from etastar.policies.policy import Policy
 
@@ -29,7 +29,8 @@ class Repeats:
     arms: Mapping[str, tuple[Policy, float]]
     seeds: int = 8
     seed: int = 0
-    _losses: dict[str, tuple[float, ...]] = field(init=False, default_factory=dict)
+    outcomes: dict[str, Runs] = field(init=False, default_factory=dict)
+    """Name -> what its lanes did."""
     _over: bool = field(init=False, default=False)
 
     def planned(self) -> Plan:
@@ -38,7 +39,7 @@ class Repeats:
 
     def ask(self) -> Sequence[Lane]:
         """All lanes at once."""
-        if self._over or self._losses:
+        if self._over or self.outcomes:
             return []
         seeds = [derive_seed(self.seed, "repeat", k) for k in range(self.seeds)]
         return [
@@ -48,10 +49,8 @@ class Repeats:
         ]
 
     def tell(self, outcomes: Runs) -> None:
-        """Keep their losses."""
-        for i, name in enumerate(self.arms):
-            own = outcomes[i * self.seeds : (i + 1) * self.seeds]
-            self._losses[name] = tuple(math.inf if o.scored_loss is None else o.scored_loss for o in own)
+        """Keep them."""
+        self.outcomes = {name: outcomes[i * self.seeds : (i + 1) * self.seeds] for i, name in enumerate(self.arms)}
 
     def stop(self, flag: str) -> None:
         """Ask for nothing."""
@@ -59,4 +58,9 @@ class Repeats:
 
     def answer(self) -> dict[str, tuple[float, ...]]:
         """Name -> final losses, seed by seed."""
-        return self._losses
+        return {name: tuple(map(final_loss, own)) for name, own in self.outcomes.items()}
+
+
+def final_loss(outcome: Outcome) -> float:
+    """What a lane is scored on; infinite where it broke."""
+    return math.inf if outcome.scored_loss is None else outcome.scored_loss

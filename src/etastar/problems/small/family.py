@@ -33,6 +33,7 @@ class Family:
         model: () -> the network, freshly initialised.
         loss: (outputs, targets) -> scalar, positive.
         batch_size: samples per batch.
+        overfits: whether its training data are so few, or so wrong, that the loss on others rises within 800 steps.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Family:
     model: Callable[[], nn.Module]
     loss: Callable[[Any, Any], torch.Tensor] = F.cross_entropy
     batch_size: int = 32
+    overfits: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,20 @@ def split(x: torch.Tensor, y: torch.Tensor, seed: int = 0, shares: tuple[float, 
     first, second = round(shares[0] * len(x)), round(sum(shares) * len(x))
     train, valid, test = order[:first], order[first:second], order[second:]
     return (x[train], y[train]), (x[valid], y[valid]), (x[test], y[test])
+
+
+def few(data: Callable[[], Splits], samples: int) -> Splits:
+    """`data` with so many samples to train on."""
+    (x, y), valid, test = data()
+    return (x[:samples], y[:samples]), valid, test
+
+
+def mislabelled(data: Callable[[], Splits], classes: int, share: float = 0.2) -> Splits:
+    """`data` with a share of the training labels drawn anew, once."""
+    (x, y), valid, test = data()
+    generator = torch.Generator().manual_seed(1)
+    drawn = torch.rand(len(y), generator=generator) < share
+    return (x, torch.where(drawn, torch.randint(0, classes, y.shape, generator=generator), y)), valid, test
 
 
 def standardised(x: torch.Tensor) -> torch.Tensor:

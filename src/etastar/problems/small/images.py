@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from etastar.problems.digits import CLASSES, PIXELS, Transformer, cnn
-from etastar.problems.small.family import Family, Splits, chain, split
+from etastar.problems.small.family import Family, Splits, chain, few, mislabelled, split
 
-FEW = 150
-"""Samples of the family that memorises them."""
-WRONG = 0.2
-"""Share of labels drawn anew."""
+FEW, FEWER = 150, 60
+"""Samples of the families that memorise them."""
+NOISE = 0.5
+"""Standard deviation of what is added to the pixels that are to be cleaned, in that of the pixels."""
 
 
 @cache
@@ -29,37 +29,62 @@ def digits() -> Splits:
 
 
 @cache
-def few_digits() -> Splits:
-    """The same with few samples to train on."""
-    (x, y), valid, test = digits()
-    return (x[:FEW], y[:FEW]), valid, test
-
-
-@cache
-def wrong_labels() -> Splits:
-    """The same with a share of the training labels drawn anew, once."""
-    (x, y), valid, test = digits()
-    generator = torch.Generator().manual_seed(1)
-    drawn = torch.rand(len(y), generator=generator) < WRONG
-    anew = torch.randint(0, CLASSES, y.shape, generator=generator)
-    return (x, torch.where(drawn, anew, y)), valid, test
-
-
-@cache
 def themselves() -> Splits:
     """Images as their own targets."""
     train, valid, test = ((x, x) for x, _ in digits())
     return train, valid, test
 
 
+@cache
+def noisy() -> Splits:
+    """Images with noise, drawn once, and without."""
+    generator = torch.Generator().manual_seed(2)
+    train, valid, test = ((x + NOISE * torch.randn(x.shape, generator=generator), x) for x, _ in digits())
+    return train, valid, test
+
+
+@cache
+def coarse() -> Splits:
+    """Images at half the resolution, and at the whole."""
+    halved = lambda x: F.avg_pool2d(x.unflatten(1, (1, 8, 8)), 2).flatten(1)
+    train, valid, test = ((halved(x), x) for x, _ in digits())
+    return train, valid, test
+
+
+class Residual(nn.Module):
+    """Two tanh blocks behind LayerNorms, each added to what it was given."""
+
+    def __init__(self, width: int = 32, blocks: int = 2) -> None:
+        super().__init__()
+        self.first = nn.Linear(PIXELS, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.Tanh()) for _ in range(blocks)
+        )
+        self.last = nn.Linear(width, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, 64] -> [B, 10] scores."""
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.last(x)
+
+
 IMAGES = (
     Family("digits-mlp", "digits", digits, partial(chain, (PIXELS, 32, CLASSES))),
     Family("digits-deep", "digits", digits, partial(chain, (PIXELS, 24, 24, 24, 24, 24, CLASSES))),
-    Family("digits-few", "digits", few_digits, partial(chain, (PIXELS, 64, CLASSES))),
-    Family("digits-wrong", "digits", wrong_labels, partial(chain, (PIXELS, 96, CLASSES), norm=True)),
+    Family("digits-few", "digits", partial(few, digits, FEW), partial(chain, (PIXELS, 64, CLASSES)), overfits=True),
+    Family("digits-fewer", "digits", partial(few, digits, FEWER), partial(chain, (PIXELS, 32, 32, CLASSES)), overfits=True),
+    Family(
+        "digits-wrong", "digits", partial(mislabelled, digits, CLASSES), partial(chain, (PIXELS, 96, CLASSES), norm=True)
+    ),
+    Family("digits-residual", "digits", digits, Residual),
     Family("digits-conv", "digits", digits, partial(cnn, 4), batch_size=16),
     Family("digits-attention", "digits", digits, partial(Transformer, 1, 16, 2), batch_size=16),
     Family("digits-softmax", "digits", digits, partial(chain, (PIXELS, CLASSES))),
     Family("autoencoder", "rebuilt", themselves, partial(chain, (PIXELS, 32, 8, 32, PIXELS), nn.Tanh), F.mse_loss),
+    Family("cleaned", "rebuilt", noisy, partial(chain, (PIXELS, 48, PIXELS)), F.mse_loss),
+    Family("refined", "rebuilt", coarse, partial(chain, (16, 64, PIXELS)), F.mse_loss),
+    Family("refined-few", "rebuilt", partial(few, coarse, FEW), partial(chain, (16, 96, PIXELS)), F.mse_loss, overfits=True),
 )
-"""Digits, and their autoencoder, whose loss knows no classes."""
+"""Digits, and images of them to be rebuilt, whose loss knows no classes."""

@@ -1,10 +1,8 @@
-"""Small tasks whose data have no end: a teacher to imitate, a line to find, a text to continue."""
+"""Small tasks whose data have no end: a teacher to imitate, a line to find, clusters to tell apart."""
 
 from __future__ import annotations
 
-import inspect
 from functools import cache, partial
-from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +12,7 @@ from etastar.problems.small.family import Family, Splits, chain
 
 SAMPLES, HELD_OUT = 32_768, 1024
 """To train on: thousands of steps of 32 before one is seen again; and to choose by and to score on."""
-BEFORE = 4
-"""Characters from which the next is guessed."""
-LETTERS = 64
-"""Code points above 32, so many of them; all others are one."""
+CLUSTERS = 8
 
 
 def _drawn(seed: int, *shape: int) -> torch.Tensor:
@@ -52,40 +47,27 @@ def line() -> Splits:
 
 
 @cache
-def text() -> Splits:
-    """The next character of what scikit-learn says of its data sets, after four: [N, 4] indices and [N]."""
-    from sklearn import datasets
-
-    words = "".join(_said(datasets))
-    codes = torch.tensor([ord(c) for c in words.lower()], dtype=torch.int64)
-    codes = torch.where((codes >= 33) & (codes < 32 + LETTERS), codes - 32, torch.zeros_like(codes))
-    windows = codes.unfold(0, BEFORE + 1, 1)
-    windows = windows[torch.randperm(len(windows), generator=torch.Generator().manual_seed(7))]
-    return _cut(windows[:, :BEFORE].contiguous(), windows[:, BEFORE].contiguous())
+def steep() -> Splits:
+    """A linear function of inputs whose variances fall as 1/i^2: few directions carry almost all."""
+    scales = 1.0 / torch.arange(1, 33)
+    x = _drawn(8, SAMPLES, 32) * scales
+    return _cut(x, _noisy(x @ (_drawn(9, 32, 1) / scales.sqrt().unsqueeze(1)), 0.3, 10))
 
 
-def _said(module: ModuleType) -> list[str]:
-    """The docstrings of what a module offers, in the order of the names."""
-    return [inspect.getdoc(getattr(module, name)) or "" for name in sorted(module.__all__)]
-
-
-class Continues(nn.Module):
-    """Four letters, embedded, one hidden layer, the scores of the next."""
-
-    def __init__(self, size: int = 8, width: int = 48) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(LETTERS, size)
-        self.body = chain((BEFORE * size, width, LETTERS))
-
-    def forward(self, letters: torch.Tensor) -> torch.Tensor:
-        """[B, 4] indices -> [B, 64] scores."""
-        return self.body(self.embed(letters).flatten(1))
+@cache
+def clusters() -> Splits:
+    """Points [N, 16] around one of three centres of each of eight classes."""
+    centres, generator = 0.7 * _drawn(11, CLUSTERS, 3, 16), torch.Generator().manual_seed(12)
+    y, which = (torch.randint(0, most, (SAMPLES,), generator=generator) for most in (CLUSTERS, 3))
+    return _cut(centres[y, which] + _drawn(13, SAMPLES, 16), y)
 
 
 STREAMS = (
     Family("teacher", "streams", taught, partial(chain, (16, 32, 1), nn.Tanh), F.mse_loss),
+    Family("teacher-deep", "streams", taught, partial(chain, (16, 24, 24, 24, 1)), F.mse_loss),
     Family("line", "streams", line, partial(chain, (32, 1)), F.mse_loss),
     Family("line-deep", "streams", line, partial(chain, (32, 32, 1)), F.mse_loss),
-    Family("text", "text", text, Continues),
+    Family("line-steep", "streams", steep, partial(chain, (32, 1)), F.mse_loss),
+    Family("clusters", "streams", clusters, partial(chain, (16, 32, CLUSTERS))),
 )
-"""One pass over the data, but for the text, which is read a few times."""
+"""One pass over the data."""

@@ -16,9 +16,10 @@ from etastar.designs.compare import Compare, PolicyRuns, mean_loss
 from etastar.errors import ProblemError, attributed
 from etastar.policies.named import policy_over
 from etastar.policies.policy import Policy
-from etastar.verbs.answer import once
+from etastar.verbs.answer import Made, once
 from etastar.verbs.compare.compare_answer import (
     BETTER,
+    CANNOT_TELL,
     FAILED,
     NO_DIFFERENCE,
     REFERENCE,
@@ -28,8 +29,9 @@ from etastar.verbs.compare.compare_answer import (
     WrongPeak,
 )
 from etastar.verbs.compare.learning import at_step, curve_of, reached
+from etastar.verbs.compare.lr_free import LR_FREE, LRFree
 from etastar.verbs.options import Options, asked
-from etastar.verbs.workplace import Workplace
+from etastar.verbs.workplace import Session, Workplace
 
 LINEAR = "linear"
 """What all are compared with: linear decay, its peak tuned as theirs."""
@@ -45,7 +47,7 @@ ROUNDING = 1e-9
 @attributed
 def compare(
     problem: Problem,
-    policies: Sequence[str | Policy] | Mapping[str, Policy] | str = USUAL,
+    policies: Sequence[str | Policy | LRFree] | Mapping[str, Policy | LRFree] | str = USUAL,
     *,
     budget: int = 30,
     seed: int | None = None,
@@ -56,11 +58,12 @@ def compare(
     The final losses are paired by seed: mean difference with its t interval, p-values Holm-adjusted over the policies.
     A policy is better or worse where the adjusted p-value is below 0.1, else there is no difference that so many seeds show.
     Losses are of the seeds that trained, so none is better, and none the best, that broke on more seeds than others.
+    Optimizers that find their rate by themselves are trained on the fresh seeds alone, at the settings of their authors.
 
     Args:
         problem: what is trained; its own schedule plays no part.
         policies: names with settings, in a list or separated by commas, `Policy` objects, or name -> `Policy`; linear decay
-            is added where it is missing.
+            is added where it is missing. Beside them, names of `LR_FREE` or `LRFree` objects.
         budget: full-length trainings of EVERY policy, the search of its peak included: a third of them are the fresh seeds.
         seed: of the measurement; default the problem's.
         options: store, workers, device, limits, progress.
@@ -72,16 +75,20 @@ def compare(
     """
     seed, options = asked(problem, seed, options)
     arguments.TRAININGS("budget", budget)
-    named = _named(policies, problem.steps)
+    named, rivals = _named(policies, problem.steps)
     with Workplace(options) as place:
         session = place.of(problem)
         start = session.facts.lr or UNKNOWN_LR
         design = Compare(session.facts.criterion, problem.steps, named, start, budget, seed)
         session.plan(design.planned(), usual=1.0, note=f": {len(named)} policies, {budget} trainings each")
-        runs = session.run(design)
-        flags = [design.stopped] if design.stopped else []
+        runs, flags = session.run(design), [design.stopped] if design.stopped else []
         if any(own.at_the_end for own in runs):
             flags.append("not-bracketed")
+        sessions = [session]
+        for name, own in rivals.items():
+            other = place.of(own.of(problem, float(session.facts.defaults.get("weight_decay") or 0.0)))
+            found, stopped = _at_its_own_rate(other, name, own, design)
+            runs, flags, sessions = (*runs, found), [*flags, *stopped], [*sessions, other]
         return CompareAnswer(
             problem=problem.title,
             steps=problem.steps,
@@ -89,8 +96,25 @@ def compare(
             loss_name="training loss" if problem.valid is None else "validation loss",
             target=(target := _target(runs)),
             compared=_compared(runs, problem.steps, target),
-            made=session.made(seed, once(flags)),
+            made=_made(sessions, seed, flags),
         )
+
+
+def _at_its_own_rate(session: Session, name: str, own: LRFree, design: Compare) -> tuple[PolicyRuns, list[str]]:
+    """The fresh seeds of `design` under an optimizer that finds its rate; and flags."""
+    policy, lr = policy_over(own.schedule, design.steps), session.facts.lr or 1.0
+    known = replace(design, policies={name: policy}, start=lr, criterion=session.facts.criterion, known=True)
+    session.plan(known.planned(), usual=1.0, note=f": {name} at its authors' settings")
+    [found] = session.run(known)
+    return replace(found, policy=policy, optimizer=own), [known.stopped] if known.stopped else []
+
+
+def _made(sessions: Sequence[Session], seed: int, flags: Sequence[str]) -> Made:
+    """That of the first, with the lanes and the cost of all."""
+    made = [own.made(seed, flags) for own in sessions]
+    cost = {key: sum(own.cost[key] for own in made) for key in made[0].cost}
+    runs = sum((own.runs for own in made[1:]), made[0].runs)
+    return replace(made[0], cost=cost, runs=runs, flags=once(*(own.flags for own in made)))
 
 
 def split_policies(text: str) -> list[str]:
@@ -108,9 +132,12 @@ def split_policies(text: str) -> list[str]:
     return found
 
 
-def _named(policies: Sequence[str | Policy] | Mapping[str, Policy] | str, steps: int) -> dict[str, Policy]:
+def _named(
+    policies: Sequence[str | Policy | LRFree] | Mapping[str, Policy | LRFree] | str, steps: int
+) -> tuple[dict[str, Policy], dict[str, LRFree]]:
+    """Policies, linear decay among them, and optimizers that find their rate, by name."""
     if isinstance(policies, Mapping):
-        pairs: list[tuple[str, str | Policy]] = list(policies.items())
+        pairs: list[tuple[str, str | Policy | LRFree]] = list(policies.items())
     else:
         given = split_policies(policies) if isinstance(policies, str) else list(policies)
         pairs = [(own if isinstance(own, str) else repr(own), own) for own in given]
@@ -121,11 +148,13 @@ def _named(policies: Sequence[str | Policy] | Mapping[str, Policy] | str, steps:
         raise ProblemError(f"the policy {twice} is given twice; expected each once")
     if LINEAR not in names:
         pairs.insert(0, (LINEAR, LINEAR))
-    named = {name: policy_over(own, steps) for name, own in pairs}
-    if named[LINEAR] != policy_over(LINEAR, steps):
+    known = [(name, LR_FREE.get(own, own) if isinstance(own, str) else own) for name, own in pairs]
+    rivals = {name: own for name, own in known if isinstance(own, LRFree)}
+    named = {name: policy_over(own, steps) for name, own in known if not isinstance(own, LRFree)}
+    if named.get(LINEAR) != policy_over(LINEAR, steps):
         raise ProblemError(
-            f"the policy named {LINEAR} is {named[LINEAR]!r}; expected linear decay, with which all are compared: give it "
-            "another name"
+            f"the policy named {LINEAR} is {dict(known)[LINEAR]!r}; expected linear decay, with which all are compared: "
+            "give it another name"
         )
     for name, policy in named.items():
         own = getattr(policy, "steps", None)
@@ -133,7 +162,9 @@ def _named(policies: Sequence[str | Policy] | Mapping[str, Policy] | str, steps:
             raise ProblemError(
                 f"the policy {name} spans {own} steps; expected the {steps} of every training: policy.over({steps})"
             )
-    return named
+    for own in rivals.values():
+        own.load()
+    return named, rivals
 
 
 def _target(runs: Sequence[PolicyRuns]) -> float | None:
@@ -164,7 +195,7 @@ def _row(
     median = statistics.median(math.inf if t is None else t for t in at) if at else math.inf
     return Compared(
         name=run.name,
-        policy=repr(run.policy),
+        policy=repr(run.policy) if run.optimizer is None else f"{run.optimizer!r}, {run.policy!r}",
         verdict=FAILED if failed else REFERENCE if test is None else _verdict(difference, p),
         peak=run.peak,
         at_the_end=run.at_the_end,
@@ -185,7 +216,9 @@ def _row(
 
 
 def _verdict(difference: Estimate, p: float | None) -> str:
-    if difference.value is None or p is None or p >= 1 - LEVEL:
+    if difference.value is None or p is None:
+        return CANNOT_TELL
+    if p >= 1 - LEVEL:
         return NO_DIFFERENCE
     return BETTER if difference.value < 0 else WORSE
 

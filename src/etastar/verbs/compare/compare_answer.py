@@ -10,7 +10,8 @@ from etastar.designs.compare import FINE
 from etastar.verbs.answer import Answer
 from etastar.verbs.compare.learning import LearningPoint
 
-BETTER, WORSE, NO_DIFFERENCE, REFERENCE, FAILED = "better", "worse", "no difference", "reference", "failed"
+BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference"
+REFERENCE, FAILED, CANNOT_TELL = "reference", "failed", "cannot tell"
 
 
 class WrongPeak(NamedTuple):
@@ -26,8 +27,9 @@ class Compared:
 
     Args:
         name, policy: what it is called, and in full.
-        verdict: against linear decay: better, worse, no difference (also where seeds are too few to tell), failed.
-        peak: its best rate.
+        verdict: against linear decay: better, worse, no difference that so many seeds show, cannot tell (fewer than three
+            seeds trained under both), failed.
+        peak: its best rate; of an optimizer that finds its own, the `lr` it was given.
         at_the_end: whether that is an end of the rates tried.
         loss: mean final loss over the fresh seeds; accuracy: mean, where there is one.
         difference: of the final loss to linear decay's on the same seeds, with the interval of the mean.
@@ -113,7 +115,8 @@ class CompareAnswer(Answer):
         best = self.best
         if best is None or (low := best.loss) is None:
             return f"no answer ({self.lr.status.value}): {self.lr.reason}"
-        by = {v: [c.name for c in self.compared if c.verdict == v] for v in (BETTER, NO_DIFFERENCE, WORSE, FAILED)}
+        verdicts = (BETTER, NO_DIFFERENCE, CANNOT_TELL, WORSE, FAILED)
+        by = {v: [c.name for c in self.compared if c.verdict == v] for v in verdicts}
         said = [f"{verdict}: {', '.join(names)}" for verdict, names in by.items() if names]
         at = f"{best.name} at lr {best.peak:.3g} has the lowest {self.loss_name}, {low:.4g}"
         if any(own.loss is not None and own.loss < low for own in self.compared):

@@ -109,9 +109,9 @@ class PsiAnswer(Answer):
             return f"no answer ({self.ratio.status.value}): {self.ratio.reason}"
         best, ratio = self.forms[0], self.ratio
         low, high = ratio.low or 0.0, ratio.high or 0.0
-        verdict = "better than" if high < 1 else "worse than" if low > 1 else "no different from"
+        held = "better than" if high < 1 else "worse than" if low > 1 else "no different from"
         return (
-            f"{best.form}, the best of {len(self.forms)} forms: {verdict} linear decay at the same peak, final loss x "
+            f"{best.form}, the best of {len(self.forms)} forms: {held} linear decay at the same peak, final loss x "
             f"{ratio.value:.3f} [{low:.3f}, {high:.3f}]; {best.won} tasks won, {best.tied} tied, {best.lost} lost over "
             f"{self.steps} steps"
         )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import NamedTuple, TypeVar
 
 from etastar import arguments
 from etastar.core.design import TIME_LIMIT, Design, Engine, Store
 from etastar.core.estimate import Estimate
-from etastar.core.lane import Lane, Runs
+from etastar.core.lane import Lane, Outcome, Runs
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
+from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.psi.forks import Forks
 from etastar.designs.psi.repeats import Repeats
 from etastar.designs.psi.tuned_peak import TunedPeak
@@ -23,6 +25,8 @@ from etastar.policies.schedule import Schedule
 from etastar.problems.small import FAMILIES, Task
 from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.answer import Made
+from etastar.verbs.find.efforts import EFFORTS
+from etastar.verbs.find.find import start_rate
 from etastar.verbs.workplace import Session, Workplace
 
 Found = TypeVar("Found")
@@ -68,7 +72,16 @@ class SmallBench:
         session = self.session(task)
         updates, seed = updates_of(session.problem), self._seed(task, "forks")
         criterion = session.facts.criterion
-        return self.run(session, Forks(criterion, task.steps, peak, updates, task.name, task.group, self.seeds, seed))
+        design = Forks(criterion, task.steps, peak, updates, task.name, task.group, self.seeds, seed)
+        return self.run(session, design, Lean(session, design.traced))
+
+    def search(self, task: Task, effort: str) -> Estimate:
+        """The peak of linear decay that a search of this effort finds, by the split that choices are made by."""
+        session = self.session(task)
+        start, seed = start_rate(session.problem, session.facts), self._seed(task, effort)
+        return self.run(
+            session, BestLR(session.facts.criterion, task.steps, linear(task.steps), start, EFFORTS[effort], seed=seed)
+        ).lr
 
     def fresh(self, task: Task, arms: Arms, seeds: int) -> dict[str, tuple[float, ...]]:
         """Final losses on the split that is kept for the end, on seeds that nothing else has seen."""
@@ -104,12 +117,14 @@ class SmallBench:
         return self._sessions[key]
 
     def run(self, session: Session, design: Design[Found], store: Store | None = None) -> Found:
-        """What a design finds; its lanes are counted and let go of."""
-        found = session.run(design, store)
+        """What a design finds; its lanes are counted and let go of. Without a `store` the session keeps their ends."""
+        found = session.run(design, store or Lean(session))
         steps, cost = session.runs.gradient_steps, session.cost()
         self.steps += steps
-        self.new_steps += steps if store else int(cost["new_gradient_steps"]) - self._counted.get(id(session), 0)
-        self._counted[id(session)] = int(cost["new_gradient_steps"])
+        known = int(cost["new_gradient_steps"])  # what nothing keeps does not count there
+        forgotten = steps if isinstance(store, Forgetful) else 0
+        self.new_steps += forgotten + known - self._counted.get(id(session), 0)
+        self._counted[id(session)] = known
         self.full_runs += steps / session.problem.steps
         session.runs = Runs()
         self.engines.add(session.engine.name)
@@ -117,6 +132,41 @@ class SmallBench:
 
     def _seed(self, task: Task, what: str) -> int:
         return derive_seed(self.seed, "psi", task.name, task.steps, what)
+
+
+class Lean:
+    """A `Store` in front of a session, which keeps of its lanes what they ended at, and of their way what is asked for.
+
+    Whole ways of the lanes of a fit, two hundred rows each, were 350 MB.
+
+    Args:
+        session: trains and stores the lanes.
+        traced: lane -> the step until which its losses are kept; no other lane's are.
+    """
+
+    def __init__(self, session: Session, traced: Mapping[Lane, int] | None = None) -> None:
+        self._session, self._traced = session, {} if traced is None else traced
+
+    def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
+        """As the session's."""
+        return self._session.get_or_train(_Shortened(engine, self._traced), problem, lanes)
+
+
+@dataclass(frozen=True)
+class _Shortened:
+    """An engine whose outcomes have no epochs, and losses only as far as `traced` says."""
+
+    engine: Engine
+    traced: Mapping[Lane, int]
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    def train(self, problem: Problem, lanes: Sequence[Lane]) -> Iterator[tuple[int, Outcome]]:
+        for index, outcome in self.engine.train(problem, lanes):
+            until = self.traced.get(outcome.lane, -1)
+            yield index, replace(outcome, epochs=(), trace=tuple(row for row in outcome.trace if row.step <= until))
 
 
 class Forgetful:

@@ -2,58 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import os
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
+
+import numpy as np
 
 from etastar import arguments
+from etastar.core.deadline import TimeOver
 from etastar.core.estimate import Estimate, Status
-from etastar.errors import attributed
-from etastar.laws.psi.driven import Ratio
-from etastar.laws.psi.ideal import log_ratio
-from etastar.policies.policy import Policy
-from etastar.policies.psi import Psi
-from etastar.policies.psi_network import PsiNetwork
-from etastar.problems.small.family import OPTIMIZERS, Task
+from etastar.errors import ProblemError, attributed
+from etastar.policies.psi_network import LOOKS, VERSION, PsiNetwork
+from etastar.policies.psi_weights import PsiWeights
+from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options
-from etastar.verbs.psi.evolution import Evolution, Known
-from etastar.verbs.psi.measured import SmallBench, linear, small_tasks
+from etastar.verbs.psi.evolution import Course, Evolution, HeldOutLook, Known
+from etastar.verbs.psi.judging import RIGHT, TWICE, AtPeak, driven, judged, known_task
+from etastar.verbs.psi.measured import SmallBench, small_tasks
 from etastar.verbs.workplace import Workplace
 
 FOLDS = 3
 """Parts of the groups; each is driven by a network that was trained without it."""
-WIDE = 4.0
-"""A peak wrong by this factor, either way, measures a task's width."""
-WRONG_PEAKS = (0.5, 1.0, 2.0, 4.0)
-"""Of the tuned peak of linear decay, at which the network is judged."""
-REFERENCES = ("linear", "tuned", "closed form")
-"""Linear decay at the same peak, at its tuned peak, and the closed form at the same peak."""
-Splits = dict[str, list[Known]]
-
-
-class AtPeak(NamedTuple):
-    """Final losses under the network at a multiple of the tuned peak, over `steps`, against a reference."""
-
-    steps: int
-    multiple: float
-    against: str
-    ratio: Estimate
-    median: float
-    won: int
-    tied: int
-    lost: int
+EVOLUTIONS = 3
+"""Of every fold, each stopped by another group; their numbers are averaged: one alone is .02 of final loss off by chance."""
+Parts = dict[str, list[Known]]
 
 
 class EvolutionLook(NamedTuple):
-    """What is minimised, at a generation of a fold, on the tasks that stop it."""
+    """What is minimised, at a generation of an evolution, on the group that stops it."""
 
     fold: str
+    stopped_by: str
     generation: int
     held_out: float
 
@@ -63,29 +46,47 @@ class PsiNetworkAnswer(Answer):
     """A trained network.
 
     Args:
-        numbers: trained on all groups.
+        numbers: trained on all groups; () where time was over before.
         folds: groups -> the numbers trained without them.
         judged: on groups that the numbers have not seen.
         looks: of every evolution.
+        weights: the file they are in.
     """
 
     command = "psi-train"
-    TOLD: ClassVar = ("numbers", "folds", "judged", "looks")
+    TOLD: ClassVar = ("steps", "ratio", "harm", "better", "numbers", "folds", "judged", "looks", "weights")
 
     numbers: tuple[float, ...]
     folds: dict[str, tuple[float, ...]]
     judged: tuple[AtPeak, ...]
     looks: tuple[EvolutionLook, ...] = field(repr=False)
+    weights: Path | None
+
+    @property
+    def steps(self) -> int:
+        """The horizon of the verdict: the one in the middle."""
+        horizons = sorted({j.steps for j in self.judged}) or [0]
+        return horizons[len(horizons) // 2]
 
     @property
     def ratio(self) -> Estimate:
         """To linear decay at the same peak, twice the tuned one: what the network is for."""
-        own = [j.ratio for j in self.judged if j.multiple == 2.0 and j.against == "linear"]
-        return own[0] if own else Estimate.none(Status.TOO_FEW_POINTS, "the training ended before the network was judged")
+        return self._of(TWICE, "linear")
+
+    @property
+    def harm(self) -> Estimate:
+        """To linear decay at its tuned peak, where nothing is to be mended."""
+        return self._of(RIGHT, "linear")
+
+    @property
+    def better(self) -> bool:
+        """Whether the numbers beat the shipped ones at twice the peak, on groups they have not seen, beyond doubt."""
+        at_twice = self._of(TWICE, "shipped")
+        return at_twice.ok and (at_twice.high or 1.0) < 1
 
     @property
     def policy(self) -> PsiNetwork:
-        """It, as a policy."""
+        """It, as a policy; the shipped one where no numbers were found."""
         return PsiNetwork(self.numbers)
 
     @property
@@ -94,12 +95,18 @@ class PsiNetworkAnswer(Answer):
         ratio = self.ratio
         if not ratio.ok:
             return f"no answer ({ratio.status.value}): {ratio.reason}"
-        words = [
-            f"{j.ratio.value:.3f} [{j.ratio.low:.3f}, {j.ratio.high:.3f}] at {j.multiple:g} x"
+        words = ", ".join(
+            f"{j.ratio.value:.3f} [{j.ratio.low:.3f}, {j.ratio.high:.3f}] at {j.peak}"
             for j in self.judged
-            if j.against == "linear" and j.steps == self.judged[0].steps
-        ]
-        return f"final loss / linear decay's at the same peak, by the peak that linear wants: {', '.join(words)}"
+            if j.against == "linear" and j.steps == self.steps
+        )
+        verdict = "better than the shipped numbers" if self.better else "not better than the shipped numbers"
+        return f"{verdict}; final loss / linear decay's at the same peak over {self.steps} steps, by the peak: {words}"
+
+    def _of(self, peak: str, against: str) -> Estimate:
+        own = [j.ratio for j in self.judged if (j.steps, j.peak, j.against) == (self.steps, peak, against)]
+        reason = "time was over before the network was driven; the same command goes on"
+        return own[0] if own else Estimate.none(Status.TOO_FEW_POINTS, reason)
 
 
 @attributed
@@ -107,11 +114,11 @@ def train_psi(
     families: Sequence[str] | None = None,
     *,
     optimizers: Sequence[str] = tuple(OPTIMIZERS),
-    steps: Sequence[int] = (200, 800),
+    horizons: Sequence[int] = (50, 200, 800),
     generations: int = 40,
     fresh: int = 6,
     seed: int = 0,
-    out: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
     on_look: Callable[[EvolutionLook], None] | None = None,
     options: Options | None = None,
 ) -> PsiNetworkAnswer:
@@ -120,86 +127,127 @@ def train_psi(
     Args:
         families: names of `etastar.problems.small.FAMILIES`; None: all.
         optimizers: of `sgd` (with momentum) and `adam`.
-        steps: over which it is judged; the first is the horizon at which peaks are tuned.
+        horizons: steps of the trainings that are learnt from and driven, each with peaks of its own.
         generations: of every evolution.
         fresh: seeds on which it is judged.
         seed: of the measurement.
-        out: file for what each finished evolution gave; a stopped training goes on from there.
+        weights: file for the numbers, and for how far each evolution went: a stopped training goes on from there.
         on_look: called with every look.
         options: store, workers, limits.
 
     Raises:
-        ProblemError: an argument cannot be used, or the tasks are of too few groups.
+        ProblemError: an argument cannot be used, the tasks are of too few groups, or the file holds other things.
         StoreError: the store cannot be used.
         MissingExtra: cmaes is not installed.
     """
     began, options = time.monotonic(), options or Options()
-    tasks = small_tasks(families, optimizers, steps[0], groups=FOLDS)
+    if not arguments.each_once("horizons", horizons, "numbers of steps, e.g. 200,800"):
+        raise ProblemError("horizons is empty; expected numbers of steps, e.g. 200,800")
+    for each in horizons:
+        if arguments.HORIZON("horizons", each) < LOOKS:
+            raise ProblemError(
+                f"horizons holds {each}, and the network looks {LOOKS} times at a training; expected {LOOKS} steps or more"
+            )
+    tasks = [task for each in horizons for task in small_tasks(families, optimizers, each, groups=FOLDS)]
     arguments.SEEDS("fresh", fresh)
-    done = _Finished(out)
+    arguments.GENERATIONS("generations", generations)
     with Workplace(replace(options, on_plan=None, on_note=None)) as place:
+        kept = _Kept(weights)
         bench = SmallBench(place, arguments.SEED("seed", seed), 4)
-        known = [own for task in tasks if (own := known_task(bench, task)) is not None]
+        known = [own for task in bench.in_time(tasks) if (own := known_task(bench, task)) is not None]
         looks: list[EvolutionLook] = []
 
-        def evolve(name: str, learn: Sequence[Known], stop: Sequence[Known]) -> tuple[float, ...]:
-            def look(generation: int, held: float) -> None:
-                looks.append(EvolutionLook(name, generation, held))
-                if on_look:
-                    on_look(looks[-1])
+        def told(look: EvolutionLook) -> None:
+            looks.append(look)
+            if on_look:
+                on_look(look)
 
-            run = lambda: Evolution(bench, learn, stop, generations, f"{name}/{seed}", look).run()
-            return done.get(f"{name}/{generations}/{seed}", run)
-
-        parts = _parts(known)
-        folds = {name: evolve(name, *_learn_and_stop(parts, name)) for name in parts}
-        numbers = evolve("all", known, known)
-        judged = tuple(row for n in steps for row in judged_at_wrong_peaks(bench, parts, folds, n, fresh))
+        parts, folds, numbers, rows = _parts(known), {}, (), ()
+        if not place.late():
+            evolve = lambda name, own: _evolved(bench, name, own, generations, kept, told)
+            try:
+                folds = {name: evolve(name, _others(parts, name)) for name in parts}
+                numbers = evolve("all", known)
+            except TimeOver:
+                folds = {}
+        if folds:
+            kept.finish(numbers)
+            rows = judged(driven(bench, parts, folds, fresh))
     return PsiNetworkAnswer(
-        problem=f"{len(known)} small tasks",
+        problem=f"{len({own.task.name for own in known})} small tasks",
         numbers=numbers,
         folds=folds,
-        judged=judged,
+        judged=rows,
         looks=tuple(looks),
+        weights=kept.path,
         made=bench.made(began),
     )
 
 
-class _Finished:
-    """What finished evolutions gave, in a file."""
+class _Kept:
+    """The file of weights: the numbers, and how far each evolution went."""
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
-        self._path = None if path is None else Path(path)
-        known = self._path is not None and self._path.exists()
-        self._found: dict[str, list[float]] = json.loads(self._path.read_text()) if known and self._path else {}
+        self.path = None if path is None else Path(path)
+        self._own = PsiWeights(VERSION)
+        if self.path is not None and os.path.exists(self.path):
+            self._own = PsiWeights.read(self.path, VERSION)
+        self._write()  # a place that takes no file is told now
 
-    def get(self, name: str, run: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
-        """What it gave, or gives now."""
-        if name not in self._found:
-            self._found[name] = list(run())
-            if self._path is not None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._path.write_text(json.dumps(self._found, indent=1))
-        return tuple(self._found[name])
+    def course(self, name: str) -> Course:
+        """How far an evolution went."""
+        known = self._own.evolutions.get(name)
+        return Course.of(known) if known else Course()
 
+    def keep(self, name: str, course: Course) -> None:
+        """Write it down."""
+        self._own.evolutions[name] = course.kept()
+        self._write()
 
-def known_task(bench: SmallBench, task: Task) -> Known | None:
-    """A task with the tuned peak of linear decay, and what a peak wrong by a factor of four costs; None without a peak."""
-    peak = bench.peak(task).peak.value
-    if peak is None:
-        return None
-    policy = linear(task.steps)
-    arms: Mapping[str, tuple[Policy, float]] = {
-        "own": (policy, peak), "low": (policy, peak / WIDE), "high": (policy, peak * WIDE)
-    }  # fmt: skip
-    losses = bench.once(task, arms, 2, "width")
-    pairs = [(a, b) for wrong in ("low", "high") for a, b in zip(losses[wrong], losses["own"], strict=True)]
-    return Known(task, peak, statistics.fmean(max(log_ratio(a, b), 0.0) for a, b in pairs))
+    def finish(self, numbers: tuple[float, ...]) -> None:
+        """Write the numbers down."""
+        self._own.numbers = numbers
+        self._write()
+
+    def _write(self) -> None:
+        if self.path is not None:
+            self._own.write(self.path)
 
 
-def _parts(known: Sequence[Known]) -> Splits:
+def _evolved(
+    bench: SmallBench,
+    fold: str,
+    tasks: Sequence[Known],
+    generations: int,
+    kept: _Kept,
+    told: Callable[[EvolutionLook], None],
+) -> tuple[float, ...]:
+    """Mean of the numbers of evolutions on all groups of `tasks` but one, which stops it: each another, the small first."""
+    sizes: dict[str, int] = {}
+    for own in tasks:
+        sizes[own.task.group] = sizes.get(own.task.group, 0) + 1
+    stops = sorted(sizes, key=lambda group: (sizes[group], group))[:EVOLUTIONS]
+    found = []
+    for stop in stops:
+        learn, held = [o for o in tasks if o.task.group != stop], [o for o in tasks if o.task.group == stop]
+        name = f"{fold}/{stop}/{len(learn)}/{generations}/{bench.seed}"
+        course = kept.course(name)
+
+        def look(own: HeldOutLook, name: str = name, stop: str = stop, course: Course = course) -> None:
+            told(EvolutionLook(fold, stop, *own))
+            kept.keep(name, course)
+
+        evolution = Evolution(bench, learn or held, held, generations, name, course, look)
+        try:
+            found.append(evolution.run())
+        finally:
+            kept.keep(name, course)
+    return tuple(round(float(v), 4) for v in np.mean(found, axis=0))
+
+
+def _parts(known: Sequence[Known]) -> Parts:
     """The groups in `FOLDS` parts of about equal size: each group, the largest first, to the smallest part."""
-    groups: Splits = {}
+    groups: Parts = {}
     for own in known:
         groups.setdefault(own.task.group, []).append(own)
     parts: list[tuple[list[str], list[Known]]] = [([], []) for _ in range(FOLDS)]
@@ -210,39 +258,6 @@ def _parts(known: Sequence[Known]) -> Splits:
     return {"+".join(names): own for names, own in parts if own}
 
 
-def _learn_and_stop(parts: Splits, name: str) -> tuple[list[Known], list[Known]]:
-    """The tasks of the other parts, but one group, the smallest of them, by which the evolution is stopped."""
-    others = [own for part, tasks in parts.items() if part != name for own in tasks]
-    sizes: dict[str, int] = {}
-    for own in others:
-        sizes[own.task.group] = sizes.get(own.task.group, 0) + 1
-    stop = min(sizes, key=lambda group: (sizes[group], group))
-    return [o for o in others if o.task.group != stop], [o for o in others if o.task.group == stop]
-
-
-def judged_at_wrong_peaks(
-    bench: SmallBench, parts: Splits, folds: Mapping[str, tuple[float, ...]], steps: int, fresh: int
-) -> list[AtPeak]:
-    """Final losses on fresh seeds and the split kept for the end, at multiples of the peak, against each reference.
-
-    Args:
-        parts: the tasks.
-        folds: part -> the numbers of the network that drives its tasks.
-    """
-    found = []
-    for multiple in WRONG_PEAKS:
-        losses: dict[str, tuple[Task, dict[str, Any]]] = {}
-        for name, tasks in parts.items():
-            for own in tasks:
-                task, lr = own.over(steps), own.peak * multiple
-                arms: dict[str, tuple[Policy, float]] = {
-                    "network": (PsiNetwork(folds[name]).over(steps), lr),
-                    "linear": (linear(steps), lr),
-                    "tuned": (linear(steps), own.peak),
-                    "closed form": (Psi().over(steps), lr),
-                }
-                losses[task.name] = (task, bench.fresh(task, arms, fresh))
-        for against in REFERENCES:
-            ratio = Ratio.of({n: (t.family.name, t.group, own["network"], own[against]) for n, (t, own) in losses.items()})
-            found.append(AtPeak(steps, multiple, against, ratio.mean(), ratio.median, *ratio.record))
-    return found
+def _others(parts: Parts, name: str) -> list[Known]:
+    """The tasks of the other parts."""
+    return [own for part, tasks in parts.items() if part != name for own in tasks]

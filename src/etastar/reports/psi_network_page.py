@@ -1,0 +1,135 @@
+"""The trained network of the ideal rate, on a terminal and on a page: what it is worth at which peak, and its evolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from etastar.core.estimate import Estimate
+from etastar.reports.parts import Card, Page, SectionText, Table
+from etastar.verbs.psi.train_psi import PsiNetworkAnswer
+
+COLOUR, OTHER = "#0b62b0", "#9a5b00"
+
+
+def psi_network_tables(answer: PsiNetworkAnswer) -> list[Table]:
+    """What it is worth, peak by peak."""
+    head = ("steps", "peak", "against", "final loss / its", "90 %", "median", "won / tied / lost")
+    rows = [
+        (
+            f"{j.steps:,}",
+            j.peak,
+            j.against,
+            _number(j.ratio.value),
+            _interval(j.ratio),
+            f"{j.median:.3f}",
+            f"{j.won} / {j.tied} / {j.lost}",
+        )
+        for j in answer.judged
+    ]
+    return [
+        Table(
+            "fresh runs on groups that the numbers have not seen, by the peak (tuned for linear decay):", head, tuple(rows)
+        )
+    ]
+
+
+def psi_network_notes(answer: PsiNetworkAnswer) -> list[str]:
+    """Where the numbers are, and how they are used."""
+    if not answer.numbers:
+        return []
+    where = "" if answer.weights is None else f"in {answer.weights}: --schedule psi-network:weights={answer.weights}"
+    return [f"numbers: {', '.join(f'{v:g}' for v in answer.numbers)}", *filter(None, [where])]
+
+
+def psi_network_page(answer: PsiNetworkAnswer) -> Page:
+    """All of it, drawn."""
+    ratio, harm = answer.ratio, answer.harm
+    cards = [
+        Card("At twice the peak", _number(ratio.value), _interval(ratio), "final loss / linear decay's there", COLOUR),
+        Card("At the tuned peak", _number(harm.value), _interval(harm), "above 1 is harm", OTHER),
+        Card("Against the shipped", "better" if answer.better else "not better", "", "at twice the peak, 90 %", COLOUR),
+    ]
+    text = (
+        "Each network was evolved on the final losses of whole trainings at wrong peaks, without the groups of tasks on "
+        "which it is driven here: fresh seeds, and data kept for the end. Below 1 the network ends lower than what it is "
+        "held against, at the same peak; `tuned` is linear decay at its own."
+    )
+    stops = (
+        "A group that an evolution does not learn from stops it: the numbers are those of its lowest look. Costs are in "
+        "units of what a peak wrong by a factor of four costs; 0 is linear decay at its tuned peak."
+    )
+    sections = [
+        SectionText("What is it worth, at which peak?", text, {"peaks": "Final loss / the reference's: 90 % intervals."}),
+        SectionText(
+            "What did the evolutions find?", stops, {"looks": "Cost on the group that stops, over the generations."}
+        ),
+    ]
+    return Page(
+        kind="A network of the ideal rate",
+        title=answer.problem,
+        summary=answer.summary,
+        numbers=cards if ratio.ok else (),
+        sections=sections if ratio.ok else (),
+        tables=[*psi_network_tables(answer), Table("Numbers by what they have not seen", (), tuple(_folds(answer)))],
+        charts={"peaks": _peaks(answer), "looks": _looks(answer)} if ratio.ok else {},
+        no_answer=None if ratio.ok else {"status": ratio.status.value, "reason": ratio.reason, "bound": ""},
+    )
+
+
+def _folds(answer: PsiNetworkAnswer) -> list[tuple[str, ...]]:
+    named = {**answer.folds, "nothing (the numbers)": answer.numbers}
+    return [(name, ", ".join(f"{v:g}" for v in numbers)) for name, numbers in named.items()]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _interval(ratio: Estimate) -> str:
+    return f"{_number(ratio.low)} .. {_number(ratio.high)}"
+
+
+def _peaks(answer: PsiNetworkAnswer) -> Any:
+    import altair as alt
+
+    from etastar.reports.chart_parts import framed, rows_of
+
+    rows = [
+        {
+            "peak": j.peak,
+            "against": j.against,
+            "ratio": j.ratio.value,
+            "low": j.ratio.low,
+            "high": j.ratio.high,
+            "steps": f"{j.steps:,}",
+        }
+        for j in answer.judged
+        if j.steps == answer.steps
+    ]
+    order = list(dict.fromkeys(row["peak"] for row in rows))
+    x = alt.X("peak:N", title="peak", sort=order, axis=alt.Axis(labelAngle=0))
+    offset = alt.XOffset("against:N", sort=list(dict.fromkeys(row["against"] for row in rows)))
+    y = alt.Y("low:Q", title="final loss / its", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~g"))
+    colour = alt.Color("against:N", title="against", scale=alt.Scale(range=["#0b62b0", "#9a5b00", "#1b7a3d", "#7b3fa0"]))
+    layers = [
+        rows_of([{"one": 1.0}])
+        .mark_rule(color="#444", strokeDash=[4, 4])
+        .encode(y=alt.Y("one:Q", title="final loss / its")),
+        rows_of(rows).mark_rule(strokeWidth=2).encode(x=x, xOffset=offset, y=y, y2="high:Q", color=colour),
+        rows_of(rows)
+        .mark_point(filled=True, size=60)
+        .encode(x=x, xOffset=offset, y=alt.Y("ratio:Q"), color=colour, tooltip=["peak:N", "against:N", "ratio:Q"]),
+    ]
+    return framed(layers, f"The network over {answer.steps:,} steps", height=320)
+
+
+def _looks(answer: PsiNetworkAnswer) -> Any:
+    import altair as alt
+
+    from etastar.reports.chart_parts import framed, rows_of
+
+    rows = [{**look._asdict(), "of": f"without {look.fold}, by {look.stopped_by}"} for look in answer.looks]
+    x = alt.X("generation:Q", title="generation", axis=alt.Axis(grid=False))
+    y = alt.Y("held_out:Q", title="cost on the group that stops")
+    chart = rows_of(rows).mark_line(point=True).encode(x=x, y=y, color=alt.Color("of:N", title=None))
+    return framed([chart], "Evolutions, at the group that stops each", height=320)
