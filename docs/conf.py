@@ -32,6 +32,7 @@ sphinx_gallery_conf = {
     "default_thumb_file": str(Path(__file__).parent / "generated/pictures/schedule.png"),
     "abort_on_example_error": True,
     "show_memory": False,
+    "write_computation_times": False,
     "show_signature": False,
     "download_all_examples": False,
     "within_subsection_order": "FileNameSortKey",

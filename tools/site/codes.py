@@ -1,40 +1,55 @@
-"""Errors as documentation: every flag and every status, with an anchor of its own."""
+"""What `etastar explain` says, as a page: every code with its kind, its sentence, what to do next, and an anchor."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from etastar.core.estimate import FLAGS, Status
+from etastar.core.code import Code
+from etastar.core.codes import CODES
+
+TOLD = {
+    "flag": ("Flags", "A flag qualifies an answer: there is a value, and this is to be known of it."),
+    "status": ("Statuses", "Why an estimate has a value, or none."),
+    "verdict": ("Verdicts", "What an answer says of the rate in use, of a policy, or of a claim."),
+    "ending": ("Endings", "How one training ended."),
+    "exception": ("Exceptions", "What is raised on purpose. The message is one sentence: got, expected, do this."),
+    "exit code": ("Exit codes", "What a command leaves with."),
+}
+"""kind -> its heading, and what it is."""
 
 
 def write(folder: Path) -> None:
-    """One page; every code is an anchor, `flag-islands` or `status-flat`."""
+    """One page; every code is an anchor, `flag-islands`, `status-flat` or `exit-code-2`."""
     folder.mkdir(parents=True, exist_ok=True)
-    flags = "\n\n".join(_entry("flag", name, sentence) for name, sentence in FLAGS.items())
-    statuses = "\n\n".join(_entry("status", status.value, "") for status in Status)
-    (folder / "codes.md").write_text(PAGE.format(flags=flags, statuses=statuses))
+    (folder / "codes.md").write_text(page())
 
 
-def _entry(kind: str, name: str, sentence: str) -> str:
-    return f"({kind}-{name})=\n\n`{name}`\n: {sentence}" if sentence else f"({kind}-{name})=\n\n`{name}`"
+def page() -> str:
+    """The page, kind by kind.
+
+    Raises:
+        KeyError: nobody says what a kind of code is.
+    """
+    parts = [HEAD]
+    for kind, codes in CODES.items():
+        heading, what = TOLD[kind]
+        parts += [f"## {heading}", what, *(_entry(kind, name, code) for name, code in codes.items())]
+    return "\n\n".join(parts) + "\n"
 
 
-PAGE = """# Flags, statuses, errors
+def anchor(kind: str, name: str) -> str:
+    """Where a code stands on the page.
 
-## Statuses
+    >>> anchor("exit code", "2"), anchor("verdict", "below-eta_c")
+    ('exit-code-2', 'verdict-below-eta_c')
+    """
+    return f"{kind.replace(' ', '-')}-{name}"
 
-An estimate without a value says why, by one of these codes and a sentence of its own.
 
-{statuses}
+def _entry(kind: str, name: str, code: Code) -> str:
+    return f"({anchor(kind, name)})=\n\n`{name}`\n: {code.says}\n\n  *Then:* {code.then}"
 
-## Flags
 
-A flag qualifies an answer; it is printed with this sentence, and JSON holds its code.
+HEAD = """# Flags, statuses, errors
 
-{flags}
-
-## Exceptions
-
-A mistake in what was given raises {{py:obj}}`etastar.ProblemError` (a store's: {{py:obj}}`etastar.StoreError`) with one
-sentence: what was got, what was expected, what to do.
-"""
+Every word that an answer may carry, and what to do about it; `etastar explain CODE` says the same."""
