@@ -39,6 +39,8 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
 }
 
+nitpicky = True
+nitpick_ignore_regex = [("py:(class|exc)", ".*")]  # annotations name what other projects document
 smartquotes = False
 html_theme = "furo"
 html_title = "etastar"

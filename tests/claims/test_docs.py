@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from tools.site import codes, command_line, examples, named, records, reference, running
+from tools.site import check, codes, command_line, examples, named, records, reference, running
 from tools.site.pages import DOCS, blocks, commands, written
 
 import etastar
@@ -107,3 +109,16 @@ def test_what_a_page_quotes_stands_in_a_record():
     assert found >= 8
     with pytest.raises(LookupError, match="no row of the record quick"):
         records.newest()["quick"].quoted("nobody measured this")
+
+
+@pytest.mark.parametrize("name", ["codes", "docstring", "llms", "pages", "records", "reference", "running"])
+def test_what_the_site_is_built_with_does_what_its_examples_say(name):
+    found = doctest.testmod(import_module(f"tools.site.{name}"))
+    assert found.attempted and not found.failed
+
+
+def test_a_dead_link_is_found(tmp_path):
+    (tmp_path / "a.html").write_text('<h1 id="top">A</h1><a href="b.html#here">b</a><a href="https://example.org/x">x</a>')
+    (tmp_path / "b.html").write_text('<p id="here"></p><a href="a.html#gone">a</a><img src="c.png"><a href="#here">me</a>')
+    first, second = check.dead_links(tmp_path)
+    assert "a.html#gone leads to no anchor" in first and "c.png leads to no page" in second
