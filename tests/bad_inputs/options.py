@@ -24,7 +24,19 @@ PATHS = ("", "nosuch/deeper/x", ".", "/dev/null/x", LONG, "a\x1b[2J/\N{PILE OF P
 """Places that are not there, a folder, under a file, a name longer than a file system takes."""
 
 LOG = str(Path(__file__).parents[1] / "logs" / "printed.txt")
-MEASURING = ("find", "search", "surface", "sensitivity", "momentum", "compare", "scale", "study", "psi fit", "psi train", "demo")
+MEASURING = (
+    "find",
+    "search",
+    "surface",
+    "sensitivity",
+    "momentum",
+    "compare",
+    "scale",
+    "study",
+    "psi fit",
+    "psi train",
+    "demo",
+)
 """Commands that train lanes."""
 BASE: dict[str, tuple[str, ...]] = {
     "find": ("quadratic", "--set", "steps=12", "--effort", "glance", "--store", ":memory:"),
