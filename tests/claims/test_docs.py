@@ -62,6 +62,15 @@ def test_every_command_of_every_page_is_one_that_etastar_reads(tmp_path, monkeyp
         known[path].make_context(path, words[len(path.split()) :])
 
 
+def test_every_option_that_a_page_speaks_of_is_one_of_some_command():
+    known = {
+        name for _, command in command_line.tree() for each in command.params for name in (*each.opts, *each.secondary_opts)
+    }
+    known |= {"--help", "--version", "--traceback", "--install-completion"}
+    said = {(name, option) for name, text in PAGES.items() for option in re.findall(r"`(--[a-z-]+)", text)}
+    assert len(said) >= 20 and {each for each in said if each[1] not in known} == set()
+
+
 def test_every_public_name_has_a_page(tmp_path):
     """Written without what it is about being installed: Lightning and Transformers are mocked, or left aside."""
     told = {public.name for public in reference.public_names()}
