@@ -113,6 +113,7 @@ STUDY = Study(
     uses_data=False,
     minutes={"quick": 1, "full": 11},
 )
+"""What `etastar study psi` measures: groups, sizes, claims and their rules, all of them declared before a number."""
 
 
 def conclude(rows: Sequence[Row], setting: Setting) -> Findings:
