@@ -67,10 +67,10 @@ class Case:
 
 
 def cases(folder: Path) -> Iterator[Case]:
-    """Every cell whose curves are complete."""
+    """Every cell that has its curves."""
     for cell in cells():
         curves = read(folder / f"{cell.task}-{cell.optimizer}-{cell.schedule}.jsonl")
-        if all(key in curves for key in wanted()):
+        if all(key in curves for key in wanted(cell.steps)):
             with Workplace(Options(store=":memory:", workers=1)) as place:
                 facts = place.facts(problem := cell.problem())
             yield Case(cell, facts, problem.policy, start_rate(problem, facts), curves, Truth.of(cell, curves))
