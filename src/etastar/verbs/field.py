@@ -10,19 +10,21 @@ from typing import ClassVar
 
 from etastar import arguments
 from etastar.core.batch import Batch
+from etastar.core.groups import default_lr
 from etastar.core.kept import undisturbed
 from etastar.core.lane import Criterion, Lane, Until
+from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import Setup, to
 from etastar.core.training import Training
 from etastar.engine.loop import LoopEngine
-from etastar.engine.preflight import preflight
 from etastar.errors import DoesNotApply, ProblemError, attributed
 from etastar.policies.compose import Then, Times
 from etastar.policies.policy import Constant
 from etastar.probes.samples import draw, length
-from etastar.probes.stability.example_field import ExampleField, example_field
+from etastar.probes.stability.per_example import ExampleField, example_field
+from etastar.probes.start import starting_point
 from etastar.verbs.answer import Answer, Made
 from etastar.verbs.options import Options, asked
 
@@ -161,13 +163,13 @@ def read_field(
     arguments.FACTOR("factor", factor)
     if problem.is_loop:
         raise ProblemError("a training loop of your own has no examples to follow; make a Problem of model, loss and data")
-    own, facts = derive_seed(seed, "field"), preflight(problem, options.device)
+    own = derive_seed(seed, "field")
     moments = sorted({m for m in (1, 3, 10, 30, 100, 300, 1000, 3000) if m < steps} | {steps})
-    assert facts.lr is not None  # a problem of parts has one
-    rates = facts.lr, facts.lr * factor
-    trunk = Lane(facts.lr, own, steps + moments[-1] + 1, Criterion(loss=-math.inf), Until.END, Constant())
-    arms = [replace(trunk, policy=Then(Constant(), steps, Times(Constant(), share))) for share in (1.0, factor)]
     with undisturbed(problem):
+        optimizer = starting_point(problem, seed, samples=examples, device=options.device).optimizer
+        rates = default_lr(optimizer), default_lr(optimizer) * factor
+        trunk = Lane(rates[0], own, steps + moments[-1] + 1, Criterion(loss=-math.inf), Until.END, Constant())
+        arms = [replace(trunk, policy=Then(Constant(), steps, Times(Constant(), share))) for share in (1.0, factor)]
         batch = to(draw(problem.parts.batches, own, examples), options.device)
         with LoopEngine(options.device).start(problem, [trunk]) as training:
             _advance(training, steps)
@@ -185,7 +187,7 @@ def read_field(
         before=steps,
         examples=length(batch) or 0,
         rates=tuple(RateField(lr, tuple(read)) for lr, read in zip(rates, rows, strict=True)),
-        made=Made(seed=seed, optimizer=facts.optimizer, cost=cost),
+        made=Made(seed=seed, optimizer=optimizer_name(optimizer), cost=cost),
     )
 
 
