@@ -7,4 +7,10 @@ sections), `flags` and `rate_text` (how they are written). What pages say: `cont
 `scale_charts`, `search_charts` of `search_marks`, `surface_charts` of `panels`, `monitor_charts` of `monitor_rows`,
 `stability_charts`; `chart_parts` and `loss_rows` are what they share, `data_table` their numbers
 for who cannot see them.
+
+It offers `stability_chart`.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
