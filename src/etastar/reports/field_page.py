@@ -86,7 +86,7 @@ def _moves(answer: FieldAnswer) -> Any:
     shown = sorted({round(1 + i * (count - 2) / (DRAWN - 1)) for i in range(DRAWN)}) if count > 2 else [count - 1]
     start = answer.rates[0].moments[0].losses
     rows = [
-        {"then": max(then, LEAST), "now": max(now, LEAST), "lr": f"{own.lr:.3g}", "after": f"after {own.moments[k].step:,}"}
+        {"then": max(then, LEAST), "now": max(now, LEAST), "lr": f"{own.lr:.3g}", "after": _after(own.moments[k].step)}
         for own in answer.rates
         for k in shown
         for then, now in zip(start, own.moments[k].losses, strict=True)
@@ -100,13 +100,17 @@ def _moves(answer: FieldAnswer) -> Any:
     data = rows_of(rows)
     points = data.mark_circle(size=18, opacity=0.6).encode(x=x, y=y, color=colour)
     line = data.mark_line(color=AXIS, strokeDash=[4, 3]).encode(x=x, y=alt.Y("then:Q", scale=scale))
-    order = [f"after {answer.rates[0].moments[k].step:,}" for k in shown]
+    order = [_after(answer.rates[0].moments[k].step) for k in shown]
     chart = alt.layer(line, points).properties(width=150, height=150)
     facets = chart.facet(
-        column=alt.Column("after:N", sort=order, title="steps since the fork"),
-        row=alt.Row("lr:N", sort=names, title="learning rate"),
+        column=alt.Column("after:N", sort=order, title=None, header=alt.Header(labelFontSize=12)),
+        row=alt.Row("lr:N", sort=names, title=None, header=alt.Header(labelFontSize=12, labelExpr="'rate ' + datum.value")),
     )
     return in_style(facets, f"{answer.problem}: every example's loss, then and now")
+
+
+def _after(steps: int) -> str:
+    return f"after {steps:,} steps" if steps > 1 else "after one step"
 
 
 def _memory(answer: FieldAnswer) -> Any:
@@ -122,7 +126,9 @@ def _memory(answer: FieldAnswer) -> Any:
     ]
     names = [f"{own.lr:.3g}" for own in answer.rates]
     colour = alt.Color("lr:N", title="rate", scale=alt.Scale(domain=names, range=list(COLOURS)))
-    x = alt.X("steps:Q", title="steps since the fork", scale=alt.Scale(type="log"), axis=alt.Axis(grid=False, format="~s"))
+    ticks = sorted({row["steps"] for row in rows})
+    axis = alt.Axis(grid=False, format="~s", values=ticks)
+    x = alt.X("steps:Q", title="steps since the fork", scale=alt.Scale(type="log", nice=False), axis=axis)
     panels = []
     for name, title in (("moved", "mean move of a loss"), ("turned", "cosine of gradients")):
         y = alt.Y(f"{name}:Q", title=title, axis=alt.Axis(format="~g", tickCount=5))

@@ -82,7 +82,7 @@ def test_page_and_table_hold_the_numbers():
     assert [row[0] for row in table.rows] == ["0", "1", "3", "10", "12"] and set(page.charts) == {"moves", "memory"}
     rows = [row for data in page.charts["moves"].to_dict()["datasets"].values() for row in data]
     last = answer.rates[1].moments[-1].losses
-    assert sorted(row["now"] for row in rows if row["lr"] == "0.05" and row["after"] == "after 12") == sorted(last)
+    assert sorted(row["now"] for row in rows if row["lr"] == "0.05" and row["after"] == "after 12 steps") == sorted(last)
 
 
 @pytest.mark.parametrize(
