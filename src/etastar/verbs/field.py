@@ -23,7 +23,7 @@ from etastar.errors import DoesNotApply, ProblemError, attributed
 from etastar.policies.compose import Then, Times
 from etastar.policies.policy import Constant
 from etastar.probes.samples import draw, length
-from etastar.probes.stability.per_example import ExampleField, example_field
+from etastar.probes.stability.field import ExampleField, example_field
 from etastar.probes.start import starting_point
 from etastar.verbs.answer import Answer, Made
 from etastar.verbs.options import Options, asked
