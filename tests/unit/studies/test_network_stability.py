@@ -27,7 +27,8 @@ from etastar.studies.network_stability.networks import PROBLEMS, Halves, _sgd, h
 from etastar.studies.network_stability.reading import barrier, fixed_loss, lambda1
 from etastar.studies.network_stability.shares import fieller, holm, judged
 from etastar.studies.network_stability.sizes import Sizes
-from etastar.studies.network_stability.walk import Led, States, Walk, led, scores_of
+from etastar.studies.network_stability.states import Led, States
+from etastar.studies.network_stability.walk import Walk, led, scores_of
 from etastar.studies.study import Setting
 
 SMALL = Sizes(burn=100, arm=40, window=20, seeds=2, products=6)

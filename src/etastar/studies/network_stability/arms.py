@@ -8,7 +8,7 @@ from etastar.policies.compose import PerGroup, Then, Times
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
 from etastar.studies.network_stability.sizes import Sizes
-from etastar.studies.network_stability.walk import Led
+from etastar.studies.network_stability.states import Led
 
 DECAY = 0.1
 """Factor of a decayed rate."""

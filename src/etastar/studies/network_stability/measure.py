@@ -23,7 +23,8 @@ from etastar.studies.network_stability.looks import ArmLooks, one_step
 from etastar.studies.network_stability.networks import halves
 from etastar.studies.network_stability.reading import fixed_loss, lambda1, line, tested
 from etastar.studies.network_stability.sizes import SIZES, Sizes
-from etastar.studies.network_stability.walk import Led, States, Walk, by_tens, led, state_at
+from etastar.studies.network_stability.states import Led, States
+from etastar.studies.network_stability.walk import Walk, by_tens, led, state_at
 from etastar.studies.record import STATES, Row
 from etastar.studies.study import Measurement, Setting
 from etastar.version import __version__
@@ -130,5 +131,6 @@ def _seed(setting: Setting, index: int) -> int:
 
 
 def _states(setting: Setting, bench: Bench) -> States:
-    named = (__version__, setting.data.digest, setting.problem, sizes_of(setting))
+    sizes = sizes_of(setting)
+    named = (__version__, setting.data.digest, setting.problem, sizes.width, sizes.side, sizes.bf16)
     return States(None if bench.folder is None else bench.folder / STATES, repr(named))
