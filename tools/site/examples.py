@@ -10,6 +10,7 @@ RUN = ("forecast_a_run", "from_checkpoint", "own_loop_controller", "watch_a_run"
 """What runs in seconds without an extra; each of the others says what it takes."""
 TAKES = {
     "fine_tuning": "a problem for `etastar find examples/fine_tuning.py:problem`",
+    "stability": "seven seconds; writes a chart, JSON and events of TensorBoard",
     "own_loop": "a problem for `etastar find examples/own_loop.py:problem`",
     "mlp_family": "a family for `etastar scale`; 45 seconds",
     "lightning_policy": "needs `etastar[lightning]`",

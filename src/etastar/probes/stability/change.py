@@ -100,8 +100,8 @@ def cosine(a: torch.Tensor | None, b: torch.Tensor | None) -> float:
     """
     if a is None or b is None or not (a.any() and b.any()):
         return math.nan
-    a, b = (x.double() / torch.linalg.vector_norm(x.double()) for x in (a, b))
-    return 1 - float(torch.linalg.vector_norm(a - b)) ** 2 / 2
+    unit = lambda x: x.double() / torch.linalg.vector_norm(x.double())
+    return 1 - float(torch.linalg.vector_norm(unit(a) - unit(b))) ** 2 / 2
 
 
 def change_of(before: StabilityLook, after: StabilityLook) -> tuple[BlockStability, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,10 @@ class Pass:
     signal: torch.Tensor | None = None
     given: tuple[Any, Any, Any] | None = None
 
+    def without_graph(self, signal: torch.Tensor | None = None) -> Pass:
+        """As it is kept, with what it was told."""
+        return replace(self, output=self.output.detach(), signal=signal)
+
 
 @contextmanager
 def passes_through(blocks: Mapping[str, nn.Module], *, signals: bool, inputs: bool) -> Iterator[list[Pass]]:
@@ -49,8 +53,8 @@ def passes_through(blocks: Mapping[str, nn.Module], *, signals: bool, inputs: bo
     entered: dict[str, list[tuple[Any, Any, Any]]] = {}
 
     def enter(name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
-        copied = lambda batch: map_tensors(lambda t: t.detach().clone(), batch)
-        entered.setdefault(name, []).append((copied(args), copied(kwargs), random_state()))
+        given = each_once(lambda t: t.detach().clone(), (args, kwargs))
+        entered.setdefault(name, []).append((*given, random_state()))
 
     def leave(name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         z = spoken(name, output)
@@ -93,9 +97,20 @@ def _handed_on(output: Any, z: torch.Tensor) -> Any:
     return map_tensors(lambda t: waiting.pop() if waiting and t.is_floating_point() else t, output)
 
 
+def each_once(fn: Callable[[torch.Tensor], torch.Tensor], batch: Batch) -> Batch:
+    """`fn` on every tensor of a batch; where one stands in it twice, so does its image: attention asks `query is key`."""
+    images: dict[int, torch.Tensor] = {}
+    return map_tensors(lambda t: images[id(t)] if id(t) in images else images.setdefault(id(t), fn(t)), batch)
+
+
 def random_state() -> Any:
     """That of the generators that a block draws from."""
     return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+
+def weights_of(block: nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of its parameters and buffers, by name."""
+    return {name: t.detach().clone() for name, t in (*block.named_parameters(), *block.named_buffers())}
 
 
 def again(block: nn.Module, given: tuple[Any, Any, Any], weights: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, Batch]:
@@ -104,11 +119,10 @@ def again(block: nn.Module, given: tuple[Any, Any, Any], weights: Mapping[str, t
     Call inside `isolated_randomness`.
     """
     args, kwargs, (state, devices) = given
-    leaf: Callable[[torch.Tensor], torch.Tensor] = lambda t: t.clone().requires_grad_(t.is_floating_point())
-    args, kwargs = map_tensors(leaf, args), map_tensors(leaf, kwargs)
-    passed = map_tensors(lambda t: t.clone(), (args, kwargs))  # a block may write to its input
+    inputs = each_once(lambda t: t.clone().requires_grad_(t.is_floating_point()), (args, kwargs))
+    passed = each_once(lambda t: t.clone(), inputs)  # a block may write to its input
     torch.set_rng_state(state)
     if devices:
         torch.cuda.set_rng_state_all(devices)
     own = {name: t.clone() for name, t in weights.items()}  # and to its statistics
-    return spoken("", torch.func.functional_call(block, own, *passed)), (args, kwargs)
+    return spoken("", torch.func.functional_call(block, own, *passed)), inputs

@@ -13,14 +13,14 @@ from torch import nn
 
 from etastar.arguments import shown
 from etastar.core.batch import Batch, map_tensors
-from etastar.core.objective import check_scalar, split
+from etastar.core.objective import check_scalar, split, without_graph
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.traceless import traceless
 from etastar.errors import ProblemError, call
 from etastar.probes.stability.blocks import blocks_of, unwrapped
 from etastar.probes.stability.change import Stability, change_of, divergence
 from etastar.probes.stability.look import StabilityLook, log_probabilities
-from etastar.probes.stability.passes import Pass, passes_through
+from etastar.probes.stability.passes import Pass, passes_through, weights_of
 from etastar.probes.stability.split import splits
 from etastar.probes.wide import wide, widened
 
@@ -88,17 +88,10 @@ class StabilityProbe:
         Raises:
             ProblemError: a block returns no tensor, or gradients are read of a loss that has none.
         """
-        with self._still(), passes_through(self.blocks, signals=self.gradients, inputs=self.split) as seen:
-            with nullcontext() if self.gradients else torch.no_grad():
-                loss, log_p = self._objective()
-            if not seen:
-                raise ProblemError(
-                    f"no block was called, of {', '.join(self.blocks)}; expected blocks the loss runs through"
-                )
-            signals, gradients = self._backward(loss, seen) if self.gradients else ([None] * len(seen), {})
-            weights = {name: _state(own) for name, own in self.blocks.items()} if self.split else {}
-        passes = [replace(own, output=own.output.detach(), signal=d) for own, d in zip(seen, signals, strict=True)]
-        return StabilityLook(step, rate, float(loss.detach()), passes, gradients, weights, log_p)
+        with self._still():
+            seen, gradients, loss, log_p = self._pass() if self.gradients else without_graph(self._pass)
+            weights = {name: weights_of(own) for name, own in self.blocks.items()} if self.split else {}
+        return StabilityLook(step, rate, loss, seen, gradients, weights, log_p)
 
     def change(self, before: StabilityLook, after: StabilityLook) -> Stability:
         """By how much `after` differs from `before`.
@@ -115,6 +108,18 @@ class StabilityProbe:
             blocks = tuple(replace(block, split=parts[block.name]) for block in blocks)
         kl = divergence(before, after)
         return Stability(after.step, after.step - before.step, after.rate, after.loss, kl, blocks)
+
+    def _pass(self) -> tuple[list[Pass], dict[str, torch.Tensor], float, torch.Tensor | None]:
+        """Passes of the blocks, gradients of their weights, the loss, and log-probabilities where there are any."""
+        with passes_through(self.blocks, signals=self.gradients, inputs=self.split) as seen:
+            loss, log_p = self._objective()
+            if not seen:
+                raise ProblemError(
+                    f"no block was called, of {', '.join(self.blocks)}; expected blocks the loss runs through"
+                )
+            signals, gradients = self._backward(loss, seen) if self.gradients else ([None] * len(seen), {})
+        passes = [own.without_graph(signal) for own, signal in zip(seen, signals, strict=True)]
+        return passes, gradients, float(loss.detach()), log_p
 
     def _objective(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The loss on the kept batch, and log-probabilities where there are any."""
@@ -159,7 +164,3 @@ class StabilityProbe:
                 module.training = training
             seed_everything(derive_seed(self._seed, "mask", 0, 0))
             yield
-
-
-def _state(block: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: t.detach().clone() for name, t in (*block.named_parameters(), *block.named_buffers())}
