@@ -37,3 +37,4 @@ STUDY = Study(
     problems=PROBLEMS,
     load=load,
 )
+"""Claims, arms, sizes and problems of `etastar study network_stability`."""
