@@ -32,7 +32,7 @@ STUDY = Study(
     },
     plan=plan,
     conclude=conclude,
-    minutes={"quick": 1, "full": 10, "faithful": 40},
+    minutes={"quick": 1, "full": 10, "faithful": 60},
     efforts=("quick", "full", "faithful"),
     problems=PROBLEMS,
     load=load,
