@@ -29,14 +29,19 @@ sphinx_gallery_conf = {
     "filename_pattern": rf"/({'|'.join(RUN)})\.py$",
     "image_scrapers": ("tools.site.extension.answers_pictures",),
     "reset_modules": (),
+    "default_thumb_file": str(Path(__file__).parent / "generated/pictures/schedule.png"),
     "abort_on_example_error": True,
     "show_memory": False,
+    "write_computation_times": False,
     "show_signature": False,
     "download_all_examples": False,
     "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
 }
 
+nitpicky = True
+nitpick_ignore_regex = [("py:(class|exc)", ".*")]  # annotations name what other projects document
+smartquotes = False
 html_theme = "furo"
 html_title = "etastar"
 html_static_path = ["_static"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from tools.site import codes, command_line, examples, named, records, reference, running
+from tools.site import check, codes, command_line, examples, named, records, reference, running
 from tools.site.pages import DOCS, blocks, commands, written
 
 import etastar
@@ -60,10 +62,19 @@ def test_every_command_of_every_page_is_one_that_etastar_reads(tmp_path, monkeyp
         known[path].make_context(path, words[len(path.split()) :])
 
 
+def test_every_option_that_a_page_speaks_of_is_one_of_some_command():
+    known = {
+        name for _, command in command_line.tree() for each in command.params for name in (*each.opts, *each.secondary_opts)
+    }
+    known |= {"--help", "--version", "--traceback", "--install-completion"}
+    said = {(name, option) for name, text in PAGES.items() for option in re.findall(r"`(--[a-z-]+)", text)}
+    assert len(said) >= 20 and {each for each in said if each[1] not in known} == set()
+
+
 def test_every_public_name_has_a_page(tmp_path):
     """Written without what it is about being installed: Lightning and Transformers are mocked, or left aside."""
     told = {public.name for public in reference.public_names()}
-    assert told >= {name for name in etastar.__all__ if not name.startswith("__")} - rooms()
+    assert told >= {name for name in dir(etastar) if not name.startswith("__")} - rooms()
     for public in reference.public_names():
         if public.page not in ("adapters-lightning", "adapters-transformers"):
             assert f"{public.path}" in reference.entry(public, lambda name: f"`{name}`")
@@ -79,13 +90,12 @@ def test_a_name_without_a_docstring_has_no_page_and_stops_the_build():
 
 
 def test_generated_pages_tell_everything_that_is_registered(tmp_path):
-    from etastar.core.codes import explain
+    from etastar.core.codes import CODES
     from etastar.policies.registry import SCHEDULES
 
     assert all(f"| `{name}` |" in named.page() for name in SCHEDULES)
-    codes.write(tmp_path)
-    said = (tmp_path / "codes.md").read_text()
-    assert all(f"({codes.anchor(found.kind, found.name)})=" in said and found.then in said for found in explain())
+    explained = codes.page()
+    assert all(f"({codes.anchor(kind, name)})=" in explained for kind, table in CODES.items() for name in table)
     command_line.write(tmp_path)
     assert all(f"## etastar {path}\n" in (tmp_path / "command-line.md").read_text() for path, _ in command_line.tree())
     examples.write(tmp_path / "examples")
@@ -108,3 +118,16 @@ def test_what_a_page_quotes_stands_in_a_record():
     assert found >= 8
     with pytest.raises(LookupError, match="no row of the record quick"):
         records.newest()["quick"].quoted("nobody measured this")
+
+
+@pytest.mark.parametrize("name", ["codes", "docstring", "llms", "pages", "records", "reference", "running"])
+def test_what_the_site_is_built_with_does_what_its_examples_say(name):
+    found = doctest.testmod(import_module(f"tools.site.{name}"))
+    assert found.attempted and not found.failed
+
+
+def test_a_dead_link_is_found(tmp_path):
+    (tmp_path / "a.html").write_text('<h1 id="top">A</h1><a href="b.html#here">b</a><a href="https://example.org/x">x</a>')
+    (tmp_path / "b.html").write_text('<p id="here"></p><a href="a.html#gone">a</a><img src="c.png"><a href="#here">me</a>')
+    first, second = check.dead_links(tmp_path)
+    assert "a.html#gone leads to no anchor" in first and "c.png leads to no page" in second

@@ -15,9 +15,8 @@ SITE = ROOT / "out" / "site"
 
 
 def generate(folder: Path = GENERATED) -> None:
-    """Everything that is not written by hand; what is no longer offered goes."""
-    for part in ("reference", "evidence", "examples"):
-        shutil.rmtree(folder / part, ignore_errors=True)
+    """Everything that is not written by hand, anew: an example's output is that of the package as it is now."""
+    shutil.rmtree(folder, ignore_errors=True)
     for write in (reference.write, command_line.write, named.write, codes.write):
         write(folder / "reference")
     records.write(folder / "evidence")

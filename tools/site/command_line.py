@@ -40,7 +40,7 @@ def write(folder: Path) -> None:
         parts += [f"## etastar {path}", *(_cell(part) for part in (command.help or "").split("\n\n"))]
         if own := [option for option in options if option not in common]:
             parts.append(markdown_table([["argument", "what it is"], *map(list, own)]))
-        if others := [names.split(" ")[0] + "`" for names, _ in options if (names, _) in common]:
+        if others := [f"`{names.strip('`').split(' ')[0]}`" for names, _ in options if (names, _) in common]:
             parts.append(f"As [most commands](#what-most-commands-take): {', '.join(others)}.")
         if command.epilog:
             parts.append(f"{_cell(command.epilog)}")
@@ -63,5 +63,5 @@ def _cell(text: str) -> str:
 
 HEAD = """# Command line
 
-Written from the commands themselves; `etastar VERB --help` says the same. Exit code 0 means answered, 1 no answer (and why),
-2 bad input, in a sentence. `--json` writes the answer in a form whose [keys are versioned](../../compatibility.md)."""
+Written from the commands themselves; `etastar VERB --help` says the same. Exit code 0: answered; 1: no answer, and why; 2:
+bad input, in a sentence. `--json` writes the answer in a form whose [keys are versioned](../../compatibility.md)."""

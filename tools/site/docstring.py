@@ -19,7 +19,7 @@ def markdown(text: str, link: Link = lambda name: f"`{name}`") -> str:
     Args:
         link: what stands for a name in backticks.
 
-    >>> print(markdown("Doubles x.\n\n    y = 2 * x\n\nArgs:\n    x: a *number*,\n        or two.\n\n>>> 2 * 1\n2"))
+    >>> print(markdown("Doubles x.\n\n    y = 2 * x\n\nArgs:\n    x: a *number*,\n        or two."))
     Doubles x.
     <BLANKLINE>
     ```text
@@ -29,17 +29,14 @@ def markdown(text: str, link: Link = lambda name: f"`{name}`") -> str:
     **Arguments**
     <BLANKLINE>
     - `x`: a \*number\*, or two.
-    <BLANKLINE>
-    ```pycon
-    >>> 2 * 1
-    2
-    ```
+    >>> markdown("Adds.\n\n>>> 1 + 1\n2").splitlines()[2:]
+    ['```pycon', '>>> 1 + 1', '2', '```']
     """
     return "\n\n".join(_rendered(block, link) for block in _blocks(cleandoc(text)))
 
 
 def first_sentence(text: str, link: Link = lambda name: f"`{name}`") -> str:
-    """The first paragraph, on one line; a formula it leads up to is left to the page.
+    r"""The first paragraph, on one line; a formula it leads up to is left to the page.
 
     >>> first_sentence("Doubles x:\n\n    y = 2 x")
     'Doubles x.'

@@ -6,28 +6,34 @@ import ast
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / "examples"
-RUN = ("forecast_a_run", "from_checkpoint", "own_loop_controller", "watch_a_run")
-"""What runs in seconds without an extra; each of the others says what it takes."""
-TAKES = {
-    "fine_tuning": "a problem for `etastar find examples/fine_tuning.py:problem`",
-    "stability": "seven seconds; writes a chart, JSON and events of TensorBoard",
-    "own_loop": "a problem for `etastar find examples/own_loop.py:problem`",
-    "mlp_family": "a family for `etastar scale`; 45 seconds",
-    "lightning_policy": "needs `etastar[lightning]`",
-    "transformers_finetune": "needs `etastar[transformers]` and peft",
-    "nanogpt": "trains for hours; needs a text",
-    "resnet18_cifar": "trains for hours; needs CIFAR-10",
+SHOWN: dict[str, tuple[str, str]] = {
+    "from_checkpoint": ("Is my rate still right, under way?", ""),
+    "own_loop_controller": ("A policy in a loop of one's own", ""),
+    "watch_a_run": ("Warned before it diverges", ""),
+    "forecast_a_run": ("Forecast a run from two logs", ""),
+    "stability": ("Stability, block by block", "seven seconds; writes a chart, JSON and events of TensorBoard"),
+    "fine_tuning": ("Fine-tuning, frozen parts and groups", "a problem for `etastar find examples/fine_tuning.py:problem`"),
+    "own_loop": ("A training script of one's own", "a problem for `etastar find examples/own_loop.py:problem`"),
+    "mlp_family": ("A network in many sizes", "a family for `etastar scale`, which takes the better part of a minute"),
+    "lightning_policy": ("Lightning", "needs `etastar[lightning]`"),
+    "transformers_finetune": ("Transformers, LoRA", "needs `etastar[transformers]` and peft"),
+    "nanogpt": ("A small GPT", "trains for hours, on a text"),
+    "resnet18_cifar": ("ResNet-18 on CIFAR-10", "trains for hours, and needs the pictures"),
 }
-"""Why an example is shown without its output."""
+"""example -> its title, and what it would take; "" for what runs in seconds, without an extra, and is run."""
+RUN = tuple(name for name, (_, takes) in SHOWN.items() if not takes)
+
+HEAD = """Examples
+========
+
+Whole scripts, from the folder ``examples`` of the repository. Those with output were run when this site was built.
+"""
 
 
 def write(folder: Path) -> None:
     """Every example, with a heading of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "README.rst").write_text(
-        "Examples\n========\n\nWhole scripts, from the folder ``examples`` of the repository. Those with output were run "
-        "when this site was built.\n"
-    )
+    (folder / "README.rst").write_text(HEAD)
     for path in sorted(FOLDER.glob("*.py")):
         (folder / path.name).write_text(script(path))
 
@@ -40,13 +46,12 @@ def script(path: Path) -> str:
     """
     text = path.read_text()
     doc = ast.get_docstring(ast.parse(text)) or ""
-    name = path.stem
-    if name not in RUN and name not in TAKES:
+    if path.stem not in SHOWN:
         raise LookupError(
-            f"examples/{path.name} is in neither RUN nor TAKES of tools/site/examples.py; say whether it is run"
+            f"examples/{path.name} is not in SHOWN of tools/site/examples.py; give it a title, say if it is run"
         )
-    title = name.replace("_", " ").capitalize()
-    note = "" if name in RUN else f".. note:: Not run here: {TAKES[name]}.\n\n".replace("`", "``")
+    title, takes = SHOWN[path.stem]
+    note = f".. note:: Not run here: {takes}.\n\n".replace("`", "``") if takes else ""
     end = ast.parse(text).body[0].end_lineno or 1
     body = _rest(doc.replace("`", "``"))
     return f'"""\n{title}\n{"=" * len(title)}\n\n{note}{body}\n"""\n' + "\n".join(text.splitlines()[end:]) + "\n"

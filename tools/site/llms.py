@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tools.site.pages import DOCS
 
+ROLE = re.compile(r"\{[\w:]+\}`(?:etastar\.)?([^`<]+?)(?: <[^`]*>)?`")
+"""A reference to a name, of which the name is left."""
 PARTS = {
     "Start": ("index", "start", "which-verb"),
     "Guides": ("guides/*",),
@@ -40,6 +42,7 @@ def told(text: str) -> tuple[str, str]:
     ('Find', 'Which rate?')
     """
     title = re.search(r"^# (.+)$", text, flags=re.MULTILINE)
-    prose = [part for part in text.split("\n\n") if not part.startswith(("#", "(", "`", ":", "|", "-", ">"))]
+    plain = ROLE.sub(r"\1", re.sub(r"^(`{3,}|:{3,}).*?^\1\s*$", "", text, flags=re.MULTILINE | re.DOTALL))
+    prose = [part for part in map(str.strip, plain.split("\n\n")) if part and not part.startswith(("#", "(", "|", "-", ">"))]
     first = " ".join(prose[0].split()) if prose else ""
     return (title[1] if title else ""), re.split(r"(?<=[.?!])\s", first)[0]

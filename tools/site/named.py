@@ -28,7 +28,7 @@ def page() -> str:
             f"`{name}`",
             "reacts to " + ", ".join(_signal(key) for key in policy.reads) if policy.reads else "a function of the step",
             f"`{type(policy).__name__}`: {_first(type(policy))}",
-            ", ".join(f"`{key}`" for key in _settings(policy) if key not in NOT_SETTINGS),
+            ", ".join(f"`{key}={getattr(policy, key)}`" for key in _settings(policy) if key not in NOT_SETTINGS),
         ]
         for name, policy in SCHEDULES.items()
     ]

@@ -122,9 +122,9 @@ def write(folder: Path) -> None:
         (folder / f"{record.folder.name}.md").write_text(_page(record))
         for picture in (*record.folder.glob("*.png"), *record.folder.glob("*.svg")):
             shutil.copy(picture, folder / picture.name)
-    current = [record for record in records if latest[record.name] is record]
-    older = [record for record in records if latest[record.name] is not record]
-    pages = "\n".join(record.folder.name for record in records)
+    current = [record for record in records if latest[record.name] == record]
+    older = [record for record in records if latest[record.name] != record]
+    pages = "\n".join(f"{record.name}, {record.date} <{record.folder.name}>" for record in records)
     (folder / "index.md").write_text(
         INDEX.format(table=_table(current), older=_table(older) if older else "None.", pages=pages)
     )

@@ -112,6 +112,7 @@ STUDY = Study(
     uses_data=False,
     minutes={"quick": 2, "full": 15},
 )
+"""What `etastar study psi` measures: groups, sizes, claims and their rules, all of them declared before a number."""
 
 
 def conclude(rows: Sequence[Row], setting: Setting) -> Findings:
