@@ -54,10 +54,10 @@ def plan(setting: Setting) -> list[Measurement]:
             planned += [Measurement(key(seed, arm.name), partial(_arm, setting, trained, seed, arm)) for seed in seeds]
         if group == "primary":
             planned += [Measurement(key(seed, ENDS), partial(_ends, setting, trained, seed)) for seed in seeds]
-        if group == "rates" and setting.problem == "resnet18":
-            for name in SMOOTH:
-                arm = f"one step, {name}"
-                planned += [Measurement(key(s, arm), partial(_one_step, setting, trained, s, name)) for s in seeds]
+    if "rates" in sizes.groups and setting.problem == "resnet18":
+        for name in SMOOTH:
+            arm = f"one step, {name}"
+            planned += [Measurement(key(s, arm), partial(_one_step, setting, trained, s, name)) for s in seeds]
     return planned
 
 
