@@ -1,7 +1,8 @@
 """Designs on recorded curves: a lane is read off the curve of its length and seed, so that a search takes a millisecond.
 
-Between two rates of the grid the loss is a straight line in its logarithm; a lane next to one that failed failed. Off the
-grid's ends it is what the end is. `confirmed` of `score` says what the real trainings of `find` give on the same cells.
+Between two rates of the grid, and between two lengths, the loss is a straight line in its logarithm; a lane next to one that
+failed failed. Off the grid's ends it is what the end is. Some searches of the record are trained for real, to say how much
+that flatters.
 """
 
 from __future__ import annotations
@@ -46,25 +47,38 @@ class Replay:
         if lane.seed not in self._seeds:
             self._seeds.append(lane.seed)
         index = self.seed + self._seeds.index(lane.seed)
-        seeds = SHORT_SEEDS if (lane.steps, SEARCH[-1]) not in self.curves else SEARCH
-        row = self.curves[lane.steps, seeds[index % len(seeds)]]
-        x = np.log10(self.cell.rates)
-        at = float(np.clip(lane.log_lr, x[0], x[-1]))
-        k = min(int(np.searchsorted(x, at, side="right")) - 1, len(x) - 2)
-        part = (at - x[k]) / (x[k + 1] - x[k])
-        near = round(part) + k
-        valid, train = (_between(row[key][k], row[key][k + 1], part) for key in ("losses", "train"))
-        failed = valid is None
+        lengths = sorted({steps for steps, _ in self.curves})
+        longer = next(n for n in lengths if n >= lane.steps)
+        shorter = max((n for n in lengths if n <= lane.steps), default=longer)
+        part = 0.0 if longer == shorter else math.log(lane.steps / shorter) / math.log(longer / shorter)
+        rows = [self._row(n, index) for n in (shorter, longer)]
+        ends = {key: [self._at(row, key, lane.log_lr) for row in rows] for key in ("losses", "train")}
+        valid, end = (_between(shorter, longer, part) for shorter, longer in ends.values())
+        whole, row = None not in ends["losses"], rows[1]
         return Outcome(
             lane=lane,
-            status=LaneStatus.DIVERGED if failed else LaneStatus.TRAINED,
+            status=LaneStatus.TRAINED if whole and valid is not None else LaneStatus.DIVERGED,
             reached=None,
-            steps=row["spent"][near],
+            steps=lane.steps if whole else min(lane.steps, row["spent"][self._near(lane.log_lr)]),
             first_loss=row["first"],
-            end_loss=math.nan if failed or train is None else train,
-            valid_loss=valid,
+            end_loss=math.nan if end is None else end,
+            valid_loss=valid if whole else None,
             first_valid_loss=row["start"],
         )
+
+    def _row(self, steps: int, index: int) -> Row:
+        seeds = SEARCH if (steps, SEARCH[-1]) in self.curves else SHORT_SEEDS
+        return self.curves[steps, seeds[index % len(seeds)]]
+
+    def _near(self, log_lr: float) -> int:
+        x = np.log10(self.cell.rates)
+        return int(np.argmin(np.abs(x - log_lr)))
+
+    def _at(self, row: Row, key: str, log_lr: float) -> float | None:
+        x = np.log10(self.cell.rates)
+        at = float(np.clip(log_lr, x[0], x[-1]))
+        k = min(int(np.searchsorted(x, at, side="right")) - 1, len(x) - 2)
+        return _between(row[key][k], row[key][k + 1], (at - x[k]) / (x[k + 1] - x[k]))
 
 
 def _between(a: float | None, b: float | None, part: float) -> float | None:

@@ -141,7 +141,7 @@ TASKS: dict[str, Task] = {
     "heavy-tails": Task(heavy_tails, partial(chain, (6, 48, 48, 1)), (ADAMW, ("rmsprop", "constant")), F.mse_loss, 32),
     "tumours": Task(breast_cancer, partial(chain, (30, 32, 2)), (("rmsprop", "warmup-cosine"), SGD_WC), batch_size=16),
     "digits": Task(digits, partial(chain, (64, 64, 64, 10)), (("rmsprop", "constant"), ("rmsprop", "warmup-cosine"))),
-    "matrices": Task(digits, unbiased, (("muon", "constant"), ("muon", "warmup-cosine"))),
+    "matrices": Task(digits, unbiased, (("muon", "constant"),)),
     "bn-cnn": Task(digits, batchnorm_cnn, (SGD, ADAMW_WC), batch_size=32),
     "deep": Task(digits, lambda: he(mlp(14, 48)), (SGD, SGD_WC)),
     "letters": Task(characters, partial(chain, (SEEN * len(CHARACTERS), 48, len(CHARACTERS))), (ADAMW_WC, SGD)),

@@ -38,12 +38,10 @@ def recorded(folder: Path, tasks: Sequence[str] = ()) -> Iterator[Row]:
     for cell in cells(tuple(tasks)):
         if cell.steps == max(HORIZONS):
             path = folder / f"{cell.task}-{cell.optimizer}-{cell.schedule}.jsonl"
-            known = (
-                {(r["steps"], r["seed"]): r for r in map(json.loads, path.read_text().splitlines())} if path.exists() else {}
-            )
-            wanted = [key for key in _wanted() if key not in known]
+            known = read(path)
+            missing = [key for key in wanted() if key not in known]
             with path.open("a") as file:
-                for row in _trained(cell, wanted):
+                for row in _trained(cell, missing):
                     known[row["steps"], row["seed"]] = row
                     file.write(json.dumps(row) + "\n")
             yield from known.values()
@@ -55,19 +53,20 @@ def read(path: Path) -> dict[tuple[int, int], Row]:
     return {(row["steps"], row["seed"]): row for row in map(json.loads, lines)}
 
 
-def _wanted() -> list[tuple[int, int]]:
+def wanted() -> list[tuple[int, int]]:
+    """(length, seed) of every row of a complete file."""
     short = [(n, s) for n in SHORT for s in SHORT_SEEDS]
     return list(dict.fromkeys(short + [(n, s) for n in HORIZONS for s in (*SEARCH, *TRUE)]))
 
 
-def _trained(cell: Cell, wanted: Sequence[tuple[int, int]]) -> Iterator[Row]:
+def _trained(cell: Cell, missing: Sequence[tuple[int, int]]) -> Iterator[Row]:
     """One row a length and seed; all rates of a length train together."""
-    if not wanted:
+    if not missing:
         return
     with Workplace(Options(store=":memory:", workers=1)) as place:
         session = place.of(cell.problem())
-        for steps in sorted({n for n, _ in wanted}):
-            seeds = [s for n, s in wanted if n == steps]
+        for steps in sorted({n for n, _ in missing}):
+            seeds = [s for n, s in missing if n == steps]
             policy = squeezed(session.problem.policy, steps)
             lanes = [
                 Lane(quantise(lr), derive_seed(0, "basins", s), steps, session.facts.criterion, Until.END, policy)

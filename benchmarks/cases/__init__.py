@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.cases import (
+    basins,
     bisection,
     centre,
     checkpoint,
@@ -25,6 +26,7 @@ from benchmarks.cases import (
     policies,
     predict,
     psi,
+    psi_frozen,
     quadratics,
     quick,
     resnet18,
@@ -47,6 +49,7 @@ CASES: dict[str, Case] = {
     "paired": paired.CASE,
     "policies": policies.CASE,
     "psi": psi.CASE,
+    "psi_frozen": psi_frozen.CASE,
     "quick": quick.CASE,
     "coverage": coverage.CASE,
     "curves": curves.CASE,
@@ -57,6 +60,7 @@ CASES: dict[str, Case] = {
     "lanes": lanes.CASE,
     "nanogpt": nanogpt.CASE,
     "long_horizon": long_horizon.CASE,
+    "basins": basins.CASE,
     "bisection": bisection.CASE,
     "centre": centre.CASE,
     "checkpoint": checkpoint.CASE,

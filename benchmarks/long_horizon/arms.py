@@ -15,8 +15,9 @@ from benchmarks.long_horizon.fit import fitted
 from benchmarks.long_horizon.tasks import HORIZON, Cell, cells
 from benchmarks.long_horizon.truth import Row, Truth, place_in
 from etastar.core.lane import quantise
-from etastar.designs.best_rate.best_lr import GAMMA, PAD_HIGH, PAD_LOW, Rung
+from etastar.designs.best_rate.best_lr import Rung
 from etastar.designs.best_rate.budgeted import ERROR, LANES, OPEN_ERROR, QUANTILE, SHORTEST, SPACING, Budgeted
+from etastar.designs.best_rate.carried import GAMMA, PAD_HIGH, PAD_LOW
 from etastar.designs.best_rate.cooldowns import SHARE, Cooldowns
 from etastar.designs.best_rate.rate_prior import Belief, BestSeen, RatePrior
 from etastar.designs.best_rate.rate_priors import mean_factor

@@ -1,30 +1,34 @@
-"""The README's blocks run as they stand, in a folder of their own."""
+"""The README: short, its blocks run and print what it says, its numbers stand in their records, its links lead somewhere."""
 
 from __future__ import annotations
 
 import ast
 import re
-import runpy
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tools.site import running
+from tools.site.pages import blocks
 
 import etastar
-from cli_harness import run_here
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
-FIRST = "mine.py"
-"""What the reader is asked to save the first Python block as."""
-PYTHON = [body for kind, body in BLOCKS if kind == "python"]
-SHELL = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
+BLOCKS = blocks(README)
+PYTHON = [block.body for block in BLOCKS if block.kind == "python"]
+SHELL = [line for block in BLOCKS if block.kind == "sh" for line in block.body.splitlines()]
+LONGEST = 9_000
+"""Characters: what is read before anything is tried."""
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:[%x]|(?![\w]))")
+EVIDENCE = [line for line in README.splitlines() if "benchmarks/records/" in line]
 
 
-def test_there_are_blocks():
-    assert len(PYTHON) >= 2 and len(SHELL) >= 4
+def test_it_is_short_and_shows_one_picture():
+    assert len(README.encode()) <= LONGEST
+    (picture,) = re.findall(r"!\[(.+)\]\((.+)\)", README)
+    assert len(picture[0]) > 60 and (ROOT / picture[1]).stat().st_size < 150_000
 
 
 def test_every_command_is_one_that_etastar_reads(tmp_path, monkeypatch):
@@ -32,12 +36,25 @@ def test_every_command_is_one_that_etastar_reads(tmp_path, monkeypatch):
     from etastar.cli.main import commands
 
     group: Any = commands()
-    lines = [shlex.split(line) for line in SHELL if line.startswith("etastar ")]
+    inline = re.findall(r"`(etastar [^`]+)`", README)
+    lines = [shlex.split(line) for line in (*SHELL, *inline) if line.startswith("etastar ")]
     assert len(lines) >= 4
     monkeypatch.chdir(tmp_path)
-    Path(FIRST).touch()
+    Path("mine.py").touch()
     for _, command, *arguments in lines:
         group.commands[command].make_context(command, arguments)
+
+
+def test_every_command_is_in_the_table_of_what_is_wanted():
+    from etastar.cli.main import commands
+
+    group: Any = commands()
+    told = {
+        word
+        for cell in re.findall(r"^\| .+? \| (.+?) \|", README, flags=re.MULTILINE)
+        for word in re.findall(r"`(\w+)", cell)
+    }
+    assert set(group.commands) - {"demo", "problems"} <= told
 
 
 @pytest.mark.parametrize("index", range(len(PYTHON)))
@@ -48,40 +65,39 @@ def test_every_name_a_python_block_takes_from_etastar_is_there(index):
 
 
 @pytest.mark.slow
-def test_python_blocks_run_and_the_shell_commands_after_them(tmp_path, monkeypatch, capsys):
+def test_its_blocks_run_and_print_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for index, body in enumerate(PYTHON):
-        script = Path(FIRST if index == 0 else f"block_{index}.py")
-        script.write_text(body)
-        runpy.run_path(str(script), run_name="__main__")
-        assert re.search(r"use [\d.]+ \[|lambda1 = |rate = ", capsys.readouterr().out)
-    assert Path("out/mine/index.html").exists()
-    for line in SHELL:
-        command, *arguments = shlex.split(line)
-        if command == "etastar":
-            ran = run_here(*arguments)
-            assert ran.code == 0, f"{line}: {ran.err}"
-    assert Path("answer.json").exists()
+    ran = list(running.printed(README))
+    assert len(ran) == 3
+    for block, output in ran:
+        said = block.output is None or running.same(block.output, output)
+        assert said, f"{block.body}\nprinted\n{output}"
+    assert ran[-1][1].startswith("after 100 steps: rate = ")
+    for line in (line for line in SHELL if "mine.py" in line):
+        running.ran(line)
+    assert Path("answer.json").exists() and Path("out/mine/index.html").exists()
 
 
-@pytest.mark.parametrize(
-    "target", sorted({*re.findall(r"`make ([\w-]+)", README), *(s.split()[1] for s in SHELL if s.startswith("make"))})
-)
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`make ([\w-]+)", README))))
 def test_make_targets_exist(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"BENCH=([\w-]+)", README))))
-def test_every_number_has_a_case_and_a_record(name):
-    from benchmarks.cases import CASES
+@pytest.mark.parametrize("row", EVIDENCE)
+def test_every_number_stands_in_its_record(row):
+    """Of the result's column, as it is written there."""
+    _, _, result, link, _ = (cell.strip() for cell in row.split("|"))
+    record = (ROOT / re.findall(r"\((.+)\)", link)[0]).read_text()
+    numbers = NUMBER.findall(re.sub(r"`[^`]*`|\b90 % interval|0\.05 nats", "", result))
+    assert numbers and set(numbers) <= set(NUMBER.findall(record)), set(numbers) - set(NUMBER.findall(record))
 
-    assert name in CASES
-    records = sorted((ROOT / "benchmarks/records").glob(f"*_{name}"))
-    assert records, f"no record of {name}"
-    for part in ("README.md", "config.toml", "results.jsonl", "environment.json"):
-        assert (records[-1] / part).stat().st_size > 0
+
+def test_evidence_is_of_eight_rows_and_shows_where_it_loses():
+    assert len(EVIDENCE) == 8 and sum("**" in row for row in EVIDENCE) >= 2
 
 
 def test_links_lead_somewhere():
-    for link in re.findall(r"\]\(([^)#]+)\)", README):
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", README) if not link.startswith("https://")]
+    assert len(links) > 20
+    for link in links:
         assert (ROOT / link).exists(), link

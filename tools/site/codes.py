@@ -1,4 +1,4 @@
-"""What `etastar explain` says, as a page: every code with its kind, its sentence, what to do next, and an anchor."""
+"""Errors as documentation: every code that `etastar explain` knows, with an anchor of its own."""
 
 from __future__ import annotations
 
@@ -7,49 +7,45 @@ from pathlib import Path
 from etastar.core.code import Code
 from etastar.core.codes import CODES
 
-TOLD = {
-    "flag": ("Flags", "A flag qualifies an answer: there is a value, and this is to be known of it."),
-    "status": ("Statuses", "Why an estimate has a value, or none."),
-    "verdict": ("Verdicts", "What an answer says of the rate in use, of a policy, or of a claim."),
-    "ending": ("Endings", "How one training ended."),
-    "exception": ("Exceptions", "What is raised on purpose. The message is one sentence: got, expected, do this."),
-    "exit code": ("Exit codes", "What a command leaves with."),
+HEADS = {
+    "status": "Statuses",
+    "flag": "Flags",
+    "verdict": "Verdicts",
+    "ending": "How a lane ended",
+    "exception": "Exceptions",
+    "exit code": "Exit codes",
 }
-"""kind -> its heading, and what it is."""
+"""kind -> its heading, in the order of the page."""
 
 
 def write(folder: Path) -> None:
-    """One page; every code is an anchor, `flag-islands`, `status-flat` or `exit-code-2`."""
+    """One page; every code is an anchor, `flag-islands` or `status-flat`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "codes.md").write_text(page())
-
-
-def page() -> str:
-    """The page, kind by kind.
-
-    Raises:
-        KeyError: nobody says what a kind of code is.
-    """
-    parts = [HEAD]
-    for kind, codes in CODES.items():
-        heading, what = TOLD[kind]
-        parts += [f"## {heading}", what, *(_entry(kind, name, code) for name, code in codes.items())]
-    return "\n\n".join(parts) + "\n"
+    sections = "\n\n".join(f"## {head}\n\n{_entries(kind)}" for kind, head in HEADS.items())
+    (folder / "codes.md").write_text(PAGE.format(sections=sections))
 
 
 def anchor(kind: str, name: str) -> str:
     """Where a code stands on the page.
 
-    >>> anchor("exit code", "2"), anchor("verdict", "below-eta_c")
-    ('exit-code-2', 'verdict-below-eta_c')
+    >>> anchor("exit code", "70")
+    'exit-code-70'
     """
-    return f"{kind.replace(' ', '-')}-{name}"
+    return f"{kind} {name}".replace(" ", "-")
 
 
-def _entry(kind: str, name: str, code: Code) -> str:
-    return f"({anchor(kind, name)})=\n\n`{name}`\n: {code.says}\n\n  *Then:* {code.then}"
+def _entries(kind: str) -> str:
+    return "\n\n".join(_entry(anchor(kind, name), name, code) for name, code in CODES[kind].items())
 
 
-HEAD = """# Flags, statuses, errors
+def _entry(at: str, name: str, code: Code) -> str:
+    return f"({at})=\n\n`{name}`\n: {code.says}\n\n  {code.then}"
 
-Every word that an answer may carry, and what to do about it; `etastar explain CODE` says the same."""
+
+PAGE = """# Flags, statuses, errors
+
+What an answer says in a word. `etastar explain WORD` prints the same, offline: what it says, and what to do next. An
+estimate without a value says why by a status and a sentence of its own; a flag qualifies an answer; JSON holds the words.
+
+{sections}
+"""

@@ -39,17 +39,22 @@ def printed(text: str) -> Iterator[tuple[Block, str]]:
                 exec(compile(block.body, f"block {index}", "exec"), space)
             yield block, said.getvalue()
         elif block.kind == "sh" and block.output is not None:
-            yield block, "".join(_ran(line) for line in block.body.splitlines())
+            yield block, "".join(ran(line) for line in block.body.splitlines())
 
 
-def _ran(line: str) -> str:
+def ran(line: str) -> str:
+    """What a command prints.
+
+    Raises:
+        RuntimeError: it was refused, or failed.
+    """
     words = shlex.split(line)
     command = [sys.executable, "-m", *words] if words[0] == "etastar" else words
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if ran.returncode not in (0, 1):
-        raise RuntimeError(f"{line}: {ran.stderr}")
-    return ran.stdout
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{line}: {done.stderr}")
+    return done.stdout
 
 
 def same(said: str, output: str) -> bool:

@@ -90,12 +90,12 @@ class IndexedBatches:
         if batch_size > size and drop_last:
             raise ProblemError(f"batch_size is {batch_size} but the data has {size} samples; pass batch_size <= {size}")
         self._read, self.size, self.batch_size, self._what, self._owned = read, size, batch_size, what, owned
-        self._shuffle, self._drop_last, self.tensors = shuffle, drop_last, tensors
+        self.shuffled, self._drop_last, self.tensors = shuffle, drop_last, tensors
         self.per_epoch: int | None = size // batch_size if drop_last else -(-size // batch_size)
 
     def order(self, seed: int, epoch: int, *, shuffle: bool = True) -> list[torch.Tensor]:
         """The sample indices of every batch of one pass; they come from a generator of (seed, epoch) alone."""
-        if shuffle and self._shuffle:
+        if shuffle and self.shuffled:
             order = torch.randperm(self.size, generator=generator(seed, "epoch", epoch))
         else:
             order = torch.arange(self.size)

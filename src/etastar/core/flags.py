@@ -42,6 +42,24 @@ FLAG_CODES: dict[str, Code] = {
         "one end of that plateau may be much better than the other.",
         "Run lanes of the full length: --effort thorough.",
     ),
+    "late-overfitting": Code(
+        "A lane nearly as long as the training ended above one of half its length: memorising sets in late. The rate is "
+        "lower for it, and the interval reaches further down.",
+        "Stop earlier, regularise, or get more data: that may be worth more than any rate; --effort thorough measures it.",
+    ),
+    "two-basins": Code(
+        "Where short lanes end alike, a longer one at a high rate fell faster than training did before: there is a second "
+        "basin that lower rates do not reach in time, and the recommended rate lies near it.",
+        "Run lanes of the full length: --effort thorough.",
+    ),
+    "wide-plateau": Code(
+        "The interval holds the middle of all rates that end about as low as the best, and is wider than asked for.",
+        "Nothing: more runs would not narrow it; take any rate of the plateau.",
+    ),
+    "data-in-order": Code(
+        "The training data come in one order, and short lanes saw only the beginning; later ones may want another rate.",
+        "Shuffle (DataLoader(..., shuffle=True)), or run lanes of the full length: --effort thorough.",
+    ),
     "one-seed": Code(
         "Each step of this optimizer is a search of its own, and its lanes end by luck: one seed does not tell which of the "
         "rates that train is best, so the interval spans all of them; --effort thorough trains more seeds.",

@@ -207,6 +207,12 @@ class Psi(Checked):
             raise ProblemError("the policy psi has no horizon yet; call policy.over(steps) first")
         return _shares(self.form, self.numbers, self.steps)[min(step, self.steps)]
 
+    def rest(self, step: int) -> float:
+        """Sum of the shares from `step` to the last, for a form that does not see the loss."""
+        if self.steps is None:
+            raise ProblemError("the policy psi has no horizon yet; call policy.over(steps) first")
+        return _rests(self.form, self.numbers, self.steps)[min(step, self.steps)]
+
     def init(self, lr: Any) -> Any:
         """The peak; for a form that sees the loss the first loss and the mean, too."""
         if not self.reads:
@@ -232,6 +238,12 @@ def _shares(form: str, numbers: tuple[float, ...], steps: int) -> list[float]:
     s = torch.arange(steps + 1, dtype=torch.float64) / steps
     values = torch.tensor(numbers, dtype=torch.float64)
     return FORMS[form].log_factor(values, s, torch.zeros_like(s)).exp().tolist()
+
+
+@lru_cache
+def _rests(form: str, numbers: tuple[float, ...], steps: int) -> list[float]:
+    """Sums of the shares at and after steps 0 .. steps."""
+    return torch.tensor(_shares(form, numbers, steps), dtype=torch.float64).flip(0).cumsum(0).flip(0).tolist()
 
 
 def averaged(mean: Tensor, loss: Tensor, gap: int, steps: int) -> Tensor:

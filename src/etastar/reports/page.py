@@ -17,6 +17,7 @@ from markupsafe import Markup
 from etastar import arguments
 from etastar.core.flags import FLAG_CODES
 from etastar.errors import ProblemError
+from etastar.reports.data_table import data_tables
 from etastar.reports.kinds import kind_of
 from etastar.reports.parts import Page
 from etastar.version import __version__
@@ -119,10 +120,22 @@ def _figures(page: Page, specs: dict[str, dict[str, Any]]) -> list[dict[str, Any
     found = []
     for section in page.sections:
         figures = [
-            {"name": name, "caption": caption, "spec": htmlsafe_json_dumps(specs[name], allow_nan=False)}
+            {
+                "name": name,
+                "label": f"Chart: {_title(specs[name])}",
+                "caption": caption,
+                "spec": htmlsafe_json_dumps(specs[name], allow_nan=False),
+                "tables": data_tables(specs[name]),
+            }
             for name, caption in section.captions.items()
             if name in specs
         ]
         if figures:
             found.append({"title": section.title, "text": section.text, "figures": figures})
     return found
+
+
+def _title(spec: dict[str, Any]) -> str:
+    """What stands above a chart."""
+    title = spec.get("title", "")
+    return title.get("text", "") if isinstance(title, dict) else title

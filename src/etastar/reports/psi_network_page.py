@@ -13,11 +13,12 @@ COLOUR, OTHER = "#0b62b0", "#9a5b00"
 
 def psi_network_tables(answer: PsiNetworkAnswer) -> list[Table]:
     """What it is worth, peak by peak."""
-    head = ("steps", "peak", "against", "final loss / its", "90 %", "median", "won / tied / lost")
+    head = ("steps", "peak", "arm", "against", "final loss / its", "90 %", "median", "won / tied / lost")
     rows = [
         (
             f"{j.steps:,}",
             j.peak,
+            j.arm,
             j.against,
             _number(j.ratio.value),
             _interval(j.ratio),
@@ -104,7 +105,7 @@ def _peaks(answer: PsiNetworkAnswer) -> Any:
             "steps": f"{j.steps:,}",
         }
         for j in answer.judged
-        if j.steps == answer.steps
+        if (j.steps, j.arm) == (answer.steps, "network")
     ]
     order = list(dict.fromkeys(row["peak"] for row in rows))
     x = alt.X("peak:N", title="peak", sort=order, axis=alt.Axis(labelAngle=0))

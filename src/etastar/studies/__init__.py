@@ -3,7 +3,7 @@
 `study` (the contract), `claim` (a statement and its rule), `run` (one study), `bench` (what it measures with), `data`,
 `record` (rows as they are measured), `fits` (what is computed from them), `charts`, `page`. The studies:
 `chen2024architecture`, `deeper_prefers_lower`, `haas2025width`, `iyer2023maximal` with `iyer2023maximal_findings`,
-`jelassi2023depth`, and in a folder of its own `psi`.
+`jelassi2023depth`, and `psi/`, a folder of its own.
 
 It offers `StudyAnswer`, `run_study`.
 """

@@ -214,6 +214,11 @@ def _measure(study: Study, setting: Setting, record: StudyRecord, bench: Bench, 
             except OutOfTime:
                 in_time = False
                 continue
+            except ProblemError:
+                if not bench.place.late():
+                    raise
+                in_time = False  # there was no time left to check the problem
+                continue
             record.add(row)
             now += 1
             say(f"  [{index}/{len(plan)}] {measurement.label}: {row.get('said', 'done')}, {row['seconds']:.1f} s")

@@ -33,6 +33,8 @@ def test_plans_of_known_size():
     assert FixedLanes([Lane(0.1, s, STEPS) for s in range(5)], batch=2).planned() == Plan(5, 5 * STEPS)
     assert FullLength(CRITERION, STEPS).planned() == Plan(40, 40 * STEPS)
     assert EtaStar(CRITERION, STEPS, precision=Precision(max_runs=20)).planned() == Plan(13 * 2 + 20, 46 * STEPS)
-    assert BestLR(CRITERION, 640).planned() == Plan(12, 6 * 20 + 6 * 320)
+    assert BestLR(CRITERION, 640).planned() == Plan(13, round(3.2 * 640)), (
+        "two rungs and a last look, as far as the budget goes"
+    )
     assert Surface(CRITERION, ROWS, (-2.0, -1.5), seeds=1, widen=False, refine=False).planned() == Plan(4, 2 * (200 + 50))
     assert sum((Plan(1, 2), Plan(3, 4)), Plan(0, 0)) == Plan(4, 6)

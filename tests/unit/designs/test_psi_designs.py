@@ -10,7 +10,7 @@ import torch
 
 from etastar import Criterion, Lane, Runs
 from etastar.core import Until
-from etastar.core.lane import LaneStatus, Outcome
+from etastar.core.lane import LaneStatus, Outcome, StepRow
 from etastar.designs.psi.forks import MULTIPLES, PATHS, PLACES, Forks, fork_policy
 from etastar.designs.psi.repeats import Repeats
 from etastar.designs.psi.tuned_peak import TunedPeak
@@ -122,6 +122,18 @@ def test_forks_keep_to_their_plan_and_record_the_columns_of_the_question() -> No
     design.tell(Runs(_state_with_best(1.0)(lanes)))
     row = next(fork for fork in design.answer() if fork.path == "linear" and fork.s == 0.5 and fork.multiple == 2.0)
     assert (row.epoch, row.lr) == (2.5, pytest.approx(0.3))
+
+
+def test_a_fork_records_by_how_much_the_loss_fell_over_its_segment() -> None:
+    def outcome(lane: Lane, steps: int) -> Outcome:
+        trace = tuple(StepRow(t, 0.1, 2.0 * math.exp(-0.01 * t)) for t in range(steps))
+        return Outcome(lane, LaneStatus.SLOW, None, steps, 2.0, 1.0, valid_loss=1.0, trace=trace)
+
+    design = Forks(CRITERION, 100, 0.3, updates=20, task="t", group="g", seeds=2)
+    found = told(design, lambda lanes: [outcome(lane, 100 if i % 2 else 55) for i, lane in enumerate(lanes)])
+    whole, broken = [fork for fork in found if (fork.path, fork.s, fork.multiple) == ("linear", 0.5, 1.0)][::-1]
+    assert whole.soon == pytest.approx(0.1, abs=1e-6)
+    assert math.isnan(broken.soon)
 
 
 def test_forks_of_a_real_task_share_their_trunks_and_equal_lanes_from_the_start() -> None:

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 
 from etastar import ProblemError
 from etastar.policies import Observation
+from etastar.policies.named import policy_over
 from etastar.policies.policy import rates_over
 from etastar.policies.psi import BEGINS, FITTED, MEMORY, Psi
-from etastar.policies.psi_network import FEATURES, HIGHEST, LOWEST, PATH, SEEN, SLEW, PsiNetwork, features, remembered
+from etastar.policies.psi_network import (
+    EARLY,
+    FEATURES,
+    HIGHEST,
+    LOWEST,
+    NUMBERS,
+    SEEN,
+    SLEW,
+    UNTIL,
+    USUAL,
+    VERSION,
+    PsiNetwork,
+    features,
+    remembered,
+)
+from etastar.policies.psi_weights import PsiWeights
 
 S, E = 0.85, -0.7
 BY_HAND = {
@@ -72,49 +89,107 @@ def test_without_a_horizon_there_is_no_rate() -> None:
         Psi().factor(0)
 
 
-def test_the_network_without_numbers_is_the_closed_form() -> None:
-    nothing, losses = PsiNetwork((0.0,) * 13).over(100), torch.linspace(2.0, 0.5, 100, dtype=torch.float64)
-    state = nothing.init(0.1)
-    for step, loss in enumerate(losses):
-        seen = {"loss": loss, "smoothed_loss": loss, "grad_cosine": 0.3, "update_norm": 0.01, "param_norm": 1.0}
-        rate, state = nothing.step(Observation(step, seen), state)
-        assert float(rate) == pytest.approx(0.1 * Psi(steps=100).share(step), rel=1e-12)
+CALM = {"loss": 1.0, "smoothed_loss": 1.0, "grad_cosine": 0.0, "update_norm": 0.01, "param_norm": 1.0}
 
 
-def test_what_the_network_sees_by_hand() -> None:
-    """Two looks, all features but the times from their definitions."""
-    policy = PsiNetwork((0.0,) * 13).over(100)
+def driven(policy: PsiNetwork, steps: int, **changed: float) -> list[float]:
+    """Rates of a training in which all looks are alike."""
+    state, rates = policy.init(0.1), []
+    for step in range(steps):
+        rate, state = policy.step(Observation(step, {**CALM, **changed}), state)
+        rates.append(float(rate))
+    return rates
+
+
+@pytest.mark.parametrize("steps", [1, 2, 24, 100])
+def test_the_network_without_numbers_is_the_closed_form(steps: int) -> None:
+    """Also over trainings that are shorter than its looks are many."""
+    rates = driven(PsiNetwork((0.0,) * len(NUMBERS)).over(steps), steps)
+    assert rates == pytest.approx([0.1 * Psi(steps=steps).share(step) for step in range(steps)], rel=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 24, 100])
+def test_a_path_that_is_usual_or_shorter_changes_nothing_and_a_longer_one_lowers_the_rate(steps: int) -> None:
+    """As it is shipped: at a right peak, or at one that is too low, it is the closed form."""
+    own, form = PsiNetwork().over(steps), [0.1 * Psi(steps=steps).share(step) for step in range(steps)]
+    assert driven(own, steps, update_norm=1e-9) == pytest.approx(form, rel=1e-12)
+    wild = driven(own, steps, update_norm=10.0)
+    assert wild[0] == form[0]  # nothing has moved yet
+    assert all(a < b for a, b in zip(wild[own.every :], form[own.every :], strict=True))
+
+
+def test_the_path_by_hand() -> None:
+    """What the parameters went, look by look, and what is left at the rates of the closed form from now on."""
+    policy = PsiNetwork((1.0, 1.0, *(0.0,) * (len(NUMBERS) - 2))).over(100)
+    state, updates = policy.init(0.1), {0: math.nan, 4: 0.05, 8: 0.02}
+    for step in range(9):
+        _, state = policy.step(Observation(step, {**CALM, "update_norm": updates.get(step, 0.0), "param_norm": 5.0}), state)
+    shares = [Psi(steps=100).share(step) for step in range(101)]
+    first = math.log(4 * 0.05 / 5 + 0.05 / 5 / shares[3] * sum(shares[4:])) - USUAL - EARLY * math.exp(-0.04 / UNTIL)
+    a = min(max(-first, -SLEW), SLEW)
+    now = 0.02 / 5 / shares[7] / math.exp(a) * sum(shares[8:])
+    second = math.log(4 * 0.05 / 5 + 4 * 0.02 / 5 + now) - USUAL - EARLY * math.exp(-0.08 / UNTIL)
+    assert float(state["path"]) == pytest.approx(4 * 0.07 / 5)
+    assert float(state["a"]) == pytest.approx(min(max(-second, a - SLEW), a + SLEW))
+
+
+def test_what_the_network_sees_beside_the_path_by_hand() -> None:
+    policy = PsiNetwork().over(100)
     one = {"loss": 2.0, "smoothed_loss": 2.0, "grad_cosine": math.nan, "update_norm": math.nan, "param_norm": 5.0}
     two = {"loss": 0.9, "smoothed_loss": 1.0, "grad_cosine": 0.25, "update_norm": 0.05, "param_norm": 5.0}
-    tensors = [{name: torch.tensor(value, dtype=torch.float64) for name, value in seen.items()} for seen in (one, two)]
     state = policy.init(0.1)
-    rate, state = policy.step(Observation(0, tensors[0]), state)
-    state = remembered(tensors[1], state)
-    own = dict(zip(FEATURES, features(0.04, tensors[1], state, 100).tolist(), strict=True))
-    assert own["fallen"] == pytest.approx(math.log(0.5))
-    assert own["fallen late"] == pytest.approx(0.04 * math.log(0.5))
+    for look in (one, two):
+        seen = {name: torch.tensor(value, dtype=torch.float64) for name, value in look.items()}
+        state = remembered(seen, state, 4)
+    own = dict(zip(FEATURES, map(float, features(seen, state)), strict=True))
     slow = math.log(2) + (math.log(1.0) - math.log(2)) / 6
-    assert own["convergence"] == pytest.approx(1.5 if 4 * slow > 1.5 else 4 * slow)
-    assert own["noise"] == pytest.approx(math.log(0.1 + 1e-3) + 2)
-    assert own["relative update"] == pytest.approx(math.log(0.1 / float(rate) * 0.01 * 100 / PATH) / 2)
-    assert own["agreement"] == 0.25
-    assert own["ramp"] == pytest.approx(math.log(0.04 / 0.2))
+    wanted = {"one": 1.0, "noise": math.log(0.1 + 1e-3) + 2, "convergence": min(4 * slow, 1.5), "fallen": -math.log(2)}
+    assert own == pytest.approx({**wanted, "agreement": 0.25})
 
 
 def test_the_network_never_jumps_and_never_leaves_its_limits() -> None:
-    policy, state, factors = PsiNetwork((9.0,) + (0.0,) * 6 + (-9.0, 9.0, 9.0, 9.0, 9.0, -9.0)).over(250), None, []
+    policy, factors = PsiNetwork((9.0, 9.0, 0.0, -1.0, 0.0, 9.0, 9.0, 0.0)).over(250), []
     generator = torch.Generator().manual_seed(0)
     state = policy.init(1.0)
     for step in range(250):
         seen = {name: torch.rand((), generator=generator, dtype=torch.float64).exp() for name in SEEN}
-        if step % 40 == 0:
-            seen["loss"] = torch.tensor(math.nan if step % 80 else math.inf, dtype=torch.float64)
+        if step % 40 == 20:
+            seen["loss"] = torch.tensor(math.nan if step % 80 == 20 else math.inf, dtype=torch.float64)
         rate, state = policy.step(Observation(step, seen), state)
         factors.append(math.log(float(rate) / policy.prior.share(step)))
+    assert min(factors) < -0.9 and max(factors) > 0.9, "else nothing was tried"
     assert all(LOWEST - 1e-12 <= a <= HIGHEST + 1e-12 for a in factors)
     assert max(abs(b - a) for a, b in pairwise(factors)) <= SLEW + 1e-12
 
 
-def test_numbers_of_another_version_are_refused() -> None:
-    with pytest.raises(ProblemError, match=r"psi-network: numbers are .*; expected 13, one a feature: those of"):
+def test_numbers_of_another_version_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match=r"psi-network: numbers are .*; expected 8: high, low, dead, one, .* psi train"):
         PsiNetwork((1.0, 2.0))
+    kept = PsiWeights(VERSION, tuple(0.1 * i for i in range(8)))
+    kept.write(path := tmp_path / "weights.json")
+    assert policy_over(f"psi-network:weights={path}", 50) == PsiNetwork(kept.numbers).over(50)
+    PsiWeights("another", kept.numbers).write(path)
+    with pytest.raises(
+        ProblemError, match=r"holds weights of version another, and this one, \w+, sees other features; train"
+    ):
+        PsiNetwork(weights=str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, r"there is no file .*; expected weights, as etastar psi train --weights .* makes"),
+        ("[1, 2", r"holds no weights \(.*\); expected a file that psi train made"),
+        ("{}", "holds no weights; expected a file that psi train made"),
+        (
+            f'{{"version": "{VERSION}", "numbers": [], "evolutions": {{}}}}',
+            r"evolutions that did not end; the same .* goes on",
+        ),
+    ],
+)
+def test_files_without_weights_are_refused(text: str | None, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ProblemError, match=sentence):
+        PsiNetwork(weights=str(path))

@@ -2,8 +2,8 @@
 
 A ladder of rungs: lanes of n < T steps climb to the best rate at n; the next rung starts there. The best rate falls with the
 horizon, lr(T) = lr(n) (n / T)^gamma, and gamma differs from task to task: between 0, where stability decides, and 1, where
-only lr x steps matters (a network that overfits, or follows the gradient flow). The interval says so. Lanes of the full
-length remove that doubt, at full price.
+only lr x steps matters (a network that overfits, or follows the gradient flow). The interval says so. What is left of the
+budget buys a last look: one lane nearly as long as the horizon. Lanes of the full length remove the doubt, at full price.
 """
 
 from __future__ import annotations
@@ -17,22 +17,14 @@ from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_rate import BestRate, Scale, Share, no_progress, plateau_bar, rung_result, trained_near
+from etastar.designs.best_rate.carried import Carried, carried, shift
 from etastar.designs.best_rate.climb import PROGRESS, Climb
+from etastar.designs.best_rate.last_look import LONGEST_STRIDE, SHARE, LastLook
 from etastar.policies.compose import has_horizon, squeezed
 from etastar.policies.policy import Constant, Policy
 
-GAMMA = 0.35
-"""lr(T) = lr(n) (n / T)^gamma: the median over nine tasks of an earlier study, none of which is scored in the bake-off.
-There 0.5 was as good within 0.05 nats and worse in accuracy, 0.65 worse in both."""
-PAD_LOW, PAD_HIGH = 0.20, 0.25
-"""Decades by which the interval reaches beyond gamma in [0, 1]: what noise and a coarse lattice do to the vertex. The middle
-of the rates within 0.05 nats of the best lies inside in 86-97 % of the bake-off's cases."""
-NO_VALIDATION_PAD = 0.5
-"""Decades more on the low side where lanes are scored on their training loss: it does not see overfitting."""
 SHORTEST = 20
 """Steps below which a lane says little."""
-FLAT = 1.5
-"""Width of the plateau in decades from which the rate hardly matters."""
 LONGER = 2
 """How many times longer than the rung before one must be that is shortened by a time limit; else it says nothing new."""
 FAR = 8
@@ -52,9 +44,9 @@ def rungs_for(steps: int, budget: float) -> tuple[Rung, ...]:
     """The rungs that `budget` full runs of `steps` steps buy.
 
     The main rung has 1/8, 1/4 or 1/2 of the steps; a scan at decade steps goes first where it costs at most a quarter
-    of the budget. Where only three or four lanes of the main rung fit after it, they stand further apart (and have 2/5 of
-    the steps instead of half), so that they bracket the best: half a decade apart they did not in half of the bake-off's
-    cases of 640 steps, and the interval missed more often.
+    of the budget and leaves room for the last look. Where only three or four lanes of the main rung fit after it, they
+    stand further apart (and have 2/5 of the steps instead of half), so that they bracket the best: half a decade apart they
+    did not in half of the bake-off's cases of 640 steps, and the interval missed more often.
 
     >>> [(r.steps, r.spacing, r.lanes) for r in rungs_for(640, 3.2)]
     [(20, 1.0, 6), (320, 0.5, 6)]
@@ -64,10 +56,10 @@ def rungs_for(steps: int, budget: float) -> tuple[Rung, ...]:
     shortest = max(min(SHORTEST, int(budget * steps / 3), steps), 1)  # three lanes at least, however short
     main = max(round(share * steps), shortest)
     scan = max(steps // 32, shortest)
-    if budget >= 3 and steps < 320:
-        return (Rung(max(steps // 4, shortest), 0.75, 4), Rung(main, 0.5, 5))
     if 4 * scan <= 0.25 * budget * steps:
         return (Rung(scan, 1.0, 6), Rung(main, 0.75 if few else 0.5, 6))
+    if budget >= 3:
+        return (Rung(max(steps // 4, shortest), 0.75, 4), Rung(main, 0.5, 5))
     return (Rung(main, 0.75, 5),)
 
 
@@ -129,40 +121,55 @@ class BestLR:
         self._begin_rung()
         self._asked: list[float] = []
         self.squeezes = self.squeezes and has_horizon(self.policy)
+        self._look: LastLook | None = None
+        self._seen: Outcome | None = None
         self._flags: list[str] = []
         self._stopped, self._why_none = False, ""
 
     # -- Design ------------------------------------------------------------------------------------------------------
 
     def planned(self) -> Plan:
-        """All rungs, as far as the budget goes."""
-        steps = min(round(self.budget * self.steps), sum(r.steps * r.lanes for r in self.rungs))
-        return Plan(sum(r.lanes for r in self.rungs), steps)
+        """All rungs and the last look, as far as the budget goes."""
+        last = round(self.budget * self.steps) >= SHARE * self.steps and LONGEST_STRIDE * self.rungs[-1].steps >= self.steps
+        steps = min(round(self.budget * self.steps), sum(r.steps * r.lanes for r in self.rungs) + last * self.steps)
+        return Plan(sum(r.lanes for r in self.rungs) + last, steps)
 
     def ask(self) -> Sequence[Lane]:
-        """The first three rates of a rung, then one at a time; empty when the last rung is done or the budget spent."""
+        """The first three rates of a rung, then one at a time; the last look; empty when it is over or the budget spent."""
         while not self._stopped and self._now is not None:
-            rung, climb = self._now.rung, self._now.climb
-            room = (round(self.budget * self.steps) - self._spent) // rung.steps
-            self._asked = climb.ask()[: max(room, 0)]
+            rung = self._now.rung
+            self._asked = self._now.climb.ask()[: max(self._room // rung.steps, 0)]
             if self._asked:
-                policy = squeezed(self.policy, rung.steps)
-                seed = derive_seed(self.seed, "best", 0)
-                rates = [quantise(10**x) for x in self._asked]
-                return [Lane(lr, seed, rung.steps, self.criterion, Until.END, policy) for lr in rates]
+                return [self._lane(x, rung.steps) for x in self._asked]
             self._finish_rung()
-        return []
+        if self._stopped or self._seen is not None:
+            return []
+        self._look = self._look or self._last_look()
+        return [self._lane(self._look.x, min(self.steps, self._room))] if self._look else []
+
+    @property
+    def _room(self) -> int:
+        return round(self.budget * self.steps) - self._spent
+
+    def _lane(self, x: float, steps: int) -> Lane:
+        seed, policy = derive_seed(self.seed, "best", 0), squeezed(self.policy, steps)
+        return Lane(quantise(10**x), seed, steps, self.criterion, Until.END, policy)
 
     def tell(self, outcomes: Runs) -> None:
         """Outcomes of the last batch."""
-        assert self._now is not None
+        if self._now is None:
+            [self._seen] = outcomes
+            self._spent += self._seen.spent
+            return
         for x, outcome in zip(self._asked, outcomes, strict=True):
             self._now.tell(x, outcome)
             self._spent += outcome.spent
 
     def shorten(self, longest: Callable[[int], int]) -> None:
         """See `Shortens`: a rung of which no lane has run takes what fits, where that is still much longer than the last."""
-        assert self._now is not None
+        if self._now is None:  # the last look may be left out
+            self._stopped = True
+            return
         rung, before = self._now.rung, [a.rung.steps for a in self._ascents if a.told]
         least = LONGER * before[-1] if before else min(SHORTEST, rung.steps)
         steps = next((n for lanes in (rung.lanes, 3) if (n := min(longest(lanes), rung.steps)) >= least), 0)
@@ -204,18 +211,14 @@ class BestLR:
             self._begin(self.rungs[len(self._ascents)])
 
     def _begin(self, rung: Rung) -> None:
-        self._now = _Ascent(rung, Climb(self._x - self._shift(rung), rung.spacing, rung.lanes))
+        self._now = _Ascent(rung, Climb(self._x - shift(rung.steps, self.steps), rung.spacing, rung.lanes))
         self._ascents.append(self._now)
-
-    def _shift(self, rung: Rung) -> float:
-        """log10(lr(T) / lr(n))."""
-        return GAMMA * math.log10(rung.steps / self.steps)
 
     def _finish_rung(self) -> None:
         """On to the next rung, from where this one ended."""
         assert self._now is not None
         if self._now.told:
-            self._x = self._now.climb.end + self._shift(self._now.rung)
+            self._x = self._now.climb.end + shift(self._now.rung.steps, self.steps)
         self._begin_rung()
 
     # -- the answer --------------------------------------------------------------------------------------------------
@@ -226,37 +229,48 @@ class BestLR:
         if refusal is not None:
             return Estimate.none(*refusal, n=told, cost=self._spent, flags=tuple(self._flags)), None, Share(0, told)
         last = [a for a in climbed if a.answers][-1]
-        climb, rung = last.climb, last.rung
-        vertex, shift, ratio = climb.vertex(), self._shift(rung), math.log10(rung.steps / self.steps)
-        low, high = vertex + ratio - PAD_LOW - (0 if held_out else NO_VALIDATION_PAD), vertex + PAD_HIGH
-        flags = [*self._flags]
-        if not climb.bracketed:
-            flags.append("not-bracketed")
-            low, high = (low, high + climb.spacing) if climb.open_side > 0 else (low - climb.spacing, high)
+        rung, found, flags = last.rung, self._found(last, held_out), [*self._flags]
+        flags += found.flags
         if not held_out:
             flags.append("scored-on-training-loss")
         if not self.squeezes:
             flags.append("schedule-not-squeezed")
         if rung.steps <= SHORTEST < self.steps or (self.steps <= 160 and rung.steps < self.steps / 4):
             flags.append("prior-quality")
-        bar = plateau_bar(last.outcomes)
-        plateau = None
-        if bar is not None and climb.bracketed:
-            left, right = climb.plateau(bar)
-            plateau = 10 ** (min(left, vertex) + shift), 10 ** (max(right, vertex) + shift)
-            if right - left >= FLAT:
-                flags.append("flat" if rung.steps >= self.steps else "flat-when-short")
         shape = ", schedule squeezed" if self.squeezes else ""
+        look = f"; one of {self._seen.lane.steps} at {self._seen.lane.lr:.2g}" if self._seen else ""
         estimate = Estimate(
-            value=10 ** (vertex + shift),
-            low=10**low,
-            high=10**high,
+            value=10**found.value,
+            low=10**found.low,
+            high=10**found.high,
             n=told,
-            method=f"{len(climb.scores)} lanes of {rung.steps} steps{shape}, moved to {self.steps} steps",
+            method=f"{len(last.climb.scores)} lanes of {rung.steps} steps{shape}, moved to {self.steps} steps{look}",
             cost=self._spent,
             flags=tuple(flags),
         )
-        return estimate, plateau, trained_near(last.outcomes, vertex, rung.spacing)
+        plateau = found.plateau and (10 ** found.plateau[0], 10 ** found.plateau[1])
+        return estimate, plateau, trained_near(last.outcomes, found.vertex, rung.spacing)
+
+    def _found(self, last: _Ascent, held_out: bool) -> Carried:
+        """What a rung says of the horizon, given the last look where there was one."""
+        found = carried(last.climb, last.outcomes, last.rung.steps, self.steps, held_out)
+        if self._look is None or self._seen is None:
+            return found
+        score = Scale.of([*last.outcomes, self._seen]).score(self._seen)
+        return self._look.read(found, score, self._seen.lane.steps, math.log10(last.rung.steps / self.steps))
+
+    def _last_look(self) -> LastLook | None:
+        """Where to look with what is left; nowhere if that is too short, or the rungs carry no rate."""
+        climbed = [a for a in self._ascents if a.told]
+        if self._room < SHARE * self.steps or not climbed or not climbed[-1].answers:
+            return None
+        last, before = climbed[-1], climbed[-2] if len(climbed) > 1 else None
+        bar = plateau_bar(last.outcomes)
+        if bar is None or not last.rung.steps < SHARE * self.steps <= SHARE * LONGEST_STRIDE * last.rung.steps:
+            return None
+        least = (min(before.climb.scores.values()), before.rung.steps) if before else (0.0, 1)
+        found = carried(last.climb, last.outcomes, last.rung.steps, self.steps, held_out=True)
+        return LastLook.over(last.climb, found, bar, last.rung.steps, least)
 
     def _refusal(self, climbed: Sequence[_Ascent]) -> tuple[Status, str] | None:
         """Why there is no answer."""

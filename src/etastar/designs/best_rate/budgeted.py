@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
 from etastar.core.lane import Criterion, Lane, Outcome, Runs
-from etastar.designs.best_rate.best_lr import GAMMA, BestLR, Rung
-from etastar.designs.best_rate.best_rate import BestRate
+from etastar.designs.best_rate.best_lr import BestLR, Rung
+from etastar.designs.best_rate.best_rate import BestRate, RungResult
+from etastar.designs.best_rate.carried import GAMMA
 from etastar.designs.best_rate.rate_prior import Belief, BestSeen, RatePrior
 from etastar.errors import ProblemError
 from etastar.policies.policy import Constant, Policy
@@ -51,6 +52,30 @@ def rung_of(budget: int, steps: int) -> Rung:
         )
     each = min(max(budget // LANES, shortest), LONGEST, steps)
     return Rung(each, SPACING, min(budget // each, LANES + 1))
+
+
+def reading_of(rung: RungResult) -> BestSeen | None:
+    """What a rung says of the best rate at its length; None where no lane learned anything, or they are too few."""
+    if rung.best is None or len(rung.points) < FEWEST:
+        return None
+    return BestSeen(math.log10(rung.best), rung.steps, ERROR if rung.bracketed else OPEN_ERROR)
+
+
+def weighed(short: BestRate, prior: RatePrior, steps: int) -> BestRate:
+    """The answer of short lanes, given what other tasks say: their last rung is a reading of the prior's line.
+
+    Args:
+        short: what `BestLR` found, however far its lanes were from `steps`.
+    """
+    reading = next((r for rung in reversed(short.rungs) if (r := reading_of(rung))), None)
+    if reading is None or not short.lr.ok:
+        return short
+    belief = prior.at(steps, [reading])
+    low, high = belief.interval(QUANTILE)
+    moved = 10**belief.mean / short.lr.require()
+    plateau = short.plateau and (short.plateau[0] * moved, short.plateau[1] * moved)
+    method = f"{short.lr.method}, weighed with the prior"
+    return replace(short, lr=replace(short.lr, value=10**belief.mean, low=low, high=high, method=method), plateau=plateau)
 
 
 @dataclass(frozen=True)
@@ -160,8 +185,7 @@ class Budgeted:
 
     def readings(self, short: BestRate) -> list[BestSeen]:
         """What the rung says; nothing where none of its lanes learned anything, or they are too few."""
-        told = [rung for rung in short.rungs if len(rung.points) >= FEWEST]
-        return [BestSeen(math.log10(r.best), r.steps, ERROR if r.bracketed else OPEN_ERROR) for r in told if r.best]
+        return [reading for rung in short.rungs if (reading := reading_of(rung))]
 
     def _decided(self, short: BestRate, belief: Belief) -> Estimate:
         flags = tuple(flag for flag in short.lr.flags if flag not in ("prior-quality", "flat", "flat-when-short"))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from etastar.designs.best_rate.best_lr import GAMMA
+from etastar.core.lane import Outcome
 from etastar.designs.best_rate.best_rate import BestRate, Scale
-from etastar.designs.best_rate.climb import Climb
-from etastar.designs.best_rate.full_length import MOST_RATES, MOST_SEEDS, SEEDS, SPACING, FullLength
+from etastar.designs.best_rate.carried import GAMMA
+from etastar.designs.best_rate.full_length import MOST_SEEDS, SEEDS, FullLength
 
 AHEAD = 1.0
 """A lane from here has learned before it begins: any that ends counts as progress, by so much."""
@@ -63,13 +62,8 @@ class FromHere(FullLength):
         best = self._k(climb.best)
         return [(k, self._seeds - 1) for k in (best - 1, best, best + 1)]
 
-    def _climb(self, seeds: Sequence[int]) -> Climb:
-        climb, lanes = Climb(self._centre, SPACING, MOST_RATES), list(self._outcomes.values())
+    def _scoring(self) -> Callable[[Outcome], float]:
+        lanes = list(self._outcomes.values())
         scale = Scale.of(lanes)
         worst = max((scale.score(o) for o in lanes if o.scored_loss is not None), default=0.0)
-        score = lambda o: scale.score(o) - (0 if o.scored_loss is None else worst + AHEAD)
-        for k in sorted({k for k, _ in self._outcomes}):
-            own = [self._outcomes[k, seed] for seed in seeds if (k, seed) in self._outcomes]
-            if len(own) == len(seeds):
-                climb.tell(self._x(k), statistics.fmean(map(score, own)))
-        return climb
+        return lambda o: scale.score(o) - (0 if o.scored_loss is None else worst + AHEAD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from scipy.special import stdtrit
@@ -18,6 +18,10 @@ from etastar.designs.best_rate.climb import FAILED, Climb
 from etastar.policies.policy import Constant, Policy
 
 SPACING = 0.25
+DECADE = 4
+"""Steps of the lattice."""
+LOOKS = 5
+"""Lanes of the look, at most."""
 SEEDS, MOST_SEEDS = 3, 5
 MOST_RATES = 8
 MODEL_PAD = 0.06
@@ -28,7 +32,8 @@ MODEL_PAD = 0.06
 class FullLength:
     """Climb with lanes of the full length, quarter-decade steps, all rates on the same seeds. A `Design`.
 
-    Each seed has a vertex of its own; the interval is mean -+ t s / sqrt(seeds), the value the vertex of the mean scores.
+    Each seed has a vertex of its own; the value is the vertex of the mean scores, the interval mean -+ t s / sqrt(seeds). It
+    reaches to where the middle of the plateau may lie, too: where the loss hardly bends, that is as good a rate.
 
     Args:
         criterion: when a lane counts as having started to train.
@@ -37,6 +42,8 @@ class FullLength:
         start: where to begin, e.g. what short lanes recommend.
         within: half-width of the 90 % interval asked for, in decades.
         seed: of the lanes.
+        ends: the lowest and the highest rate that short lanes leave open. These and the rates a decade beyond are trained
+            first, on one seed, and the climb begins at the best of them: it ends in the basin that it begins in.
     """
 
     criterion: Criterion
@@ -45,11 +52,13 @@ class FullLength:
     start: float = 1e-2
     within: float = 0.25
     seed: int = 0
+    ends: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         self._centre = math.log10(self.start)
-        self._wanted = [(k, seed) for seed in range(SEEDS) for k in (-1, 0, 1)]
         self._outcomes: dict[tuple[int, int], Outcome] = {}
+        self._look = self._to_look_at()
+        self._wanted = [(k, 0) for k in self._look] if self._look else self._around(0)
         self._seeds = SEEDS
         self._flags: list[str] = []
         self._stopped = False
@@ -57,12 +66,12 @@ class FullLength:
     # -- Design ------------------------------------------------------------------------------------------------------
 
     def planned(self) -> Plan:
-        """All rates on all seeds: a seed that is added trains at every rate that was tried."""
-        lanes = MOST_SEEDS * MOST_RATES
+        """The look, and all rates on all seeds: a seed that is added trains at every rate that was tried."""
+        lanes = MOST_SEEDS * MOST_RATES + (0 if self.ends is None else LOOKS)
         return Plan(lanes, lanes * self.steps)
 
     def ask(self) -> Sequence[Lane]:
-        """Three rates on three seeds; missing neighbours of the best; more seeds while the interval is too wide."""
+        """The look; three rates on three seeds; neighbours of the best; more seeds while the interval is too wide."""
         if self._stopped:
             return []
         seeds = [derive_seed(self.seed, "full", index) for index in range(MOST_SEEDS)]
@@ -94,14 +103,10 @@ class FullLength:
             none = Estimate.none(*(no_progress(outcomes) if outcomes else untrained), cost=spent, n=len(outcomes))
             rungs = (rung_result(self.steps, climb, outcomes),) if climb.scores else ()
             return BestRate(none, None, Share(0, len(outcomes)), rungs, scored_on, spent / self.steps)
-        bar = plateau_bar(outcomes)
-        plateau = None
-        if bar is not None and climb.bracketed:
-            left, right = climb.plateau(bar)
-            plateau = 10 ** min(left, climb.vertex()), 10 ** max(right, climb.vertex())
+        plateau = self._plateau(climb)
         return BestRate(
             lr=self._estimate(climb, spent, held_out),
-            plateau=plateau,
+            plateau=(10 ** plateau[0], 10 ** plateau[1]) if plateau else None,
             reliability=trained_near(outcomes, climb.vertex(), SPACING),
             rungs=(rung_result(self.steps, climb, outcomes),),
             scored_on=scored_on,
@@ -110,28 +115,46 @@ class FullLength:
 
     # -- what next ---------------------------------------------------------------------------------------------------
 
+    def _to_look_at(self) -> list[int]:
+        """The start, the ends, and a decade beyond them."""
+        if self.ends is None:
+            return []
+        low, high = (self._k(math.log10(lr)) for lr in self.ends)
+        return sorted({low - DECADE, low, 0, high, high + DECADE})
+
+    def _around(self, k: int) -> list[tuple[int, int]]:
+        """Three rates on all seeds, what has run apart."""
+        lanes = [(at, seed) for seed in range(SEEDS) for at in (k - 1, k, k + 1)]
+        return [lane for lane in lanes if lane not in self._outcomes]
+
     def _next(self) -> list[tuple[int, int]]:
         climb = self._climb(range(self._seeds))
+        if not climb.scores:
+            return self._around(self._k(self._climb([0]).best))
         if further := climb.ask():
-            return [(self._k(x), seed) for x in further for seed in range(self._seeds)]
+            lanes = [(self._k(x), seed) for x in further for seed in range(self._seeds)]
+            return [lane for lane in lanes if lane not in self._outcomes]
         if not climb.progressed or not climb.bracketed:
             return []
         low, high = self._interval(climb)
         if (high - low) / 2 <= self.within or self._seeds >= MOST_SEEDS:
             return []
         self._seeds += 1
-        return [(k, self._seeds - 1) for k in sorted({k for k, _ in self._outcomes})]
+        return [(self._k(x), self._seeds - 1) for x in climb.scores]
 
     # -- the answer --------------------------------------------------------------------------------------------------
 
     def _estimate(self, climb: Climb, spent: int, held_out: bool) -> Estimate:
-        low, high = self._interval(climb)
+        low, high = narrow = self._interval(climb)
         flags = list(self._flags)
         if not climb.bracketed:
             flags.append("not-bracketed")
             low, high = (low, high + 1) if climb.open_side > 0 else (low - 1, high)
-        elif (high - low) / 2 > self.within:
-            flags.append("max-runs")
+        else:
+            middles = self._middles(climb)
+            low, high = min([low, *(x - MODEL_PAD for x in middles)]), max([high, *(x + MODEL_PAD for x in middles)])
+            too_wide = [(ends[1] - ends[0]) / 2 > self.within for ends in (narrow, (low, high))]
+            flags += ["max-runs"] * too_wide[0] + ["wide-plateau"] * (too_wide[1] and not too_wide[0])
         if not held_out:
             flags.append("scored-on-training-loss")
         return Estimate(
@@ -149,7 +172,8 @@ class FullLength:
 
         A neighbour that failed says where a cliff is, not how the loss bends: there the interval reaches half way to it.
         """
-        vertices = [own.vertex() for own in (self._climb([seed]) for seed in range(self._seeds)) if own.learned]
+        seeds = (self._climb([seed], climb.scores) for seed in range(self._seeds))
+        vertices = [own.vertex() for own in seeds if own.learned]
         value = climb.vertex()
         if len(vertices) < 2:
             return value - SPACING, value + SPACING
@@ -160,14 +184,42 @@ class FullLength:
         low, high = min(middle - reach, value, *cliffs), max(middle + reach, value, *cliffs)
         return low - MODEL_PAD, high + MODEL_PAD
 
-    def _climb(self, seeds: Sequence[int]) -> Climb:
-        """Mean scores over `seeds`, at the rates that ran on all of them."""
-        climb, scale = Climb(self._centre, SPACING, MOST_RATES), Scale.of(self._outcomes.values())
-        for k in sorted({k for k, _ in self._outcomes}):
+    def _plateau(self, climb: Climb) -> tuple[float, float] | None:
+        """log10 of its ends, on the lanes of the climb and those of the look, which one seed has."""
+        bar = plateau_bar(self._outcomes.values())
+        if bar is None or not climb.bracketed:
+            return None
+        left, right = self._whole(climb).plateau(bar)
+        return min(left, climb.vertex()), max(right, climb.vertex())
+
+    def _middles(self, climb: Climb) -> list[float]:
+        """log10 of where the plateau's middle may lie: a cliff stands anywhere between its top and the next rate above."""
+        if (plateau := self._plateau(climb)) is None:
+            return []
+        left, right = plateau
+        above = min((x for x in self._whole(climb).scores if x > right), default=right)
+        return [(left + right) / 2, (left + above) / 2]
+
+    def _whole(self, climb: Climb) -> Climb:
+        """`climb` and the look, whose seed is counted as much better or worse than the mean as it is at the best rate."""
+        whole, one = Climb(self._centre, SPACING, MOST_RATES), self._climb([0])
+        least = climb.scores[climb.best]
+        seen = {x: max(z - one.scores[climb.best], 0.0) + least for x, z in one.scores.items()}
+        for x, score in (seen | climb.scores).items():
+            whole.tell(x, score)
+        return whole
+
+    def _climb(self, seeds: Sequence[int], rates: Collection[float] | None = None) -> Climb:
+        """Mean scores over `seeds`, at the `rates` that ran on all of them; default: all rates."""
+        climb, score = Climb(self._centre, SPACING, MOST_RATES), self._scoring()
+        for k in sorted({k for k, _ in self._outcomes} if rates is None else map(self._k, rates)):
             own = [self._outcomes[k, seed] for seed in seeds if (k, seed) in self._outcomes]
             if len(own) == len(seeds):
-                climb.tell(self._x(k), statistics.fmean(map(scale.score, own)))
+                climb.tell(self._x(k), statistics.fmean(map(score, own)))
         return climb
+
+    def _scoring(self) -> Callable[[Outcome], float]:
+        return Scale.of(self._outcomes.values()).score
 
     def _x(self, k: int) -> float:
         return self._centre + k * SPACING

@@ -160,5 +160,10 @@ class Forks:
             eps=eps,
             convergence=convergence,
             final=math.inf if final is None else final,
-            soon=eps - state_of(outcome, end)[0] if outcome.steps >= end else math.nan,
+            soon=eps - state_of(outcome, end)[0] if outcome.steps >= end and _whole(outcome) else math.nan,
         )
+
+
+def _whole(outcome: Outcome) -> bool:
+    """Whether its losses are there to its end."""
+    return bool(outcome.trace) and outcome.trace[-1].step == outcome.steps - 1

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from etastar.core.estimate import Estimate, Status
 from etastar.core.randomness import derive_seed
@@ -64,8 +65,7 @@ class Ratio:
         for family, group, logs in self.logs.values():
             tree.setdefault(group, {}).setdefault(family, []).append(logs)
         rng = np.random.default_rng(derive_seed(0, "psi", "ratio"))
-        drawn = [math.exp(_resampled(tree, rng)) for _ in range(DRAWS)]
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        low, high = np.quantile(np.exp(_resampled(tree, rng)), [(1 - level) / 2, (1 + level) / 2])
         return Estimate(
             value,
             min(float(low), value),
@@ -77,17 +77,24 @@ class Ratio:
         )
 
 
-def _resampled(tree: Mapping[str, Mapping[str, Sequence[tuple[float, ...]]]], rng: np.random.Generator) -> float:
-    """The mean over tasks of one draw."""
-    means = []
-    groups = list(tree.values())
-    for g in rng.integers(len(groups), size=len(groups)):
-        families = list(groups[g].values())
-        for f in rng.integers(len(families), size=len(families)):
-            for logs in families[f]:
-                own = np.asarray(logs)
-                means.append(own[rng.integers(len(own), size=len(own))].mean())
-    return float(np.mean(means))
+Tree = Mapping[str, Mapping[str, Sequence[tuple[float, ...]]]]
+"""Group -> family -> seeds of each of its tasks."""
+
+
+def _resampled(tree: Tree, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The mean over tasks of each of `DRAWS` draws: groups, families in each of them, and seeds in each task."""
+    groups = [[[np.asarray(logs) for logs in family] for family in families.values()] for families in tree.values()]
+    total, tasks = np.zeros(DRAWS), np.zeros(DRAWS)
+    for drawn in rng.integers(len(groups), size=(len(groups), DRAWS)):
+        for g, families in enumerate(groups):
+            mine = np.flatnonzero(drawn == g)
+            for chosen in rng.integers(len(families), size=(len(families), len(mine))):
+                for f, family in enumerate(families):
+                    own = mine[chosen == f]
+                    for logs in family:
+                        total[own] += logs[rng.integers(len(logs), size=(len(own), len(logs)))].mean(1)
+                    tasks[own] += len(family)
+    return total / tasks
 
 
 def _log_ratio(final: float, reference: float) -> float:

@@ -25,7 +25,7 @@ class Fork:
         eps: ln(loss / first loss) at the fork, the loss averaged over 3 % of the steps.
         convergence: rate of convergence before the fork, -d ln(loss) / d step, over a tenth of the steps; NaN at the start.
         final: the loss at the end; infinite if it broke.
-        soon: by how much ln(loss) fell over the segment itself; NaN if it broke there.
+        soon: by how much ln(loss) fell over the segment itself; NaN if it broke there, or its losses were not kept.
     """
 
     task: str

@@ -28,7 +28,7 @@ WRONG_PEAK = ("linear", "closed form", "network")
 
 
 @dataclass(frozen=True)
-class Arm:
+class DrivenArm:
     """One way to an answer.
 
     Args:
@@ -43,25 +43,27 @@ class Arm:
 
 
 ARMS = (
-    Arm("logs, curve", "L1", "argmax of the convergence that a curve of second order in (i, eps, alpha) predicts from logs"),
-    Arm("logs, symbolic", "L1", "the same with the formula that a symbolic search finds"),
-    Arm("logs, network", "L1", "the same with a network of 41 numbers"),
-    Arm("forks, greedy", "L1", "the same network on forks, which confound nothing: convergence over the next tenth"),
-    Arm("forks, critic", "L3", "the same network on what the forks were worth at the end of training"),
-    Arm("imitation", "L2", "the trapezoid of i, fitted to the rates of each task's best run"),
-    Arm("imitation of loss", "L2", "the trapezoid of i times a power of eps, fitted likewise"),
-    Arm("trapezoid", "L3", "the trapezoid of i, fitted to the best of the forks: the mean Psi"),
-    Arm("trapezoid of loss", "L3", "the trapezoid of i times a power of eps: Psi(eps, i)"),
-    Arm("loss alone", "L3", "a power of eps: Psi(eps)"),
-    Arm("same optimizer", "conditional", "the trapezoid, fitted to tasks of the same optimizer alone"),
-    Arm("own task", "conditional", "the trapezoid, fitted to the task's own forks: Psi(i | D, H)"),
-    Arm(
+    DrivenArm(
+        "logs, curve", "L1", "argmax of the convergence that a curve of second order in (i, eps, alpha) says, from logs"
+    ),
+    DrivenArm("logs, symbolic", "L1", "the same with the formula that a symbolic search finds"),
+    DrivenArm("logs, network", "L1", "the same with a network of 41 numbers"),
+    DrivenArm("forks, greedy", "L1", "the same network on forks, which confound nothing: convergence over the next tenth"),
+    DrivenArm("forks, critic", "L3", "the same network on what the forks were worth at the end of training"),
+    DrivenArm("imitation", "L2", "the trapezoid of i, fitted to the rates of each task's best run"),
+    DrivenArm("imitation of loss", "L2", "the trapezoid of i times a power of eps, fitted likewise"),
+    DrivenArm("trapezoid", "L3", "the trapezoid of i, fitted to the best of the forks: the mean Psi"),
+    DrivenArm("trapezoid of loss", "L3", "the trapezoid of i times a power of eps: Psi(eps, i)"),
+    DrivenArm("loss alone", "L3", "a power of eps: Psi(eps)"),
+    DrivenArm("same optimizer", "conditional", "the trapezoid, fitted to tasks of the same optimizer alone"),
+    DrivenArm("own task", "conditional", "the trapezoid, fitted to the task's own forks: Psi(i | D, H)"),
+    DrivenArm(
         "own and others",
         "conditional",
         "the trapezoid, fitted to the task's own forks and the others', half each",
     ),
-    Arm("network", "L4", "the closed form times the shipped network of the training's state"),
-    Arm("others' peak", "conditional", "linear decay at the median of the other groups' tuned peaks, same optimizer"),
+    DrivenArm("network", "L4", "the closed form times the shipped network of the training's state"),
+    DrivenArm("others' peak", "conditional", "linear decay at the median of the other groups' tuned peaks, same optimizer"),
 )
 """Beside linear decay. What is fitted is fitted without the task's group, but for what is named own; L4 is as shipped."""
 

@@ -60,7 +60,7 @@ def ideal_chart(known: Experiments) -> Any:
     greedy = [{"s": s, "rate": math.exp(float(np.median([g for _, g in own])))} for s, own in wanted(known).items()]
     x = alt.X("s:Q", title="share of the steps that is over", axis=alt.Axis(format="~g", grid=False))
     title = "rate / peak of linear decay"
-    y = alt.Y("rate:Q", title=title, scale=alt.Scale(type="log"), axis=alt.Axis(format="~g"))
+    y = alt.Y("rate:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=10), axis=alt.Axis(format="~g"))
     colour = alt.Color("of:N", title=None, scale=alt.Scale(range=[COLOURS[""], COLOURS["L3"]]))
     layers = [
         rows_of(lines).mark_line(strokeWidth=2).encode(x=x, y=y, color=colour),
@@ -83,12 +83,12 @@ def ratio_chart(ways: Mapping[str, str], of: Callable[[str], Estimate], title: s
         if (e := of(arm)).ok
     ]
     names = [row["arm"] for row in rows]
-    x = alt.X("ratio:Q", title=title, scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~g"))
+    x = alt.X("ratio:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=12), axis=alt.Axis(format="~g"))
     y = alt.Y("arm:N", title=None, sort=names, axis=alt.Axis(labelLimit=220))
     domain = [way for way in COLOURS if way and way in ways.values()]
     colour = alt.Color("way:N", title=None, scale=alt.Scale(domain=domain, range=[COLOURS[way] for way in domain]))
-    paint = {"color": colour} if domain else {}
-    look = {} if domain else {"color": COLOURS["L3"]}
+    paint: dict[str, Any] = {"color": colour} if domain else {}
+    look: dict[str, Any] = {} if domain else {"color": COLOURS["L3"]}
     layers = [
         rows_of([{"ratio": 1.0}]).mark_rule(color=AXIS, strokeDash=[4, 4]).encode(x=x),
         rows_of(rows).mark_rule(strokeWidth=2, **look).encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y, **paint),

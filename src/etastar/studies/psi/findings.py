@@ -24,7 +24,7 @@ FROM_LOGS = tuple(arm.name for arm in ARMS if arm.name.startswith("logs"))
 
 
 @dataclass(frozen=True)
-class Measured:
+class PsiRows:
     """The rows of the study, by what they are of.
 
     Args:
@@ -39,14 +39,14 @@ class Measured:
     candidates: list[Row]
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Measured:
+    def of(cls, rows: Sequence[Row]) -> PsiRows:
         """Those that were measured."""
         of = lambda what: [row for row in rows if row["what"] == what and row["losses"] is not None]
         candidates = of("unknown horizon")
         return cls(Experiments.of(rows), of("driven"), as_driven(candidates), candidates)
 
 
-Quantity = Callable[[Measured], Estimate]
+Quantity = Callable[[PsiRows], Estimate]
 
 
 def against(arm: str, reference: str = LINEAR) -> Quantity:
@@ -57,7 +57,7 @@ def against(arm: str, reference: str = LINEAR) -> Quantity:
 def all_against(arms: Sequence[str], reference: str = LINEAR) -> Quantity:
     """The same of several arms alike."""
 
-    def quantity(m: Measured) -> Estimate:
+    def quantity(m: PsiRows) -> Estimate:
         return Ratio.of(
             {
                 f"{row['task']}/{row['optimizer']}": (
@@ -89,7 +89,7 @@ QUANTITIES: dict[str, Quantity] = {
 
 def findings(rows: Sequence[Row], claims: Sequence[Claim]) -> Findings:
     """One verdict a claim, numbers, tables and charts."""
-    m = Measured.of(rows)
+    m = PsiRows.of(rows)
     return Findings(
         tuple(claim.judge(QUANTITIES[claim.name](m)) for claim in claims),
         numbers=_numbers(m),
@@ -99,7 +99,7 @@ def findings(rows: Sequence[Row], claims: Sequence[Claim]) -> Findings:
     )
 
 
-def _numbers(m: Measured) -> tuple[tuple[str, Estimate, str], ...]:
+def _numbers(m: PsiRows) -> tuple[tuple[str, Estimate, str], ...]:
     by_task = [Experiments((row,)) for row in m.known.rows]
     rate_and_time = [confounded(own.logged) for own in by_task]
     soon_and_end = [r for own in by_task if math.isfinite(r := soon_against_end(own))]
@@ -141,7 +141,7 @@ def _numbers(m: Measured) -> tuple[tuple[str, Estimate, str], ...]:
 MISSED = "share of the variance of what followed, on the group left out, that the prediction misses; mean over tasks"
 
 
-def _missed(m: Measured, arm: str) -> Estimate:
+def _missed(m: PsiRows, arm: str) -> Estimate:
     return mean_and_interval([row["missed"][arm] for row in m.driven], "share")
 
 

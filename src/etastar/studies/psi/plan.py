@@ -25,8 +25,8 @@ class Planned:
     def __init__(self, setting: Setting) -> None:
         self.size: Size = SIZES[setting.effort]
         self.seed, self.effort = setting.seed, setting.effort
-        self._trained: dict[int, Trained] = {}
-        self._learners: dict[int, Learner] = {}
+        self._on: Trained | None = None
+        self._learner: Learner | None = None
 
     def measurement(self, what: str, task: Task, run: Callable[[Task, Trained], Row], **more: Any) -> Measurement:
         """One of them; its key says how much of everything there is, on which later rows build."""
@@ -39,14 +39,14 @@ class Planned:
 
     def driven(self, task: Task) -> Measurement:
         """Fresh runs on a task."""
-        return self.measurement("driven", task, self._driven, seeds=self.size.fresh)
+        return self.measurement("driven", task, self._driven, seeds=self.size.fresh, learnt_from=len(tasks_of(self.effort)))
 
     def unknown(self, task: Task) -> Measurement:
         """Fresh runs on a task over steps that no policy is told."""
         return self.measurement("unknown horizon", task, self._unknown, seeds=self.size.open_seeds)
 
     def _counted(self, run: Measure, bench: Bench) -> Row:
-        trained = self._trained.setdefault(id(bench), Trained.on(bench, self.seed, self.size.seeds))
+        trained = self._on = self._on or Trained.on(bench, self.seed, self.size.seeds)
         before = trained.small.new_steps, trained.small.steps
         row = run(trained)
         bench.new_gradient_steps += trained.small.new_steps - before[0]
@@ -56,8 +56,8 @@ class Planned:
         own = of_task(trained.bench.rows, task)
         if own["peak"] is None:
             return left_out(own)
-        learner = self._learners.setdefault(id(trained), Learner(Experiments.of(trained.bench.rows), task.steps))
-        return driven(own, task, learner, trained, self.size.fresh)
+        self._learner = self._learner or Learner(Experiments.of(trained.bench.rows), task.steps)
+        return driven(own, task, self._learner, trained, self.size.fresh)
 
     def _unknown(self, task: Task, trained: Trained) -> Row:
         own = of_task(trained.bench.rows, task)

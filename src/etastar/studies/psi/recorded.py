@@ -28,14 +28,12 @@ DIGITS = 4
 
 def recorded(task: Task, trained: Trained) -> Row:
     """The row of a task: its peak, what its logs say, and what its forks were worth."""
-    peak = trained.small.peak(task).peak
-    trained.in_time()
+    peak = trained.peak(task)
     named = {"family": task.family.name, "group": task.group}
     if peak.value is None:
         return {**named, "peak": None, "reason": peak.reason, "said": f"no peak: {peak.reason}"}
     logs, best, floor = _logs(task, peak.value, trained)
-    forks = trained.small.forks(task, peak.value)
-    trained.in_time()
+    forks = trained.forks(task, peak.value)
     states = [[i.path, i.s, *_rounded(i.eps, i.log_factor), i.side] for i in ideals_of(forks)]
     return {
         **named,

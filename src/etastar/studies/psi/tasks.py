@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from etastar.core.lane import Runs
+from etastar.core.design import Design, Plan
+from etastar.core.estimate import Estimate
+from etastar.core.lane import Lane, Runs
 from etastar.core.problem import Problem
+from etastar.core.randomness import derive_seed
+from etastar.designs.psi.forks import Forks
 from etastar.designs.psi.repeats import Repeats
+from etastar.designs.psi.tuned_peak import TunedPeak
+from etastar.laws.psi.fork import Fork
 from etastar.policies.policy import Policy
 from etastar.problems.small import FAMILIES, Task
 from etastar.problems.small.family import OPTIMIZERS
 from etastar.studies.bench import Bench, OutOfTime
-from etastar.verbs.psi.measured import SmallBench
+from etastar.verbs.psi.measured import UNKNOWN_LR, Forgetful, SmallBench, linear, updates_of
+from etastar.verbs.workplace import Session
+
+Found = TypeVar("Found")
 
 NAMES = {
     "quick": ("digits-softmax", "digits-few", "cancer", "diabetes", "line", "text"),
     "full": (
-        "digits-mlp", "digits-deep", "digits-few", "digits-wrong", "digits-conv", "digits-attention", "digits-softmax",
-        "autoencoder", "cancer", "cancer-wrong", "diabetes", "diabetes-linear", "teacher", "line", "line-deep", "text",
+        "digits-mlp", "digits-deep", "digits-few", "digits-wrong", "digits-softmax", "autoencoder", "cancer", "cancer-wrong",
+        "diabetes", "diabetes-linear", "teacher", "line", "line-deep", "text",
     ),
 }  # fmt: skip
-"""Families by effort; named, so that the plan does not change when others are added."""
+"""Families by effort; named, so that the plan does not change when others are added. Convolution and attention are left out:
+their two families take as long as ten of the others."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Size:
 
 SIZES = {
     "quick": Size(steps=60, seeds=2, fresh=3, open_seeds=1, horizons={60: 12, 240: 4}),
-    "full": Size(steps=200, seeds=4, fresh=8, open_seeds=2, horizons={200: 32, 800: 12, 3000: 4}),
+    "full": Size(steps=200, seeds=4, fresh=6, open_seeds=2, horizons={200: 14, 800: 6, 3000: 2}),
 }
 
 
@@ -68,13 +80,47 @@ def spread(tasks: list[Task], count: int) -> list[Task]:
 
 
 @dataclass
+class Uncut:
+    """A `Design` that is another one, and remembers whether time stopped it."""
+
+    own: Design[Any]
+    cut: bool = field(init=False, default=False)
+
+    def planned(self) -> Plan:
+        """As planned."""
+        return self.own.planned()
+
+    def ask(self) -> Sequence[Lane]:
+        """What it asks."""
+        return self.own.ask()
+
+    def tell(self, outcomes: Runs) -> None:
+        """Tell it."""
+        self.own.tell(outcomes)
+
+    def stop(self, flag: str) -> None:
+        """Stop it."""
+        self.cut = True
+        self.own.stop(flag)
+
+    def answer(self) -> Any:
+        """Its answer.
+
+        Raises:
+            OutOfTime: time stopped it: half an experiment is no row.
+        """
+        if self.cut:
+            raise OutOfTime
+        return self.own.answer()
+
+
+@dataclass
 class Trained:
     """Trains arms on tasks for the rows of the study.
 
     Args:
         bench: the study's.
-        seed: of the study.
-        seeds: of every peak and fork.
+        small: what trains small tasks on it, and counts.
     """
 
     bench: Bench
@@ -98,12 +144,35 @@ class Trained:
         """
         session = self.bench.place.of(problem)
         design = Repeats(session.facts.criterion, problem.steps, arms, seeds, seed)
-        self.small.run(session, design)
-        self.in_time()
-        session.crew.rest()
+        self._run(session, design)
         return design.outcomes
 
-    def in_time(self) -> None:
-        """Raise `OutOfTime` where what was just measured may have been cut."""
-        if self.bench.place.late():
-            raise OutOfTime
+    def peak(self, task: Task) -> Estimate:
+        """The tuned peak of linear decay, as `psi fit` finds it.
+
+        Raises:
+            OutOfTime: time was over before it had.
+        """
+        session, small = self.small.session(task), self.small
+        policy, start = linear(task.steps), session.facts.lr or UNKNOWN_LR
+        design = TunedPeak(session.facts.criterion, policy, task.steps, start, small.seeds, self._seed(task, "peak"))
+        return self._run(session, design)
+
+    def forks(self, task: Task, peak: float) -> tuple[Fork, ...]:
+        """The experiments of `psi fit` on a task, and what each rate won over its segment.
+
+        Raises:
+            OutOfTime: time was over before they had.
+        """
+        session, updates = self.small.session(task), updates_of(self.small.session(task).problem)
+        criterion, seeds, seed = session.facts.criterion, self.small.seeds, self._seed(task, "forks")
+        return self._run(session, Forks(criterion, task.steps, peak, updates, task.name, task.group, seeds, seed))
+
+    def _seed(self, task: Task, what: str) -> int:
+        return derive_seed(self.small.seed, "psi", task.name, task.steps, what)
+
+    def _run(self, session: Session, design: Design[Found]) -> Found:
+        """What a design finds; its lanes are not stored, as what is read of them is in the study's rows."""
+        found = self.small.run(session, Uncut(design), Forgetful())
+        session.crew.rest()
+        return found

@@ -42,7 +42,7 @@ SEEN: dict[str, tuple[str, bool]] = {
 
 
 @dataclass(frozen=True)
-class Candidate:
+class OpenArm:
     """A policy with numbers.
 
     Args:
@@ -59,11 +59,11 @@ class Candidate:
     optimizer: str = "own"
 
 
-def candidates(steps: int, floor: float = 0.0) -> list[Candidate]:
+def candidates(steps: int, floor: float = 0.0) -> list[OpenArm]:
     """Every arm with every choice of its numbers."""
-    found = [Candidate(KNOWN, "", Schedule(decay=1.0, curve="linear").over(steps), level) for level in LEVELS]
-    found += [Candidate("trapezoid, N known", "", Psi().over(steps), level) for level in LEVELS]
-    found += [Candidate("constant", "", PsiOpen(), level) for level in LEVELS]
+    found = [OpenArm(KNOWN, "", Schedule(decay=1.0, curve="linear").over(steps), level) for level in LEVELS]
+    found += [OpenArm("trapezoid, N known", "", Psi().over(steps), level) for level in LEVELS]
+    found += [OpenArm("constant", "", PsiOpen(), level) for level in LEVELS]
     found += [_open("Psi(i)", level, *falls) for falls in FALLS for level in LEVELS]
     for suffix, (sees, excess) in SEEN.items():
         off = floor if excess else 0.0
@@ -71,12 +71,12 @@ def candidates(steps: int, floor: float = 0.0) -> list[Candidate]:
         found += [
             _open(f"Psi(eps, i){suffix}", level, *falls, POWERS[0], sees, off) for falls in FALLS[1:] for level in LEVELS
         ]
-    found += [Candidate("constant, averaged", "", PsiOpen(), level, "averaged") for level in LEVELS]
+    found += [OpenArm("constant, averaged", "", PsiOpen(), level, "averaged") for level in LEVELS]
     root = PsiOpen(*FALLS[2])
-    found += [Candidate("1/sqrt(t), averaged", "", root, level, "averaged") for level in LEVELS]
+    found += [OpenArm("1/sqrt(t), averaged", "", root, level, "averaged") for level in LEVELS]
     if ScheduleFree.installed():
-        found += [Candidate("Schedule-Free", "", Constant(), level, "schedule-free") for level in FREE_LEVELS]
-    return [Candidate(c.arm, f"{c.arm}{c.name} x {c.level:g}", c.policy, c.level, c.optimizer) for c in found]
+        found += [OpenArm("Schedule-Free", "", Constant(), level, "schedule-free") for level in FREE_LEVELS]
+    return [OpenArm(c.arm, f"{c.arm}{c.name} x {c.level:g}", c.policy, c.level, c.optimizer) for c in found]
 
 
 def _open(
@@ -87,9 +87,9 @@ def _open(
     power: float = 0.0,
     sees: str = "smoothed_loss",
     floor: float = 0.0,
-) -> Candidate:
+) -> OpenArm:
     numbers = f" fall {fall:g} scale {scale:g}" * bool(fall) + f" power {power:g}" * bool(power)
-    return Candidate(arm, numbers, PsiOpen(fall, scale, power, sees, floor), level)
+    return OpenArm(arm, numbers, PsiOpen(fall, scale, power, sees, floor), level)
 
 
 def driven_unknown(row: Row, task: Task, trained: Trained, seeds: int) -> Row:

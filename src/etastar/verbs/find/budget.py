@@ -55,14 +55,14 @@ def budgeted_in(session: Session, budget: tuple[str, float], seed: int, start: f
     """
     problem, facts = session.problem, session.facts
     design = Budgeted(
-        facts.criterion, problem.steps, _prior(problem, facts, start), steps_of(budget, problem, facts), problem.policy,
+        facts.criterion, problem.steps, prior_for(problem, facts, start), steps_of(budget, problem, facts), problem.policy,
         seed, facts.squeezes,
     )  # fmt: skip
     session.plan(design.planned(), usual=1.0)
     return session.run(design)
 
 
-def _prior(problem: Problem, facts: Preflight, start: float | None) -> RatePrior:
+def prior_for(problem: Problem, facts: Preflight, start: float | None) -> RatePrior:
     """That of the optimizer; around `start` where it is given, or around the rate in use where no task has used it."""
     per_epoch = None if problem.is_loop else problem.parts.batches.per_epoch
     prior = prior_of(facts.optimizer, facts.momentum, problem.policy, problem.steps, per_epoch)

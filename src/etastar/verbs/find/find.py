@@ -1,7 +1,8 @@
 """`find`: which learning rate for this problem, optimizer, schedule and horizon, and is the one in use any good?
 
-glance: at most 0.6 of one full run's gradient steps. quick: at most 3.2, and bounds on eta*. thorough: eta* measured, then
-lanes of the full length until the interval is as narrow as asked for. A budget: what it buys, weighed with other tasks.
+glance: at most 0.6 of one full run's gradient steps, weighed with other tasks. quick: at most 3.2, and bounds on eta*.
+thorough: eta* measured, then lanes of the full length until the interval is as narrow as asked for. A budget: what it buys,
+weighed with other tasks.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.best_rate import BestRate
+from etastar.designs.best_rate.budgeted import weighed
 from etastar.designs.best_rate.full_length import FullLength
 from etastar.designs.best_rate.rate_priors import mean_factor
 from etastar.designs.eta_star.eta_star import Precision
@@ -30,11 +32,12 @@ from etastar.errors import ProblemError, attributed
 from etastar.policies.policy import is_steady
 from etastar.probes.monitors.named import monitors_over
 from etastar.verbs.find.answering import answer_of
-from etastar.verbs.find.budget import budgeted_in, checked_budget
+from etastar.verbs.find.budget import budgeted_in, checked_budget, prior_for
 from etastar.verbs.find.efforts import EFFORTS, ETA_STAR, ETA_STAR_END, end_design
 from etastar.verbs.find.eta_star import checked_precision, checked_steps, measure, start_design
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.find.from_checkpoint import begun_from, rest_in
+from etastar.verbs.find.in_order import order_flags
 from etastar.verbs.find.one_seed import of_one_seed, searches_in_a_step
 from etastar.verbs.options import Options, asked
 from etastar.verbs.workplace import USUAL_SHARE, Session, Workplace
@@ -120,7 +123,8 @@ def find(
         if bought:
             session = place.of(problem)
             best, paid = budgeted_in(session, bought, seed, start)
-            return answer_of(session, "budget", best, wait_for, seed, bought=paid)
+            flags = order_flags(problem, best)
+            return answer_of(session, "budget", best, wait_for, seed, flags=flags, bought=paid)
         return find_in(place.of(problem), effort, seed, within, wait_for, precision, start, watching)
 
 
@@ -139,23 +143,27 @@ def find_in(
     thorough, wait_for = effort == "thorough", steps_to_start or start_steps(problem)
     horizon = (problem.steps, problem.policy, start or start_rate(problem, facts))
     short = BestLR(facts.criterion, *horizon, EFFORTS[effort], seed=seed, squeezes=facts.squeezes)
-    full = FullLength(facts.criterion, *horizon, within, seed)
+    full = FullLength(facts.criterion, *horizon, within, seed, ends=(horizon[2], horizon[2]))
     eta = start_design(session, wait_for, precision or ETA_STAR, seed) if thorough or precision else None
     end = end_design(eta, ETA_STAR_END) if thorough and eta else None
     watch = FixedLanes([_watched(session, horizon[2], monitors, seed)]) if monitors else None
     wanted = [short, eta, end, full if thorough else None, watch]
     session.plan(*(design.planned() for design in wanted if design), usual=USUAL_SHARE if eta else 1.0)
     best = session.run(short)
+    if effort == "glance":
+        best = weighed(best, prior_for(problem, facts, start), problem.steps)
     if searches_in_a_step(problem, session.place.options.device):
         best = of_one_seed(best, problem.steps)
     band, last = measure(session, eta, end) if eta else (None, None)
     if thorough and best.lr.ok:
-        best = _confirmed(best, session.run(replace(full, start=best.lr.require())))
+        assert best.lr.low is not None and best.lr.high is not None
+        best = _confirmed(best, session.run(replace(full, start=best.lr.require(), ends=(best.lr.low, best.lr.high))))
     best, watched = _capped(best, problem, last), None
     if monitors and best.lr.ok:
         lane = _watched(session, best.lr.require(), monitors, seed)
         watched = next(iter(session.run(FixedLanes([lane]))), None)
-    return answer_of(session, effort, best, wait_for, seed, band=band, end=last, watched=watched)
+    flags = order_flags(problem, best)
+    return answer_of(session, effort, best, wait_for, seed, band=band, end=last, flags=flags, watched=watched)
 
 
 def start_rate(problem: Problem, facts: Preflight, usual: float | None = None) -> float:

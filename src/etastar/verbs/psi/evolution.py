@@ -50,13 +50,13 @@ class Known:
     Args:
         peak: of it.
         width: mean ln(loss) that a peak wrong by a factor of four costs: the unit of the task's gains.
-        glance: the peak that a hasty search found; None where it found none.
+        found: by the name of a cheap search, the peak that it found.
     """
 
     task: Task
     peak: float
     width: float
-    glance: float | None = None
+    found: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 class HeldOutLook(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from etastar.core.estimate import Estimate
@@ -23,20 +23,29 @@ PEAKS: dict[str, Callable[[Known], float | None]] = {
     "x 1": lambda own: own.peak,
     "x 2": lambda own: 2.0 * own.peak,
     "x 4": lambda own: 4.0 * own.peak,
-    "glance": lambda own: own.glance,
-    "glance x 2": lambda own: own.glance and 2.0 * own.glance,
+    "glance": lambda own: own.found.get("glance"),
+    "glance x 2": lambda own: 2.0 * own.found["glance"] if "glance" in own.found else None,
+    "quick": lambda own: own.found.get("quick"),
+    "best of two": lambda own: own.found.get("best of two"),
 }
-"""At which a network is judged: multiples of the tuned peak of linear decay, and what a hasty search found."""
+"""At which a network is judged: multiples of the tuned peak of linear decay, and what cheap searches found."""
 RIGHT, TWICE = "x 1", "x 2"
+ALONE = ("quick", "best of two")
+"""Peaks at which linear decay alone is driven: what the steps of a search could have bought instead."""
+PAIR = 2.0
+"""Of the rate in use, up and down: a grid of two."""
 REFERENCES = ("linear", "tuned", "closed form", "shipped")
 """Linear decay at the same peak, at its tuned peak, and the closed form and the shipped network at the same peak."""
+PAIRS = (*(("network", against) for against in REFERENCES), ("closed form", "linear"), ("linear", "tuned"))
+"""(arm, what it is held against)."""
 
 
 class AtPeak(NamedTuple):
-    """Final losses under the network over `steps`, at one of `PEAKS`, against a reference."""
+    """Final losses of an arm over `steps`, at one of `PEAKS`, against another's."""
 
     steps: int
     peak: str
+    arm: str
     against: str
     ratio: Estimate
     median: float
@@ -59,7 +68,17 @@ def known_task(bench: SmallBench, task: Task) -> Known | None:
         return None
     pairs = [(a, b) for wrong in ("low", "high") for a, b in zip(losses[wrong], losses["own"], strict=True)]
     width = statistics.fmean(max(log_ratio(a, b), 0.0) for a, b in pairs)
-    return Known(task, peak, width, bench.search(task, "glance").value)
+    found = {effort: lr for effort in ("glance", "quick") if (lr := bench.search(task, effort).value) is not None}
+    return Known(task, peak, width, found | _best_of_two(bench, task))
+
+
+def _best_of_two(bench: SmallBench, task: Task) -> dict[str, float]:
+    """The better of two rates around that in use, by one training of each."""
+    start = bench.start(task)
+    rates = {"low": start / PAIR, "high": start * PAIR}
+    losses = bench.once(task, {name: (linear(task.steps), lr) for name, lr in rates.items()}, 1, "two")
+    known = {name: own[0] for name, own in losses.items()}
+    return {"best of two": rates[min(known, key=lambda name: known[name])]} if known else {}
 
 
 class DrivenTask(NamedTuple):
@@ -70,46 +89,57 @@ class DrivenTask(NamedTuple):
 
 
 def driven(
-    bench: SmallBench, tasks: Mapping[str, Sequence[Known]], numbers: Mapping[str, tuple[float, ...]], fresh: int
+    bench: SmallBench,
+    tasks: Mapping[str, Sequence[Known]],
+    numbers: Mapping[str, tuple[float, ...]],
+    fresh: int,
+    wanted: Collection[str] = tuple(PEAKS),
 ) -> list[DrivenTask]:
     """Every arm at every peak, while there is time.
 
     Args:
         tasks: by the part that they are of.
-        numbers: part -> those of the network that drives its tasks.
+        numbers: part -> those of the network that drives its tasks; none for a part that the shipped one drives.
+        fresh: seeds.
+        wanted: of `PEAKS`.
     """
     found = []
     for part, own in bench.in_time((part, own) for part, some in tasks.items() for own in some):
-        peaks = {peak: lr for peak, of in PEAKS.items() if (lr := of(own)) is not None}
-        steps, policies = own.task.steps, _policies(own.task.steps, numbers[part])
-        arms = {f"{arm} {peak}": (policy, lr) for peak, lr in peaks.items() for arm, policy in policies.items()}
-        arms["tuned"] = (linear(steps), own.peak)
-        losses = bench.fresh(own.task, arms, fresh)
+        arms = _arms(own, numbers.get(part), wanted)
+        losses = bench.fresh(own.task, {f"{peak}: {name}": of for (peak, name), of in arms.items()}, fresh)
         if len(losses) == len(arms):
-            of_peaks = {peak: {arm: losses[f"{arm} {peak}"] for arm in policies} for peak in peaks}
-            found.append(DrivenTask(own.task, {peak: {**some, "tuned": losses["tuned"]} for peak, some in of_peaks.items()}))
+            by_peak: dict[str, dict[str, tuple[float, ...]]] = {}
+            for peak, name in arms:
+                by_peak.setdefault(peak, {"tuned": losses[f"{RIGHT}: linear"]})[name] = losses[f"{peak}: {name}"]
+            found.append(DrivenTask(own.task, by_peak))
     return found
 
 
-def _policies(steps: int, numbers: tuple[float, ...]) -> dict[str, Policy]:
-    """What is driven at every peak."""
-    return {
-        "linear": linear(steps),
-        "closed form": Psi().over(steps),
-        "network": PsiNetwork(numbers).over(steps),
-        "shipped": PsiNetwork().over(steps),
-    }
+def _arms(
+    own: Known, numbers: tuple[float, ...] | None, wanted: Collection[str]
+) -> dict[tuple[str, str], tuple[Policy, float]]:
+    """(peak, name) -> what is driven there; linear decay at its tuned peak among them."""
+    steps = own.task.steps
+    policies: dict[str, Policy] = {"closed form": Psi().over(steps), "network": PsiNetwork(numbers or ()).over(steps)}
+    if numbers:
+        policies["shipped"] = PsiNetwork().over(steps)
+    arms: dict[tuple[str, str], tuple[Policy, float]] = {(RIGHT, "linear"): (linear(steps), own.peak)}
+    for peak, lr in ((peak, PEAKS[peak](own)) for peak in wanted):
+        if lr is not None:
+            arms[peak, "linear"] = linear(steps), lr
+            arms |= {} if peak in ALONE else {(peak, name): (policy, lr) for name, policy in policies.items()}
+    return arms
 
 
 def judged(found: Sequence[DrivenTask]) -> tuple[AtPeak, ...]:
-    """The network against every reference, at every horizon and peak at which a task was driven."""
+    """Every pair of arms, at every horizon and peak at which tasks were driven."""
     rows = []
     for steps in sorted({own.task.steps for own in found}):
-        for peak in PEAKS:
-            here = [own for own in found if own.task.steps == steps and peak in own.losses]
-            for against in REFERENCES if here else ():
-                ratio = ratio_of(here, peak, "network", against)
-                rows.append(AtPeak(steps, peak, against, ratio.mean(), ratio.median, *ratio.record))
+        for peak, (arm, against) in ((peak, pair) for peak in PEAKS for pair in PAIRS):
+            here = [own for own in found if own.task.steps == steps and {arm, against} <= set(own.losses.get(peak, ()))]
+            if here and (arm, peak) != ("linear", RIGHT):
+                ratio = ratio_of(here, peak, arm, against)
+                rows.append(AtPeak(steps, peak, arm, against, ratio.mean(), ratio.median, *ratio.record))
     return tuple(rows)
 
 

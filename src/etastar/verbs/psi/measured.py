@@ -75,10 +75,15 @@ class SmallBench:
         design = Forks(criterion, task.steps, peak, updates, task.name, task.group, self.seeds, seed)
         return self.run(session, design, Lean(session, design.traced))
 
+    def start(self, task: Task) -> float:
+        """Where a search begins that knows nothing of the task."""
+        session = self.session(task)
+        return start_rate(session.problem, session.facts)
+
     def search(self, task: Task, effort: str) -> Estimate:
         """The peak of linear decay that a search of this effort finds, by the split that choices are made by."""
         session = self.session(task)
-        start, seed = start_rate(session.problem, session.facts), self._seed(task, effort)
+        start, seed = self.start(task), self._seed(task, effort)
         return self.run(
             session, BestLR(session.facts.criterion, task.steps, linear(task.steps), start, EFFORTS[effort], seed=seed)
         ).lr

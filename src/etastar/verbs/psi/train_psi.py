@@ -98,13 +98,14 @@ class PsiNetworkAnswer(Answer):
         words = ", ".join(
             f"{j.ratio.value:.3f} [{j.ratio.low:.3f}, {j.ratio.high:.3f}] at {j.peak}"
             for j in self.judged
-            if j.against == "linear" and j.steps == self.steps
+            if (j.arm, j.against, j.steps) == ("network", "linear", self.steps)
         )
-        verdict = "better than the shipped numbers" if self.better else "not better than the shipped numbers"
-        return f"{verdict}; final loss / linear decay's at the same peak over {self.steps} steps, by the peak: {words}"
+        held = "better than the shipped numbers" if self.better else "not better than the shipped numbers"
+        return f"{held}; final loss / linear decay's at the same peak over {self.steps} steps, by the peak: {words}"
 
     def _of(self, peak: str, against: str) -> Estimate:
-        own = [j.ratio for j in self.judged if (j.steps, j.peak, j.against) == (self.steps, peak, against)]
+        wanted = (self.steps, peak, "network", against)
+        own = [j.ratio for j in self.judged if (j.steps, j.peak, j.arm, j.against) == wanted]
         reason = "time was over before the network was driven; the same command goes on"
         return own[0] if own else Estimate.none(Status.TOO_FEW_POINTS, reason)
 
