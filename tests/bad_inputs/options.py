@@ -86,6 +86,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     ),
     "--threshold": (*NO_NUMBER, "0", "-1", "1.5", "50"),
     "--effort": WORDS,
+    "--problem": WORDS,
     "--budget-steps": (*NO_INTEGER, "0", "-5", str(10**12)),
     "--budget-seconds": (*NO_NUMBER, "0", "-1", "1e300"),
     "--within": (*NO_NUMBER, "0", "-1", "1e9"),

@@ -50,6 +50,17 @@ def test_every_study_says_whose_its_claims_are_and_decides_them_by_rule(name):
         (["iyer2023maximal", "--out", "o", "--data", "nowhere"], "the data folder nowhere is not there"),
         (["iyer2023maximal", "--out", "o", "--data", "empty"], "empty has no train-images-idx3-ubyte"),
         (["jelassi2023depth", "--out", "o", "--data", "empty"], "jelassi2023depth draws its own inputs; drop --data"),
+        (
+            ["jelassi2023depth", "--out", "o", "--problem", "letters"],
+            "jelassi2023depth has no choice of problems; drop --problem",
+        ),
+        (["network_stability", "--out", "o"], "pass --data FOLDER with data_batch_1 .. 5"),
+        (["network_stability", "--out", "o", "--data", "empty"], "empty has no data_batch_1"),
+        (
+            ["network_stability", "--out", "o", "--problem", "nosuch"],
+            "problem is 'nosuch'; expected one of resnet18, letters",
+        ),
+        (["network_stability", "--out", "o", "--problem", "letters", "--data", "empty"], "empty holds no text"),
         (["jelassi2023depth", "--out", "file/o"], "--out file/o cannot be written"),
         (["jelassi2023depth", "--out", "notes"], "notes/results.jsonl, line 1, is not a row of a study"),
         (["jelassi2023depth", "--out", "o", "--max-seconds", "0"], "--max-seconds is 0.0; expected more than 0"),
@@ -131,3 +142,21 @@ def test_the_quick_study_of_eta_star_on_digits(cli, tmp_path):
     stored = json.loads(cli(*command).out)
     assert stored["cost"]["new_gradient_steps"] == 0, "every lane came from the store"
     assert stored["claims"] == answer["claims"]
+
+
+@pytest.mark.slow
+def test_the_quick_study_of_network_stability_cannot_tell_and_goes_on_without_its_states(cli, tmp_path):
+    command = ("study", "network_stability", "--problem", "digits-mlp", "--effort", "quick", "--json", "-", "--out")
+    answer = told(cli(*command, "o").out)
+    assert answer["complete"] and not (tmp_path / "o" / "states").exists()
+    verdicts = {claim["name"]: claim["verdict"] for claim in answer["claims"]}
+    assert verdicts["an effect besides averaging"] == "cannot tell", "two seeds are too few"
+    values = lambda answer: {n["name"]: n["estimate"]["value"] for n in answer["numbers"] if n["name"] != "steps spent"}
+    spent = {n["name"]: n["estimate"]["value"] for n in answer["numbers"]}["steps spent"]
+    assert spent <= 0.5 and (tmp_path / "o" / "rates.png").stat().st_size > 10_000
+
+    lines = (tmp_path / "o" / "results.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "results.jsonl").write_text("".join(lines[:5] + lines[20:]))
+    again = told(cli(*command, "p").out)
+    assert again["cost"]["measured_now"] == 15 and values(again) == values(answer), "what is gone is trained again, alike"

@@ -10,13 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar import Problem
+from etastar import Problem, ProblemError
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup, set_up
 from etastar.errors import DoesNotApply
 from etastar.probes.monitors.move_monitor import ROUTES, MoveMonitor
 from etastar.probes.monitors.norm_monitor import NormMonitor
 from etastar.probes.monitors.sharpness_monitor import SharpnessMonitor
+from etastar.probes.monitors.stability_monitor import StabilityMonitor
+from etastar.probes.stability import StabilityProbe
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(64, 6, generator=GENERATOR)
@@ -233,14 +235,11 @@ def test_before_training_nothing_has_moved_and_afterwards_the_parts_add_up(kind)
     state = monitor.init(setup, (X, Y))
     still, _ = monitor.look(0, setup, state)
     assert list(dict.fromkeys(block for block, _, _ in still)) == names
-    assert all(value == 0 or block == "memory" for block, name, value in still if name != "size")
+    assert all(value == 0 for _, name, value in still if name != "size")
     descend(setup, (X, Y), 4)
     for block in names:
         moved = {name: value for where, name, value in monitor.look(4, setup, state)[0] if where == block}
         assert list(moved) == list(ROUTES) and moved["moved"] > 0 and moved["size"] > 0
-        if block == "memory":
-            assert math.isnan(moved["by_weights"]) and math.isnan(moved["by_inputs"])
-            continue
         assert moved["moved"] <= (moved["by_weights"] + moved["by_inputs"]) * (1 + 1e-5)
         assert moved["by_weights"] > 0 and (moved["by_inputs"] > 0) == (block != names[0] or block == "twice")
 
@@ -265,3 +264,29 @@ def test_norms_are_those_of_a_modules_weights_and_of_its_gradient():
         g = torch.cat([x.reshape(-1) for x in gradients[2 * i : 2 * i + 2]])
         by_hand += [float(w.norm()), float(g.norm()), float((w - before[i]).norm() / w.norm())]
     assert [row[2] for row in rows] == pytest.approx(by_hand, rel=1e-5) and min(by_hand) > 0
+
+
+def test_stability_is_read_of_two_looks_k_steps_apart_as_a_probe_reads_it():
+    setup = setup_of(lambda: nn.Sequential(nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 3)), SGD)
+    monitor = StabilityMonitor(every=6, k=2, split=True)
+    probe = StabilityProbe(setup.model, (X, Y), loss=F.cross_entropy, split=True)
+    first, state = monitor.look(0, setup, monitor.init(setup, (X, Y)))
+    before = probe.look(step=0)
+    descend(setup, (X, Y), 2)
+    rows, state = monitor.look(2, setup, state)
+    change = probe.change(before, probe.look(step=2))
+    found = {(block, name): value for block, name, value in rows}
+    for block in change.blocks:
+        read = {name: found[block.name, name] for name in ("forward", "backward", "own", "inherited")}
+        assert read == {
+            "forward": block.forward,
+            "backward": block.backward,
+            "own": block.split.own,
+            "inherited": block.split.inherited,
+        }
+    assert found["", "kl"] == change.kl > 0 and found["", "loss"] == change.loss
+    assert found["2", "size"] == pytest.approx(rms(setup.model(X).detach())) and ("", "kl") not in [row[:2] for row in first]
+    descend(setup, (X, Y), 4)
+    assert "kl" not in [name for _, name, _ in monitor.look(6, setup, state)[0]]  # four steps later
+    with pytest.raises(ProblemError, match="k is 7, and the monitor looks every 6 steps; expected k <= every"):
+        StabilityMonitor(every=6, k=7)

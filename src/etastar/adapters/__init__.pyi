@@ -4,6 +4,7 @@ from .loggers import Logger as Logger
 from .loggers import TensorBoard as TensorBoard
 from .loggers import WandB as WandB
 from .loggers import show_charts as show_charts
+from .stability_watch import StabilityWatch as StabilityWatch
 from .step_log import StepLog as StepLog
 from .torch import PolicyLR as PolicyLR
 from .watch import Watcher as Watcher

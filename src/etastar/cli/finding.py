@@ -31,7 +31,8 @@ WithinOption = Annotated[
 MonitorOption = Annotated[
     str | None,
     typer.Option(
-        help="Read one more lane, at the recommended rate, while it trains: sharpness,move,norms; --report draws it."
+        help="Read one more lane, at the recommended rate, while it trains: sharpness,move,norms,stability; "
+        "--report draws it."
     ),
 ]
 

@@ -19,9 +19,15 @@ OutOption = Annotated[
     Path | None, place("--out", "study", "Folder for the page and the record; a stopped study goes on there.")
 ]
 DataOption = Annotated[
-    Path | None, place("--data", "fashion", "Folder with the IDX files of an MNIST-like set (default: digits).")
+    Path | None,
+    place("--data", "fashion", "Folder with the IDX files of an MNIST-like set (default: digits), or what --problem needs."),
 ]
-StudyEffortOption = Annotated[str, typer.Option("--effort", help="quick (does it work?) or full (what conclusions need).")]
+StudyEffortOption = Annotated[
+    str, typer.Option("--effort", help="quick (does it work?) or full (what conclusions need); faithful: see the study.")
+]
+StudyProblemOption = Annotated[
+    str | None, typer.Option("--problem", help="What is trained, of a study that has several: network_stability.")
+]
 StudySeedOption = Annotated[int, number("--seed", arguments.SEED, "Seed of all measurements.")]
 
 
@@ -40,6 +46,7 @@ def study(
     folder: OutOption = None,
     data: DataOption = None,
     effort: StudyEffortOption = "full",
+    problem: StudyProblemOption = None,
     run: StudyRunOptions,
     out: PageOptions,
 ) -> None:
@@ -61,7 +68,14 @@ def study(
 
     options = run.options(console)
     answer = run_study(
-        name, folder or ".", data=data, effort=effort, seed=run.seed, options=options, say=console.progress_line
+        name,
+        folder or ".",
+        data=data,
+        effort=effort,
+        seed=run.seed,
+        problem=problem,
+        options=options,
+        say=console.progress_line,
     )
     out.deliver_answer(console, answer, ok=answer.complete)
 

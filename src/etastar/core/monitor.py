@@ -22,6 +22,8 @@ Readings = Sequence[tuple[str, str, float]]
 class Monitor(Protocol):
     """Reads a training at steps 0, `every`, 2 `every` ... and at the end of a lane that is sound, as two pure functions.
 
+    One that compares a step with another one shortly before has an attribute `lag`, and looks so many steps after each, too.
+
     `init(setup, batch)` is called before the first step and returns the state of the first look; `batch` is the lane's first
     and is kept, so that the looks of a lane differ by its weights alone. `look(step, setup, state)` is called between the
     gradient and the update of a step, its rate already set (at the end: the last one's), and returns the readings and the
@@ -75,6 +77,11 @@ def check_monitors(monitors: Sequence[Monitor]) -> None:
             ) from None
     if len({repr(monitor) for monitor in monitors}) < len(monitors):
         raise ProblemError("a lane has the same monitor twice; expected each once: drop one, or change its settings")
+
+
+def looks_at(monitor: Monitor, step: int) -> bool:
+    """Whether it looks after `step` updates."""
+    return step % monitor.every in (0, getattr(monitor, "lag", 0))
 
 
 def check_every(monitor: Monitor) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from etastar.core.batch import Batch
 from etastar.core.lane import Lane, Outcome, ReadingRow
-from etastar.core.monitor import REFUSED, Monitor, Readings
+from etastar.core.monitor import REFUSED, Monitor, Readings, looks_at
 from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup
 from etastar.errors import DoesNotApply, UserCodeRaised
@@ -34,7 +34,7 @@ class Looks:
 
     def due(self, step: int, *, last: bool = False) -> list[Monitor]:
         """Those that look after `step` updates; all that have not yet, where these were the `last`."""
-        return [m for m in self._states if (last or step % m.every == 0) and self._looked.get(m) != step]
+        return [m for m in self._states if (last or looks_at(m, step)) and self._looked.get(m) != step]
 
     def look(self, step: int, setup: Callable[[], Setup], *, last: bool = False) -> None:
         """Let those that are due look at `setup`, which is made only for them."""

@@ -7,7 +7,6 @@ import os
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from etastar.core.randomness import generator
-from etastar.errors import MissingExtra, ProblemError
+from etastar.errors import MissingExtra, ProblemError, in_one_line
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE
@@ -46,6 +45,10 @@ class Pictures:
         """At most so many of them."""
         return self if n is None else Pictures(self.images[:n], self.labels[:n])
 
+    def at(self, places: torch.Tensor) -> Pictures:
+        """Those at these places."""
+        return Pictures(self.images[places], self.labels[places])
+
     def sized(self, side: int) -> torch.Tensor:
         """[N, 3, side, side] in [0, 1]; smaller ones are means over squares of pixels.
 
@@ -57,7 +60,9 @@ class Pictures:
         return F.avg_pool2d(self.images.float() / 255, SIDE // side)
 
 
-def read_cifar(path: str | os.PathLike[str], *, most: int | None = None) -> tuple[Pictures, Pictures]:
+def read_cifar(
+    path: str | os.PathLike[str], *, most: int | None = None, each: int | None = None
+) -> tuple[Pictures, Pictures]:
     """(train, test) of a folder, or of an npz file in it.
 
     Args:
@@ -65,28 +70,46 @@ def read_cifar(path: str | os.PathLike[str], *, most: int | None = None) -> tupl
             or with an .npz; or that .npz: train_bytes, train_off, train_y and the same of test, where picture i is the JPEG
             bytes[off[i]:off[i + 1]].
         most: training pictures that are read at most, from the first on; JPEG pictures take .1 ms each.
+        each: instead, so many of every class, of both parts: their first, so that the classes take turns.
 
     Raises:
-        ProblemError: there are no such files, or they do not hold what they should.
+        ProblemError: there are no such files, or they do not hold what they should; a class has fewer pictures.
         MissingExtra: they hold JPEG pictures, and Pillow is not installed.
     """
     path = Path(path)
     if not path.exists():
         raise ProblemError(f"{path} is not there; expected a folder with CIFAR's files, or an .npz of JPEG pictures")
     if path.is_file():
-        return _from_npz(path, most)
+        return _from_npz(path, most, each)
     for (train, test), read in (
         (PICKLES, _pickled), (BINARY, _binary), (PICKLES_100, _pickled), (BINARY_100, _binary_100)
     ):  # fmt: skip
         if all((path / name).is_file() for name in (*train, *test)):
             parts = [_joined([read(path / name) for name in names]) for names in (train, test)]
+            if each is not None:
+                return parts[0].at(in_turns(parts[0].labels, each)), parts[1].at(in_turns(parts[1].labels, each))
             return parts[0].first(most), parts[1]
     if found := sorted(path.glob("*.npz")):
-        return _from_npz(found[0], most)
+        return _from_npz(found[0], most, each)
     raise ProblemError(
         f"{path} has no {PICKLES[0][0]} .. {PICKLES[1][0]}, with or without .bin, and no .npz; "
         "expected the files of cifar-10-python or cifar-10-binary, unpacked"
     )
+
+
+def in_turns(labels: torch.Tensor, each: int) -> torch.Tensor:
+    """Places of the first `each` of every class, the classes in turn: any beginning of them is balanced, too.
+
+    Raises:
+        ProblemError: a class has fewer.
+
+    >>> in_turns(torch.tensor([0, 0, 0, 1, 1]), 2).tolist()
+    [0, 3, 1, 4]
+    """
+    places = [(labels == label).nonzero()[:each, 0] for label in range(1 + int(labels.max()))]
+    if (least := min(map(len, places))) < each:
+        raise ProblemError(f"a class has {least} pictures of {len(labels):,} in all; expected at least {each} of each")
+    return torch.stack(places, 1).flatten()
 
 
 def standardised(train: torch.Tensor, test: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,7 +200,7 @@ def _joined(parts: list[Pictures]) -> Pictures:
     return Pictures(torch.cat([p.images for p in parts]), torch.cat([p.labels for p in parts]))
 
 
-def _from_npz(path: Path, most: int | None) -> tuple[Pictures, Pictures]:
+def _from_npz(path: Path, most: int | None, each: int | None) -> tuple[Pictures, Pictures]:
     decode = _jpeg_decoder(path)
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -190,7 +213,7 @@ def _from_npz(path: Path, most: int | None) -> tuple[Pictures, Pictures]:
             "the same of test"
         ) from None
     of = lambda part: (coded[f"{part}_bytes"], coded[f"{part}_off"], coded[f"{part}_y"])
-    return _decoded(path, *of("train"), decode, most), _decoded(path, *of("test"), decode, None)
+    return _decoded(path, *of("train"), decode, most, each), _decoded(path, *of("test"), decode, None, each)
 
 
 def _decoded(
@@ -200,9 +223,29 @@ def _decoded(
     labels: np.ndarray,
     decode: Callable[[bytes], np.ndarray],
     most: int | None,
+    each: int | None,
 ) -> Pictures:
-    images = [decode(coded[start:end].tobytes()) for start, end in pairwise(off[: None if most is None else most + 1])]
-    return _checked(path, np.stack(images).transpose(0, 3, 1, 2), labels[: len(images)].astype(np.int64))
+    labels = labels.astype(np.int64)
+    chosen = range(len(labels))[:most] if each is None else in_turns(torch.tensor(labels), each).tolist()
+    if not chosen or len(off) != len(labels) + 1:
+        raise ProblemError(
+            f"{path} has {len(labels):,} labels and {len(off):,} offsets; expected at least one picture, and an offset more "
+            "than pictures"
+        )
+    images = [_picture(path, number, coded[off[number] : off[number + 1]].tobytes(), decode) for number in chosen]
+    return _checked(path, np.stack(images).transpose(0, 3, 1, 2), labels[list(chosen)])
+
+
+def _picture(path: Path, number: int, coded: bytes, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    try:
+        image = decode(coded)
+    except Exception as error:  # whatever bytes that are no whole picture make of decoding
+        raise ProblemError(
+            f"picture {number} of {path} cannot be read ({in_one_line(error)}); expected a whole JPEG: get it again"
+        ) from None
+    if image.shape != (SIDE, SIDE, 3):
+        raise ProblemError(f"picture {number} of {path} is {image.shape[1]} x {image.shape[0]}; expected 32 x 32: resize it")
+    return image
 
 
 def _jpeg_decoder(path: Path) -> Callable[[bytes], np.ndarray]:

@@ -16,12 +16,15 @@ from etastar.problems.cifar import Pictures, augmented, standardised, with_label
 STAGES = (1, 2, 4, 8)
 """Channels of the four stages, in widths; the second to fourth halve the picture. Two blocks each."""
 
+ACTIVATIONS = {"relu": torch.relu, "gelu": F.gelu, "silu": F.silu}
+
 
 class BasicBlock(nn.Module):
-    """relu(x' + BN(W2 relu(BN(W1 x)))), where x' is x, or BN(W x) by 1x1 where the shape changes."""
+    """f(x' + BN(W2 f(BN(W1 x)))), where x' is x, or BN(W x) by 1x1 where the shape changes, and f is the activation."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, activation: str = "relu") -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
@@ -32,21 +35,23 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, inputs, S, S] -> [B, outputs, S / stride, S / stride]."""
-        inner = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.shortcut(x) + self.bn2(self.conv2(inner)))
+        inner = self.activation(self.bn1(self.conv1(x)))
+        return self.activation(self.shortcut(x) + self.bn2(self.conv2(inner)))
 
 
 class ResNet(nn.Module):
     """Stem, four stages of two blocks, mean over the picture, readout."""
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, classes: int, activation: str = "relu") -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         blocks, inputs = [], width
         for stage in STAGES:
             stride = 1 if stage == 1 else 2
-            blocks += [BasicBlock(inputs, stage * width, stride), BasicBlock(stage * width, stage * width, 1)]
+            first = BasicBlock(inputs, stage * width, stride, activation)
+            blocks += [first, BasicBlock(stage * width, stage * width, 1, activation)]
             inputs = stage * width
         self.blocks = nn.Sequential(*blocks)
         self.fc = nn.Linear(inputs, classes)
@@ -56,7 +61,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, 3, S, S] -> [B, classes]."""
-        x = self.blocks(torch.relu(self.bn1(self.conv1(x))))
+        x = self.blocks(self.activation(self.bn1(self.conv1(x))))
         return self.fc(x.mean((2, 3)))
 
 
@@ -67,9 +72,10 @@ class ResNet18:
     Args:
         width: channels of the first stage; 64 is the network of the paper.
         classes: outputs.
+        activation: "relu", or one of the smooth "gelu" and "silu".
 
     Raises:
-        ProblemError: a size is not a whole number of at least 1.
+        ProblemError: a size is not a whole number of at least 1, or there is no such activation.
 
     >>> [sum(p.numel() for p in ResNet18(width)().parameters()) for width in (64, 16, 8)]
     [11173962, 701466, 176402]
@@ -77,14 +83,16 @@ class ResNet18:
 
     width: int = 64
     classes: int = 10
+    activation: str = "relu"
 
     def __post_init__(self) -> None:
+        arguments.word("activation", self.activation, ACTIVATIONS)
         for name in ("width", "classes"):
             arguments.UNITS(name, getattr(self, name))
 
     def __call__(self) -> ResNet:
         """A network with fresh weights."""
-        return ResNet(self.width, self.classes)
+        return ResNet(self.width, self.classes, self.activation)
 
 
 class Augmented(Dataset[tuple[torch.Tensor, torch.Tensor]]):

@@ -27,13 +27,13 @@ def monitor_charts(problem: str, watched: Outcome | None) -> dict[str, Any]:
     """name -> chart, in the order of the lane's monitors; those without a value are left out."""
     found = {}
     for monitor, drawn, rows in drawable(watched):
-        found[_name(monitor)] = _chart(f"{problem}: {drawn.title}", drawn, rows)
+        found[_name(monitor, drawn)] = line_chart(f"{problem}: {drawn.title}", drawn, rows)
     return found
 
 
 def monitor_section(watched: Outcome | None) -> list[SectionText]:
     """What the charts are of, and how each is read."""
-    captions = {_name(monitor): drawn.caption for monitor, drawn, _ in drawable(watched)}
+    captions = {_name(monitor, drawn): drawn.caption for monitor, drawn, _ in drawable(watched)}
     if watched is None or not captions:
         return []
     text = (
@@ -43,11 +43,14 @@ def monitor_section(watched: Outcome | None) -> list[SectionText]:
     return [SectionText("What happens while it trains?", text, captions)]
 
 
-def _name(monitor: Monitor) -> str:
-    return f"monitor-{monitor.name}"
+def _name(monitor: Monitor, drawn: Drawn) -> str:
+    """That of the monitor; of what is drawn besides its first, with the quantity."""
+    kinds = [kind for kind in getattr(monitor, "drawn", ()) if not kind.instead]
+    return f"monitor-{monitor.name}" + (f"-{drawn.quantity}" if drawn in kinds[1:] else "")
 
 
-def _chart(title: str, drawn: Drawn, rows: list[dict[str, Any]]) -> Any:
+def line_chart(title: str, drawn: Drawn, rows: list[dict[str, Any]]) -> Any:
+    """Rows of step, block and value as lines, a shade a block."""
     blocks = list(dict.fromkeys(row["block"] for row in rows))
     values = [row["value"] for row in rows] + ([drawn.mark] if drawn.mark is not None else [])
     log = min(values) > 0 and max(values) > LOG_FROM * min(values)

@@ -29,14 +29,16 @@ def monitor_lines(watched: Outcome | None) -> list[str]:
 
 
 def drawable(watched: Outcome | None) -> list[tuple[Monitor, Drawn, list[dict[str, Any]]]]:
-    """(monitor, what is drawn of it, its rows): the first of its quantities that has values."""
-    found = []
+    """(monitor, what is drawn of it, its rows), of quantities that have values."""
+    found: list[tuple[Monitor, Drawn, list[dict[str, Any]]]] = []
     for monitor in watched.lane.monitors if watched else ():
         assert watched is not None
         readings = watched.read_by(monitor)
         kinds: Sequence[Drawn] = getattr(monitor, "drawn", ())
-        rows = ((drawn, _rows(drawn, readings)) for drawn in kinds)
-        found += [(monitor, drawn, some) for drawn, some in rows if some][:1]
+        for drawn in kinds:
+            fallen_short = not any(m is monitor for m, _, _ in found)
+            if (fallen_short or not drawn.instead) and (rows := _rows(drawn, readings)):
+                found.append((monitor, drawn, rows))
     return found
 
 

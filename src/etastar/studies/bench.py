@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,10 +35,12 @@ class Bench:
 
     Args:
         place: where; its time limit is that of all rows.
+        folder: of the record; None where nothing is kept beside it.
         rows: those before the one that is measured, in the order of the plan: a measurement may build on them.
     """
 
     place: Workplace
+    folder: Path | None = None
     new_gradient_steps: int = 0
     rows: list[Row] = field(default_factory=list)
 

@@ -44,7 +44,7 @@ class StudyData:
     def in_words(self) -> str:
         """Name and size."""
         x = self.train[0]
-        return f"{self.name}, {len(x):,} training samples of {x.shape[1]} inputs"
+        return f"{self.name}, {len(x):,} training samples of {x[0].numel():,} inputs"
 
 
 def load_data(folder: str | os.PathLike[str] | None) -> StudyData:
@@ -57,17 +57,17 @@ def load_data(folder: str | os.PathLike[str] | None) -> StudyData:
         from etastar.problems.digits import load
 
         train, valid = load()
-        return StudyData("scikit-learn's digits", train, valid, _digest(train))
+        return StudyData("scikit-learn's digits", train, valid, digest_of(train))
     from etastar.problems.idx import load_idx_images
 
     train, valid = load_idx_images(folder)
-    digest = _digest(train)
+    digest = digest_of(train)
     name = "Fashion-MNIST" if digest == FASHION_MNIST else f"IDX images of {Path(folder).resolve().name}"
     return StudyData(name, train, valid, digest)
 
 
-def _digest(samples: Samples) -> str:
-    """Of all labels and the first inputs, rounded: the same on every machine."""
+def digest_of(samples: Samples) -> str:
+    """What samples are known by: all labels and the first inputs, rounded, so that it is the same on every machine."""
     inputs, labels = samples
     found = hashlib.blake2b(repr(tuple(inputs.shape)).encode(), digest_size=8)
     found.update((1000 * inputs[:INPUTS_DIGESTED]).round().to(torch.int32).numpy().tobytes())

@@ -203,10 +203,10 @@ def _spread(samples: Array) -> Array:
     return samples.std(1) / samples.mean(1)
 
 
-def mean_and_interval(values: Sequence[float], unit: str) -> Estimate:
+def mean_and_interval(values: Sequence[float], unit: str, level: float = LEVEL) -> Estimate:
     """The mean with Student's interval over members."""
     if len(values) < 2:
         return too_few(unit)
     mean, n = float(np.mean(values)), len(values)
-    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, LEVEL, unit, n, "Student's t over members")
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, level, unit, n, "Student's t over members")

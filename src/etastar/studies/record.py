@@ -18,6 +18,10 @@ Row = dict[str, Any]
 RESULTS, CONFIG, ENVIRONMENT, README, LOCK = "results.jsonl", "config.toml", "environment.json", "README.md", ".lock"
 
 
+STATES = "states"
+"""Folder beside the rows, of what a measurement leaves for others; it goes when all of them are there."""
+
+
 def row_id(*parts: Any) -> str:
     """What a row is of, in 16 digits: study, version, data, seed and the measurement's key."""
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,9 +24,8 @@ from etastar.reports.page import write_page
 from etastar.studies import STUDIES
 from etastar.studies.bench import Bench, OutOfTime
 from etastar.studies.claim import Conclusion
-from etastar.studies.data import load_data
 from etastar.studies.page import claim_tables, cost_lines, readme, study_page
-from etastar.studies.record import Row, StudyRecord, row_id
+from etastar.studies.record import STATES, Row, StudyRecord, row_id
 from etastar.studies.study import Findings, Setting, Study
 from etastar.verbs.answer import Answer, Made, environment
 from etastar.verbs.options import Options
@@ -136,6 +136,7 @@ def run_study(
     data: str | os.PathLike[str] | None = None,
     effort: str = "full",
     seed: int = 0,
+    problem: str | None = None,
     options: Options | None = None,
     say: Say | None = None,
 ) -> StudyAnswer:
@@ -144,15 +145,17 @@ def run_study(
     Args:
         name: one of `STUDIES`.
         out: folder of the record (config.toml, results.jsonl, environment.json, README.md) and the page (index.html).
-        data: folder with the IDX files of an MNIST-like set; scikit-learn's digits without.
-        effort: "quick" or "full".
+        data: folder with the IDX files of an MNIST-like set, or with what the study's problem needs; scikit-learn's digits
+            without.
+        effort: "quick" or "full"; network_stability has "faithful", too.
         seed: of everything.
+        problem: what is trained, of a study that has several: network_stability.
         options: store, workers, device, time limit.
         say: called with a line per measurement.
 
     Raises:
-        ProblemError: unknown study or effort, a cluster that cannot be reached, a folder that cannot be read or written, or
-            that another process writes to.
+        ProblemError: unknown study, effort or problem, a cluster that cannot be reached, a folder that cannot be read or
+            written, or that another process writes to.
     """
     study, options, say = study_named(name), options or Options(), say or (lambda _: None)
     arguments.path("out", out, name)
@@ -163,10 +166,12 @@ def run_study(
         raise ProblemError(f"study {name} draws its own inputs; drop --data")
     if options.on == "ray":
         check_address(options.ray_address)
-    setting = Setting(load_data(data), effort, seed)
+    arguments.word("effort", effort, study.efforts)
+    problem = _problem_of(study, problem)
+    setting = Setting(study.load(data, problem), effort, seed, problem)
     record = StudyRecord(out)
     with record.alone(), Workplace(replace(options, on_plan=None, on_note=None)) as place:
-        bench = Bench(place)
+        bench = Bench(place, record.folder)
         rows, planned, now = _measure(study, setting, record, bench, say)
         findings = study.conclude(rows, setting)
         cost = {
@@ -176,7 +181,7 @@ def run_study(
             "seconds": place.seconds,
         }
         where = {**environment(), "torch_threads": torch.get_num_threads()}
-        command = _command(name, out, data, effort, seed)
+        command = _command(name, out, data, setting)
         answer = StudyAnswer(
             problem=name,
             study=study,
@@ -190,7 +195,17 @@ def run_study(
         )
         record.finish(rows, _config(answer), where, readme(answer))
         write_page(study_page(answer), answer.folder)
+        if answer.complete:
+            shutil.rmtree(answer.folder / STATES, ignore_errors=True)
         return answer
+
+
+def _problem_of(study: Study, problem: str | None) -> str:
+    if problem is None:
+        return study.problems[0] if study.problems else ""
+    if not study.problems:
+        raise ProblemError(f"study {study.name} has no choice of problems; drop --problem")
+    return arguments.word("problem", problem, study.problems)
 
 
 def _measure(study: Study, setting: Setting, record: StudyRecord, bench: Bench, say: Say) -> tuple[list[Row], int, int]:
@@ -244,6 +259,7 @@ def _config(answer: StudyAnswer) -> dict[str, Any]:
     claims = [told(c) for c in answer.study.claims]
     return {
         "study": answer.study.name,
+        **({"problem": answer.setting.problem} if answer.setting.problem else {}),
         "effort": answer.setting.effort,
         "seed": answer.setting.seed,
         "data": answer.setting.data.in_words() if answer.study.uses_data else "",
@@ -253,9 +269,10 @@ def _config(answer: StudyAnswer) -> dict[str, Any]:
     }
 
 
-def _command(name: str, out: Any, data: Any, effort: str, seed: int) -> str:
+def _command(name: str, out: Any, data: Any, setting: Setting) -> str:
     parts = ["etastar", "study", name, "--out", str(out)]
     parts += ["--data", str(data)] if data is not None else []
-    parts += ["--effort", effort] if effort != "full" else []
-    parts += ["--seed", str(seed)] if seed else []
+    parts += ["--problem", setting.problem] if setting.problem else []
+    parts += ["--effort", setting.effort] if setting.effort != "full" else []
+    parts += ["--seed", str(setting.seed)] if setting.seed else []
     return shlex.join(parts)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from etastar.arguments import SEED, word
+from etastar.arguments import SEED
 from etastar.core.estimate import Estimate
 from etastar.core.randomness import derive_seed
 from etastar.reports.parts import SectionText, Table
 from etastar.studies.bench import Bench
 from etastar.studies.claim import Claim, Conclusion
-from etastar.studies.data import StudyData
+from etastar.studies.data import StudyData, load_data
 from etastar.studies.record import Row
 
 EFFORTS = ("quick", "full")
@@ -24,16 +25,18 @@ class Setting:
 
     Args:
         data: what is trained on.
-        effort: "quick" (seconds to a minute: does it work?) or "full" (what the conclusions are meant for).
+        effort: "quick" (seconds to a minute: does it work?) or "full" (what the conclusions are meant for), or what else the
+            study has.
         seed: of everything.
+        problem: one of the study's, where it has several.
     """
 
     data: StudyData
     effort: str = "full"
     seed: int = 0
+    problem: str = ""
 
     def __post_init__(self) -> None:
-        word("effort", self.effort, EFFORTS)
         SEED("seed", self.seed)
 
     @property
@@ -81,6 +84,11 @@ class Findings:
     charts: dict[str, Any] = field(default_factory=dict)
 
 
+def images(folder: str | os.PathLike[str] | None, problem: str) -> StudyData:
+    """What a study without problems of its own trains on; see `load_data`."""
+    return load_data(folder)
+
+
 @dataclass(frozen=True)
 class Study:
     """A study.
@@ -95,6 +103,9 @@ class Study:
         conclude: rows -> findings; a pure function, rows may be missing.
         uses_data: whether a data folder makes a difference.
         minutes: of an undisturbed run on two cores, by effort.
+        efforts: that it can be run with.
+        problems: it can be run on, the default first; none where it has but one.
+        load: (data folder or None, problem) -> what is trained on.
     """
 
     name: str
@@ -107,3 +118,6 @@ class Study:
     conclude: Callable[[Sequence[Row], Setting], Findings]
     uses_data: bool = True
     minutes: dict[str, float] = field(default_factory=dict)
+    efforts: tuple[str, ...] = EFFORTS
+    problems: tuple[str, ...] = ()
+    load: Callable[[Any, str], StudyData] = images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import sys
 
@@ -140,3 +141,49 @@ def test_the_problem_draws_anew_at_every_step_and_the_same_for_the_same_seed(tmp
     assert isinstance(problem.train, Augmented) and problem.schedule_name == "cosine"
     read = lambda seed: [batch[0] for batch in problem.parts.batches.epoch(seed, 0)]
     assert all(map(torch.equal, read(1), read(1))) and not torch.equal(read(1)[0], read(2)[0])
+
+
+def jpegs(folder, *, sizes=(32, 32), cut=None):
+    """An .npz of JPEG pictures, sorted by class: three of each of two."""
+    pillow = pytest.importorskip("PIL.Image")
+    coded = []
+    for label in (0, 0, 0, 1, 1, 1):
+        out = io.BytesIO()
+        pillow.new("RGB", sizes, (200 * label, 100, 50)).save(out, "jpeg")
+        coded.append(out.getvalue())
+    if cut is not None:
+        coded[cut] = coded[cut][:40]
+    joined = np.frombuffer(b"".join(coded), dtype=np.uint8)
+    off, y = np.cumsum([0, *map(len, coded)]), np.array([0, 0, 0, 1, 1, 1], dtype=np.uint8)
+    parts = {f"{part}_{key}": v for part in ("train", "test") for key, v in (("bytes", joined), ("off", off), ("y", y))}
+    np.savez(folder / "pictures.npz", **parts)
+    return folder
+
+
+def test_classes_take_turns_whatever_the_order_of_the_file(tmp_path):
+    train, test = read_cifar(jpegs(tmp_path), each=2)
+    assert train.labels.tolist() == test.labels.tolist() == [0, 1, 0, 1]
+    red = train.images[:, 0].float().mean((1, 2))
+    assert torch.allclose(red, torch.tensor([0.0, 200.0, 0.0, 200.0]), atol=4)  # JPEG is lossy
+    with pytest.raises(ProblemError, match="a class has 3 pictures of 6 in all; expected at least 4 of each"):
+        read_cifar(tmp_path, each=4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [({"cut": 4}, r"picture 4 of .*cannot be read"), ({"sizes": (16, 24)}, r"picture 0 of .* is 16 x 24; expected 32 x 32")],
+)
+def test_a_picture_that_is_none_is_named(wrong, says, tmp_path):
+    with pytest.raises(ProblemError, match=says):
+        read_cifar(jpegs(tmp_path, **wrong))
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu"])
+def test_a_smooth_network_has_no_relu(activation):
+    torch.manual_seed(0)
+    net = ResNet18(4, 10, activation)()
+    x = torch.randn(4, 3, 8, 8)
+    assert net(x).shape == (4, 10)
+    assert float(net.activation(torch.tensor(-1.0))) < 0
+    with pytest.raises(ProblemError, match="activation is 'tanh'; expected one of relu, gelu, silu"):
+        ResNet18(4, 10, "tanh")

@@ -1,9 +1,9 @@
 """What reads a training while it goes on, on the lane's first batch: one file a monitor, `named` lists them.
 
-`sharpness_monitor`, `move_monitor`, `norm_monitor`; `standing` (the point where a training stands) and `drawn` (how
-readings are drawn) are what they share.
+`sharpness_monitor`, `move_monitor`, `norm_monitor`, `stability_monitor`; `standing` (the point where a training stands) and
+`drawn` (how readings are drawn) are what they share.
 
-It offers `MoveMonitor`, `NormMonitor`, `SharpnessMonitor`.
+It offers `MoveMonitor`, `NormMonitor`, `SharpnessMonitor`, `StabilityMonitor`.
 """
 
 import lazy_loader

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Drawn:
-    """One quantity of a monitor as a line over steps, one a block; the first of a monitor's that has values is drawn.
+    """One quantity of a monitor as a line over steps, one a block.
 
     Args:
         quantity: its name in the readings.
@@ -15,6 +15,7 @@ class Drawn:
         caption: how it is read.
         mark, mark_name: a value worth a line across, and what it is called.
         share_of: the quantity it is divided by, as that was at the first look.
+        instead: drawn only where none of the monitor's before it has values.
     """
 
     quantity: str
@@ -23,3 +24,4 @@ class Drawn:
     mark: float | None = None
     mark_name: str = ""
     share_of: str | None = None
+    instead: bool = False

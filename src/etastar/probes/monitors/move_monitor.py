@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.nn.utils.parametrize import is_parametrized
 
-from etastar.core.batch import Batch, tensors_in
+from etastar.core.batch import Batch
 from etastar.core.monitor import Readings, check_every
 from etastar.core.objective import without_graph
 from etastar.core.setup import Setup
@@ -21,19 +19,18 @@ from etastar.errors import DoesNotApply
 from etastar.probes.monitors.drawn import Drawn
 from etastar.probes.monitors.standing import kept, standing_point
 from etastar.probes.point import Point
+from etastar.probes.stability.passes import Pass, again, passes_through, weights_of
 
-Weights = dict[str, torch.Tensor]
-See = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any], torch.Tensor], None]
 ROUTES = ("size", "moved", "by_weights", "by_inputs")
 
 
 @dataclass(frozen=True)
 class _Start:
-    """The kept batch, and of every layer its first weights and what it said then, call after call."""
+    """The kept batch, and of every layer its first weights and what it said then, pass by pass."""
 
     batch: Batch
-    weights: Mapping[str, Weights]
-    outputs: Mapping[str, list[torch.Tensor]]
+    weights: Mapping[str, Mapping[str, torch.Tensor]]
+    outputs: Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,8 @@ class MoveMonitor:
 
     by its own update (`by_weights`) and by what earlier layers did (`by_inputs`), as root mean squares over samples and
     units; `size` is that of z. A parametrisation transfers when neither part grows or vanishes with the width, in any layer;
-    the sum alone hides which of the two does. A layer is a module with a weight matrix; one with a dropout of its own has
-    no parts (NaN): it says something else each time it is asked.
+    the sum alone hides which of the two does. A layer is a module with a weight matrix. It is the split of `StabilityProbe`,
+    since the start and in units of the output.
 
     Args:
         every: steps between two looks.
@@ -74,31 +71,24 @@ class MoveMonitor:
     def init(self, setup: Setup, batch: Batch) -> _Start:
         """What every layer says of the batch before training, and its weights."""
         layers = weighty(setup.model)
-        outputs: dict[str, list[torch.Tensor]] = {}
         with standing_point(setup, kept(batch)) as point:
-            weights = {name: {p: w.detach().clone() for p, w in own.named_parameters()} for name, own in layers.items()}
-
-            def see(name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], z: torch.Tensor) -> None:
-                outputs.setdefault(name, []).append(z.clone())  # an activation in place may write to it next
-
-            _forward(point, layers, see, outputs.clear)
-            if not outputs:
+            said = {own.name: own for own in _passes(point, layers, inputs=False)}
+            if not said:
                 raise DoesNotApply("the model calls no module with a weight matrix; there is no layer to follow")
-            return _Start(point.batch, weights, outputs)
+            weights = {own.block: weights_of(layers[own.block]) for own in said.values()}
+            return _Start(point.batch, weights, {name: own.output for name, own in said.items()})
 
     def look(self, step: int, setup: Setup, state: _Start) -> tuple[Readings, _Start]:
         """Four numbers a layer, in the order of the forward pass."""
-        layers = {name: own for name, own in weighty(setup.model).items() if name in state.outputs}
+        layers = {name: own for name, own in weighty(setup.model).items() if name in state.weights}
         squares: dict[str, list[torch.Tensor]] = {}
-
-        def see(name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], z: torch.Tensor) -> None:
-            calls = squares.setdefault(name, [])
-            z_0 = _at(state.outputs[name], len(calls), z)
-            carried = z * torch.nan if _draws(module) else _first(functional_call(module, state.weights[name], args, kwargs))
-            calls.append(torch.stack([_mean_square(part) for part in (z, z - z_0, z - carried, carried - z_0)]))
-
-        with standing_point(setup, state.batch) as point:
-            _forward(point, layers, see, squares.clear)
+        with standing_point(setup, state.batch) as point, torch.no_grad():
+            for own in _passes(point, layers, inputs=True):
+                assert own.given is not None
+                z, z_0 = own.output, _like(own.output, state.outputs.get(own.name))
+                carried, _ = again(layers[own.block], own.given, state.weights[own.block])
+                parts = (z, z - z_0, z - carried, carried - z_0)
+                squares.setdefault(own.block, []).append(torch.stack([_mean_square(part) for part in parts]))
         rms = {name: torch.stack(calls).mean(0).sqrt().tolist() for name, calls in squares.items()}
         return [(name, route, x) for name, own in rms.items() for route, x in zip(ROUTES, own, strict=True)], state
 
@@ -121,51 +111,20 @@ def weighty(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def _forward(point: Point, layers: Mapping[str, nn.Module], see: See, again: Callable[[], None]) -> None:
-    """One pass over the point's batch; `see` is told of every call of a layer, `again` that the pass begins (anew)."""
+def _passes(point: Point, layers: Mapping[str, nn.Module], *, inputs: bool) -> list[Pass]:
+    """Every call of a layer in one pass over the point's batch."""
 
-    def once() -> torch.Tensor:
-        again()
-        return point.objective()
+    def once() -> list[Pass]:
+        with passes_through(layers, signals=False, inputs=inputs) as seen:
+            point.objective()
+        return seen
 
-    with _seen(layers, see):
-        without_graph(once)
-
-
-@contextmanager
-def _seen(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
-    inside: list[str] = []  # the layer that `see` asks again
-
-    def hook(name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if not inside:
-            inside.append(name)
-            with torch.no_grad():
-                see(name, module, args, kwargs, _first(output))
-            inside.clear()
-
-    handles = [own.register_forward_hook(partial(hook, name), with_kwargs=True) for name, own in layers.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return [own.without_graph() for own in without_graph(once)]
 
 
-def _first(output: Any) -> torch.Tensor:
-    """The first tensor a module returns."""
-    return tensors_in(output)[0].detach()
-
-
-def _at(outputs: list[torch.Tensor], call: int, like: torch.Tensor) -> torch.Tensor:
-    """What the layer said in this call at first; NaN where it was not called as often, or of another shape."""
-    same = call < len(outputs) and outputs[call].shape == like.shape
-    return outputs[call] if same else torch.full_like(like, torch.nan)
-
-
-def _draws(module: nn.Module) -> bool:
-    """Whether the layer has a dropout of its own."""
-    share = getattr(module, "dropout", 0.0)
-    return module.training and isinstance(share, float) and share > 0
+def _like(z: torch.Tensor, first: torch.Tensor | None) -> torch.Tensor:
+    """What the layer said in this pass at first; NaN where it was not called as often, or of another shape."""
+    return first if first is not None and first.shape == z.shape else torch.full_like(z, math.nan)
 
 
 def _mean_square(x: torch.Tensor) -> torch.Tensor:

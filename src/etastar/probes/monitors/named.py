@@ -10,8 +10,14 @@ from etastar.errors import ProblemError
 from etastar.probes.monitors.move_monitor import MoveMonitor
 from etastar.probes.monitors.norm_monitor import NormMonitor
 from etastar.probes.monitors.sharpness_monitor import SharpnessMonitor
+from etastar.probes.monitors.stability_monitor import StabilityMonitor
 
-MONITORS: dict[str, Callable[[int], Monitor]] = {"sharpness": SharpnessMonitor, "move": MoveMonitor, "norms": NormMonitor}
+MONITORS: dict[str, Callable[[int], Monitor]] = {
+    "sharpness": SharpnessMonitor,
+    "move": MoveMonitor,
+    "norms": NormMonitor,
+    "stability": StabilityMonitor,
+}
 """name -> monitor of a cadence."""
 LOOKS = 20
 """Looks at a training whose cadence nobody gave: enough for a line of a chart."""

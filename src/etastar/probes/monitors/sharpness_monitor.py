@@ -60,6 +60,7 @@ class SharpnessMonitor:
             "lambda1",
             "lambda1, the largest curvature of the loss",
             "No edge is known for this optimizer and its groups: compare the curvature with its own start.",
+            instead=True,
         ),
     )
 

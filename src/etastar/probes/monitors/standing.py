@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
 
 from etastar.core.batch import Batch, map_tensors
 from etastar.core.groups import default_lr
@@ -15,9 +14,7 @@ from etastar.core.randomness import isolated_randomness
 from etastar.core.setup import Setup
 from etastar.errors import DoesNotApply
 from etastar.probes.point import Point
-
-NARROW = (torch.float16, torch.bfloat16)
-"""Types in which a difference of two passes, or a second derivative, is mostly rounding: they are read in float32."""
+from etastar.probes.wide import wide, widened
 
 
 def kept(batch: Batch) -> Batch:
@@ -35,11 +32,11 @@ def standing_point(setup: Setup, batch: Batch) -> Iterator[Point]:
     problem = setup.problem
     if problem is None:
         raise DoesNotApply("nothing is known of the loss that is trained on")
-    with isolated_randomness(), steady_numerics(), torch.enable_grad(), _at_default_rates(setup), _widened(setup.model):
+    with isolated_randomness(), steady_numerics(), torch.enable_grad(), _at_default_rates(setup), widened(setup.model):
         yield Point(
             model=setup.model,
             optimizer=setup.optimizer,
-            batch=map_tensors(lambda t: t.float() if t.dtype in NARROW else t, batch),
+            batch=wide(batch),
             loss=problem.loss,
             loss_fn=problem.loss_fn,
             clip_grad_norm=problem.clip_grad_norm,
@@ -59,16 +56,3 @@ def _at_default_rates(setup: Setup) -> Iterator[None]:
                 group["lr"].copy_(rate)
             else:
                 group["lr"] = rate
-
-
-@contextmanager
-def _widened(model: nn.Module) -> Iterator[None]:
-    """Narrow parameters and buffers as float32; their own memory is not written to."""
-    narrow = [(t, t.data) for t in (*model.parameters(), *model.buffers()) if t.dtype in NARROW]
-    for tensor, own in narrow:
-        tensor.data = own.float()
-    try:
-        yield
-    finally:
-        for tensor, own in narrow:
-            tensor.data = own

@@ -1,0 +1,1 @@
+from .study import STUDY as STUDY
