@@ -1,4 +1,4 @@
-"""Errors as documentation: every code that `etastar explain` knows, with an anchor of its own."""
+"""What `etastar explain` says, as a page: every code with its kind, its sentence, what to do next, and an anchor."""
 
 from __future__ import annotations
 
@@ -7,45 +7,49 @@ from pathlib import Path
 from etastar.core.code import Code
 from etastar.core.codes import CODES
 
-HEADS = {
-    "status": "Statuses",
-    "flag": "Flags",
-    "verdict": "Verdicts",
-    "ending": "How a lane ended",
-    "exception": "Exceptions",
-    "exit code": "Exit codes",
+TOLD = {
+    "flag": ("Flags", "A flag qualifies an answer: there is a value, and this is to be known of it."),
+    "status": ("Statuses", "Why an estimate has a value, or none."),
+    "verdict": ("Verdicts", "What an answer says of the rate in use, of a policy, or of a claim."),
+    "ending": ("Endings", "How one training ended."),
+    "exception": ("Exceptions", "What is raised on purpose. The message is one sentence: got, expected, do this."),
+    "exit code": ("Exit codes", "What a command leaves with."),
 }
-"""kind -> its heading, in the order of the page."""
+"""kind -> its heading, and what it is."""
 
 
 def write(folder: Path) -> None:
-    """One page; every code is an anchor, `flag-islands` or `status-flat`."""
+    """One page; every code is an anchor, `flag-islands`, `status-flat` or `exit-code-2`."""
     folder.mkdir(parents=True, exist_ok=True)
-    sections = "\n\n".join(f"## {head}\n\n{_entries(kind)}" for kind, head in HEADS.items())
-    (folder / "codes.md").write_text(PAGE.format(sections=sections))
+    (folder / "codes.md").write_text(page())
+
+
+def page() -> str:
+    """The page, kind by kind.
+
+    Raises:
+        KeyError: nobody says what a kind of code is.
+    """
+    parts = [HEAD]
+    for kind, codes in CODES.items():
+        heading, what = TOLD[kind]
+        parts += [f"## {heading}", what, *(_entry(kind, name, code) for name, code in codes.items())]
+    return "\n\n".join(parts) + "\n"
 
 
 def anchor(kind: str, name: str) -> str:
     """Where a code stands on the page.
 
-    >>> anchor("exit code", "70")
-    'exit-code-70'
+    >>> anchor("exit code", "2"), anchor("verdict", "below-eta_c")
+    ('exit-code-2', 'verdict-below-eta_c')
     """
-    return f"{kind} {name}".replace(" ", "-")
+    return f"{kind.replace(' ', '-')}-{name}"
 
 
-def _entries(kind: str) -> str:
-    return "\n\n".join(_entry(anchor(kind, name), name, code) for name, code in CODES[kind].items())
+def _entry(kind: str, name: str, code: Code) -> str:
+    return f"({anchor(kind, name)})=\n\n`{name}`\n: {code.says}\n\n  *Then:* {code.then}"
 
 
-def _entry(at: str, name: str, code: Code) -> str:
-    return f"({at})=\n\n`{name}`\n: {code.says}\n\n  {code.then}"
+HEAD = """# Flags, statuses, errors
 
-
-PAGE = """# Flags, statuses, errors
-
-What an answer says in a word. `etastar explain WORD` prints the same, offline: what it says, and what to do next. An
-estimate without a value says why by a status and a sentence of its own; a flag qualifies an answer; JSON holds the words.
-
-{sections}
-"""
+Every word that an answer may carry, and what to do about it; `etastar explain CODE` says the same."""
