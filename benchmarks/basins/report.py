@@ -26,14 +26,14 @@ def summary(before: Sequence[Row], rows: Sequence[Row], table: Table) -> str:
     told = {r["cell"] for r in after}
     before = [r for r in before if r["cell"] in told]
     parts = [
-        f"{len(told)} cells of {len({r['task'] for r in after})} tasks, 3 seeds each; truth: 17 rates x 6 seeds of the full length.",
+        f"{len(told)} cells of {len({r['task'] for r in after})} tasks, 3 seeds; truth: 17 rates x 6 seeds in full.",
         "Losing cells (an effort lost more than .05 nats on the mean, or its interval missed with most seeds), worst first:",
         losing(after, table),
         "Before:", methods(before, table), "After:", methods(after, table),
         "By task, both horizons, before -> after, worst first:", tasks(before, after, table),
         "Tasks whose intervals hold the middle of the good rates in less than 85 % for sure (Holm, 5 %), before -> after: "
         + "; ".join(f"{e} {surely_short(before, e)} -> {surely_short(after, e)}" for e in ("glance", "quick", "thorough")),
-        "Settings of the last look chosen on the other tasks, and what they give on the one left out (starts off by -1, 0 and 1 "
+        "Settings of the last look chosen on other tasks, and what they give on that left out (starts off by -1, 0 and 1 "
         "decade):", left_out([r for r in rows if r["kind"] == "left out"], table),
         "`find --effort quick` trained for real against its replay (seed 0):", replays(after, real, table),
     ]  # fmt: skip

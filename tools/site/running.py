@@ -25,6 +25,8 @@ from tools.site.pages import ROOT, Block, blocks
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 WITHIN = 2.0
 """Factor by which a number may differ from the page's: engines are chosen by their speed, and round otherwise."""
+WIDTH = "90"
+"""Columns of a terminal: what a page has room for."""
 
 
 def printed(text: str) -> Iterator[tuple[Block, str]]:

@@ -126,7 +126,8 @@ def study_named(name: str) -> Study:
         raise ProblemError(
             f"study is {arguments.shown(name)}; expected one of {', '.join(STUDIES)}: etastar study lists them"
         )
-    return import_module(f"etastar.studies.{name}").STUDY
+    place = import_module(f"etastar.studies.{name}")
+    return getattr(place, "STUDY", None) or import_module(f"{place.__name__}.study").STUDY  # of a folder
 
 
 def run_study(

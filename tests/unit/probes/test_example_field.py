@@ -11,7 +11,7 @@ from torch import nn
 
 from etastar.errors import DoesNotApply
 from etastar.probes.stability import example_field
-from etastar.probes.stability.example_field import COORDINATES, ExampleField
+from etastar.probes.stability.field import COORDINATES, ExampleField
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(40, 6, generator=GENERATOR)

@@ -17,7 +17,6 @@ from torch import nn
 from etastar.core.estimate import Status
 from etastar.errors import ProblemError
 from etastar.policies.compose import PerGroup, Then
-from etastar.studies.network_stability import STUDY
 from etastar.studies.network_stability.arms import ALL, CONST, GROUPS, HIGH, LOW, STILL, arms_of, shared_by
 from etastar.studies.network_stability.claims import CLAIMS, PRIMARY
 from etastar.studies.network_stability.conclude import asked_of
@@ -27,6 +26,7 @@ from etastar.studies.network_stability.networks import PROBLEMS, Halves, _sgd, h
 from etastar.studies.network_stability.reading import barrier, fixed_loss, lambda1
 from etastar.studies.network_stability.shares import fieller, holm, judged
 from etastar.studies.network_stability.sizes import Sizes
+from etastar.studies.network_stability.study import STUDY
 from etastar.studies.network_stability.walk import Led, States, Walk, led, scores_of
 from etastar.studies.study import Setting
 

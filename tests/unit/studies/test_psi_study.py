@@ -20,11 +20,12 @@ from etastar.problems.small import FAMILIES, Task
 from etastar.problems.small.family import OPTIMIZERS
 from etastar.studies import run_study
 from etastar.studies.data import load_data
-from etastar.studies.psi import STUDY, tasks
+from etastar.studies.psi import tasks
 from etastar.studies.psi.arms import ARMS, HIGH, LINEAR, WRONG_PEAK, at_peak
 from etastar.studies.psi.averaged import WEIGHT, Averaged, ScheduleFree
 from etastar.studies.psi.driven import scored, steps_to_target
 from etastar.studies.psi.recorded import Experiments
+from etastar.studies.psi.study import STUDY
 from etastar.studies.psi.tables import greedy_table, halves_of
 from etastar.studies.psi.tasks import Size, tasks_of
 from etastar.studies.psi.unknown_horizon import KNOWN, as_driven, candidates, pooled

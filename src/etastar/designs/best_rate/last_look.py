@@ -27,7 +27,7 @@ FASTER = 1.5
 BACK = 0.3
 """Share of the way back from that lane's rate to the one before: the look has one seed.
 
-`STEEP`, `FASTER` and `BACK` were chosen among 27 settings by replay on twelve tasks (2026-11-26_basins); without any one task
+`STEEP`, `FASTER` and `BACK` were chosen among 27 by replay on twelve tasks (2026-11-26_basins); without any one task
 the same are chosen, but for one without which `BACK` is 0. Every setting is better than no look."""
 
 

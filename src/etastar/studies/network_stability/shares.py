@@ -40,15 +40,15 @@ def fieller(part: Sequence[float], whole: Sequence[float], level: float = LEVEL,
     n = len(a)
     if n < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return too_few(unit)
-    v = np.cov(a, b) / n
+    (v_aa, v_ab), (_, v_bb) = (np.cov(a, b) / n).tolist()
     mean_a, mean_b = float(a.mean()), float(b.mean())
     t2 = float(stdtrit(n - 1, (1 + level) / 2)) ** 2
-    square = mean_b**2 - t2 * v[1, 1]
+    square = mean_b**2 - t2 * v_bb
     if square <= 0:
         return Estimate.none(
             Status.FLAT, f"what it is a share of, {mean_b:.3g}, cannot be told from 0 at {100 * level:g} %", unit=unit
         )
-    middle, rest = mean_a * mean_b - t2 * v[0, 1], mean_a**2 - t2 * v[0, 0]
+    middle, rest = mean_a * mean_b - t2 * v_ab, mean_a**2 - t2 * v_aa
     root = math.sqrt(max(middle**2 - square * rest, 0.0))
     low, high = (middle - root) / square, (middle + root) / square
     value = mean_a / mean_b

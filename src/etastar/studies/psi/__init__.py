@@ -4,10 +4,4 @@
 and forks of a task), `arms` (what is learnt from those of other groups), `driven` (fresh runs under each), `unknown_horizon`
 (where nobody knows how many steps are to come), `averaged` (optimizers that are evaluated at a mean of their weights),
 `findings` (what the rows say), `tables` and `drawn` (how it is shown).
-
-It offers `STUDY`.
 """
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,0 @@
-from .study import STUDY as STUDY
