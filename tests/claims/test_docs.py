@@ -6,6 +6,7 @@ import ast
 import doctest
 import re
 import shlex
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -53,6 +54,11 @@ def test_every_name_that_a_page_takes_from_etastar_is_there(name):
             tree = ast.parse(block.body)
             taken = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "etastar"}
             assert {each for each in taken if not hasattr(etastar, each)} == set()
+
+
+def test_every_toml_block_is_toml():
+    tables = [block.body for text in PAGES.values() for block in blocks(text) if block.kind == "toml"]
+    assert len(tables) >= 2 and all(tomllib.loads(table) for table in tables)
 
 
 def test_every_command_of_every_page_is_one_that_etastar_reads(tmp_path, monkeypatch):
