@@ -23,6 +23,7 @@ from etastar.verbs.psi.train_psi import train_psi
 from etastar.verbs.schedule import show_schedule
 
 OPTIONS = etastar.Options(store=":memory:", engine="loop", workers=1)
+LANES = etastar.Options(store=":memory:", workers=1)
 LOG = Path(__file__).parents[1] / "logs" / "log.jsonl"
 HEAD = ["schema", "etastar", "command", "problem", "summary"]
 MADE = ["optimizer", "cost", "flags", "lanes", "raised", "engine", "engine_choice", "seed", "environment"]
@@ -55,7 +56,7 @@ VERBS = {
     "doctor": lambda folder: doctor(quadratic()),
     "psi": lambda folder: fit_psi(("cancer", "line"), optimizers=("sgd",), steps=12, seeds=1, fresh=1, options=OPTIONS),
     "psi-train": lambda folder: train_psi(
-        ("digits-softmax", "cancer", "line"), optimizers=("sgd",), horizons=(25,), generations=1, fresh=1, options=OPTIONS
+        ("digits-softmax", "cancer", "line"), optimizers=("sgd",), horizons=(25,), generations=1, fresh=1, options=LANES
     ),
 }
 """command -> a real answer of it."""
