@@ -205,6 +205,6 @@ def features(seen: State, state: State) -> list[Tensor]:
 TRAINED = (0.6, 0.0, 0.0, *(0.0 for _ in FEATURES))
 """One number is not nought: rate = closed form x (path / usual path)^-.6 where the path is too long; never above it.
 
-On families made after it was frozen (record 2026-11-26_psi_frozen), final loss / linear decay's at the same peak, at the right
-one, at twice and at four times it: .987, .727, .576 over 200 steps; 1.213 (median 1.009), .751, .524 over 800, where trainings
-that go on learning take a longer path than is usual and are held back."""
+On families made after it was frozen (record 2026-11-26_psi_frozen), final loss / linear decay's at the same peak, at the
+right one, at twice and at four times it: .987, .727, .576 over 200 steps; 1.213 (median 1.009), .751, .524 over 800, where
+trainings that go on learning take a longer path than is usual and are held back."""
