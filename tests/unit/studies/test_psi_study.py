@@ -35,8 +35,8 @@ PEAK = 0.1
 
 
 @pytest.fixture(scope="module")
-def full() -> Setting:
-    return Setting(load_data(None), "full")
+def quick() -> Setting:
+    return Setting(load_data(None), "quick")
 
 
 def recorded(key: dict, group: str, rng: random.Random) -> dict:
@@ -113,8 +113,8 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize(("worth", "verdict"), [(AS_EXPECTED, "agrees"), (OTHERWISE, "differs")], ids=["agrees", "differs"])
-def test_every_claim_is_told_from_rows_of_a_known_law(full: Setting, worth: dict[str, float], verdict: str) -> None:
-    found = STUDY.conclude(rows_of(full, worth), full)
+def test_every_claim_is_told_from_rows_of_a_known_law(quick: Setting, worth: dict[str, float], verdict: str) -> None:
+    found = STUDY.conclude(rows_of(quick, worth), quick)
     told = {c.claim.name: c.verdict.value for c in found.conclusions}
     if verdict == "differs":
         # Psi(eps, i) has Psi(i) among its candidates: it can be no worse, but by what other groups mislead
@@ -126,16 +126,16 @@ def test_every_claim_is_told_from_rows_of_a_known_law(full: Setting, worth: dict
     assert set(found.charts) == {"ideal", "driven", "unknown"}
 
 
-def test_without_rows_nothing_is_told(full: Setting) -> None:
-    found = STUDY.conclude([], full)
+def test_without_rows_nothing_is_told(quick: Setting) -> None:
+    found = STUDY.conclude([], quick)
     assert {c.verdict.value for c in found.conclusions} == {"cannot tell"}
     assert found.tables == () and found.charts == {}
 
 
-def test_what_rates_vary_with_and_what_greed_wants_are_read_off_the_rows(full: Setting) -> None:
-    known = Experiments.of([row for row in rows_of(full, {}) if row["what"] == "recorded"])
+def test_what_rates_vary_with_and_what_greed_wants_are_read_off_the_rows(quick: Setting) -> None:
+    known = Experiments.of([row for row in rows_of(quick, {}) if row["what"] == "recorded"])
     table = halves_of(known, absolute=False)
-    assert table.shape == (28, 5, 2, 2)
+    assert table.shape == (12, 5, 2, 2)
     expected = [math.log10(0.8 * (1 - s)) for s in (0.1, 0.25, 0.5, 0.75, 0.9)]
     assert table.mean((0, 2, 3)) == pytest.approx(expected, abs=0.02)
     assert {row[3] for row in greedy_table(known).rows} == {"2.0"}, "of the rates tried, 1 is nearest to .8 and 2 to 2"

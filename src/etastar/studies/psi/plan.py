@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from etastar.policies.psi_network import TRAINED, VERSION
 from etastar.problems.small import Task
 from etastar.studies.bench import Bench
 from etastar.studies.psi.arms import Learner
@@ -13,7 +14,7 @@ from etastar.studies.psi.driven import driven
 from etastar.studies.psi.recorded import Experiments, recorded
 from etastar.studies.psi.tasks import SIZES, Size, Trained, spread, tasks_of
 from etastar.studies.psi.unknown_horizon import driven_unknown
-from etastar.studies.record import Row
+from etastar.studies.record import Row, row_id
 from etastar.studies.study import Measurement, Setting
 
 Measure = Callable[[Trained], Row]
@@ -38,8 +39,10 @@ class Planned:
         return self.measurement("recorded", task, recorded, seeds=self.size.seeds)
 
     def driven(self, task: Task) -> Measurement:
-        """Fresh runs on a task."""
-        return self.measurement("driven", task, self._driven, seeds=self.size.fresh, learnt_from=len(tasks_of(self.effort)))
+        """Fresh runs on a task; its key says of how many tasks was learnt, and which network is the shipped one."""
+        learnt_from, network = len(tasks_of(self.effort)), row_id(VERSION, TRAINED)
+        seeds = self.size.fresh
+        return self.measurement("driven", task, self._driven, seeds=seeds, learnt_from=learnt_from, network=network)
 
     def unknown(self, task: Task) -> Measurement:
         """Fresh runs on a task over steps that no policy is told."""
