@@ -6,6 +6,7 @@ import ast
 import doctest
 import re
 import shlex
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def test_every_page_is_a_page():
     assert all(text.startswith("# ") for text in PAGES.values())
 
 
+def test_every_page_is_in_a_table_of_contents():
+    """Sphinx says so, too, and only once the site is built."""
+    listed = set()
+    for name, text in PAGES.items():
+        for body in re.findall(r"^```\{toctree\}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
+            lines = [line for line in body.splitlines() if line and not line.startswith(":")]
+            listed |= {(Path(name).parent / line).as_posix() + ".md" for line in lines}
+    assert set(PAGES) - listed == {"index.md"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_CODE)
 def test_the_blocks_of_a_page_run_and_print_what_it_says(name, tmp_path, monkeypatch):
@@ -43,6 +54,11 @@ def test_every_name_that_a_page_takes_from_etastar_is_there(name):
             tree = ast.parse(block.body)
             taken = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "etastar"}
             assert {each for each in taken if not hasattr(etastar, each)} == set()
+
+
+def test_every_toml_block_is_toml():
+    tables = [block.body for text in PAGES.values() for block in blocks(text) if block.kind == "toml"]
+    assert len(tables) >= 2 and all(tomllib.loads(table) for table in tables)
 
 
 def test_every_command_of_every_page_is_one_that_etastar_reads(tmp_path, monkeypatch):
@@ -95,7 +111,8 @@ def test_generated_pages_tell_everything_that_is_registered(tmp_path):
 
     assert all(f"| `{name}` |" in named.page() for name in SCHEDULES)
     explained = codes.page()
-    assert all(f"({codes.anchor(kind, name)})=" in explained for kind, table in CODES.items() for name in table)
+    for kind, table in CODES.items():
+        assert all(f"({codes.anchor(kind, name)})=" in explained and code.then in explained for name, code in table.items())
     command_line.write(tmp_path)
     assert all(f"## etastar {path}\n" in (tmp_path / "command-line.md").read_text() for path, _ in command_line.tree())
     examples.write(tmp_path / "examples")

@@ -18,11 +18,13 @@ from etastar.problems import builder
 from etastar.reports.kinds import KINDS
 from etastar.verbs.answer import SCHEMA, Answer, Yours
 from etastar.verbs.doctor import doctor
+from etastar.verbs.field import read_field
 from etastar.verbs.psi.fit_psi import fit_psi
 from etastar.verbs.psi.train_psi import train_psi
 from etastar.verbs.schedule import show_schedule
 
 OPTIONS = etastar.Options(store=":memory:", engine="loop", workers=1)
+LANES = etastar.Options(store=":memory:", workers=1)
 LOG = Path(__file__).parents[1] / "logs" / "log.jsonl"
 HEAD = ["schema", "etastar", "command", "problem", "summary"]
 MADE = ["optimizer", "cost", "flags", "lanes", "raised", "engine", "engine_choice", "seed", "environment"]
@@ -46,6 +48,7 @@ VERBS = {
     "scale": lambda folder: scale(),
     "search": lambda folder: etastar.search(quadratic(), sampler="random", trials=6, options=OPTIONS),
     "probe": lambda folder: etastar.probe(builder("digits-mlp")(), samples=64),
+    "field": lambda folder: read_field(builder("digits-mlp")(), examples=8, steps=6),
     "predict": lambda folder: etastar.predict(builder("digits-mlp")(), samples=64),
     "study": lambda folder: etastar.studies.run_study(
         "jelassi2023depth", folder, effort="quick", options=etastar.Options(store=":memory:", max_seconds=0.5)
@@ -55,7 +58,7 @@ VERBS = {
     "doctor": lambda folder: doctor(quadratic()),
     "psi": lambda folder: fit_psi(("cancer", "line"), optimizers=("sgd",), steps=12, seeds=1, fresh=1, options=OPTIONS),
     "psi-train": lambda folder: train_psi(
-        ("digits-softmax", "cancer", "line"), optimizers=("sgd",), horizons=(25,), generations=1, fresh=1, options=OPTIONS
+        ("digits-softmax", "cancer", "line"), optimizers=("sgd",), horizons=(25,), generations=1, fresh=1, options=LANES
     ),
 }
 """command -> a real answer of it."""

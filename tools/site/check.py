@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from functools import cache
@@ -35,8 +36,11 @@ def _page(path: Path) -> _Page:
 
 
 def dead_links(site: Path) -> list[str]:
-    """A sentence for every link within the site that leads nowhere."""
-    return [sentence for path in sorted(site.rglob("*.html")) for sentence in _dead(path, site)]
+    """A sentence for every link within the site that leads nowhere, and for every page that llms.txt only promises."""
+    listed = site / "llms.txt"
+    promised = re.findall(r"\]\(([^)]+)\)", listed.read_text()) if listed.exists() else []
+    dead = [f"llms.txt: {link} leads to no page" for link in promised if not (site / link).exists()]
+    return dead + [sentence for path in sorted(site.rglob("*.html")) for sentence in _dead(path, site)]
 
 
 def _dead(path: Path, site: Path) -> Iterator[str]:

@@ -11,7 +11,7 @@ SHOWN: dict[str, tuple[str, str]] = {
     "own_loop_controller": ("A policy in a loop of one's own", ""),
     "watch_a_run": ("Warned before it diverges", ""),
     "forecast_a_run": ("Forecast a run from two logs", ""),
-    "stability": ("Stability, block by block", "seven seconds; writes a chart, JSON and events of TensorBoard"),
+    "stability": ("What a cyclic rate does inside", ""),
     "fine_tuning": ("Fine-tuning, frozen parts and groups", "a problem for `etastar find examples/fine_tuning.py:problem`"),
     "own_loop": ("A training script of one's own", "a problem for `etastar find examples/own_loop.py:problem`"),
     "mlp_family": ("A network in many sizes", "a family for `etastar scale`, which takes the better part of a minute"),

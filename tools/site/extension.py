@@ -43,25 +43,34 @@ class RecordDirective(SphinxDirective):
         return self.parse_text_to_nodes("\n\n".join([*parts, source]))
 
 
-def answers_pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
-    """A scraper of sphinx-gallery: the charts of each answer that a script leaves behind, as its page would show them."""
-    from sphinx_gallery.scrapers import figure_rst
+def pictures(value: Any) -> list[bytes]:
+    """The charts of an answer, or the one that `value` is, as PNG; none of anything else."""
+    import altair as alt
 
     from etastar.reports.page import report
     from etastar.verbs.answer import Answer
 
-    paths = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        if isinstance(value, Answer):
+            report(value, folder)
+        elif isinstance(value, alt.TopLevelMixin):
+            value.save(folder / "chart.png", scale_factor=2)
+        return [path.read_bytes() for path in sorted(folder.glob("*.png"))]
+
+
+def answers_pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """A scraper of sphinx-gallery: the charts that a script leaves behind, and those of its answers' pages."""
+    from sphinx_gallery.scrapers import figure_rst
+
     seen = block_vars.setdefault("pictured", [])
-    for value in list(block_vars["example_globals"].values()):
-        if isinstance(value, Answer) and not any(value is other for other in seen):
-            seen.append(value)
-            with tempfile.TemporaryDirectory() as folder:
-                report(value, folder)
-                for picture in sorted(Path(folder).glob("*.png")):
-                    path = Path(next(block_vars["image_path_iterator"]))
-                    path.write_bytes(picture.read_bytes())
-                    paths.append(str(path))
-    return "\n".join(figure_rst([path], gallery_conf["src_dir"]) for path in paths)
+    new = [value for value in block_vars["example_globals"].values() if not any(value is other for other in seen)]
+    seen += new
+    paths = []
+    for picture in (picture for value in new for picture in pictures(value)):
+        paths.append(Path(next(block_vars["image_path_iterator"])))
+        paths[-1].write_bytes(picture)
+    return "\n".join(figure_rst([str(path)], gallery_conf["src_dir"]) for path in paths)
 
 
 def setup(app: Any) -> dict[str, bool]:

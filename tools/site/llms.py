@@ -40,9 +40,12 @@ def told(text: str) -> tuple[str, str]:
 
     >>> told("# Find\n\nWhich rate? Measure it.\n")
     ('Find', 'Which rate?')
+    >>> told("# A\n\nSee [B](b.md) and {py:obj}`etastar.find`.\n")[1]
+    'See B and find.'
     """
     title = re.search(r"^# (.+)$", text, flags=re.MULTILINE)
     plain = ROLE.sub(r"\1", re.sub(r"^(`{3,}|:{3,}).*?^\1\s*$", "", text, flags=re.MULTILINE | re.DOTALL))
+    plain = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", plain)
     prose = [part for part in map(str.strip, plain.split("\n\n")) if part and not part.startswith(("#", "(", "|", "-", ">"))]
     first = " ".join(prose[0].split()) if prose else ""
     return (title[1] if title else ""), re.split(r"(?<=[.?!])\s", first)[0]

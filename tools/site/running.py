@@ -52,7 +52,7 @@ def ran(line: str) -> str:
     """
     words = shlex.split(line)
     command = [sys.executable, "-m", *words] if words[0] == "etastar" else words
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": WIDTH}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode not in (0, 1):
         raise RuntimeError(f"{line}: {done.stderr}")

@@ -13,6 +13,7 @@ import pytest
 from etastar import Options, ProblemError
 from etastar.policies import Schedule
 from etastar.policies.psi_network import TRAINED
+from etastar.verbs.psi.evolution import POPULATION, Course, Evolution, HeldOutLook, Known
 from etastar.verbs.psi.fit_psi import PsiAnswer, fit_psi
 from etastar.verbs.psi.judging import ALONE, PEAKS, REFERENCES, RIGHT
 from etastar.verbs.psi.measured import SmallBench, small_tasks
@@ -95,6 +96,47 @@ def test_nothing_is_begun_once_time_is_over() -> None:
 def test_a_training_shorter_than_the_looks_is_refused() -> None:
     with pytest.raises(ProblemError, match="horizons holds 12, and the network looks 25 times at a training; expected 25"):
         train_psi(THREE, horizons=(200, 12), options=IN_MEMORY)
+
+
+def test_an_evolution_that_was_cut_is_played_again() -> None:
+    """A part of its costs and looks, as a file keeps them: the rest follows as if it had never been cut."""
+    with Workplace(IN_MEMORY) as place:
+        bench = SmallBench(place, 0, 1)
+        tasks = [Known(task, 0.05, 1.0) for task in small_tasks(["line", "cancer"], ["sgd"], 25)]
+        whole = Evolution(bench, tasks[:1], tasks[1:], 2, "x")
+        numbers, trained = whole.run(), bench.steps
+        assert [look.generation for look in whole.course.looks] == [-1, 1]
+        kept = json.loads(json.dumps(whole.course.kept()))
+        half = Evolution(
+            bench, tasks[:1], tasks[1:], 2, "x", Course.of({"costs": kept["costs"][:1], "looks": kept["looks"][:1]})
+        )
+        assert half.run() == numbers
+        assert half.course == whole.course
+        assert trained < bench.steps < 2 * trained
+        again = Evolution(bench, tasks[:1], tasks[1:], 2, "x", Course.of(kept))
+        before = bench.steps
+        assert again.run() == numbers
+        assert bench.steps == before
+
+
+def test_the_best_look_gives_the_numbers() -> None:
+    """The first of them is of the numbers it began with, which stay where nothing is better on what was held out."""
+    with Workplace(IN_MEMORY) as place:
+        tasks = [Known(task, 0.05, 1.0) for task in small_tasks(["line", "cancer"], ["sgd"], 25)]
+        evolution = Evolution(SmallBench(place, 0, 1), tasks[:1], tasks[1:], 2, "x")
+        known = {-1: 0.5, 1: 1.0}
+        costs = [[1.0 + 0.1 * i for i in range(POPULATION)]] * 2
+        evolution.course = Course(costs, [HeldOutLook(*look) for look in known.items()])
+        assert evolution.run() == TRAINED
+
+
+def test_time_that_is_over_ends_an_evolution_and_keeps_its_course(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.json"
+    options = Options(store=":memory:", workers=1, max_seconds=0.01)
+    found = train_psi(THREE, optimizers=["sgd"], horizons=(25,), generations=1, weights=weights, options=options)
+    assert found.numbers == () and not found.ratio.ok
+    assert "time was over before the network was driven; the same command goes on" in found.summary
+    assert json.loads(weights.read_text())["numbers"] == []
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ class Size:
 
 SIZES = {
     "quick": Size(steps=60, seeds=2, fresh=3, open_seeds=1, horizons={60: 12, 240: 4}),
-    "full": Size(steps=200, seeds=4, fresh=6, open_seeds=2, horizons={200: 14, 800: 6, 3000: 2}),
+    "full": Size(steps=200, seeds=4, fresh=6, open_seeds=2, horizons={200: 28, 800: 12, 3000: 2}),
 }
 
 

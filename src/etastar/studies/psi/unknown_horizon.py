@@ -114,12 +114,9 @@ def arms_of(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def chosen_among(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """The candidate with the lowest mean ln(loss) against the reference; horizons count alike."""
-    by_horizon: dict[int, list[Row]] = {}
-    for row in rows:
-        by_horizon.setdefault(row["steps"], []).append(row)
+    """The candidate with the lowest mean ln(loss) against the reference: every task once, its horizons alike."""
     worth = {
-        name: statistics.fmean(statistics.fmean(_log_worth(row, name) for row in own) for own in by_horizon.values())
+        name: statistics.fmean(statistics.fmean(_log_worth(row, name) for row in own) for own in by_task(rows).values())
         for name in names
     }
     return min(names, key=lambda name: (worth[name], name))
@@ -147,11 +144,16 @@ def as_driven(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def pooled(rows: Sequence[Row], arm: str, against: str) -> Ratio:
-    """Final losses of one arm against another: every task once, its horizons alike."""
+def by_task(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of every task, one a horizon."""
     tasks: dict[str, list[Row]] = {}
     for row in rows:
         tasks.setdefault(f"{row['task']}/{row['optimizer']}", []).append(row)
+    return tasks
+
+
+def pooled(rows: Sequence[Row], arm: str, against: str) -> Ratio:
+    """Final losses of one arm against another: every task once, its horizons alike."""
     return Ratio.of(
         {
             name: (
@@ -160,6 +162,6 @@ def pooled(rows: Sequence[Row], arm: str, against: str) -> Ratio:
                 [loss for row in own for loss in losses_of(row, arm)],
                 [loss for row in own for loss in losses_of(row, against)],
             )
-            for name, own in tasks.items()
+            for name, own in by_task(rows).items()
         }
     )
