@@ -20,8 +20,11 @@ from benchmarks.bakeoff.truth import finished, truth
 from etastar.core.design import Plan
 from etastar.core.randomness import derive_seed
 from etastar.designs.best_rate.best_lr import BestLR
+from etastar.designs.best_rate.budgeted import weighed
 from etastar.engine.preflight import Preflight
 from etastar.policies.named import policy_over
+from etastar.verbs.find.budget import prior_for
+from etastar.verbs.find.efforts import EFFORTS
 from etastar.verbs.find.find import USUAL, start_rate
 from etastar.verbs.options import Options
 from etastar.verbs.workplace import Session, Workplace
@@ -75,6 +78,8 @@ def _row(session: Session, case: Case, budget: float, seed: int, done: list[str]
     policy = policy_over(case.schedule, case.steps)
     started = time.perf_counter()
     best = session.run(BestLR(session.facts.criterion, case.steps, policy, start, budget, seed=own))
+    if budget == EFFORTS["glance"]:
+        best = weighed(best, prior_for(case.problem(), session.facts, None), case.steps)
     return {
         "case": case.name,
         "method": method(budget),
