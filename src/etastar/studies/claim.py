@@ -164,4 +164,4 @@ class Conclusion:
         e = self.estimate
         if e.value is None:
             return f"no value: {e.reason}"
-        return f"{e.value:.3g} ({100 * e.level:g} %: {e.low:.3g} to {e.high:.3g})"
+        return f"{e.value:.3g} ({100 * e.level:.3g} %: {e.low:.3g} to {e.high:.3g})"

@@ -58,7 +58,7 @@ def _card(c: Conclusion) -> Card:
 def _measured(e: Estimate) -> str:
     if e.value is None:
         return f"no value: {e.reason}"
-    return f"{e.value:.3g} ({100 * e.level:g} %: {e.low:.3g} to {e.high:.3g})"
+    return f"{e.value:.3g} ({100 * e.level:.3g} %: {e.low:.3g} to {e.high:.3g})"
 
 
 def _claims_table(answer: StudyAnswer) -> Table:

@@ -46,7 +46,7 @@ def fieller(part: Sequence[float], whole: Sequence[float], level: float = LEVEL,
     square = mean_b**2 - t2 * v_bb
     if square <= 0:
         return Estimate.none(
-            Status.FLAT, f"what it is a share of, {mean_b:.3g}, cannot be told from 0 at {100 * level:g} %", unit=unit
+            Status.FLAT, f"what it is a share of, {mean_b:.3g}, cannot be told from 0 at {100 * level:.3g} %", unit=unit
         )
     middle, rest = mean_a * mean_b - t2 * v_ab, mean_a**2 - t2 * v_aa
     root = math.sqrt(max(middle**2 - square * rest, 0.0))
