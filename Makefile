@@ -5,6 +5,7 @@ PEERS := .venv-peers/.ready
 RIVALS := .venv-peers-bakeoff/.ready
 CLIENTS := .venv-clients/.ready
 SITE := .venv-docs/.ready
+AXE := .venv-axe/.ready
 
 # tests start a hundred processes, each of which would compile the package and torch's rarer parts again
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,8 +28,13 @@ demo: setup  ## Five verbs on a small network and real data, and a page that lin
 test: setup  ## Run the default tests (two to three minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: setup  ## Run the slow tests: coverage of intervals, kills, a real browser; goes on where a run was cut
+test-slow: setup $(AXE)  ## Run the slow tests: coverage of intervals, kills, a real browser; goes on where a run was cut
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu and not cluster' -p tools.resumable --resume out/slow-passed
+
+$(AXE): tests/browser/axe.txt
+	$(PYTHON) -m venv .venv-axe
+	.venv-axe/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/browser/axe.txt
+	touch $(AXE)
 
 test-cluster: setup  ## Run the tests that kill a node of a two-node Ray cluster, alone
 	$(BIN)/python -m pytest -n 0 -m cluster tests/cluster
@@ -75,5 +81,5 @@ $(SITE): pyproject.toml constraints.txt docs/constraints.txt
 	touch $(SITE)
 
 clean:  ## Remove what was built; the store .etastar stays
-	rm -rf .venv .venv-clients .venv-docs docs/generated out dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-axe .venv-clients .venv-docs docs/generated out dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,13 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from etastar.adapters import StabilityWatch, TensorBoard
-from etastar.errors import ProblemError
+import etastar
 from etastar.problems.digits import load
-from etastar.reports.stability_charts import stability_chart
 
 
-def train(steps: int = 1200, folder: Path | None = None) -> StabilityWatch:
+def train(steps: int = 1200, folder: Path | None = None) -> etastar.adapters.StabilityWatch:
     """An ordinary loop; `folder` is where TensorBoard, if it is installed, finds A_b, B_b and F."""
     torch.manual_seed(0)
     (images, labels), _ = load()
@@ -23,7 +21,7 @@ def train(steps: int = 1200, folder: Path | None = None) -> StabilityWatch:
     model = nn.Sequential(nn.Linear(64, 128), nn.GELU(), *rows, nn.Linear(128, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     cycle = torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.001, max_lr=0.1, step_size_up=steps // 6)
-    watch = StabilityWatch(
+    watch = etastar.adapters.StabilityWatch(
         optimizer,
         model,
         (images[:128], labels[:128]),
@@ -43,10 +41,10 @@ def train(steps: int = 1200, folder: Path | None = None) -> StabilityWatch:
     return watch
 
 
-def _tensorboard(folder: Path | None) -> TensorBoard | None:
+def _tensorboard(folder: Path | None) -> etastar.adapters.TensorBoard | None:
     try:
-        return TensorBoard(folder) if folder else None
-    except ProblemError as why:
+        return etastar.adapters.TensorBoard(folder) if folder else None
+    except etastar.ProblemError as why:
         print(why)
         return None
 
@@ -57,7 +55,7 @@ if __name__ == "__main__":
     watch = train(folder=out)
     print(watch.table())
     (out / "stability.json").write_text(watch.to_json())
-    chart = stability_chart(watch.rows, "A cyclic rate on digits, labels noisy anew at every step")
+    chart = etastar.reports.stability_chart(watch.rows, "A cyclic rate on digits, labels noisy anew at every step")
     if chart is not None:
         chart.save(out / "stability.png")
         print(f"chart: {out / 'stability.png'}")

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bakeoff import curves, ours
+from benchmarks.bakeoff import bars, curves, ours
 from benchmarks.bakeoff.score import Score, by_task, lr_free, paired, scores, summary
 from benchmarks.bakeoff.tasks import HORIZONS, TASKS
 from benchmarks.bakeoff.truth import finished
@@ -55,6 +55,10 @@ def tables(found: list[Score]) -> str:
             head = ["against", "tasks", "difference of the share < 0.05 nats", "95 %, tasks resampled"]
             lines = [[m, n, f"{d:+.2f}", f"{low:+.2f} .. {high:+.2f}"] for m, n, d, low, high in paired(found, OURS, steps)]
             parts += [f"{OURS} minus each other method, on the cases both have:", "", *_markdown(head, lines), ""]
+            parts += ["Stricter bars:", "", *_markdown(bars.HEAD, bars.bars(bars.rows_of(found), steps)), ""]
+    if held := bars.coverage(found, OURS):
+        head = ["task", "interval holds the middle", "Clopper-Pearson, 95 %"]
+        parts += [f"## Coverage by task: {OURS}", "", *_markdown(head, held), ""]
     if lost := by_task(found, OURS):
         parts += [f"## By task: {OURS}", "", *_markdown(["task", "% < 0.05 nats", "% < 1 point"], _shares(lost)), ""]
     if free := lr_free():

@@ -31,6 +31,7 @@ class Score:
     method: str
     seed: int
     regret: float
+    ratio: float
     points: float
     failed: bool
     off: float
@@ -108,7 +109,15 @@ def score(row: dict[str, Any]) -> Score:
     common = {"case": row["case"], "method": row["method"], "seed": row["seed"], "cost": row["steps"] / steps}
     if lr is None:
         return Score(
-            **common, regret=math.inf, points=100.0, failed=True, off=math.nan, lr=math.nan, covers=None, width=None
+            **common,
+            regret=math.inf,
+            ratio=math.inf,
+            points=100.0,
+            failed=True,
+            off=math.nan,
+            lr=math.nan,
+            covers=None,
+            width=None,
         )
     covers = width = None
     if row.get("low") and row.get("high"):
@@ -117,6 +126,7 @@ def score(row: dict[str, Any]) -> Score:
     return Score(
         **common,
         regret=true.regret(lr),
+        ratio=true.ratio(lr),
         points=true.accuracy_lost(lr),
         failed=true.fails(lr),
         off=math.log10(lr) - true.oracle,

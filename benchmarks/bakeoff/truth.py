@@ -80,6 +80,13 @@ class Truth:
         at = lambda x: float(np.interp(x, self.x, self.nats.mean(0)))
         return at(math.log10(lr)) - at(self.oracle)
 
+    def ratio(self, lr: float) -> float:
+        """Loss at `lr` / that at the oracle's rate; of squared errors, theirs."""
+        if self.regression:
+            return math.exp(2 * self.regret(lr))
+        at = lambda x: float(np.interp(x, self.x, self.nats.mean(0)))
+        return at(math.log10(lr)) / at(self.oracle)
+
     def accuracy_lost(self, lr: float) -> float:
         """Points of accuracy lost; for a regression 0.05 nats count as one point."""
         if self.regression:

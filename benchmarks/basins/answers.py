@@ -18,7 +18,7 @@ from benchmarks.basins.tasks import Cell, cells
 from benchmarks.basins.truth import Row, Truth, read, wanted
 from etastar.core.estimate import Status
 from etastar.core.lane import Criterion
-from etastar.designs.best_rate import last_look
+from etastar.designs.best_rate import carried, last_look
 from etastar.designs.best_rate.best_lr import BestLR
 from etastar.designs.best_rate.best_rate import BestRate
 from etastar.designs.best_rate.budgeted import weighed
@@ -32,11 +32,11 @@ from etastar.verbs.options import Options
 from etastar.verbs.workplace import Workplace
 
 SEEDS = range(3)
-SETTINGS: tuple[dict[str, float], ...] = tuple(
-    dict(zip(("STEEP", "FASTER", "BACK"), values, strict=True))
-    for values in itertools.product((0.3, 1.0, 9.0), (0.7, 1.0, 1.5), (0.0, 0.15, 0.3))
+SETTINGS: tuple[dict[str, Any], ...] = tuple(
+    dict(zip(("STEEP", "NOISE", "FASTER", "BACK"), values, strict=True))
+    for values in itertools.product((0.3, 99.0), (0.0, 0.1), (1.0, 1.5, 2.0), (0.0, 0.3))
 )
-"""Of the last look; 9 looks at no edge."""
+"""Of the last look, and the first one of `carried`; 99 knows no cliff."""
 OFF = (-1.0, 0.0, 1.0)
 """Decades by which the start of a search is moved, where settings are compared."""
 
@@ -67,10 +67,10 @@ class Case:
 
 
 def cases(folder: Path) -> Iterator[Case]:
-    """Every cell whose curves are complete."""
+    """Every cell that has its curves."""
     for cell in cells():
         curves = read(folder / f"{cell.task}-{cell.optimizer}-{cell.schedule}.jsonl")
-        if all(key in curves for key in wanted()):
+        if all(key in curves for key in wanted(cell.steps)):
             with Workplace(Options(store=":memory:", workers=1)) as place:
                 facts = place.facts(problem := cell.problem())
             yield Case(cell, facts, problem.policy, start_rate(problem, facts), curves, Truth.of(cell, curves))
@@ -97,7 +97,8 @@ def left_out(found: Sequence[Case]) -> Iterator[Row]:
     """For every task the settings of the last look that are best on the others, and what they lose on it."""
     lost: dict[tuple[int, str], list[Row]] = {}
     for index, setting in enumerate(SETTINGS):
-        with mock.patch.multiple(last_look, **setting):
+        steep, rest = setting["STEEP"], {key: value for key, value in setting.items() if key != "STEEP"}
+        with mock.patch.object(carried, "STEEP", steep), mock.patch.multiple(last_look, **rest):
             for case, seed, off in itertools.product(found, SEEDS, OFF):
                 row = scored(answer_row(case.cell, "quick", seed, case.search("quick", seed, off)), case.truth)
                 lost.setdefault((index, case.cell.task), []).append(row)

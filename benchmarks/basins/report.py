@@ -26,15 +26,15 @@ def summary(before: Sequence[Row], rows: Sequence[Row], table: Table) -> str:
     told = {r["cell"] for r in after}
     before = [r for r in before if r["cell"] in told]
     parts = [
-        f"{len(told)} cells of {len({r['task'] for r in after})} tasks, 3 seeds; truth: 17 rates x 6 seeds in full.",
+        f"{len(told)} cells of {len({r['task'] for r in after})} tasks, 3 seeds each; truth: 17 rates x 6 seeds.",
         "Losing cells (an effort lost more than .05 nats on the mean, or its interval missed with most seeds), worst first:",
         losing(after, table),
         "Before:", methods(before, table), "After:", methods(after, table),
         "By task, both horizons, before -> after, worst first:", tasks(before, after, table),
         "Tasks whose intervals hold the middle of the good rates in less than 85 % for sure (Holm, 5 %), before -> after: "
         + "; ".join(f"{e} {surely_short(before, e)} -> {surely_short(after, e)}" for e in ("glance", "quick", "thorough")),
-        "Settings of the last look chosen on other tasks, and what they give on that left out (starts off by -1, 0 and 1 "
-        "decade):", left_out([r for r in rows if r["kind"] == "left out"], table),
+        "Settings of the last look chosen on the other tasks, and what they give on the one left out (starts off by -1, 0, 1"
+        " decades):", left_out([r for r in rows if r["kind"] == "left out"], table),
         "`find --effort quick` trained for real against its replay (seed 0):", replays(after, real, table),
     ]  # fmt: skip
     return "\n\n".join(parts)
@@ -119,20 +119,11 @@ def left_out(rows: Sequence[Row], table: Table) -> str:
     """What the settings of the other tasks give, a line a task, and all together."""
     keys = ("good", "close", "harmed", "holds")
     shown = lambda r: [f"{r[key]:.0%}" for key in keys]
-    lines = [[r["task"], r["STEEP"], r["FASTER"], r["BACK"], r["searches"], *shown(r)] for r in rows]
+    lines = [[r["task"], r["STEEP"], r["NOISE"], r["FASTER"], r["BACK"], r["searches"], *shown(r)] for r in rows]
     whole = {key: float(np.average([r[key] for r in rows], weights=[r["searches"] for r in rows])) for key in keys}
-    lines.append(["all", "", "", "", sum(r["searches"] for r in rows), *shown(whole)])
-    head = [
-        "task left out",
-        "STEEP",
-        "FASTER",
-        "BACK",
-        "searches",
-        "< .05 nats",
-        "within 5 %",
-        "> .05 worse than the default",
-    ]
-    return table([*head, "interval holds"], lines)
+    lines.append(["all", "", "", "", "", sum(r["searches"] for r in rows), *shown(whole)])
+    head = ["task left out", "STEEP", "NOISE", "FASTER", "BACK", "searches", "< .05 nats", "within 5 %"]
+    return table([*head, "> .05 worse than the default", "interval holds"], lines)
 
 
 def replays(after: Sequence[Row], real: Sequence[Row], table: Table) -> str:

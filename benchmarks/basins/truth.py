@@ -53,10 +53,10 @@ def read(path: Path) -> dict[tuple[int, int], Row]:
     return {(row["steps"], row["seed"]): row for row in map(json.loads, lines)}
 
 
-def wanted() -> list[tuple[int, int]]:
-    """(length, seed) of every row of a complete file."""
-    short = [(n, s) for n in SHORT for s in SHORT_SEEDS]
-    return list(dict.fromkeys(short + [(n, s) for n in HORIZONS for s in (*SEARCH, *TRUE)]))
+def wanted(horizon: int = max(HORIZONS)) -> list[tuple[int, int]]:
+    """(length, seed) of the rows that a horizon needs; of the longest one, all there are."""
+    short = [(n, s) for n in SHORT if n <= horizon for s in SHORT_SEEDS]
+    return list(dict.fromkeys(short + [(n, s) for n in HORIZONS if n <= horizon for s in (*SEARCH, *TRUE)]))
 
 
 def _trained(cell: Cell, missing: Sequence[tuple[int, int]]) -> Iterator[Row]:

@@ -34,6 +34,7 @@ from benchmarks.cases import (
     scale_family,
     search,
     sharpness,
+    stability,
     startup,
     wrong_starts,
 )
@@ -70,6 +71,7 @@ CASES: dict[str, Case] = {
     "sharpness": sharpness.CASE,
     "search": search.CASE,
     "scale-family": scale_family.CASE,
+    "stability": stability.CASE,
     "startup": startup.CASE,
     "limits": limits.CASE,
     "resnet18": resnet18.CASE,

@@ -7,6 +7,7 @@ from . import laws as laws
 from . import policies as policies
 from . import probes as probes
 from . import problems as problems
+from . import reports as reports
 from . import store as store
 from . import studies as studies
 from . import testing as testing

@@ -273,6 +273,9 @@ def _pairs() -> Iterator[Row]:
         yield Row(
             f"{command} an answer into the problem", asked, ("--json user.py is the problem",), text("user.py", "p = 1")
         )
+    yield Row("probe a page of readings", (*base("probe"), "--report", "page"), ("--report draws what --field follows",))
+    yield Row("probe a field in double precision", (*base("probe"), "--field", "--float64"), ("drop --float64",))
+    yield Row("probe a field of one example", (*base("probe"), "--field", "--samples", "1"), ("examples is 1",))
     yield Row("scale an axis twice", (*base("scale"), "--vary", "depth=3"), ("depth is given twice",))
     yield Row("scale what is set", (*base("scale"), "--set", "depth=3"), ("depth",))
     yield Row("scale by nothing", ("scale", "digits-mlp", "--to", "depth=4"), ("depth",))

@@ -94,6 +94,15 @@ def test_a_flat_loss_has_readings_without_values_or_zero_curvature(cli: Cli, scr
     assert content["yours"]["verdict"] == "unknown"
 
 
+def test_a_field_is_told_and_written(cli: Cli, script: Script) -> None:
+    script("p = problem()")
+    ran = cli("probe", "user.py:p", "--field", "--samples", "12", "--json", "field.json")
+    assert (ran.code, ran.err) == (0, "") and "12 examples, followed from step 200 on" in ran.out
+    content = told(Path("field.json").read_text())
+    assert [[m["step"] for m in own["moments"]] for own in content["rates"]] == [[0, 1, 3, 10, 30, 100, 200]] * 2
+    assert content["summary"] in ran.out
+
+
 def test_quiet_prints_nothing(cli: Cli, script: Script) -> None:
     script("p = problem()")
     ran = cli("probe", "user.py:p", "--quiet")

@@ -18,6 +18,7 @@ from etastar.problems import builder
 from etastar.reports.kinds import KINDS
 from etastar.verbs.answer import SCHEMA, Answer, Yours
 from etastar.verbs.doctor import doctor
+from etastar.verbs.field import read_field
 from etastar.verbs.psi.fit_psi import fit_psi
 from etastar.verbs.psi.train_psi import train_psi
 from etastar.verbs.schedule import show_schedule
@@ -47,6 +48,7 @@ VERBS = {
     "scale": lambda folder: scale(),
     "search": lambda folder: etastar.search(quadratic(), sampler="random", trials=6, options=OPTIONS),
     "probe": lambda folder: etastar.probe(builder("digits-mlp")(), samples=64),
+    "field": lambda folder: read_field(builder("digits-mlp")(), examples=8, steps=6),
     "predict": lambda folder: etastar.predict(builder("digits-mlp")(), samples=64),
     "study": lambda folder: etastar.studies.run_study(
         "jelassi2023depth", folder, effort="quick", options=etastar.Options(store=":memory:", max_seconds=0.5)

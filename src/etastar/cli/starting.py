@@ -10,9 +10,21 @@ from etastar import arguments
 from etastar.cli.groups import OutputOptions, PageOptions, ProblemOptions, StartOptions
 from etastar.cli.options import DeviceOption, SeedOption, number
 from etastar.cli.spread import spread
+from etastar.errors import ProblemError
 
 SamplesOption = Annotated[
     int, number("--samples", arguments.SAMPLES, "Training samples to probe with (or all in one epoch).")
+]
+FieldOption = Annotated[
+    bool,
+    typer.Option(
+        "--field",
+        help="Train shortly at two rates instead, and follow every example's loss and gradient; --report draws it.",
+    ),
+]
+ProbeSamplesOption = Annotated[
+    int | None,
+    number("--samples", arguments.SAMPLES, "Training samples to probe with (or all in one epoch): 512, with --field 96."),
 ]
 Float64Option = Annotated[bool, typer.Option("--float64", help="Compute in double precision.")]
 
@@ -31,20 +43,31 @@ def doctor(*, problem: ProblemOptions, device: DeviceOption = "auto", out: Outpu
 def probe(
     *,
     problem: StartOptions,
-    samples: SamplesOption = 512,
+    samples: ProbeSamplesOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
     float64: Float64Option = False,
-    out: OutputOptions,
+    field: FieldOption = False,
+    out: PageOptions,
 ) -> None:
-    """Read curvature, critical rate and noise at the start. Nothing is trained."""
+    """Read curvature, critical rate and noise at the start. Nothing is trained, but with --field."""
+    from etastar.verbs.field import EXAMPLES, read_field
+    from etastar.verbs.probe import SAMPLES
     from etastar.verbs.probe import probe as read
 
     console = out.console()
+    if field and float64:
+        raise ProblemError("--field trains in the model's own precision; drop --float64")
+    if out.report is not None and not field:
+        raise ProblemError("--report draws what --field follows; expected both, or --json for the readings at the start")
     chosen = problem.load()
+    if field:
+        followed = read_field(chosen, seed=seed, examples=samples or EXAMPLES, device=device)
+        out.deliver_answer(console, followed, ok=True)
     import torch
 
-    answer = read(chosen, seed=seed, samples=samples, device=device, dtype=torch.float64 if float64 else None)
+    dtype = torch.float64 if float64 else None
+    answer = read(chosen, seed=seed, samples=samples or SAMPLES, device=device, dtype=dtype)
     out.deliver_answer(console, answer, ok=answer.ok)
 
 

@@ -41,10 +41,6 @@ class Pictures:
     images: torch.Tensor
     labels: torch.Tensor
 
-    def first(self, n: int | None) -> Pictures:
-        """At most so many of them."""
-        return self if n is None else Pictures(self.images[:n], self.labels[:n])
-
     def at(self, places: torch.Tensor) -> Pictures:
         """Those at these places."""
         return Pictures(self.images[places], self.labels[places])
@@ -69,8 +65,8 @@ def read_cifar(
         path: a folder with data_batch_1 .. 5 and test_batch (pickles, or .bin), with train and test (of CIFAR-100),
             or with an .npz; or that .npz: train_bytes, train_off, train_y and the same of test, where picture i is the JPEG
             bytes[off[i]:off[i + 1]].
-        most: training pictures that are read at most, from the first on; JPEG pictures take .1 ms each.
-        each: instead, so many of every class, of both parts: their first, so that the classes take turns.
+        most: training pictures that are read at most, the classes in turn; JPEG pictures take .1 ms each.
+        each: instead, so many of every class, of both parts, the classes in turn.
 
     Raises:
         ProblemError: there are no such files, or they do not hold what they should; a class has fewer pictures.
@@ -86,9 +82,7 @@ def read_cifar(
     ):  # fmt: skip
         if all((path / name).is_file() for name in (*train, *test)):
             parts = [_joined([read(path / name) for name in names]) for names in (train, test)]
-            if each is not None:
-                return parts[0].at(in_turns(parts[0].labels, each)), parts[1].at(in_turns(parts[1].labels, each))
-            return parts[0].first(most), parts[1]
+            return parts[0].at(chosen(parts[0].labels, most, each)), parts[1].at(chosen(parts[1].labels, None, each))
     if found := sorted(path.glob("*.npz")):
         return _from_npz(found[0], most, each)
     raise ProblemError(
@@ -97,19 +91,30 @@ def read_cifar(
     )
 
 
-def in_turns(labels: torch.Tensor, each: int) -> torch.Tensor:
-    """Places of the first `each` of every class, the classes in turn: any beginning of them is balanced, too.
+def in_turns(labels: torch.Tensor) -> torch.Tensor:
+    """All places, the first of every class, then the second of every class ...: any beginning is as balanced as can be.
+
+    >>> in_turns(torch.tensor([0, 0, 0, 1, 1])).tolist()
+    [0, 3, 1, 4, 2]
+    """
+    ranks = F.one_hot(labels).cumsum(0).gather(1, labels[:, None])[:, 0]
+    return torch.argsort(ranks * (1 + int(labels.max())) + labels)
+
+
+def chosen(labels: torch.Tensor, most: int | None, each: int | None) -> torch.Tensor:
+    """The places of `each` of every class, in turns; or of `most`, in turns; or all.
 
     Raises:
         ProblemError: a class has fewer.
-
-    >>> in_turns(torch.tensor([0, 0, 0, 1, 1]), 2).tolist()
-    [0, 3, 1, 4]
     """
-    places = [(labels == label).nonzero()[:each, 0] for label in range(1 + int(labels.max()))]
-    if (least := min(map(len, places))) < each:
-        raise ProblemError(f"a class has {least} pictures of {len(labels):,} in all; expected at least {each} of each")
-    return torch.stack(places, 1).flatten()
+    if each is None:
+        return torch.arange(len(labels)) if most is None or most >= len(labels) else in_turns(labels)[:most]
+    counts = labels.bincount()
+    if int(counts.min()) < each:
+        raise ProblemError(
+            f"a class has {int(counts.min())} pictures of {len(labels):,} in all; expected at least {each} of each"
+        )
+    return in_turns(labels)[: each * len(counts)]
 
 
 def standardised(train: torch.Tensor, test: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -226,14 +231,14 @@ def _decoded(
     each: int | None,
 ) -> Pictures:
     labels = labels.astype(np.int64)
-    chosen = range(len(labels))[:most] if each is None else in_turns(torch.tensor(labels), each).tolist()
-    if not chosen or len(off) != len(labels) + 1:
+    if not len(labels) or len(off) != len(labels) + 1:
         raise ProblemError(
             f"{path} has {len(labels):,} labels and {len(off):,} offsets; expected at least one picture, and an offset more "
             "than pictures"
         )
-    images = [_picture(path, number, coded[off[number] : off[number + 1]].tobytes(), decode) for number in chosen]
-    return _checked(path, np.stack(images).transpose(0, 3, 1, 2), labels[list(chosen)])
+    places = chosen(torch.tensor(labels), most, each).tolist()
+    images = [_picture(path, number, coded[off[number] : off[number + 1]].tobytes(), decode) for number in places]
+    return _checked(path, np.stack(images).transpose(0, 3, 1, 2), labels[places])
 
 
 def _picture(path: Path, number: int, coded: bytes, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:

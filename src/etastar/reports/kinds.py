@@ -9,6 +9,7 @@ from typing import Any
 from etastar.core.estimate import Estimate
 from etastar.errors import ProblemError
 from etastar.reports.compare_page import compare_page, compare_tables
+from etastar.reports.field_page import field_cost, field_notes, field_page, field_tables
 from etastar.reports.flags import flag_sentences
 from etastar.reports.monitor_rows import monitor_lines
 from etastar.reports.parts import Card, Page, SectionText, Table
@@ -25,6 +26,7 @@ from etastar.reports.terminal.response import momentum_tables, sensitivity_table
 from etastar.reports.terminal.scale import scale_tables
 from etastar.reports.terminal.search import search_notes, search_tables
 from etastar.verbs.compare.compare_answer import CompareAnswer
+from etastar.verbs.field import FieldAnswer
 from etastar.verbs.find.find_answer import FindAnswer
 from etastar.verbs.forecast.forecast_answer import ForecastAnswer
 from etastar.verbs.predict.predict import PredictAnswer
@@ -166,6 +168,7 @@ KINDS: dict[type, Kind] = {
     PredictAnswer: Kind(predict_short, _predict, predict_notes, predict_cost),
     ForecastAnswer: Kind(forecast_tables, _forecast, forecast_notes, forecast_cost),
     ProbeAnswer: Kind(probe_tables, notes=probe_notes, cost=probe_cost),
+    FieldAnswer: Kind(field_tables, field_page, field_notes, field_cost),
     PsiAnswer: Kind(psi_tables, psi_page, psi_notes),
     PsiNetworkAnswer: Kind(psi_network_tables, psi_network_page, psi_network_notes),
     ScheduleAnswer: Kind(schedule_tables, schedule_page, schedule_notes, cost=_nothing),

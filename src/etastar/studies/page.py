@@ -31,7 +31,7 @@ def study_page(answer: StudyAnswer) -> Page:
 def claim_tables(answer: StudyAnswer) -> list[Table]:
     """The verdicts, for a terminal."""
     rows = tuple((c.claim.name, c.verdict.value, c.measured, c.claim.source) for c in answer.conclusions)
-    return [Table("", ("claim", "verdict", "measured, 90 %", "whose"), rows)]
+    return [Table("", ("claim", "verdict", "measured", "whose"), rows)]
 
 
 def cost_lines(answer: StudyAnswer) -> list[str]:
@@ -120,7 +120,7 @@ def readme(answer: StudyAnswer) -> str:
     cost = f"{len(answer.rows)} of {answer.planned} measurements, {answer.cost['cpu_seconds']:,.0f} CPU seconds"
     lines += [f"{cost}; data: {answer.setting.data.in_words()}" if answer.study.uses_data else cost, ""]
     lines += _markdown(
-        ("claim", "verdict", "measured, 90 %", "statement", "whose"),
+        ("claim", "verdict", "measured", "statement", "whose"),
         [(c.claim.name, c.verdict.value, c.measured, c.claim.statement, c.claim.source) for c in answer.conclusions],
     )
     if answer.findings.numbers:

@@ -215,7 +215,8 @@ def _measure(study: Study, setting: Setting, record: StudyRecord, bench: Bench, 
     digest = setting.data.digest if study.uses_data else None
     identities = [row_id(study.name, __version__, digest, setting.seed, m.key) for m in plan]
     known = sum(record.get(i) is not None for i in identities)
-    takes = f", about {study.minutes[setting.effort]:g} min on two free cores" if setting.effort in study.minutes else ""
+    minutes = study.minutes.get(setting.effort) if setting.problem in study.problems[:1] or not study.problems else None
+    takes = f", about {minutes:g} min on two free cores" if minutes else ""
     on = f" on {setting.data.in_words()}" if study.uses_data else ""
     say(f"plan: {len(plan)} measurements{on}, {known} of them in {record.folder} already{takes if not known else ''}")
     rows, now, in_time = bench.rows, 0, True

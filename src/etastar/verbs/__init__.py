@@ -1,5 +1,5 @@
-"""Questions a user asks: `find/`, `predict/`, `probe`, `surface/`, `search/`, `scale/`, `compare/`, `forecast/`, `psi/`,
-`schedule`, `doctor`.
+"""Questions a user asks: `find/`, `predict/`, `probe`, `field`, `surface/`, `search/`, `scale/`, `compare/`, `forecast/`,
+`psi/`, `schedule`, `doctor`.
 
 `options` (how a verb runs), `workplace` (store, deadline, sessions of problems), `crew` (what trains their lanes), `pace`
 (and which of them end in time), `prices` (what a step and a run take, in words) and `answer` (what every verb returns) serve

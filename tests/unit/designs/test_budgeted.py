@@ -7,8 +7,10 @@ import math
 import pytest
 
 from etastar import Criterion, ProblemError, Status
+from etastar.core.estimate import Estimate
 from etastar.core.lane import Runs
-from etastar.designs.best_rate.budgeted import LONGEST, SHORTEST, UNDECIDED, Budgeted, rung_of
+from etastar.designs.best_rate.best_rate import BestRate, RungPoint, RungResult, Share
+from etastar.designs.best_rate.budgeted import ERROR, LONGEST, QUANTILE, SHORTEST, UNDECIDED, Budgeted, rung_of, weighed
 from etastar.designs.best_rate.rate_prior import RatePrior
 from etastar.testing import SyntheticEngine, Truth
 
@@ -75,3 +77,24 @@ def test_a_time_limit_before_the_first_lane_leaves_the_prior():
     assert not design.ask()
     best, paid = design.answer()
     assert best.lr.status is Status.PRIOR_ONLY and paid.lanes == 0
+
+
+def test_a_glance_is_weighed_as_two_gaussians_are():
+    """No exponent, no scatter: mean = (prior / sd^2 + read / error^2) / (1 / sd^2 + 1 / error^2)."""
+    points = tuple(RungPoint(10**x, -1.0, 1.0) for x in (-1.5, -1.0, -0.5))
+    rung = RungResult(100, points, best=0.1, bracketed=True)
+    short = BestRate(Estimate(0.05, 0.01, 0.1), (0.02, 0.08), Share(3, 3), (rung,), "validation loss", 0.5)
+    prior = RatePrior(level=-2.0, gamma=0.0, level_sd=0.5, gamma_sd=0.0, scatter=0.0)
+    lr = weighed(short, prior, 800).lr
+    precision = 1 / 0.5**2 + 1 / ERROR**2
+    mean = (-2.0 / 0.5**2 - 1.0 / ERROR**2) / precision
+    assert math.log10(lr.value) == pytest.approx(mean)
+    assert math.log10(lr.high / lr.low) == pytest.approx(2 * QUANTILE / precision**0.5)
+    low, high = weighed(short, prior, 800).plateau
+    assert low / lr.value == pytest.approx(0.4) and high / lr.value == pytest.approx(1.6), "it moves with the rate"
+
+
+def test_a_glance_that_learned_nothing_stays_as_it_is():
+    none = RungResult(100, (RungPoint(0.1, 0.0, 1.0),) * 3, best=None, bracketed=False)
+    short = BestRate(Estimate.none(Status.NO_PROGRESS, "nothing"), None, Share(0, 3), (none,), "validation loss", 0.5)
+    assert weighed(short, PRIOR, 800) is short

@@ -41,6 +41,16 @@ def ran(design, loss, fails_above: float = 1.0) -> tuple[BestRate, list[Lane]]:
     return design.answer(), lanes
 
 
+def test_without_validation_data_nothing_would_be_seen():
+    design = BestLR(Criterion(), STEPS, start=0.02)
+    while asked := design.ask():
+        assert max(lane.steps for lane in asked) <= STEPS / 2
+        losses = [usual(lane.lr, lane.steps) for lane in asked]
+        design.tell(
+            Runs(Outcome(o, LaneStatus.TRAINED, None, o.steps, START, x) for o, x in zip(asked, losses, strict=True))
+        )
+
+
 def outcome(lane: Lane, loss: float, fails_above: float) -> Outcome:
     failed = lane.lr > fails_above
     status = LaneStatus.DIVERGED if failed else LaneStatus.TRAINED

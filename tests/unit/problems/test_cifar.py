@@ -165,6 +165,7 @@ def test_classes_take_turns_whatever_the_order_of_the_file(tmp_path):
     assert train.labels.tolist() == test.labels.tolist() == [0, 1, 0, 1]
     red = train.images[:, 0].float().mean((1, 2))
     assert torch.allclose(red, torch.tensor([0.0, 200.0, 0.0, 200.0]), atol=4)  # JPEG is lossy
+    assert read_cifar(tmp_path, most=3)[0].labels.tolist() == [0, 1, 0]
     with pytest.raises(ProblemError, match="a class has 3 pictures of 6 in all; expected at least 4 of each"):
         read_cifar(tmp_path, each=4)
 

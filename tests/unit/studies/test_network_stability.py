@@ -14,20 +14,21 @@ import torch.nn.functional as F
 from scipy.special import stdtrit
 from torch import nn
 
-from etastar.core.estimate import Status
+from etastar.core.estimate import Estimate, Status
 from etastar.errors import ProblemError
 from etastar.policies.compose import PerGroup, Then
 from etastar.studies.network_stability.arms import ALL, CONST, GROUPS, HIGH, LOW, STILL, arms_of, shared_by
-from etastar.studies.network_stability.claims import CLAIMS, PRIMARY
-from etastar.studies.network_stability.conclude import asked_of
+from etastar.studies.network_stability.claims import CLAIMS, PILOT, PRIMARY
+from etastar.studies.network_stability.conclude import against_pilot, asked_of
 from etastar.studies.network_stability.gains import Gains
 from etastar.studies.network_stability.measure import ENDS, plan
 from etastar.studies.network_stability.networks import PROBLEMS, Halves, _sgd, halves, load
 from etastar.studies.network_stability.reading import barrier, fixed_loss, lambda1
 from etastar.studies.network_stability.shares import fieller, holm, judged
 from etastar.studies.network_stability.sizes import Sizes
+from etastar.studies.network_stability.states import Led, States
 from etastar.studies.network_stability.study import STUDY
-from etastar.studies.network_stability.walk import Led, States, Walk, led, scores_of
+from etastar.studies.network_stability.walk import Walk, led, scores_of
 from etastar.studies.study import Setting
 
 SMALL = Sizes(burn=100, arm=40, window=20, seeds=2, products=6)
@@ -160,6 +161,19 @@ def test_the_verdicts_of_a_known_law() -> None:
     assert verdicts["an effect besides averaging"] == "differs"
     assert verdicts["stability helps the late half"] == verdicts["decay lowers the objective"] == "agrees"
     assert verdicts["same noise, less change helps"] == "cannot tell"  # not measured
+
+
+def test_a_number_is_held_against_the_pilots_interval(digits: Setting) -> None:
+    t3 = float(stdtrit(3, 0.95))  # four seeds, standard error 0.01 each
+    known = {name: Estimate(v, v, v, n=4) for name, (v, _, _) in PILOT.items()}
+    known["gain of all"] = Estimate(0.11, 0.11 - 0.01 * t3, 0.11 + 0.01 * t3, n=4)
+    known[next(reversed(PILOT))] = Estimate(0.7, 0.69, 0.71, n=4)
+    setting = Setting(digits.data, "full", 0, "resnet18")
+    rows = {row[0]: row for row in against_pilot(known, setting)[0].rows}
+    half = float(stdtrit(3, 0.975)) * math.hypot(0.01, 0.0018)
+    assert rows["gain of all"][3] == f"0.0095 ({0.0095 - half:.3g} to {0.0095 + half:.3g})"
+    assert [rows[name][4] for name in ("gain of all", next(reversed(PILOT)))] == ["yes", "NO"]
+    assert against_pilot(known, digits) == []
 
 
 @pytest.fixture

@@ -260,16 +260,24 @@ class BestLR:
         return self._look.read(found, score, self._seen.lane.steps, math.log10(last.rung.steps / self.steps))
 
     def _last_look(self) -> LastLook | None:
-        """Where to look with what is left; nowhere if that is too short, or the rungs carry no rate."""
+        """Where to look with what is left; nowhere if that is too short, or the rungs carry no rate.
+
+        A training loss sees no memorising, and one lane's over its last batches is too noisy to tell of a second basin.
+        """
         climbed = [a for a in self._ascents if a.told]
         if self._room < SHARE * self.steps or not climbed or not climbed[-1].answers:
             return None
         last, before = climbed[-1], climbed[-2] if len(climbed) > 1 else None
         bar = plateau_bar(last.outcomes)
-        if bar is None or not last.rung.steps < SHARE * self.steps <= SHARE * LONGEST_STRIDE * last.rung.steps:
+        held_out = any(o.valid_loss is not None for o in last.outcomes)
+        if (
+            bar is None
+            or not held_out
+            or not last.rung.steps < SHARE * self.steps <= SHARE * LONGEST_STRIDE * last.rung.steps
+        ):
             return None
         least = (min(before.climb.scores.values()), before.rung.steps) if before else (0.0, 1)
-        found = carried(last.climb, last.outcomes, last.rung.steps, self.steps, held_out=True)
+        found = carried(last.climb, last.outcomes, last.rung.steps, self.steps, held_out)
         return LastLook.over(last.climb, found, bar, last.rung.steps, least)
 
     def _refusal(self, climbed: Sequence[_Ascent]) -> tuple[Status, str] | None:

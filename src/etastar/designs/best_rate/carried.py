@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from etastar.core.lane import Outcome
 from etastar.designs.best_rate.best_rate import plateau_bar
-from etastar.designs.best_rate.climb import Climb
+from etastar.designs.best_rate.climb import FAILED, Climb
 
 GAMMA = 0.35
 """The median over nine tasks of an earlier study, none of which is scored in the bake-off. There 0.5 was as good within 0.05
@@ -21,6 +21,9 @@ REACH = 0.5
 """Share of the plateau, from the recommended rate outwards, that the interval covers: short lanes that end alike do not tell
 which of its rates is best later. All of it would make quick's interval 1.1 decades wide instead of .85, and hold 142 of 144
 instead of 141 in the record."""
+STEEP = 0.3
+"""Share of the plateau's bar by which the rate below must be worse than the best, where the one above failed, for stability
+to be what limits the best rate: it then does not fall with the horizon (gamma = 0)."""
 FLAT = 1.5
 """Width of the plateau in decades from which the rate hardly matters."""
 
@@ -32,6 +35,14 @@ def shift(steps: int, horizon: int) -> float:
     -0.7
     """
     return GAMMA * math.log10(steps / horizon)
+
+
+def cliff(climb: Climb, bar: float) -> float | None:
+    """log10 of the rate that failed right above the best, where the loss falls up to there; None where it does not."""
+    scores, best = climb.scores, climb.best
+    above, below = min((x for x in scores if x > best), default=best), max((x for x in scores if x < best), default=best)
+    limited = scores[above] >= FAILED and scores[below] > scores[best] + STEEP * bar
+    return above if limited else None
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,8 @@ def carried(climb: Climb, outcomes: Sequence[Outcome], steps: int, horizon: int,
 
     The interval reaches from gamma = 1 to gamma = 0, over pads, and over `REACH` of the plateau.
     """
-    vertex, by, bar = climb.vertex(), shift(steps, horizon), plateau_bar(outcomes)
+    vertex, bar = climb.vertex(), plateau_bar(outcomes)
+    by = 0.0 if bar is not None and cliff(climb, bar) is not None else shift(steps, horizon)
     low = vertex + math.log10(steps / horizon) - PAD_LOW - (0 if held_out else NO_VALIDATION_PAD)
     high, flags = vertex + PAD_HIGH, []
     if not climb.bracketed:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from etastar.probes.stability.look import StabilityLook, shared
+
+Several = Sequence[torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -77,45 +80,45 @@ class Stability:
         raise KeyError(f"no block {name!r}; there are {', '.join(block.name for block in self.blocks)}")
 
 
-def relative(now: torch.Tensor | None, before: torch.Tensor | None) -> float:
-    """|x - x_0| / |x_0|: 0 where they are equal, zeros too, and NaN where one is missing.
+def relative_and_cosine(now: Several | None, before: Several | None) -> tuple[float, float]:
+    """|x - x_0| / |x_0|, and the cosine of x and x_0: exactly 0 and 1 where they are equal, NaN where one is missing.
 
-    >>> relative(torch.tensor([3.0, 14.0]), torch.tensor([0.0, 10.0])), relative(torch.zeros(1), torch.zeros(1))
-    (0.5, 0.0)
+        1 - cosine = (|x - x_0|^2 - (|x| - |x_0|)^2) / (2 |x| |x_0|)
+
+    Args:
+        now, before: x and x_0 in parts.
+
+    >>> relative_and_cosine([torch.tensor([3.0]), torch.tensor([4.0])], [torch.tensor([3.0]), torch.tensor([0.0])])
+    (1.3333333333333333, 0.6)
+    >>> relative_and_cosine([torch.zeros(1)], [torch.zeros(1)])
+    (0.0, nan)
     """
-    return math.nan if now is None or before is None else apart(now, before, float(torch.linalg.vector_norm(before)))
+    if now is None or before is None:
+        return math.nan, math.nan
+    moved, size, size_0 = map(_norm, ([a - b for a, b in zip(now, before, strict=True)], now, before))
+    both = 2 * size * size_0
+    return share(moved, size_0), 1 - (moved**2 - (size - size_0) ** 2) / both if both else math.nan
 
 
-def apart(a: torch.Tensor, b: torch.Tensor, size: float) -> float:
-    """|a - b| / size; 0 where they are equal, whatever the size."""
-    distance = float(torch.linalg.vector_norm(a - b))
-    return 0.0 if distance == 0 else distance / size if size else math.inf
+def _norm(parts: Several) -> float:
+    return math.hypot(*(float(torch.linalg.vector_norm(part)) for part in parts))
 
 
-def cosine(a: torch.Tensor | None, b: torch.Tensor | None) -> float:
-    """Of the angle between two tensors, from the distance of their unit vectors: exact where they are equal.
-
-    >>> cosine(torch.tensor([1.0, 0.0]), torch.tensor([-3.0, 0.0])), cosine(torch.ones(3), torch.ones(3))
-    (-1.0, 1.0)
-    """
-    if a is None or b is None or not (a.any() and b.any()):
-        return math.nan
-    unit = lambda x: x.double() / torch.linalg.vector_norm(x.double())
-    return 1 - float(torch.linalg.vector_norm(unit(a) - unit(b))) ** 2 / 2
+def share(moved: float, size: float) -> float:
+    """moved / size; 0 where nothing moved, of nothing, too."""
+    return 0.0 if moved == 0 else moved / size if size else math.inf
 
 
 def change_of(before: StabilityLook, after: StabilityLook) -> tuple[BlockStability, ...]:
     """Every block that spoke at both looks, as often and in the same shape."""
-    return tuple(
-        BlockStability(
-            name=own.name,
-            forward=relative(own.output, was.output),
-            backward=relative(own.signal, was.signal),
-            backward_cosine=cosine(own.signal, was.signal),
-            gradient_cosine=cosine(after.gradients.get(own.block), before.gradients.get(own.block)),
-        )
-        for was, own in shared(before, after)
-    )
+    told = lambda own: None if own.signal is None else [own.signal]
+    found = []
+    for was, now in shared(before, after):
+        forward, _ = relative_and_cosine([now.output], [was.output])
+        backward, aligned = relative_and_cosine(told(now), told(was))
+        _, agreeing = relative_and_cosine(after.gradients.get(now.block), before.gradients.get(now.block))
+        found.append(BlockStability(now.name, forward, backward, aligned, agreeing))
+    return tuple(found)
 
 
 def divergence(before: StabilityLook, after: StabilityLook) -> float:

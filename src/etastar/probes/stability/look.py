@@ -20,7 +20,7 @@ class StabilityLook:
         rate: in use.
         loss: on the kept batch.
         passes: of the blocks, in their order; outputs without graph.
-        gradients: block -> d loss / d its weights, flat.
+        gradients: block -> d loss / d each of its weights.
         weights: block -> its parameters and buffers by name, copies; empty but for a split.
         log_p: log-probabilities of the classes, [.., classes]; None where the outputs are no logits.
     """
@@ -29,7 +29,7 @@ class StabilityLook:
     rate: float
     loss: float
     passes: Sequence[Pass]
-    gradients: Mapping[str, torch.Tensor]
+    gradients: Mapping[str, Sequence[torch.Tensor]]
     weights: Mapping[str, Mapping[str, torch.Tensor]]
     log_p: torch.Tensor | None
 

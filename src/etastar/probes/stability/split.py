@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from etastar.core.batch import Batch, tensors_in
-from etastar.probes.stability.change import Split, apart
+from etastar.probes.stability.change import Split, share
 from etastar.probes.stability.look import StabilityLook, shared
 from etastar.probes.stability.passes import Pass, again
 
@@ -28,7 +28,7 @@ def _split(block: nn.Module, was: Pass, own: Pass, old: Weights, new: Weights) -
     assert was.given is not None and own.given is not None
     carried, inputs = again(block, own.given, old)  # f(x, W_0)
     said, size = carried.detach(), float(torch.linalg.vector_norm(was.output))
-    own_part, inherited = apart(own.output, said, size), apart(said, was.output, size)
+    own_part, inherited = _apart(own.output, said, size), _apart(said, was.output, size)
     if was.signal is None or own.signal is None or not _leaves(inputs):
         return Split(own_part, inherited)
     mid = _back(carried, inputs, own.signal)
@@ -38,7 +38,11 @@ def _split(block: nn.Module, was: Pass, own: Pass, old: Weights, new: Weights) -
     if told is None or mid is None or now is None or shifted is None:
         return Split(own_part, inherited)
     size = float(torch.linalg.vector_norm(told))
-    return Split(own_part, inherited, apart(now, mid, size), apart(mid, shifted, size), apart(shifted, told, size))
+    return Split(own_part, inherited, _apart(now, mid, size), _apart(mid, shifted, size), _apart(shifted, told, size))
+
+
+def _apart(a: torch.Tensor, b: torch.Tensor, size: float) -> float:
+    return share(float(torch.linalg.vector_norm(a - b)), size)
 
 
 def _back(output: torch.Tensor, inputs: Batch, signal: torch.Tensor, *, keep: bool = False) -> torch.Tensor | None:

@@ -24,6 +24,8 @@ from etastar.probes.stability.passes import Pass, passes_through, weights_of
 from etastar.probes.stability.split import splits
 from etastar.probes.wide import wide, widened
 
+Gradients = dict[str, list[torch.Tensor]]
+
 
 class StabilityProbe:
     """Reads how much training changes what each block b of a network says (h_b) and is told (d_b = d loss / d h_b),
@@ -109,7 +111,7 @@ class StabilityProbe:
         kl = divergence(before, after)
         return Stability(after.step, after.step - before.step, after.rate, after.loss, kl, blocks)
 
-    def _pass(self) -> tuple[list[Pass], dict[str, torch.Tensor], float, torch.Tensor | None]:
+    def _pass(self) -> tuple[list[Pass], Gradients, float, torch.Tensor | None]:
         """Passes of the blocks, gradients of their weights, the loss, and log-probabilities where there are any."""
         with passes_through(self.blocks, signals=self.gradients, inputs=self.split) as seen:
             loss, log_p = self._objective()
@@ -137,9 +139,7 @@ class StabilityProbe:
         check_scalar(loss)
         return loss.reshape(()), log_probabilities(said[0], targets) if said else None
 
-    def _backward(
-        self, loss: torch.Tensor, seen: Sequence[Pass]
-    ) -> tuple[list[torch.Tensor | None], dict[str, torch.Tensor]]:
+    def _backward(self, loss: torch.Tensor, seen: Sequence[Pass]) -> tuple[list[torch.Tensor | None], Gradients]:
         """d loss / d output of every pass, d loss / d weights of every block."""
         if not loss.requires_grad:
             raise ProblemError(
@@ -150,8 +150,7 @@ class StabilityProbe:
         wanted = list({id(p): p for ps in own.values() for p in ps}.values())
         found = torch.autograd.grad(loss, [*(one.output for one in seen), *wanted], allow_unused=True)
         at = {id(p): torch.zeros_like(p) if g is None else g for p, g in zip(wanted, found[len(seen) :], strict=True)}
-        flat = {name: torch.cat([at[id(p)].reshape(-1) for p in ps]) for name, ps in own.items() if ps}
-        return list(found[: len(seen)]), flat
+        return list(found[: len(seen)]), {name: [at[id(p)] for p in ps] for name, ps in own.items() if ps}
 
     @contextmanager
     def _still(self) -> Iterator[None]:

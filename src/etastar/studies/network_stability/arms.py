@@ -8,7 +8,7 @@ from etastar.policies.compose import PerGroup, Then, Times
 from etastar.policies.policy import Constant, Policy
 from etastar.policies.schedule import Schedule
 from etastar.studies.network_stability.sizes import Sizes
-from etastar.studies.network_stability.walk import Led
+from etastar.studies.network_stability.states import Led
 
 DECAY = 0.1
 """Factor of a decayed rate."""
@@ -20,7 +20,7 @@ APART = 30
 """Steps between them: cosines of weights' noise are below .6 after ten."""
 DWELLS = (1, 10, 30)
 """Steps for which the late half stands before it changes to the next of them."""
-GROUPS = ("primary", "halves", "rates", "same noise", "controls")
+GROUPS = ("primary", "rates", "halves", "same noise", "controls")
 """Groups of arms, in the order in which they are measured: what decides first."""
 CONST, ALL = "const", "all decayed"
 HALVES = {"late": "early", "early": "late"}
@@ -95,20 +95,19 @@ def _primary(sizes: Sizes) -> list[StabilityArm]:
 
 def _halves(sizes: Sizes) -> list[StabilityArm]:
     """E1 and E2: one half decayed; frozen as noisy as it is; settled, then frozen; settled, then at the high rate again."""
-    arms = []
-    for half in HALVES:
-        only = lambda policy, half=half: PerGroup({half: policy})
-        settled = Then(HIGH, sizes.burn, only(LOW))
-        later = lambda rest, settled=settled: Led(
-            Then(settled, sizes.burn + sizes.half, rest), sizes.burn + sizes.arm, sizes.burn
-        )
-        arms += [
-            StabilityArm(f"{half} decayed", _led(sizes, only(LOW))),
-            StabilityArm(f"{half} frozen noisy", _led(sizes, only(STILL))),
-            StabilityArm(f"{half} settled, frozen", later(only(STILL))),
-            StabilityArm(f"{half} settled, high again", later(only(HIGH))),
-        ]
-    return arms
+    only = {half: lambda policy, half=half: PerGroup({half: policy}) for half in HALVES}
+    end = sizes.burn + sizes.arm
+
+    def settled(half: str, rest: Policy) -> Led:
+        low = Then(HIGH, sizes.burn, only[half](LOW))
+        return Led(Then(low, sizes.burn + sizes.half, only[half](rest)), end, sizes.burn)
+
+    return [
+        *(StabilityArm(f"{half} frozen noisy", _led(sizes, only[half](STILL))) for half in HALVES),
+        *(StabilityArm(f"{half} decayed", _led(sizes, only[half](LOW))) for half in HALVES),
+        *(StabilityArm(f"{half} settled, high again", settled(half, HIGH)) for half in HALVES),
+        *(StabilityArm(f"{half} settled, frozen", settled(half, STILL)) for half in HALVES),
+    ]
 
 
 def _rates(sizes: Sizes) -> list[StabilityArm]:

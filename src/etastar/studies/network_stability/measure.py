@@ -23,7 +23,8 @@ from etastar.studies.network_stability.looks import ArmLooks, one_step
 from etastar.studies.network_stability.networks import halves
 from etastar.studies.network_stability.reading import fixed_loss, lambda1, line, tested
 from etastar.studies.network_stability.sizes import SIZES, Sizes
-from etastar.studies.network_stability.walk import Led, States, Walk, by_tens, led, state_at
+from etastar.studies.network_stability.states import Led, States
+from etastar.studies.network_stability.walk import Walk, by_tens, led, state_at
 from etastar.studies.record import STATES, Row
 from etastar.studies.study import Measurement, Setting
 from etastar.version import __version__
@@ -43,21 +44,20 @@ def sizes_of(setting: Setting) -> Sizes:
 
 
 def plan(setting: Setting) -> list[Measurement]:
-    """Group by group, so that a study that is cut has what decides for all seeds; and a seed's trunk is its first arm's."""
+    """Arm by arm, so that a study that is cut has what decides first for all seeds; a seed's trunk is its first arm's."""
     sizes, planned = sizes_of(setting), []
     trained = cache(lambda: halves(setting.problem, setting.data, width=sizes.width, side=sizes.side, bf16=sizes.bf16))
+    seeds = range(sizes.seeds)
+    key = lambda seed, arm: {"problem": setting.problem, "effort": setting.effort, "seed": seed, "arm": arm}
     for group in sizes.groups:
-        for seed in range(sizes.seeds):
-            key = {"problem": setting.problem, "effort": setting.effort, "seed": seed}
-            for arm in arms_of(sizes, group):
-                planned.append(Measurement({**key, "arm": arm.name}, partial(_arm, setting, trained, seed, arm)))
-            if group == "primary":
-                planned.append(Measurement({**key, "arm": ENDS}, partial(_ends, setting, trained, seed)))
-            if group == "rates" and setting.problem == "resnet18":
-                planned += [
-                    Measurement({**key, "arm": f"one step, {name}"}, partial(_one_step, setting, trained, seed, name))
-                    for name in SMOOTH
-                ]
+        for arm in arms_of(sizes, group):
+            planned += [Measurement(key(seed, arm.name), partial(_arm, setting, trained, seed, arm)) for seed in seeds]
+        if group == "primary":
+            planned += [Measurement(key(seed, ENDS), partial(_ends, setting, trained, seed)) for seed in seeds]
+    if "rates" in sizes.groups and setting.problem == "resnet18":
+        for name in SMOOTH:
+            arm = f"one step, {name}"
+            planned += [Measurement(key(s, arm), partial(_one_step, setting, trained, s, name)) for s in seeds]
     return planned
 
 
@@ -130,5 +130,6 @@ def _seed(setting: Setting, index: int) -> int:
 
 
 def _states(setting: Setting, bench: Bench) -> States:
-    named = (__version__, setting.data.digest, setting.problem, sizes_of(setting))
+    sizes = sizes_of(setting)
+    named = (__version__, setting.data.digest, setting.problem, sizes.width, sizes.side, sizes.bf16)
     return States(None if bench.folder is None else bench.folder / STATES, repr(named))

@@ -12,7 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from etastar.probes.point import Point
 from etastar.probes.sharpness import Sharpness
 from etastar.studies.network_stability.networks import Halves, cross_entropy
-from etastar.studies.network_stability.walk import Weights, scores_of
+from etastar.studies.network_stability.states import Weights
+from etastar.studies.network_stability.walk import scores_of
 
 PART = 250
 """Samples whose statistics BatchNorm takes together."""

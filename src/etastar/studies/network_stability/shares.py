@@ -50,7 +50,7 @@ def fieller(part: Sequence[float], whole: Sequence[float], level: float = LEVEL,
         )
     middle, rest = mean_a * mean_b - t2 * v_ab, mean_a**2 - t2 * v_aa
     root = math.sqrt(max(middle**2 - square * rest, 0.0))
-    low, high = (middle - root) / square, (middle + root) / square
+    low, high = (float((middle + sign * root) / square) for sign in (-1, 1))
     value = mean_a / mean_b
     return Estimate(value, min(low, value), max(high, value), level, unit, n, "Fieller's interval over seeds")
 

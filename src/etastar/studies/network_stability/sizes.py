@@ -26,7 +26,7 @@ class Sizes:
     seeds: int
     width: int = 16
     side: int = 16
-    groups: tuple[str, ...] = ("primary", "halves", "rates", "same noise", "controls")
+    groups: tuple[str, ...] = ("primary", "rates", "halves", "same noise", "controls")
     bf16: bool = False
     products: int = 24
 

@@ -25,16 +25,17 @@ STUDY = Study(
         "forks": "momentum is kept at a fork; a frozen half has rate 0, so that neither momentum nor weight decay moves it",
         **{f"sizes_{name}": "; ".join(s.in_words(effort) for effort, s in by.items()) for name, by in SIZES.items()},
         "arms": f"low rate x{DECAY:g}; A and B at x{', x'.join(f'{f:g}' for f in FACTORS)}; late half held at {HELD} "
-        f"weights {APART} steps apart, changed every {', '.join(map(str, DWELLS))} steps or never; average {DECLARED:g}",
+        f"weights {APART} steps apart, changed every {', '.join(map(str, DWELLS))} steps or never",
+        "average": f"exponential, {DECLARED:g}, a horizon that was chosen on other seeds; begun at the fork",
         "judged": f"primary, each at 90 %: {', '.join(c.name for c in PRIMARY)}; the others by Holm, together at 90 %; "
         "everything beside the claims is exploratory",
         "subsets": "seeds of even number train on one class-balanced subset of 1,000 pictures, of odd number on another",
     },
     plan=plan,
     conclude=conclude,
-    minutes={"quick": 1, "full": 10, "faithful": 40},
+    minutes={"quick": 1, "full": 10, "faithful": 60},
     efforts=("quick", "full", "faithful"),
     problems=PROBLEMS,
     load=load,
 )
-"""What `etastar study network_stability` measures: sizes, claims and their rules, declared before a number."""
+"""Claims, arms, sizes and problems of `etastar study network_stability`."""

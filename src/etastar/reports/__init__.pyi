@@ -1,0 +1,1 @@
+from .stability_charts import stability_chart as stability_chart
