@@ -56,6 +56,10 @@ def test_every_name_that_a_page_takes_from_etastar_is_there(name):
             assert {each for each in taken if not hasattr(etastar, each)} == set()
 
 
+def test_the_tree_of_verbs_has_all_of_them():
+    assert [path for path, _ in command_line.tree() if f"etastar {path}" not in PAGES["which-verb.md"]] == []
+
+
 def test_every_toml_block_is_toml():
     tables = [block.body for text in PAGES.values() for block in blocks(text) if block.kind == "toml"]
     assert len(tables) >= 2 and all(tomllib.loads(table) for table in tables)
