@@ -27,6 +27,27 @@ def test_every_page_is_a_page():
     assert all(text.startswith("# ") for text in PAGES.values())
 
 
+def page_exists(path: Path) -> bool:
+    """By hand, or to be written: a record's page, an example's, one of the reference."""
+    parts = path.relative_to(DOCS).parts
+    if parts[0] != "generated":
+        return path.exists()
+    if path.name.startswith("index."):
+        return True
+    if parts[1] == "gallery":
+        return path.stem in examples.SHOWN
+    if parts[1] == "evidence":
+        return (records.FOLDER / path.stem).exists()
+    return path.stem in ("codes", "command-line", "named", *(public.page for public in reference.public_names()))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_of_a_page_leads_to_one(name):
+    """Without a build, which checks anchors, too."""
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGES[name]):
+        assert page_exists((DOCS / name).parent.joinpath(link).resolve()), link
+
+
 def test_every_page_is_in_a_table_of_contents():
     """Sphinx says so, too, and only once the site is built."""
     listed = set()
@@ -54,6 +75,10 @@ def test_every_name_that_a_page_takes_from_etastar_is_there(name):
             tree = ast.parse(block.body)
             taken = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "etastar"}
             assert {each for each in taken if not hasattr(etastar, each)} == set()
+
+
+def test_the_tree_of_verbs_has_all_of_them():
+    assert [path for path, _ in command_line.tree() if f"etastar {path}" not in PAGES["which-verb.md"]] == []
 
 
 def test_every_toml_block_is_toml():
