@@ -96,7 +96,7 @@ def test_the_tour_shows_five_verbs_and_links_them(tmp_path: Path, monkeypatch: p
     ran = run_here("demo", "--report", "tour", "--json", "tour.json")
     assert ran.code == 0, ran.err
     index = Path("tour/index.html").read_text()
-    links = re.findall(r'<h3><a href="([^"]+)"', index)
+    links = re.findall(r'<h2><a href="([^"]+)"', index)
     assert links == [f"{verb}/index.html" for verb in STOPS]
     assert all(Path("tour", link).exists() for link in links)
     stops = json.loads(Path("tour.json").read_text())["stops"]
