@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from cli_harness import Cli
+from cli_harness import run_here
 from etastar.core.estimate import Estimate, Status
 from etastar.problems.digits import digits_mlp, digits_stream, load, shaken
 from etastar.reports.page import write_page
@@ -91,11 +91,12 @@ def test_the_page_links_every_stop(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_tour_shows_five_verbs_and_links_them(cli: Cli) -> None:
-    ran = cli("demo", "--report", "tour", "--json", "tour.json")
+def test_the_tour_shows_five_verbs_and_links_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run_here("demo", "--report", "tour", "--json", "tour.json")
     assert ran.code == 0, ran.err
     index = Path("tour/index.html").read_text()
-    links = re.findall(r'<h3><a href="([^"]+)"', index)
+    links = re.findall(r'<h2><a href="([^"]+)"', index)
     assert links == [f"{verb}/index.html" for verb in STOPS]
     assert all(Path("tour", link).exists() for link in links)
     stops = json.loads(Path("tour.json").read_text())["stops"]
