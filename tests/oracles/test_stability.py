@@ -46,7 +46,32 @@ class Wild(nn.Module):
         return self.fc(self.frozen(x))
 
 
-NETWORKS = {"mlp": (mlp, X, Y), "wild": (Wild, X, Y), "resnet18": (lambda: ResNet18(8, 3)(), PICTURES, LABELS)}
+class Layer(nn.Module):
+    """A layer of a transformer that computes itself twice, with dropout of its own, on inputs that are one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.attention = nn.LayerNorm(6), nn.MultiheadAttention(6, 2, dropout=0.2, batch_first=True)
+        self.mix = nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(self._once, x, use_reentrant=False)
+
+    def _once(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.norm(x)
+        return x + F.dropout(self.mix(self.attention(z, z, z)[0]), 0.2, self.training)
+
+
+def transformer() -> nn.Module:
+    return nn.Sequential(nn.Unflatten(1, (1, 6)), Layer(), Layer(), nn.Flatten(), nn.Linear(6, 3))
+
+
+NETWORKS = {
+    "mlp": (mlp, X, Y),
+    "transformer": (transformer, X, Y),
+    "wild": (Wild, X, Y),
+    "resnet18": (lambda: ResNet18(8, 3)(), PICTURES, LABELS),
+}
 
 
 def made(kind: str) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:

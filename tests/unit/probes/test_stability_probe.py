@@ -196,3 +196,37 @@ def test_a_block_fed_with_ids_splits_forward_only_and_kl_is_over_classes():
     assert change.kl == pytest.approx(float((p.exp() * (p - q)).sum(1).mean())) and change.kl > 0
     split = change["embed"].split
     assert split.own == change["embed"].forward > 0 and math.isnan(split.back_own) and change["fc"].split.back_above > 0
+
+
+class Cache:
+    """What a block writes to."""
+
+    def __init__(self) -> None:
+        self.keys: list[torch.Tensor] = []
+
+
+class Remembers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor, cache: Cache) -> torch.Tensor:
+        cache.keys.append(x)
+        return self.fc(torch.stack(cache.keys).sum(0))
+
+
+class Cached(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = Remembers()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x, Cache())
+
+
+def test_a_block_that_is_given_what_it_writes_to_has_no_split():
+    """Asked again it would say something else."""
+    probe = StabilityProbe(Cached(), (X, Y), loss=F.cross_entropy, split=True, blocks="body, body.fc")
+    change = probe.change(probe.look(), probe.look())
+    assert change["body"].split is None and change["body"].forward == 0
+    assert change["body.fc"].split.own == change["body.fc"].split.back_above == 0

@@ -84,9 +84,10 @@ class MoveMonitor:
         squares: dict[str, list[torch.Tensor]] = {}
         with standing_point(setup, state.batch) as point, torch.no_grad():
             for own in _passes(point, layers, inputs=True):
-                assert own.given is not None
                 z, z_0 = own.output, _like(own.output, state.outputs.get(own.name))
-                carried, _ = again(layers[own.block], own.given, state.weights[own.block])
+                carried = torch.full_like(z, math.nan)
+                if own.given is not None:
+                    carried, _ = again(layers[own.block], own.given, state.weights[own.block])
                 parts = (z, z - z_0, z - carried, carried - z_0)
                 squares.setdefault(own.block, []).append(torch.stack([_mean_square(part) for part in parts]))
         rms = {name: torch.stack(calls).mean(0).sqrt().tolist() for name, calls in squares.items()}

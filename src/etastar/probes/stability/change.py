@@ -42,7 +42,7 @@ class BlockStability:
         backward: B_b = |d - d_0| / |d_0| of the signal d = d loss / d h; NaN where there is none.
         backward_cosine: of d and d_0.
         gradient_cosine: of its weights' gradients.
-        split: see `Split`; None where the probe does not split.
+        split: see `Split`; None where the probe does not split, or the block was given an object that it may write to.
     """
 
     name: str

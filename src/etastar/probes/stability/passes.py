@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,8 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from etastar.arguments import PLAIN
 from etastar.core.batch import Batch, map_tensors, tensors_in
 from etastar.errors import ProblemError
+
+Given = tuple[Any, Any, Any]
+"""(args, kwargs, random state at its entry) of a call."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +28,14 @@ class Pass:
         block: its name alone.
         output: the first floating-point tensor it returned.
         signal: d loss / d output; None where it is not read, or the loss does not depend on it.
-        given: (args, kwargs, random state at its entry); None where they are not kept.
+        given: None where it is not kept, or holds an object that the block may write to (a cache of keys and values).
     """
 
     name: str
     block: str
     output: torch.Tensor
     signal: torch.Tensor | None = None
-    given: tuple[Any, Any, Any] | None = None
+    given: Given | None = None
 
     def without_graph(self, signal: torch.Tensor | None = None) -> Pass:
         """As it is kept, with what it was told."""
@@ -50,11 +54,11 @@ def passes_through(blocks: Mapping[str, nn.Module], *, signals: bool, inputs: bo
         inputs: keep what blocks were given.
     """
     seen: list[Pass] = []
-    entered: dict[str, list[tuple[Any, Any, Any]]] = {}
+    entered: dict[str, list[Given | None]] = {}
 
     def enter(name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
-        given = each_once(lambda t: t.detach().clone(), (args, kwargs))
-        entered.setdefault(name, []).append((*given, random_state()))
+        given = each_once(lambda t: t.detach().clone(), (args, kwargs)) if _is_plain((args, kwargs)) else None
+        entered.setdefault(name, []).append(given and (*given, random_state()))
 
     def leave(name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         z = spoken(name, output)
@@ -103,6 +107,15 @@ def each_once(fn: Callable[[torch.Tensor], torch.Tensor], batch: Batch) -> Batch
     return map_tensors(lambda t: images[id(t)] if id(t) in images else images.setdefault(id(t), fn(t)), batch)
 
 
+def _is_plain(given: Any) -> bool:
+    """Whether it is tensors, numbers and words all through: asked again, a block is given the same."""
+    if isinstance(given, Mapping):
+        return all(map(_is_plain, given.values()))
+    if isinstance(given, (tuple, list)):
+        return all(map(_is_plain, given))
+    return isinstance(given, (torch.Tensor, torch.dtype, torch.device, *PLAIN))
+
+
 def random_state() -> Any:
     """That of the generators that a block draws from."""
     return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
@@ -113,16 +126,35 @@ def weights_of(block: nn.Module) -> dict[str, torch.Tensor]:
     return {name: t.detach().clone() for name, t in (*block.named_parameters(), *block.named_buffers())}
 
 
-def again(block: nn.Module, given: tuple[Any, Any, Any], weights: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, Batch]:
-    """What a block says at `weights` of what it was given, under the same masks; and the inputs with which it has a graph.
-
-    Call inside `isolated_randomness`.
+def again(
+    block: nn.Module, given: Given, weights: Mapping[str, torch.Tensor], signals: Sequence[torch.Tensor] = ()
+) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+    """What a block says at `weights` of what it was given, under the same masks; and of each signal J'd at its first input
+    that takes a gradient, None where there is none. Call inside `isolated_randomness`.
     """
     args, kwargs, (state, devices) = given
-    inputs = each_once(lambda t: t.clone().requires_grad_(t.is_floating_point()), (args, kwargs))
-    passed = each_once(lambda t: t.clone(), inputs)  # a block may write to its input
     torch.set_rng_state(state)
     if devices:
         torch.cuda.set_rng_state_all(devices)
-    own = {name: t.clone() for name, t in weights.items()}  # and to its statistics
-    return spoken("", torch.func.functional_call(block, own, *passed)), inputs
+    own = {f"block.{name}": t.clone() for name, t in weights.items()}  # a block may write to its statistics
+    return torch.func.functional_call(_AskedAgain(block), own, (args, kwargs, signals))
+
+
+class _AskedAgain(nn.Module):
+    """Forward and backward in one call, so that both are at the same weights: a checkpoint computes forward once more."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(
+        self, args: Any, kwargs: Any, signals: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        inputs = each_once(lambda t: t.clone().requires_grad_(t.is_floating_point()), (args, kwargs))
+        args, kwargs = each_once(lambda t: t.clone(), inputs)  # it may write to its input, too
+        z = spoken("", self.block(*args, **kwargs))
+        leaves = [t for t in tensors_in(inputs) if t.requires_grad]
+        if not leaves or not z.requires_grad:
+            return z.detach(), [None] * len(signals)
+        back = lambda d: torch.autograd.grad(z, leaves[0], d, retain_graph=True, allow_unused=True)[0]
+        return z.detach(), [back(signal) for signal in signals]

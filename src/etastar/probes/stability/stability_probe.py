@@ -107,7 +107,7 @@ class StabilityProbe:
         if self.split:
             with self._still():
                 parts = splits(self.blocks, before, after)
-            blocks = tuple(replace(block, split=parts[block.name]) for block in blocks)
+            blocks = tuple(replace(block, split=parts.get(block.name)) for block in blocks)
         kl = divergence(before, after)
         return Stability(after.step, after.step - before.step, after.rate, after.loss, kl, blocks)
 
