@@ -16,14 +16,15 @@ HELD_OUT = 1024
 BEFORE = 4
 """Characters from which the next is guessed."""
 LETTERS = 64
-"""Code points above 32, so many of them; all others are one."""
+"""Code points above 32, so many of them; all others are one: small letters, too, and to these the text is lowered. So signs
+and digits are told apart, and no letters; records rest on it (2026-11-26_psi, _psi_frozen), and it stays."""
 FEW = 800
 """Samples of the family that learns them by heart."""
 
 
 @cache
 def text() -> Splits:
-    """The next character of what scikit-learn says of its data sets, after four: [N, 4] indices and [N]."""
+    """The next sign or digit (see `LETTERS`) of what scikit-learn says of its data sets, after four: [N, 4] indices and [N]."""
     from sklearn import datasets
 
     words = "".join(_said(datasets))
