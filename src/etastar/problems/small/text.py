@@ -24,7 +24,7 @@ FEW = 800
 
 @cache
 def text() -> Splits:
-    """The next sign or digit (see `LETTERS`) of what scikit-learn says of its data sets, after four: [N, 4] indices and [N]."""
+    """The next sign or digit (see `LETTERS`) of what scikit-learn says of its data, after four: [N, 4] indices and [N]."""
     from sklearn import datasets
 
     words = "".join(_said(datasets))
