@@ -22,6 +22,7 @@ from etastar.verbs.forecast.forecast import forecast
 from etastar.verbs.forecast.forecast_answer import ForecastAnswer
 from etastar.verbs.options import Options
 from etastar.verbs.predict.predict import PredictAnswer, predict
+from etastar.verbs.workplace import Workplace
 
 POLICIES, TRAININGS = ("linear", "wsd", "constant"), 12
 LOGGED, ASKED = "wsd:decay=0.5", "cosine"
@@ -66,6 +67,8 @@ def tour(folder: Path, *, seed: int | None = None, options: Options | None = Non
         folder: where the log of the run that is forecast from is written.
         seed, options: as the verbs take them.
     """
+    with Workplace(options or Options()):
+        pass  # no cluster, no store: said before anything else is
     problem = digits_stream()
     asked: dict[str, Any] = {"seed": seed, "options": options}
     began = time.monotonic()

@@ -87,7 +87,7 @@ class RateField:
         >>> moves = {0: 0.0, 1: 0.05, 10: 0.3, 60: 0.4, 200: 0.4}
         >>> moments = tuple(FieldMoment(step, moved, 1.0, 0.0, ()) for step, moved in moves.items())
         >>> round(RateField(0.1, moments).memory, 1), RateField(0.1, moments[:3]).memory
-        (6.6, None)
+        (8.3, None)
         """
         last = self.moments[-1]
         late = [m.moved for m in self.moments if m.step >= last.step / 4]
