@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.basins.tasks import HORIZONS, TASKS, Cell, cells
+from benchmarks.long_horizon.truth import reach
 from etastar.core.lane import Lane, Outcome, Until, quantise
 from etastar.core.randomness import derive_seed
 from etastar.designs.fixed_lanes import FixedLanes
@@ -119,7 +120,7 @@ class Truth:
     def window(self) -> tuple[float, float]:
         """log10 of the rates around the best within `NATS` of it, on straight lines."""
         rise, at = self.nats - self.nats.min() - NATS, int(np.argmin(self.nats))
-        return _reach(self.x[at::-1], rise[at::-1]), _reach(self.x[at:], rise[at:])
+        return reach(self.x[at::-1], rise[at::-1]), reach(self.x[at:], rise[at:])
 
     @property
     def centre(self) -> float:
@@ -145,12 +146,3 @@ def filled(row: Row) -> list[float]:
     """The losses of a row, failures and those above counted as `WORST` times the start."""
     worst = WORST * row["start"]
     return [worst if v is None else min(v, worst) for v in row["losses"]]
-
-
-def _reach(x: np.ndarray, rise: np.ndarray) -> float:
-    """How far from the first the rise stays below 0."""
-    out = np.flatnonzero(rise > 0)
-    if not len(out):
-        return float(x[-1])
-    k = out[0]
-    return float(x[k - 1] + (x[k] - x[k - 1]) * rise[k - 1] / (rise[k - 1] - rise[k]))

@@ -94,7 +94,7 @@ class Truth:
         """log10 of its ends, on straight lines in the logarithm of the loss."""
         x, rise = self.x, np.log(self.losses) - np.log(min(self.losses)) - math.log(WINDOW)
         at = int(np.argmin(rise))
-        return _reach(x[at::-1], rise[at::-1]), _reach(x[at:], rise[at:])
+        return reach(x[at::-1], rise[at::-1]), reach(x[at:], rise[at:])
 
     def loss(self, lr: float) -> float:
         """At any rate, on straight lines in the logarithm of the loss."""
@@ -111,7 +111,7 @@ class Truth:
         return self.loss(lr) - min(self.losses)
 
 
-def _reach(x: np.ndarray, rise: np.ndarray) -> float:
+def reach(x: np.ndarray, rise: np.ndarray) -> float:
     """How far from the first the rise stays below 0."""
     out = np.flatnonzero(rise > 0)
     if not len(out):
