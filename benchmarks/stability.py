@@ -14,7 +14,7 @@ from etastar.adapters import StabilityWatch
 from etastar.probes.stability import StabilityProbe
 from etastar.problems.resnet18 import ResNet18
 
-CADENCES = {"off": 0, "every 75": 75, "every 20": 20}
+CADENCES = {"off": 0, "every 100": 100, "every 75": 75, "every 20": 20}
 
 
 def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -27,7 +27,8 @@ def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
             if round_:  # the first warms up
                 yield {"kind": "parts", **found}
         for round_ in range(config["rounds"] if network["steps"] else 0):
-            own = list(CADENCES)[round_ % 3 :] + list(CADENCES)[: round_ % 3]
+            turn = round_ % len(CADENCES)
+            own = [*list(CADENCES)[turn:], *list(CADENCES)[:turn]]
             seconds = {name: loop.train(network["steps"], CADENCES[name]) for name in own}
             yield {"kind": "training", "network": loop.name, "round": round_, "steps": network["steps"], "seconds": seconds}
 

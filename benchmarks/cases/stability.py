@@ -32,7 +32,7 @@ def _summary(rows: list[Row]) -> str:
     trained = []
     for network in dict.fromkeys(r["network"] for r in whole):
         some = [r for r in whole if r["network"] == network]
-        for name in ("every 75", "every 20"):
+        for name in ("every 100", "every 75", "every 20"):
             more = [r["seconds"][name] / r["seconds"]["off"] - 1 for r in some]
             predicted = (2 * LOOK + CHANGE) / int(name.split()[1])
             middle = statistics.median(more)
@@ -60,6 +60,6 @@ CASE = Case(
     {
         "networks": [{"width": 16, "side": 16, "steps": 300}, {"width": 64, "side": 32, "steps": 0}],
         "batch": 32,
-        "rounds": 3,
+        "rounds": 8,
     },
 )
