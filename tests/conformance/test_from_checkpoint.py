@@ -194,7 +194,7 @@ def test_the_best_rate_of_a_bowl_is_found_although_hardly_anything_is_left_to_ga
     answer = etastar.find(bowl, start_from=tmp_path / "run.pt", at=18, options=options)
     assert abs(math.log10(answer.lr.value / truth)) < 0.15 and answer.lr.low <= truth <= answer.lr.high
     assert answer.at == 18 and answer.steps == 12
-    assert end(0.3) - end(truth) < 0.05 and answer.yours.verdict == "good", "0.3 is too low, but on the plateau: 0.05 nats"
+    assert end(0.3) - end(truth) < 0.05 and answer.yours.verdict == "good"  # of losses of 20: 0.05 nats, and a tenth
     again = etastar.find(bowl, start_from=state, at=18, options=options)
     assert again.cost["new_gradient_steps"] == 0 and again.lr.value == answer.lr.value
 

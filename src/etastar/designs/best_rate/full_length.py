@@ -108,7 +108,7 @@ class FullLength:
             lr=self._estimate(climb, spent, held_out),
             plateau=(10 ** plateau[0], 10 ** plateau[1]) if plateau else None,
             reliability=trained_near(outcomes, climb.vertex(), SPACING),
-            rungs=(rung_result(self.steps, climb, outcomes),),
+            rungs=(rung_result(self.steps, self._whole(climb), outcomes),),
             scored_on=scored_on,
             full_runs=spent / self.steps,
         )
