@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from prodigyopt import Prodigy
@@ -35,7 +37,9 @@ def problem() -> Problem:
 
 
 def test_a_rival_trains_as_in_a_plain_loop(problem: Problem) -> None:
+    started = time.monotonic()
     answer = etastar.compare(problem, "prodigy", budget=12, options=Options(store=":memory:", workers=1))
+    assert answer.cost["seconds"] <= time.monotonic() - started, "each second once, though there are two sessions"
     row = next(own for own in answer.compared if own.name == "prodigy")
     model = net()
     optimizer = Prodigy(model.parameters(), lr=1.0, weight_decay=0.01, safeguard_warmup=True, use_bias_correction=True)

@@ -42,6 +42,8 @@ TARGET = 1.05
 """Times the reference's median training loss at the end: noted is when a policy first comes so near."""
 MULTIPLES = (0.25, 0.5, 2.0, 4.0)
 ROUNDING = 1e-9
+CLOCKED = ("seconds", "wall_runs")
+"""Costs that pass for all sessions of a workplace at once."""
 
 
 @attributed
@@ -110,11 +112,16 @@ def _at_its_own_rate(session: Session, name: str, own: LRFree, design: Compare) 
 
 
 def _made(sessions: Sequence[Session], seed: int, flags: Sequence[str]) -> Made:
-    """That of the first, with the lanes and the cost of all."""
-    made = [own.made(seed, flags) for own in sessions]
-    cost = {key: sum(own.cost[key] for own in made) for key in made[0].cost}
-    runs = sum((own.runs for own in made[1:]), made[0].runs)
-    return replace(made[0], cost=cost, runs=runs, flags=once(*(own.flags for own in made)))
+    """That of the first, whose time is that of all, with the lanes, the steps and the engines of the others."""
+    first, *others = made = [own.made(seed, flags) for own in sessions]
+    cost = {key: value + sum(own.cost[key] for own in others if key not in CLOCKED) for key, value in first.cost.items()}
+    return replace(
+        first,
+        cost=cost,
+        runs=sum((own.runs for own in others), first.runs),
+        engine=", ".join(dict.fromkeys(own.engine for own in made)),
+        flags=once(*(own.flags for own in made)),
+    )
 
 
 def split_policies(text: str) -> list[str]:
