@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,11 +10,14 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy.event import listens_for
 
 from etastar.cli.signals import ending_as_interrupted
+from etastar.store.database import Database
 from kill_harness import PACE, PROBLEM
 from processes import PATIENCE, stored_lanes, wait_for_none
 
@@ -81,6 +85,22 @@ def test_what_is_finished_is_saved(tmp_path: Path, number: signal.Signals) -> No
     assert out == "" and "Traceback" not in err
     assert err.splitlines()[-1] == f"ended by {number.name}; what was trained is kept: run the same command again to go on"
     assert tried and stored_lanes(tmp_path / "r.db") > 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interrupt_while_a_connection_is_given_back_is_no_traceback(
+    error: type[BaseException], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLAlchemy's pool logs whatever happens there, and a process that ends printed it."""
+    with closing(Database(str(tmp_path / "r.db"))) as database:
+
+        @listens_for(database._engine, "reset")
+        def _interrupted(*_: object) -> None:
+            raise error
+
+        with contextlib.suppress(KeyboardInterrupt), database.transaction() as connection:
+            connection.exec_driver_sql("SELECT 1")
+    assert bool(caplog.records) == (error is ValueError)
 
 
 @pytest.mark.slow

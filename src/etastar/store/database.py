@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,16 @@ def check(url: str | os.PathLike[str]) -> None:
     Database(str(url), look_only=True).close()
 
 
+def _quiet(engine: sa.Engine) -> sa.Engine:
+    """Without the traceback that the pool logs of Ctrl-C, which goes on to whoever waits for it anyway."""
+    engine.pool.logger.addFilter(_is_no_interrupt)
+    return engine
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt))
+
+
 class Database:
     """An open database that holds the tables of `etastar.store.schema`.
 
@@ -65,7 +76,7 @@ class Database:
         if postgres.is_postgres(url):
             parts = postgres.parse(url)
             self.name = postgres.shown(parts)
-            self._engine = postgres.connect(parts)
+            self._engine = _quiet(postgres.connect(parts))
             self._advice = "check the server, the database and your rights there, or pass another --store"
         else:
             self.path = path = file.path_of(url)
@@ -76,7 +87,7 @@ class Database:
                 if not look_only:
                     file.make_file(path)
             self.name = url
-            self._engine = file.connect(path)
+            self._engine = _quiet(file.connect(path))
             self._advice = "free space, fix permissions or pass --store"
             if look_only:
                 return
