@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from etastar import Criterion, Options, RunStore, Status
@@ -23,8 +24,9 @@ class Made:
 
     name = "made"
 
-    def __init__(self, at=0.05, horizon=640, gamma=0.5, edge=10.0, valid=True):
+    def __init__(self, at=0.05, horizon=640, gamma=0.5, edge=10.0, valid=True, lowest=0.513):
         self.at, self.horizon, self.gamma, self.edge, self.valid = at, horizon, gamma, edge, valid
+        self.lowest = lowest
         self.lanes: list[Lane] = []
 
     def train(self, problem, lanes):
@@ -36,7 +38,7 @@ class Made:
                 yield index, Outcome(lane, LaneStatus.DIVERGED, None, 5, 2.3, math.inf)
                 continue
             longer = 0.3 * math.log(self.horizon / lane.steps)
-            loss = 2.3 * math.exp(-1.5 + longer + 0.8 * off**2 if off > -1.3 else -0.001)
+            loss = self.lowest * math.exp(longer + 0.8 * off**2) if off > -1.3 else 2.3 * math.exp(-0.001)
             yield index, Outcome(lane, LaneStatus.TRAINED, 5, lane.steps, 2.3, loss, valid_loss=loss if self.valid else None)
 
 
@@ -124,6 +126,17 @@ def test_lanes_of_the_full_length_walk_to_the_optimum(off):
     assert answer.lr.value == pytest.approx(0.05, rel=0.1)
     assert answer.lr.low < 0.05 < answer.lr.high
     assert answer.rungs[0].bracketed
+
+
+@pytest.mark.parametrize(("lowest", "share"), [(0.02, 0.1), (2.0, 0.025)], ids=["a tenth", "0.05 nats"])
+def test_a_plateau_of_the_full_length_costs_no_more_than_a_tenth(lowest, share):
+    """Of losses of 0.02, 0.05 nats are 2.5 times as much. It ends where the chords of 0.8 x^2, a quarter decade long each,
+    reach ln(1 + share)."""
+    answer = search(FullLength(Criterion(), 640, start=0.05, ends=(0.02, 0.12)), Made(lowest=lowest))
+    ends = [math.log10(lr / 0.05) for lr in answer.plateau]
+    lattice = [k / 4 for k in range(5)]
+    off = np.interp(math.log1p(share), [0.8 * x**2 for x in lattice], lattice)
+    assert ends == pytest.approx([-off, off], abs=1e-3)
 
 
 def test_full_length_gives_up_with_a_flag():

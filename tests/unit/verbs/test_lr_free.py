@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from etastar.core.told import told
 from etastar.engine.loop import LoopEngine
 from etastar.policies.named import policy_over
 from etastar.policies.schedule import Schedule
+from etastar.verbs.answer import Made
+from etastar.verbs.compare.compare import _made
 from etastar.verbs.compare.lr_free import LR_FREE, LRFree
 
 STEPS = 40
@@ -37,9 +40,7 @@ def problem() -> Problem:
 
 
 def test_a_rival_trains_as_in_a_plain_loop(problem: Problem) -> None:
-    started = time.monotonic()
     answer = etastar.compare(problem, "prodigy", budget=12, options=Options(store=":memory:", workers=1))
-    assert answer.cost["seconds"] <= time.monotonic() - started, "each second once, though there are two sessions"
     row = next(own for own in answer.compared if own.name == "prodigy")
     model = net()
     optimizer = Prodigy(model.parameters(), lr=1.0, weight_decay=0.01, safeguard_warmup=True, use_bias_correction=True)
@@ -56,6 +57,17 @@ def test_a_rival_trains_as_in_a_plain_loop(problem: Problem) -> None:
     assert (row.peak, row.trainings, row.seeds, row.wrong_peaks[0].loss) == (1.0, 4, 4, None)
     assert answer.cost["gradient_steps"] == answer.runs.gradient_steps
     assert told(row)["policy"].startswith("LRFree(package='prodigyopt'")
+
+
+def test_time_that_passed_for_all_sessions_counts_once() -> None:
+    cost = {"gradient_steps": 10.0, "seconds": 5.0, "before_seconds": 1.0, "wall_runs": 2.0}
+    made = lambda engine, seconds: Made(0, "SGD", cost | {"seconds": seconds}, ("flat",), engine=engine)
+    sessions: Any = [
+        SimpleNamespace(made=lambda *_, own=own: made(*own)) for own in (("mlp", 5.0), ("loop", 3.0), ("loop", 1.0))
+    ]
+    found = _made(sessions, 0, ())
+    assert found.cost == {"gradient_steps": 30.0, "seconds": 5.0, "before_seconds": 3.0, "wall_runs": 2.0}
+    assert (found.engine, found.flags) == ("mlp, loop", ("flat",))
 
 
 @pytest.mark.parametrize("name", LR_FREE)

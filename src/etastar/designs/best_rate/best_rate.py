@@ -57,7 +57,8 @@ class BestRate:
 
     Args:
         lr: the recommended rate with the interval of the optimum.
-        plateau: (low, high) rates expected within 0.05 nats or 1 % of the best; None if unknown.
+        plateau: (low, high) rates expected within 0.05 nats or 1 % of the best, and, where lanes of the full length say it,
+            within 10 %; None if unknown.
         reliability: (lanes that trained, lanes) at the rates next to the best of the last rung.
         rungs: what each length said, the last one decides.
         scored_on: "validation loss" or "training loss".

@@ -24,6 +24,9 @@ LOOKS = 5
 """Lanes of the look, at most."""
 SEEDS, MOST_SEEDS = 3, 5
 MOST_RATES = 8
+WORSE = 0.1
+"""Share of the best loss at most that a rate on the plateau costs which is answered: where losses are small, 0.05 nats are
+half of one, and called good what cost 10 to 52 % in 5 of 16 runs from a checkpoint (2026-11-26_checkpoint)."""
 MODEL_PAD = 0.06
 """Decades added on both sides: a parabola through three rates is not the curve."""
 
@@ -103,7 +106,7 @@ class FullLength:
             none = Estimate.none(*(no_progress(outcomes) if outcomes else untrained), cost=spent, n=len(outcomes))
             rungs = (rung_result(self.steps, climb, outcomes),) if climb.scores else ()
             return BestRate(none, None, Share(0, len(outcomes)), rungs, scored_on, spent / self.steps)
-        plateau = self._plateau(climb)
+        plateau = self._plateau(climb, math.log1p(WORSE))
         return BestRate(
             lr=self._estimate(climb, spent, held_out),
             plateau=(10 ** plateau[0], 10 ** plateau[1]) if plateau else None,
@@ -184,12 +187,13 @@ class FullLength:
         low, high = min(middle - reach, value, *cliffs), max(middle + reach, value, *cliffs)
         return low - MODEL_PAD, high + MODEL_PAD
 
-    def _plateau(self, climb: Climb) -> tuple[float, float] | None:
-        """log10 of its ends, on the lanes of the climb and those of the look, which one seed has."""
+    def _plateau(self, climb: Climb, most: float = math.inf) -> tuple[float, float] | None:
+        """log10 of its ends, on the lanes of the climb and those of the look, which one seed has; its height is at most
+        `most`."""
         bar = plateau_bar(self._outcomes.values())
         if bar is None or not climb.bracketed:
             return None
-        left, right = self._whole(climb).plateau(bar)
+        left, right = self._whole(climb).plateau(min(bar, most))
         return min(left, climb.vertex()), max(right, climb.vertex())
 
     def _middles(self, climb: Climb) -> list[float]:

@@ -10,7 +10,7 @@ from etastar.verbs.answer import Yours
 from etastar.verbs.find.one_seed import ONE_SEED
 
 WORTH_SAYING = 1.1
-"""A loss this many times the best is worth a word, and not good, however near it is in nats."""
+"""A loss this many times the best is worth a word."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Judged(Yours):
     """The rate in use today, judged by lanes of its own schedule.
 
     Args:
-        verdict: good (on the plateau, its loss less than a tenth above the best), plausible (inside the interval), low,
-            high, on-the-edge, will-not-last, too-high, cannot-tell (lanes of one seed that end by luck), or unknown.
+        verdict: good (on the plateau), plausible (inside the interval), low, high, on-the-edge, will-not-last, too-high,
+            cannot-tell (lanes of one seed that end by luck), or unknown.
         probability: share of fresh seeds that start to train at it; None if eta* was not measured.
         loss_ratio: expected loss at it / loss at the best; None where no lane was near.
     """
@@ -68,10 +68,9 @@ def _against_best(lr: float, said: str, best: BestRate, ratio: float | None) -> 
     if ONE_SEED in best.lr.flags:
         return "cannot-tell", f"your {said} cannot be told from the best by lanes of one seed, which here end by luck"
     of = f"{lr / best.lr.require():.2g} x the recommended rate"
-    costs = ratio is not None and ratio >= WORTH_SAYING
-    cost = f"; expect a loss about {ratio:.2g} x the best" if costs else ""
+    cost = f"; expect a loss about {ratio:.2g} x the best" if ratio is not None and ratio >= WORTH_SAYING else ""
     low, high = best.plateau or (best.lr.require(), best.lr.require())
-    if low <= lr <= high and not costs:  # where losses are small, 0.05 nats may be half of one
+    if low <= lr <= high:
         return "good", f"your {said} is good: {of}, on the plateau"
     if lr < best.lr.low:
         return "low", f"your {said} is low: {of}{cost}"
