@@ -44,7 +44,7 @@ def check(url: str | os.PathLike[str]) -> None:
 
 def _quiet(engine: sa.Engine) -> sa.Engine:
     """Without the traceback that the pool logs of Ctrl-C, which goes on to whoever waits for it anyway."""
-    engine.pool.logger.addFilter(_is_no_interrupt)
+    engine.pool.logger.addFilter(_is_no_interrupt)  # type: ignore[union-attr]
     return engine
 
 
