@@ -139,6 +139,15 @@ def test_a_plateau_of_the_full_length_costs_no_more_than_a_tenth(lowest, share):
     assert ends == pytest.approx([-off, off], abs=1e-3)
 
 
+@pytest.mark.parametrize(("edge", "reaches"), [(20.0, False), (8.0, True)], ids=["trained", "failed"])
+def test_the_interval_reaches_towards_a_rate_far_above_only_where_that_failed(edge, reaches):
+    """The look is a decade above: what trained there, badly, lies on the curve; what failed there may have a cliff anywhere
+    before it. The plateau, 0.05 nats of 0.25, ends 0.38 decades above the best."""
+    answer = search(FullLength(Criterion(), 640, start=0.05, ends=(0.05, 0.05)), Made(lowest=0.25, edge=edge))
+    assert (answer.lr.high > 0.05 * 10**0.25) == reaches
+    assert answer.lr.low < 0.05 < answer.lr.high
+
+
 def test_full_length_gives_up_with_a_flag():
     answer = search(FullLength(Criterion(), 640, start=0.05 * 10**-1.2 / 100), Made())
     assert not answer.lr.ok or "not-bracketed" in answer.lr.flags

@@ -197,18 +197,21 @@ class FullLength:
         return min(left, climb.vertex()), max(right, climb.vertex())
 
     def _middles(self, climb: Climb) -> list[float]:
-        """log10 of where the plateau's middle may lie: a cliff stands anywhere between its top and the next rate above."""
+        """log10 of where the plateau's middle may lie: a cliff is anywhere between its top and a rate above that failed."""
         if (plateau := self._plateau(climb)) is None:
             return []
         left, right = plateau
-        above = min((x for x in self._whole(climb).scores if x > right), default=right)
-        return [(left + right) / 2, (left + above) / 2]
+        scores = self._whole(climb).scores
+        above = min((x for x in scores if x > right), default=right)
+        tops = [right, above] if scores.get(above, 0.0) >= FAILED else [right]
+        return [(left + top) / 2 for top in tops]
 
     def _whole(self, climb: Climb) -> Climb:
         """`climb` and the look, whose seed is counted as much better or worse than the mean as it is at the best rate."""
         whole, one = Climb(self._centre, SPACING, MOST_RATES), self._climb([0])
         least = climb.scores[climb.best]
-        seen = {x: max(z - one.scores[climb.best], 0.0) + least for x, z in one.scores.items()}
+        level = one.scores[climb.best]
+        seen = {x: z if z >= FAILED else max(z - level, 0.0) + least for x, z in one.scores.items()}
         for x, score in (seen | climb.scores).items():
             whole.tell(x, score)
         return whole
