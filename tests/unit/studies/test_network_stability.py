@@ -17,7 +17,7 @@ from torch import nn
 from etastar.core.estimate import Estimate, Status
 from etastar.errors import ProblemError
 from etastar.policies.compose import PerGroup, Then
-from etastar.studies.network_stability.arms import ALL, CONST, GROUPS, HIGH, LOW, STILL, arms_of, shared_by
+from etastar.studies.network_stability.arms import ALL, CONST, GROUPS, HIGH, LOW, STILL, arms_of, link, shared_by
 from etastar.studies.network_stability.claims import CLAIMS, PILOT, PRIMARY
 from etastar.studies.network_stability.conclude import against_pilot, asked_of
 from etastar.studies.network_stability.gains import Gains
@@ -78,6 +78,19 @@ def test_a_fork_is_the_run_from_the_start_and_a_frozen_half_stands_still(small: 
     at_30 = led(small, 1, Led(frozen, 31, 20), States(None, ""), ())
     assert torch.equal(at_30.weights["1.weight"], straight.weights["1.weight"])  # momentum and weight decay included
     assert not torch.equal(at_30.weights["0.0.weight"], straight.weights["0.0.weight"])
+
+
+def test_an_optimizer_that_has_forgotten_takes_a_first_step_again(small: Halves, tmp_path) -> None:
+    states, shared = States(tmp_path, "x"), [link(HIGH, 20)]
+    at_20 = led(small, 1, Led(HIGH, 20, 20), states, shared)
+    kept, forgotten = (led(small, 1, Led(HIGH, 21, 20, forgotten=own), states, shared) for own in (False, True))
+    assert kept.begun == forgotten.begun == 0 or kept.begun == forgotten.begun == 20
+    x, noisy, _ = small.batch_of(1, 20, 0.2)
+    gradients = torch.autograd.grad(F.cross_entropy(at_20.net(x), noisy), list(at_20.net.parameters()))
+    for (name, w), g in zip(at_20.weights.items(), gradients, strict=True):
+        moved = 0.1 * (g + 5e-4 * w)  # no momentum
+        assert torch.allclose(forgotten.weights[name], w - moved, atol=1e-7), name
+        assert not torch.allclose(kept.weights[name], w - moved, atol=1e-4), name
 
 
 def test_the_average_is_that_of_a_plain_loop_and_is_read_on_the_same_batch(small: Halves) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from etastar.policies.compose import PerGroup, Then, Times
 from etastar.policies.policy import Constant, Policy
@@ -25,6 +26,12 @@ GROUPS = ("primary", "rates", "halves", "same noise", "controls")
 CONST, ALL = "const", "all decayed"
 HALVES = {"late": "early", "early": "late"}
 """half -> the other one."""
+CONTROLS: dict[str, dict[str, Any]] = {
+    "no weight decay": {"weight_decay": 0.0},
+    "clean labels": {"noise": 0.0},
+    "momentum reset": {"forgotten": True},
+}
+"""What a reviewer asks for -> how const and all decayed are led then, from the trunk's end on."""
 HIGH, LOW, STILL = Constant(), Times(Constant(), DECAY), Times(Constant(), 0.0)
 
 
@@ -78,8 +85,8 @@ def held_at(sizes: Sizes) -> tuple[int, ...]:
     return tuple(sizes.burn - APART * back for back in range(HELD))
 
 
-def _led(sizes: Sizes, after: Policy, **more: object) -> Led:
-    return Led(Then(HIGH, sizes.burn, after), sizes.burn + sizes.arm, sizes.burn, **more)  # type: ignore[arg-type]
+def _led(sizes: Sizes, after: Policy, **more: Any) -> Led:
+    return Led(Then(HIGH, sizes.burn, after), sizes.burn + sizes.arm, sizes.burn, **more)
 
 
 def _primary(sizes: Sizes) -> list[StabilityArm]:
@@ -150,8 +157,9 @@ def _controls(sizes: Sizes) -> list[StabilityArm]:
             for half, other in HALVES.items()
         ),
         StabilityArm("same sum of rates", _led(sizes, more)),
-        StabilityArm("const, no weight decay", _led(sizes, Times(HIGH, 1.0), weight_decay=0.0)),
-        StabilityArm("all decayed, no weight decay", _led(sizes, LOW, weight_decay=0.0)),
-        StabilityArm("const, clean labels", _led(sizes, Times(HIGH, 1.0), noise=0.0)),
-        StabilityArm("all decayed, clean labels", _led(sizes, LOW, noise=0.0)),
+        *(
+            StabilityArm(f"{name}, {control}", _led(sizes, after, **changed))
+            for control, changed in CONTROLS.items()
+            for name, after in ((CONST, Times(HIGH, 1.0)), (ALL, LOW))
+        ),
     ]

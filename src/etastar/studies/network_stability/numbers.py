@@ -7,7 +7,7 @@ from statistics import fmean
 
 from etastar.core.estimate import Estimate
 from etastar.studies.fits import LEVEL
-from etastar.studies.network_stability.arms import ALL, CONST, HALVES
+from etastar.studies.network_stability.arms import ALL, CONST, CONTROLS, HALVES
 from etastar.studies.network_stability.claims import SHARE
 from etastar.studies.network_stability.gains import TENS, Gains, changed, ends, sharper, slope_of
 from etastar.studies.network_stability.measure import AVERAGE, ENDS, SMOOTH
@@ -90,8 +90,8 @@ def _rates(gains: Gains) -> list[Asked]:
 
 def _controls(gains: Gains) -> list[Asked]:
     rows: list[Asked] = []
-    for what in ("no weight decay", "clean labels"):
-        const, low = f"const, {what}", f"all decayed, {what}"
+    for what in CONTROLS:
+        const, low = f"{CONST}, {what}", f"{ALL}, {what}"
         gain = gains.over([const, low], lambda seed, low=low, const=const: gains.gain(seed, low, const), "objective")
         rows.append((f"gain of all, {what}", gain, "both arms from the trunk on; of the objective they train on"))
     turned = lambda seed: math.log(gains.rows[seed, ALL]["angle"] / gains.rows[seed, CONST]["angle"])

@@ -57,11 +57,11 @@ SIZES: dict[str, dict[str, Sizes]] = {
     },
     "letters": {
         "quick": Sizes(200, 80, 30, 2, groups=("primary", "halves", "rates"), products=8),
-        "full": Sizes(600, 200, 80, 4, groups=("primary", "halves", "rates")),
+        "full": Sizes(600, 200, 80, 4),
     },
     "digits-mlp": {
         "quick": Sizes(200, 80, 30, 2, groups=("primary", "halves", "rates"), products=8),
-        "full": Sizes(3000, 1000, 200, 4, groups=("primary", "halves", "same noise", "rates")),
+        "full": Sizes(3000, 1000, 200, 4),
     },
 }
 """problem -> effort -> sizes. ResNet-18's `full` is the reduced network of the pilot (700,000 weights, a step of 20 ms on a
