@@ -70,6 +70,14 @@ def test_lightning_reads_what_a_loop_reads_and_trains_as_undisturbed(tmp_path):
         assert float(found[row.step]["stability/B/head"]) == row["head"].backward
 
 
+def test_under_autocast_it_is_read_in_float32_and_trains_as_undisturbed(tmp_path):
+    watched = WatchStability(BATCH, **EVERY)
+    module, plain = (fit(tmp_path / name, *own, precision="bf16-mixed") for name, own in (("a", [watched]), ("b", [])))
+    assert same(module, plain) and module.seen == plain.seen
+    loss = F.cross_entropy(module(BATCH[0]), BATCH[1]).item()  # after the last step
+    assert watched.watch.rows[-1].loss == pytest.approx(loss, rel=1e-6)
+
+
 def test_lightning_resumed_reads_the_same_steps_and_accumulating_batches_are_none(tmp_path):
     settings, own = {"accumulate_grad_batches": 2, "enable_checkpointing": True}, EVERY | {"every": 4}
     kept = lambda: ModelCheckpoint(tmp_path, every_n_train_steps=5, save_top_k=-1, filename="{step}")
