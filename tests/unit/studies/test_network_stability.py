@@ -23,6 +23,7 @@ from etastar.studies.network_stability.conclude import against_pilot, asked_of
 from etastar.studies.network_stability.gains import Gains
 from etastar.studies.network_stability.measure import ENDS, plan
 from etastar.studies.network_stability.networks import PROBLEMS, Halves, _sgd, halves, load
+from etastar.studies.network_stability.numbers import numbers_of
 from etastar.studies.network_stability.reading import barrier, fixed_loss, lambda1
 from etastar.studies.network_stability.shares import fieller, holm, judged
 from etastar.studies.network_stability.sizes import Sizes
@@ -43,7 +44,7 @@ def net() -> nn.Module:
 def small() -> Halves:
     draw = torch.Generator().manual_seed(0)
     x, y = torch.randn(40, 6, generator=draw), torch.randint(0, 3, (40,), generator=draw)
-    return Halves(net, ("1",), (x, y), (x, y), 3, 0.1, partial(_sgd, 0.1), batch=8)
+    return Halves(net, {"early.0": ("0",), "late.1": ("1",)}, (x, y), (x, y), 3, 0.1, partial(_sgd, 0.1), batch=8)
 
 
 def test_its_steps_are_those_of_torch_by_hand(small: Halves) -> None:
@@ -120,7 +121,9 @@ def test_reading_leaves_the_network_as_it_was_and_knows_a_quadratic(small: Halve
 def test_lambda1_is_the_top_of_the_whole_hessian() -> None:
     draw = torch.Generator().manual_seed(1)
     x, y = torch.randn(30, 4, generator=draw), torch.randint(0, 3, (30,), generator=draw)
-    plain = Halves(partial(nn.Linear, 4, 3), ("bias",), (x, y), (x, y), 3, 0.1, partial(_sgd, 0.1))
+    plain = Halves(
+        partial(nn.Linear, 4, 3), {"early.w": ("weight",), "late.b": ("bias",)}, (x, y), (x, y), 3, 0.1, partial(_sgd, 0.1)
+    )
     walk = Walk(plain, 0)
     w, b = (p.detach() for p in walk.net.parameters())
     loss = lambda flat: F.cross_entropy(x @ flat[:12].reshape(3, 4).T + flat[12:], y, label_smoothing=0.2)
@@ -149,11 +152,13 @@ def rows_of_a_known_law() -> list[dict]:
     """Decay gains .1, the average all of it, freezing a third; A goes with the rate, B with its root."""
     rng, rows = np.random.default_rng(1), []
     gains = {CONST: 0.0, ALL: 0.1, "early frozen noisy": 0.033, "late frozen noisy": 0.033}
+    gains |= {"stem decayed": 0.02, "fc decayed": 0.07}
     for seed in range(4):
         drift = 2 - 0.01 * np.arange(4)
         for arm, gain in gains.items():
             noise = 0.001 * rng.normal()
             row = {"seed": seed, "arm": arm, "objective": list(drift - gain + noise), "looks": [], "angle": 1.0}
+            row |= {"steps": 140, "steps_spent": 40}
             if arm == CONST:
                 row["averaged"] = {str(d): float(np.mean(drift[-2:])) - 0.1 + noise for d in (0.98, 0.99, 0.995)}
             rows.append(row)
@@ -174,6 +179,16 @@ def test_the_verdicts_of_a_known_law() -> None:
     assert verdicts["an effect besides averaging"] == "differs"
     assert verdicts["stability helps the late half"] == verdicts["decay lowers the objective"] == "agrees"
     assert verdicts["same noise, less change helps"] == "cannot tell"  # not measured
+
+
+def test_blocks_alone_are_added_up() -> None:
+    sizes = replace(SMALL, seeds=4, blocks=("early.stem", "late.fc"))
+    found = {name: e.value for name, e, _ in numbers_of(Gains(rows_of_a_known_law(), sizes))}
+    shares = [found[f"share, {name}"] for name in ("stem decayed", "fc decayed", "blocks added up")]
+    assert shares == pytest.approx([0.2, 0.7, 0.9], abs=0.04)
+    alone = arms_of(sizes, "blocks")
+    assert [arm.name for arm in alone] == ["stem decayed", "fc decayed"]
+    assert alone[1].path.policy == Then(HIGH, 100, PerGroup({"late.fc": LOW}))
 
 
 def test_a_number_is_held_against_the_pilots_interval(digits: Setting) -> None:
@@ -218,13 +233,16 @@ def test_a_plan_has_a_row_a_seed_and_arm_and_shares_most_steps(digits: Setting) 
 def test_every_problem_has_two_halves_that_train(problem: str) -> None:
     own = halves(problem, load(None, problem), width=4, side=8)
     walk = Walk(own, 0)
-    early, late = walk.optimizer.param_groups
-    assert early["params"] and late["params"]
-    for _ in range(3):
-        walk.advance({"late": 0.0, "*": own.rate}, own.noise, log=True)
-    fresh = Walk(own, 0)
-    for name, w in walk.weights.items():
-        assert torch.equal(w, fresh.weights[name]) is own.is_late(name), name
+    grouped = [id(p) for group in walk.optimizer.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(map(id, walk.net.parameters())) and all(
+        g["params"] for g in walk.optimizer.param_groups
+    )
+    for frozen in ("late", next(iter(own.blocks))):
+        walk, fresh = Walk(own, 0), Walk(own, 0)
+        for _ in range(3):
+            walk.advance({frozen: 0.0, "*": own.rate}, own.noise, log=True)
+        for name, w in walk.weights.items():
+            assert torch.equal(w, fresh.weights[name]) is own.block_of(name).startswith(frozen), name
     assert all(math.isfinite(v) for v in walk.objective)
 
 

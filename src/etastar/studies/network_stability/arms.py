@@ -21,7 +21,7 @@ APART = 30
 """Steps between them: cosines of weights' noise are below .6 after ten."""
 DWELLS = (1, 10, 30)
 """Steps for which the late half stands before it changes to the next of them."""
-GROUPS = ("primary", "rates", "halves", "same noise", "controls")
+GROUPS = ("primary", "rates", "halves", "same noise", "controls", "blocks")
 """Groups of arms, in the order in which they are measured: what decides first."""
 CONST, ALL = "const", "all decayed"
 HALVES = {"late": "early", "early": "late"}
@@ -57,7 +57,8 @@ class StabilityArm:
 def arms_of(sizes: Sizes, group: str) -> list[StabilityArm]:
     """The arms of a group."""
     return {
-        "primary": _primary, "halves": _halves, "rates": _rates, "same noise": _same_noise, "controls": _controls
+        "primary": _primary, "halves": _halves, "rates": _rates, "same noise": _same_noise, "controls": _controls,
+        "blocks": _blocks,
     }[group](sizes)  # fmt: skip
 
 
@@ -163,3 +164,17 @@ def _controls(sizes: Sizes) -> list[StabilityArm]:
             for name, after in ((CONST, Times(HIGH, 1.0)), (ALL, LOW))
         ),
     ]
+
+
+def _blocks(sizes: Sizes) -> list[StabilityArm]:
+    """E1, block by block: one decayed, all others at the high rate."""
+    return [StabilityArm(block_decayed(block), _led(sizes, PerGroup({block: LOW}))) for block in sizes.blocks]
+
+
+def block_decayed(block: str) -> str:
+    """The name of its arm.
+
+    >>> block_decayed("late.fc")
+    'fc decayed'
+    """
+    return f"{block.partition('.')[2]} decayed"

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from etastar.core.estimate import Estimate
 from etastar.studies.fits import LEVEL
-from etastar.studies.network_stability.arms import ALL, CONST, CONTROLS, HALVES
+from etastar.studies.network_stability.arms import ALL, CONST, CONTROLS, HALVES, block_decayed
 from etastar.studies.network_stability.claims import SHARE
 from etastar.studies.network_stability.gains import TENS, Gains, changed, ends, sharper, slope_of
 from etastar.studies.network_stability.measure import AVERAGE, ENDS, SMOOTH
@@ -31,6 +31,11 @@ def _shares(gains: Gains) -> list[Asked]:
     for half in HALVES:
         for what in ("decayed", "frozen noisy", "settled, frozen", "settled, high again"):
             rows.append((f"share, {half} {what}", gains.share_of_arm(f"{half} {what}"), SHARE))
+    blocks = [block_decayed(block) for block in gains.sizes.blocks]
+    rows += [(f"share, {arm}", gains.share_of_arm(arm), SHARE) for arm in blocks]
+    if blocks:
+        added = gains.share(blocks, lambda seed: sum(gains.gain(seed, arm) for arm in blocks))
+        rows.append(("share, blocks added up", added, "1 where what blocks gain alone adds up"))
     for decay in DECAYS:
         share = gains.share([], lambda seed, decay=decay: gains.averaged(seed, decay))
         rows.append((f"share, average {decay:g}", share, "of const's weights, on the same batches"))
