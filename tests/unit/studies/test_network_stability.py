@@ -81,6 +81,20 @@ def test_a_fork_is_the_run_from_the_start_and_a_frozen_half_stands_still(small: 
     assert not torch.equal(at_30.weights["0.0.weight"], straight.weights["0.0.weight"])
 
 
+def test_weights_at_which_a_half_is_held_cost_one_trunk(small: Halves, tmp_path, monkeypatch) -> None:
+    steps, advance = [], Walk.advance
+    monkeypatch.setattr(
+        Walk, "advance", lambda self, *own, **more: (steps.append(self.step), advance(self, *own, **more))[1]
+    )
+    states, at = States(tmp_path, "x"), (20, 15, 10)
+    path = Led(Then(HIGH, 20, PerGroup({"late": STILL})), 26, 20, dwell=2, held_at=at)
+    walk = led(small, 1, path, states, [link(HIGH, step) for step in at])
+    assert steps == [*range(20), *range(20, 26)]
+    weights = led(small, 1, Led(HIGH, 10, 10), States(None, ""), ()).weights
+    assert torch.equal(walk.weights["1.weight"], weights["1.weight"])  # the third turn is that of step 10
+    assert not torch.equal(walk.weights["0.0.weight"], weights["0.0.weight"])
+
+
 def test_an_optimizer_that_has_forgotten_takes_a_first_step_again(small: Halves, tmp_path) -> None:
     states, shared = States(tmp_path, "x"), [link(HIGH, 20)]
     at_20 = led(small, 1, Led(HIGH, 20, 20), states, shared)
