@@ -58,10 +58,10 @@ def summary(all_rows: list[Row], table: Table) -> str:
     late, well = later(all_rows), [row for row in all_rows if row["well"]]
     head = (
         f"{len(all_rows)} trainings of {len(CHEAP)} networks x Adam, SGD, {STEPS:,} steps each, warm-ups and jumps ten "
-        f"times as late as in the {runs.STEPS} steps of `early_warning`; its networks whose step is cheap, trainings of their "
-        f"own. {len(late)} diverge later, {len(well)} go well, told apart as there. Nothing is fitted: the bounds are those "
-        f"that ship ({BOUNDS['sgd']} for SGD, {BOUNDS['adam']} for Adam), chosen at looks every 200 steps; the default is "
-        f"{EVERY_STEPS}. Caught are divergences that were warned of {LEAD} steps before."
+        f"times as late as in the {runs.STEPS} steps of `early_warning`; its networks whose step is cheap, trainings of "
+        f"their own. {len(late)} diverge later, {len(well)} go well, told apart as there. Nothing is fitted: the bounds "
+        f"are those that ship ({BOUNDS['sgd']} for SGD, {BOUNDS['adam']} for Adam), chosen at looks every 200 steps; "
+        f"the default is {EVERY_STEPS}. Caught are divergences that were warned of {LEAD} steps before."
     )
     of = lambda what, value: [row for row in all_rows if row[what] == value]
     by_kind, by_shape = [], []
