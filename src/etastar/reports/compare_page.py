@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from etastar.reports.parts import Card, Page, SectionText, Table
-from etastar.verbs.compare.compare_answer import CompareAnswer, Compared
+from etastar.verbs.compare.compare_answer import REFERENCE, CompareAnswer, Compared
 
 COLOUR = "#0b62b0"
 HUES = ("#0b62b0", "#b4430a", "#1b7a3d", "#7b3fa0", "#8a6d00", "#c2185b", "#00757a", "#5d4037", "#37474f", "#6b8e23")
@@ -33,7 +34,7 @@ def compare_page(answer: CompareAnswer) -> Page:
         cards.append(
             Card(f"Lowest {answer.loss_name}", _number(best.loss), "", f"{best.name} at {_number(best.peak)}", COLOUR)
         )
-        cards.append(Card("Against tuned linear decay", best.verdict, _interval(best), "difference of the loss", COLOUR))
+        cards.append(_against(best, answer.compared))
     text = (
         f"Every policy had {answer.budget} trainings of {answer.steps:,} steps at most, the search of its peak included. "
         "Curves are medians over the fresh seeds of the training loss, bands the quartiles; rates are those that were used."
@@ -54,6 +55,16 @@ def compare_page(answer: CompareAnswer) -> Page:
         charts=_charts(answer) if best else {},
         no_answer=None if best else no_answer,
     )
+
+
+def _against(best: Compared, compared: Sequence[Compared]) -> Card:
+    """The best beside linear decay; where that is the best, what comes nearest beside it."""
+    others = [own for own in compared if own is not best and own.loss is not None]
+    if best.verdict != REFERENCE or not others:
+        return Card("Against tuned linear decay", best.verdict, _interval(best), "Difference of the loss.", COLOUR)
+    next_best = min(others, key=lambda own: own.loss or 0.0)
+    said = f"{next_best.name} against it: difference of the loss."
+    return Card("What comes nearest", next_best.verdict, _interval(next_best), said, COLOUR)
 
 
 def _end(own: Compared) -> tuple[str, ...]:
@@ -87,16 +98,15 @@ def _charts(answer: CompareAnswer) -> dict[str, Any]:
     from etastar.reports.chart_parts import AXIS, framed, rows_of
 
     names = [own.name for own in answer.compared]
-    legend = alt.Legend(symbolOpacity=1)  # else as pale as the bands
     hues = alt.Scale(domain=names, range=_hues(len(names)))
-    colour = alt.Color("policy:N", title=None, sort=names, scale=hues, legend=legend)
+    colour = alt.Color("policy:N", title=None, sort=names, scale=hues)
     dash = alt.StrokeDash("policy:N", title=None, sort=names, scale=alt.Scale(domain=names, range=_dashes(len(names))))
     points = [
         {"policy": own.name, "step": p.step, "loss": p.loss, "low": p.low, "high": p.high, "lr": p.lr}
         for own in answer.compared
         for p in own.curve
     ]
-    x = alt.X("step:Q", title="step", axis=alt.Axis(format="~s", grid=False))
+    x = alt.X("step:Q", title="step", axis=alt.Axis(format=",", grid=False))
     positive = all(p["low"] > 0 for p in points)
     scale = alt.Scale(type="log" if positive else "linear", zero=False)
     loss = lambda column: alt.Y(f"{column}:Q", title="training loss", scale=scale, axis=alt.Axis(format="~g"))
