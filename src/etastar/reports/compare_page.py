@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from etastar.reports.parts import Card, Page, SectionText, Table
@@ -34,7 +33,7 @@ def compare_page(answer: CompareAnswer) -> Page:
         cards.append(
             Card(f"Lowest {answer.loss_name}", _number(best.loss), "", f"{best.name} at {_number(best.peak)}", COLOUR)
         )
-        cards.append(_against(best, answer.compared))
+        cards.append(_against(best, answer))
     text = (
         f"Every policy had {answer.budget} trainings of {answer.steps:,} steps at most, the search of its peak included. "
         "Curves are medians over the fresh seeds of the training loss, bands the quartiles; rates are those that were used."
@@ -57,14 +56,14 @@ def compare_page(answer: CompareAnswer) -> Page:
     )
 
 
-def _against(best: Compared, compared: Sequence[Compared]) -> Card:
+def _against(best: Compared, answer: CompareAnswer) -> Card:
     """The best beside linear decay; where that is the best, what comes nearest beside it."""
-    others = [own for own in compared if own is not best and own.loss is not None]
+    others = [own for own in answer.compared if own is not best and own.loss is not None]
     if best.verdict != REFERENCE or not others:
         return Card("Against tuned linear decay", best.verdict, _interval(best), "Difference of the loss.", COLOUR)
     next_best = min(others, key=lambda own: own.loss or 0.0)
-    said = f"{next_best.name} against it: difference of the loss."
-    return Card("What comes nearest", next_best.verdict, _interval(next_best), said, COLOUR)
+    said = f"Its {answer.loss_name} minus {best.name}'s: {next_best.verdict}."
+    return Card(f"Next, {next_best.name}", _gap(next_best), _interval(next_best), said, COLOUR)
 
 
 def _end(own: Compared) -> tuple[str, ...]:
@@ -72,8 +71,17 @@ def _end(own: Compared) -> tuple[str, ...]:
     p = "" if own.p_value is None else f"{own.p_value:.2g}"
     at_the_end = " (end of range)" if own.at_the_end else ""
     peak = f"{_number(own.peak)}{at_the_end}"
-    gap = "" if own.difference.value is None else f"{own.difference.value:+.3g}"
-    return (own.name, own.verdict, peak, _number(own.loss), accuracy, gap, _interval(own), p, f"{own.failures}/{own.seeds}")
+    return (
+        own.name,
+        own.verdict,
+        peak,
+        _number(own.loss),
+        accuracy,
+        _gap(own),
+        _interval(own),
+        p,
+        f"{own.failures}/{own.seeds}",
+    )
 
 
 def _way(own: Compared) -> tuple[str, ...]:
@@ -85,6 +93,10 @@ def _way(own: Compared) -> tuple[str, ...]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
+
+
+def _gap(own: Compared) -> str:
+    return "" if own.difference.value is None else f"{own.difference.value:+.3g}"
 
 
 def _interval(own: Compared) -> str:
@@ -106,9 +118,9 @@ def _charts(answer: CompareAnswer) -> dict[str, Any]:
         for own in answer.compared
         for p in own.curve
     ]
-    x = alt.X("step:Q", title="step", axis=alt.Axis(format=",", grid=False))
+    x = alt.X("step:Q", title="step", axis=alt.Axis(grid=False))
     positive = all(p["low"] > 0 for p in points)
-    scale = alt.Scale(type="log" if positive else "linear", zero=False)
+    scale = alt.Scale(type="log" if positive else "linear", zero=False, nice=False)
     loss = lambda column: alt.Y(f"{column}:Q", title="training loss", scale=scale, axis=alt.Axis(format="~g"))
     band = rows_of(points).mark_area(opacity=0.15).encode(x=x, y=loss("low"), y2="high:Q", color=colour)
     line = rows_of(points).mark_line(strokeWidth=2).encode(x=x, y=loss("loss"), color=colour, strokeDash=dash)
@@ -126,6 +138,7 @@ def _charts(answer: CompareAnswer) -> dict[str, Any]:
     if ends:
         gap = alt.X("gap:Q", title=f"{answer.loss_name} minus tuned linear decay's", axis=alt.Axis(format="~g"))
         row = alt.Y("policy:N", title=None, sort=names)
+        colour = colour.legend(None)  # the axis names them
         nought = rows_of([{"gap": 0.0}]).mark_rule(color=AXIS, strokeDash=[3, 3]).encode(x=gap)
         bars = rows_of(ends).mark_rule(strokeWidth=3).encode(x=alt.X("low:Q"), x2="high:Q", y=row, color=colour)
         dots = rows_of(ends).mark_point(filled=True, size=70).encode(x=gap, y=row, color=colour)
