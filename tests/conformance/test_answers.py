@@ -16,8 +16,9 @@ import etastar
 from etastar.core.told import told
 from etastar.problems import builder
 from etastar.reports.kinds import KINDS
-from etastar.verbs.answer import SCHEMA, Answer, Yours
+from etastar.verbs.answer import Answer, Yours
 from etastar.verbs.doctor import doctor
+from etastar.verbs.envelope import SCHEMA
 from etastar.verbs.field import read_field
 from etastar.verbs.psi.fit_psi import fit_psi
 from etastar.verbs.psi.train_psi import train_psi

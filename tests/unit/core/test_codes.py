@@ -51,11 +51,15 @@ def flags_used(text: str | None = None) -> set[str]:
     """Hyphened words of simple statements, and of functions, that are about flags."""
     found: set[str] = set()
     for tree in trees().values() if text is None else [ast.parse(text)]:
+        if not any("flags" in name for name in names(tree)):
+            continue
         for node in ast.walk(tree):
             simple = isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return))
             function = isinstance(node, ast.FunctionDef) and "flags" in node.name
-            if function or (simple and any("flags" in name for name in names(node))):
-                found |= {word for word in constants(node) if HYPHENED.fullmatch(word)}
+            if not (simple or function) or not (words := {word for word in constants(node) if HYPHENED.fullmatch(word)}):
+                continue
+            if function or any("flags" in name for name in names(node)):
+                found |= words
     return found
 
 
