@@ -87,7 +87,8 @@ def test_explain(cli: Cli) -> None:
     assert (ran.code, ran.err) == (0, "")
     assert "not-bracketed (flag): The best rate seen lies at the end" in ran.out and "cannot-tell (verdict)" in ran.out
     assert ran.out.count("next: ") == 2
-    assert all(name in cli("explain").out for table in CODES.values() for name in table)
+    listed = cli("explain").out
+    assert all(name in listed for table in CODES.values() for name in table)
     content = json.loads(cli("explain", "flat", "--json", "-").out)
     assert content["command"] == "explain" and [row["kind"] for row in content["codes"]] == ["flag", "status"]
     assert "expected not-bracketed, or another" in cli("explain", "notbracketed").sentence
@@ -114,6 +115,15 @@ def test_set_may_be_given_several_times(cli: Cli) -> None:
     ran = cli("doctor", "digits-mlp", "--set", "depth=1", "--set", "width=3", "--json", "-")
     assert f"{(64 + 1) * 3 + (3 + 1) * 10} parameters" in ran.out
     assert "--set gives depth twice" in cli("doctor", "digits-mlp", "--set", "depth=1", "--set", "depth=2").sentence
+
+
+@pytest.mark.parametrize("command", ["problems", "study", "explain flat"])
+def test_a_list_of_words_waits_for_no_torch(command: str, tmp_path: Path) -> None:
+    code = "import sys; from etastar.cli.main import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    words = [sys.executable, "-c", code, *command.split(), "--json", "a.json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "a.json").read_text())["command"] == command.split()[0]
 
 
 def test_version(cli: Cli) -> None:
