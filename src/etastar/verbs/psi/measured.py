@@ -93,11 +93,11 @@ class SmallBench:
         session = self.session(task, "test")
         return self.run(session, Repeats(session.facts.criterion, task.steps, arms, seeds, self.seed_of(task, "fresh")))
 
-    def once(self, task: Task, arms: Arms, seeds: int, what: str) -> dict[str, tuple[float, ...]]:
-        """Final losses on the split that choices are made by; these lanes are not stored: there are a hundred thousand."""
+    def once(self, task: Task, arms: Arms, seeds: int, what: str, *, kept: bool = False) -> dict[str, tuple[float, ...]]:
+        """Final losses on the split that choices are made by; stored where `kept`: an evolution makes a hundred thousand."""
         session = self.session(task)
         design = Repeats(session.facts.criterion, task.steps, arms, seeds, self.seed_of(task, what))
-        return self.run(session, design, Forgetful())
+        return self.run(session, design, None if kept else Forgetful())
 
     def made(self, began: float) -> Made:
         """How the answer was made."""
