@@ -27,9 +27,9 @@ def main() -> None:
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
     if options.small:
-        task, *rest = SMALL
+        task, optimizer, schedule = SMALL
         curves.train(*SMALL, full=True)
-        ours.search_all([Case(TASKS[task], *rest, steps) for steps in HORIZONS], processes=1)
+        ours.search_all([Case(TASKS[task], optimizer, schedule, steps) for steps in HORIZONS], processes=1)
     elif not options.score:
         curves.train_all(list(TASKS), full=options.carried)
         ours.search_all(cases())

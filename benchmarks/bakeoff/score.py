@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bakeoff.anchors import anchored
 from benchmarks.bakeoff.curves import FOLDER
+from benchmarks.bakeoff.recorded import USUAL, told
 from benchmarks.bakeoff.tasks import HORIZONS, TASKS, Case
 from benchmarks.bakeoff.truth import Truth, finished, truth
 from benchmarks.coverage import wilson
@@ -82,7 +84,19 @@ def case_of(name: str) -> Case:
 
 @cache
 def _truth(name: str) -> Truth:
-    return truth(case_of(name))
+    case, combination = case_of(name), name.rpartition("/")[0]
+    return truth(case) if combination in _finished() else told(case)
+
+
+@cache
+def _finished() -> set[str]:
+    return set(finished())
+
+
+def scorable() -> set[str]:
+    """Cases whose curves are there, or told by a record and anchored."""
+    own = {f"{combination}/{steps}" for combination in _finished() for steps in HORIZONS}
+    return own | set(anchored())
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -92,24 +106,20 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def scores() -> list[Score]:
-    """Every suggestion for a case whose curves are complete; no rate counts as a failure."""
-    known = set(finished())
-    found = []
-    for row in rows(FOLDER / "suggestions.jsonl"):
-        if row["case"].rpartition("/")[0] in known:
-            found.append(score(row))
-    return found + [score(row) for row in usual_rates(sorted(known))]
+    """Every suggestion for a case that can be scored, and the usual rates; no rate counts as a failure."""
+    known = scorable()
+    suggested = [row for row in rows(FOLDER / "suggestions.jsonl") if row["case"] in known]
+    return [score(row) for row in (*suggested, *usual_rates(sorted(known)))]
 
 
-def usual_rates(done: list[str]) -> Iterator[dict[str, Any]]:
+def usual_rates(known: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The strongest free baseline: the median best rate of the other tasks, for the case's own schedule and horizon."""
-    for name in done:
-        task, optimizer, schedule = name.split("/")
-        others = [o for o in done if o.endswith(f"/{optimizer}/{schedule}") and o.split("/")[0] != task]
-        for steps in HORIZONS:
-            if others:
-                lr = 10 ** statistics.median(_truth(f"{other}/{steps}").oracle for other in others)
-                yield {"case": f"{name}/{steps}", "method": "usual rate of the other tasks", "seed": 0, "lr": lr, "steps": 0}
+    for name in known:
+        task, _, kind = name.partition("/")
+        others = [other for other in known if other.partition("/")[2] == kind and other.partition("/")[0] != task]
+        if others:
+            lr = 10 ** statistics.median(_truth(other).oracle for other in others)
+            yield {"case": name, "method": USUAL, "seed": 0, "lr": lr, "steps": 0}
 
 
 def paired(found: Iterable[Score], ours: str, steps: int, draws: int = 4000) -> list[tuple[str, int, float, float, float]]:
@@ -195,7 +205,7 @@ def by_task(found: Iterable[Score], method: str) -> dict[str, tuple[float, float
 
 def lr_free() -> list[dict[str, Any]]:
     """LR-free optimizers: nats against the best rate of the best optimizer of the same task, schedule and horizon."""
-    known, own = set(finished()), defaultdict(list)
+    known, own = _finished(), defaultdict(list)
     for row in rows(FOLDER / "trained.jsonl"):
         task, _, schedule, steps = row["case"].split("/")
         rivals = [f"{task}/{o}/{schedule}/{steps}" for o in ("momentum", "adam") if f"{task}/{o}/{schedule}" in known]

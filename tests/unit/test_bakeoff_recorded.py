@@ -58,3 +58,14 @@ def test_a_search_begins_where_the_record_says_and_is_made_once(tmp_path, monkey
     assert 0 < found["steps"] <= 0.6 * 160 and found["low"] < found["lr"] < found["high"] and found["cpu"] > 0
     lines = recorded.verdicts([json.loads(json.dumps(found))])
     assert lines[0][:4] == ["etastar glance (0.6)", "160", "1", "1"] and re.fullmatch(r"0\.0%|100\.0%", lines[0][4])
+
+
+def test_the_oracle_is_the_rate_that_loses_nothing_and_losses_stand_on_its_anchor(monkeypatch):
+    case = Case(TASKS["deep"], "momentum", "wsd", 160)
+    monkeypatch.setattr(recorded, "anchored", lambda: {CASE: {"nats": 0.4, "chance": 2.4}})
+    true, quick = recorded.told(case), recorded.recorded()[CASE, "etastar quick (3.2)"]
+    assert true.regret(10**true.oracle) == 0 and true.ratio(10**true.oracle) == 1
+    for lr, lost, points in zip(quick["lr"], quick["regret"], quick["points"], strict=True):
+        assert true.regret(lr) == pytest.approx(lost, abs=2e-3) and true.accuracy_lost(lr) == pytest.approx(points, abs=0.05)
+        assert true.ratio(lr) == pytest.approx(1 + lost / 0.4, abs=6e-3)
+    assert true.fails(3.0) and 10**true.low <= 10**true.oracle <= 10**true.high
