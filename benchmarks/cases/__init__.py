@@ -12,6 +12,7 @@ from benchmarks.cases import (
     curves,
     digits,
     early_warning,
+    early_warning_long,
     engines,
     fashion,
     field,
@@ -43,6 +44,7 @@ from benchmarks.cases.case import Case
 
 CASES: dict[str, Case] = {
     "early_warning": early_warning.CASE,
+    "early_warning_long": early_warning_long.CASE,
     "wrong_starts": wrong_starts.CASE,
     "losses": losses.CASE,
     "monitors": monitors.CASE,
