@@ -18,7 +18,16 @@ from etastar.core.estimate import Estimate, Status
 from etastar.errors import ProblemError
 from etastar.policies.compose import PerGroup, Then
 from etastar.studies.network_stability.arms import ALL, CONST, GROUPS, HIGH, LOW, STILL, arms_of, link, shared_by
-from etastar.studies.network_stability.claims import CLAIMS, PILOT, PRIMARY, SHARES
+from etastar.studies.network_stability.claims import (
+    ACTIVATIONS,
+    CLAIMS,
+    FULL_SIZE,
+    PILOT,
+    PRIMARY,
+    SAME_NOISE,
+    SHARES,
+    SIGNALS,
+)
 from etastar.studies.network_stability.conclude import against_pilot, asked_of
 from etastar.studies.network_stability.gains import Gains
 from etastar.studies.network_stability.measure import ENDS, plan
@@ -215,8 +224,11 @@ def test_a_number_is_held_against_the_pilots_interval(digits: Setting) -> None:
     half = float(stdtrit(3, 0.975)) * math.hypot(0.01, 0.0018)
     assert rows["gain of all"][3] == f"0.0095 ({0.0095 - half:.3g} to {0.0095 + half:.3g})"
     assert [rows[name][4] for name in ("gain of all", next(reversed(PILOT)))] == ["yes", "NO"]
-    (shares,) = against_pilot(known, replace(setting, effort="faithful"))
-    assert {row[0] for row in shares.rows} == set(SHARES) and "gain of all" not in SHARES
+    own, reduced = against_pilot(known, replace(setting, effort="faithful"))
+    assert [row[0] for row in own.rows] == list(FULL_SIZE) and [row[0] for row in reduced.rows] == list(SHARES)
+    assert (
+        set(SHARES) == set(FULL_SIZE) == set(PILOT) - {"gain of all", *(c.name for c in (SAME_NOISE, ACTIVATIONS, SIGNALS))}
+    )
     assert against_pilot(known, digits) == []
 
 
