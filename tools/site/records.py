@@ -130,9 +130,17 @@ def write(folder: Path) -> None:
     )
 
 
+UNBROKEN = "\N{NON-BREAKING HYPHEN}"
+
+
 def _table(records: list[Measured]) -> str:
     rows = [
-        [f"[{r.title}]({r.folder.name}.md)", f"`{r.command}`", r.date, str(r.environment.get("etastar", ""))]
+        [
+            f"[{r.title}]({r.folder.name}.md)",
+            f"`{r.command}`",
+            r.date.replace("-", UNBROKEN),
+            str(r.environment.get("etastar", "")),
+        ]
         for r in records
     ]
     return markdown_table([["what was measured", "again with", "on", "by etastar"], *rows])
