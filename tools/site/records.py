@@ -76,7 +76,7 @@ class Measured:
         found = [text for text in self.text.splitlines() if not text.startswith("|") and re.search(line, text)]
         if not found:
             raise LookupError(f"no line of the record {self.name} holds {line!r}")
-        return "\n".join(f"> {text}" for text in found)
+        return "\n>\n".join(f"> {text}" for text in found)
 
     @cached_property
     def tables(self) -> list[list[list[str]]]:
