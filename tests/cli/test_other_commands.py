@@ -133,19 +133,27 @@ def test_version(cli: Cli) -> None:
     assert (ran.code, ran.out.strip()) == (0, f"etastar {__version__}")
 
 
-def test_the_command_line_starts_without_torch() -> None:
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("find", "nosuch.py:p"), 2, "there is no file nosuch.py"),
+        (("explain", "flat"), 0, "next:"),
+        (("--help",), 0, "find"),
+    ],
+)
+def test_the_command_line_starts_without_torch(words: tuple[str, ...], code: int, said: str) -> None:
     heavy = ("torch", "numpy", "scipy", "sklearn", "sqlalchemy", "pandas", "altair", "loky")
-    code = f"""
+    program = f"""
 import sys
 from etastar.cli.main import main
-sys.argv[1:] = ["find", "nosuch.py:p"]
+sys.argv[1:] = {list(words)}
 try:
     main()
 except SystemExit as stop:
     print(stop.code, [m for m in {heavy} if m in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
-    assert done.stdout.strip() == "2 []" and "there is no file nosuch.py" in done.stderr
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert done.stdout.strip().endswith(f"{code} []") and said in done.stdout + done.stderr
 
 
 def test_problems(cli: Cli) -> None:
