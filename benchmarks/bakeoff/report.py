@@ -53,13 +53,12 @@ def tables(found: list[Score]) -> str:
 def origin(found: Iterable[Score]) -> str:
     """What was trained for this, and what an earlier record tells."""
     cases, trained = {one.case for one in found}, set(finished())
+    combinations = {case.rpartition("/")[0] for case in cases}
     told = sum(case.rpartition("/")[0] not in trained for case in cases)
-    text = f"{len({case.rpartition('/')[0] for case in cases})} combinations of task, optimizer and schedule; {len(cases)} cases."
+    text = f"{len(combinations)} combinations of task, optimizer and schedule; {len(cases)} cases."
     if told:
-        text += (
-            f" The curves of {told} of them are what the record of 22 November tells of its own, with the loss at the best rate "
-            "trained again; the others' were trained."
-        )
+        text += f" The curves of {told} of them are what the record of 22 November tells of its own, with the loss at"
+        text += " the best rate trained again; the others' were trained."
     if any(one.row.get("note") == NOTE for one in found):
         text += " Peers' rates are those of that record (`before:` are ours in it), scored again beside today's searches."
     return text
