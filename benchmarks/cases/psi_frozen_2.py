@@ -62,10 +62,10 @@ def _summary(rows: list[Row]) -> str:
     ratios, missing = _of(rows, "ratio"), _of(rows, "left out")
     why = "; ".join(f"{row['task']} over {row['steps']}: {row['reason']}" for row in missing)
     return f"""\
-Numbers and constants were frozen before the first table's families were made, and scored once; those of the second had been
-made for the version before, and its fault was seen on them. Peaks are those of linear decay, tuned for every horizon on seven
-rates or more and four seeds, by data that do not score; `tuned` is linear decay there. Searches cost, in trainings: glance .6
-at most, quick 3.2, best of two 2; tuned 28 to 44. Intervals resample groups, families and seeds.
+Numbers and constants were frozen before the first table's families were made, and scored once; those of the second had
+been made for the version before, and its fault was seen on them. Peaks are those of linear decay, tuned for every horizon
+on seven rates or more and four seeds, by data that do not score; `tuned` is linear decay there. Searches cost, in
+trainings: glance .6 at most, quick 3.2, best of two 2; tuned 28 to 44. Intervals resample groups, families and seeds.
 
 New families: {_families(rows, "new")}; SGD with momentum, and Adam.
 
@@ -75,8 +75,8 @@ Seen: {_families(rows, "seen")}.
 
 {_ratios([row for row in ratios if row["part"] == "seen"])}
 
-What else sets a rate, on the new families over 200 steps, against linear decay at its tuned peak: every policy at a peak of its
-own from the same grid, optimizers without a rate at their authors' settings.
+What else sets a rate, on the new families over 200 steps, against linear decay at its tuned peak: every policy at a peak
+of its own from the same grid, optimizers without a rate at their authors' settings.
 
 {peers_table(_of(rows, "peers"))}
 
