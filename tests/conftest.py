@@ -27,6 +27,7 @@ def pytest_collection() -> Generator[None, Any, Any]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(7000, 10, 10)  # of 700: imports and trees of calls are what it walks in vain, a tenth of the CPU
         gc.enable()
 
 

@@ -12,8 +12,10 @@ from benchmarks.cases import (
     curves,
     digits,
     early_warning,
+    early_warning_long,
     engines,
     fashion,
+    field,
     lanes,
     left_out,
     limits,
@@ -42,6 +44,7 @@ from benchmarks.cases.case import Case
 
 CASES: dict[str, Case] = {
     "early_warning": early_warning.CASE,
+    "early_warning_long": early_warning_long.CASE,
     "wrong_starts": wrong_starts.CASE,
     "losses": losses.CASE,
     "monitors": monitors.CASE,
@@ -72,6 +75,7 @@ CASES: dict[str, Case] = {
     "search": search.CASE,
     "scale-family": scale_family.CASE,
     "stability": stability.CASE,
+    "field": field.CASE,
     "startup": startup.CASE,
     "limits": limits.CASE,
     "resnet18": resnet18.CASE,

@@ -93,6 +93,7 @@ def render_page(page: Page, specs: dict[str, dict[str, Any]]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["heading"] = heading
     return environment.get_template("page.html.j2").render(
         kind=page.kind,
         title=page.title,
@@ -106,6 +107,15 @@ def render_page(page: Page, specs: dict[str, dict[str, Any]]) -> str:
         vega=vega_script() if specs else "",
         version=__version__,
     )
+
+
+def heading(text: str) -> str:
+    """What stands before a table in a log, as a page has it.
+
+    >>> heading("at its own peak:"), heading("")
+    ('At its own peak', '')
+    """
+    return text[:1].upper() + text[1:].removesuffix(":")
 
 
 @cache

@@ -197,14 +197,17 @@ class FullLength:
         return min(left, climb.vertex()), max(right, climb.vertex())
 
     def _middles(self, climb: Climb) -> list[float]:
-        """log10 of where the plateau's middle may lie: a cliff is anywhere between its top and a rate above that failed."""
+        """log10 of where the plateau's middle may lie: its top is anywhere up to a rate above that failed.
+
+        Where the rate above is only worse, the straight line to it ends the plateau early: up to half way of what is left.
+        """
         if (plateau := self._plateau(climb)) is None:
             return []
         left, right = plateau
         scores = self._whole(climb).scores
         above = min((x for x in scores if x > right), default=right)
-        tops = [right, above] if scores.get(above, 0.0) >= FAILED else [right]
-        return [(left + top) / 2 for top in tops]
+        top = above if scores.get(above, 0.0) >= FAILED else (right + above) / 2
+        return [(left + right) / 2, (left + top) / 2]
 
     def _whole(self, climb: Climb) -> Climb:
         """`climb` and the look, whose seed is counted as much better or worse than the mean as it is at the best rate."""

@@ -103,3 +103,5 @@ PILOT: dict[str, tuple[float, float, float]] = {
 }
 """number -> (value, standard error, seeds) of an earlier measurement of ours: ResNet-18 of width 16 on pictures of 16 x 16,
 other code, other seeds, one subset of 1,000 pictures; errors from its intervals."""
+SHARES = (*(name for name in PILOT if name.startswith("share")), AVERAGING.name)
+"""Those of them that are shares of a gain."""

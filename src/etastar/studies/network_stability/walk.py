@@ -164,6 +164,8 @@ def led(
         forked = step >= path.burn
         if step == path.burn:
             walk.scale_weight_decay(path.weight_decay)
+            if path.forgotten:
+                walk.optimizer.state.clear()
             if read:
                 walk.average()
         if held and forked:
