@@ -31,6 +31,7 @@ from benchmarks.bakeoff.truth import Truth
 Array = NDArray[np.floating[Any]]
 RECORD = Path(__file__).parents[1] / "records" / "2026-11-22_bakeoff"
 USUAL = "usual rate of the other tasks"
+NOTE = "of the record of 22 November"
 BEFORE = "before: "
 """Says of a search of ours that it is the earlier one."""
 ROUNDING = 5e-5
@@ -66,7 +67,7 @@ def carried() -> Iterator[dict[str, Any]]:
         spent = round(row["cost"] * int(case.rpartition("/")[2]))
         silent = [None] * (len(row["points"]) - len(row["lr"]))
         for seed, lr in enumerate([*row["lr"], *silent]):
-            yield suggestion(case, name, seed, lr, spent, note="of the record of 22 November")
+            yield suggestion(case, name, seed, lr, spent, note=NOTE)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bakeoff import bars, ours
+from benchmarks.bakeoff import bars, frontier, ours
+from benchmarks.bakeoff.recorded import NOTE
 from benchmarks.bakeoff.score import NATS, Score, by_task, lr_free, paired, summary
 from benchmarks.bakeoff.tasks import HORIZONS, TASKS
 from benchmarks.bakeoff.truth import finished
@@ -22,7 +23,7 @@ OURS = EFFORTS[-1]
 
 def tables(found: list[Score]) -> str:
     """The results as Markdown."""
-    parts = [f"{len(finished())} combinations of task, optimizer and schedule; {len({s.case for s in found})} cases.", ""]
+    parts = [origin(found), ""]
     parts += section(
         "Cases that ours lose, worst first", ["case", "method", "rates", "nats lost", "loss / the best's"], losing(found)
     )
@@ -47,6 +48,20 @@ def tables(found: list[Score]) -> str:
     ]
     parts += section("LR-free optimizers", head, free)
     return "\n".join(parts)
+
+
+def origin(found: Iterable[Score]) -> str:
+    """What was trained for this, and what an earlier record tells."""
+    cases, trained = {one.case for one in found}, set(finished())
+    combinations = {case.rpartition("/")[0] for case in cases}
+    told = sum(case.rpartition("/")[0] not in trained for case in cases)
+    text = f"{len(combinations)} combinations of task, optimizer and schedule; {len(cases)} cases."
+    if told:
+        text += f" The curves of {told} of them are what the record of 22 November tells of its own, with the loss at"
+        text += " the best rate trained again; the others' were trained."
+    if any(one.row.get("note") == NOTE for one in found):
+        text += " Peers' rates are those of that record (`before:` are ours in it), scored again beside today's searches."
+    return text
 
 
 def losing(found: Iterable[Score]) -> list[list[str]]:
@@ -112,6 +127,7 @@ def write(found: list[Score]) -> None:
         own[one.case, one.method].append(one)
     lines = (json.dumps(_row(case, method, some)) for (case, method), some in sorted(own.items()))
     (folder / "results.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    frontier.draw(folder)
 
 
 def _row(case: str, method: str, some: list[Score]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _method(name: str, own: list[Score]) -> dict[str, Any]:
     return {
         "method": name,
         "cases": len(cases),
-        "seeds": max(len(some) for some in cases.values()),
+        "seeds": " - ".join(map(str, sorted({min(map(len, cases.values())), max(map(len, cases.values()))}))),
         "nats": mean(lambda one: one.regret < NATS),
         "points": mean(lambda one: one.points < POINTS),
         "failed": mean(lambda one: one.failed),
