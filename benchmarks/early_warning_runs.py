@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice, pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from etastar.core.randomness import generator, isolated_randomness, seed_everyth
 CADENCES = (10, 50, 200)
 STEPS, BATCH, KEPT = 200, 32, 128
 SHAPES = {"constant": 1, "warm-up": 60, "slow warm-up": 180, "jump": 100}
-"""name -> the step at which the rate is at its peak; a jump comes up to 40 steps sooner or later."""
+"""name -> the step of 200 at which the rate is at its peak; a jump comes up to 40 steps sooner or later."""
 RISEN = 1.5
 """Well above the noise of five batches of 32: a training that does not diverge has no reason to come back there."""
 WELL = 0.75
@@ -128,7 +128,9 @@ def rate_at(shape: str, step: int, peak: float, turn: int) -> float:
     return peak * min(1.0, (step + 1) / turn)
 
 
-def train(network: str, kind: str, shape: str, peak: float, seed: int) -> dict[str, Any]:
+def train(
+    network: str, kind: str, shape: str, peak: float, seed: int, steps: int = STEPS, cadences: Sequence[int] = CADENCES
+) -> dict[str, Any]:
     """One training: its losses, rates, norms, looks by cadence, and CPU seconds of both."""
     source, build, loss_fn = NETWORKS[network]
     x, y = data(source)
@@ -140,13 +142,15 @@ def train(network: str, kind: str, shape: str, peak: float, seed: int) -> dict[s
     optimizer = getattr(torch.optim, kind)(model.parameters(), **own)
     kept = torch.randperm(len(x), generator=draw)[:KEPT]
     closure = lambda: loss_fn(model(x[kept]), y[kept])
-    looks = {every: EdgeLook(optimizer, model, closure) for every in CADENCES}
-    rising = {every: Rising(every) for every in CADENCES}
+    looks = {every: EdgeLook(optimizer, model, closure) for every in cadences}
+    rising = {every: Rising(every) for every in cadences}
     turn = SHAPES[shape] + (int(torch.randint(-40, 40, (), generator=draw)) if shape == "jump" else 0)
+    turn = 1 if shape == "constant" else turn * steps // STEPS
     row: dict[str, Any] = {"network": network, "optimizer": kind, "shape": shape, "peak": peak, "seed": seed, "turn": turn}
-    row |= {"first": float(closure().detach()), "losses": [], "norms": [], "looks": {every: [] for every in CADENCES}}
-    spent, began = dict.fromkeys(CADENCES, 0.0), time.process_time()
-    for step in range(STEPS):
+    row |= {"planned": steps, "first": float(closure().detach())}
+    row |= {"losses": [], "norms": [], "looks": {every: [] for every in cadences}}
+    spent, began = dict.fromkeys(cadences, 0.0), time.process_time()
+    for step in range(steps):
         rate = rate_at(shape, step, peak, turn)
         optimizer.param_groups[0]["lr"] = rate
         some = torch.randint(len(x), (BATCH,), generator=draw)
@@ -161,7 +165,7 @@ def train(network: str, kind: str, shape: str, peak: float, seed: int) -> dict[s
         row["norms"].append(norm)
         if not math.isfinite(norm) or not value <= 1e6:
             break
-        for every in CADENCES:
+        for every in cadences:
             if rising[every].due(step, rate, norm):
                 before = time.process_time()
                 edge = looks[every]()
@@ -172,16 +176,23 @@ def train(network: str, kind: str, shape: str, peak: float, seed: int) -> dict[s
     return row | {"spent": spent}
 
 
-def staircases(rounds: int) -> Iterator[tuple[str, str, str, int]]:
+def staircases(rounds: int, networks: Iterable[str] = NETWORKS) -> Iterator[tuple[str, str, str, int]]:
     """(network, optimizer, shape, round), all networks before the next round."""
     for round_ in range(rounds):
-        for network in NETWORKS:
+        for network in networks:
             for kind in BASE:
                 for shape in SHAPES:
                     yield network, kind, shape, round_
 
 
-def rows(folder: Path, rounds: int, most: int) -> Iterator[dict[str, Any]]:
+def rows(
+    folder: Path,
+    rounds: int,
+    most: int,
+    networks: Iterable[str] = NETWORKS,
+    steps: int = STEPS,
+    cadences: Sequence[int] = CADENCES,
+) -> Iterator[dict[str, Any]]:
     """All trainings, or the first `most`; those in `folder` are not trained again.
 
     The peak goes up after a training that went well and down after one that did not, by .2 to .8 decades: half of all end on
@@ -192,10 +203,11 @@ def rows(folder: Path, rounds: int, most: int) -> Iterator[dict[str, Any]]:
     known = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     peaks: dict[tuple[str, str, str], float] = {}
     with file.open("a") as out:
-        for place, (network, kind, shape, round_) in enumerate(islice(staircases(rounds), most)):
+        for place, (network, kind, shape, round_) in enumerate(islice(staircases(rounds, networks), most)):
             row = known[place] if place < len(known) else None
             if row is None:
-                row = train(network, kind, shape, peaks.get((network, kind, shape), BASE[kind]), round_)
+                peak = peaks.get((network, kind, shape), BASE[kind])
+                row = train(network, kind, shape, peak, round_, steps, cadences)
                 text = json.dumps(row, default=float)
                 out.write(text + "\n")
                 out.flush()
@@ -217,4 +229,4 @@ def moment(row: dict[str, Any]) -> int | None:
         some = losses[max(0, step - 4) : step + 1]
         if not sum(some) / len(some) <= RISEN * row["first"]:
             return step
-    return len(losses) if len(losses) < STEPS else None
+    return len(losses) if len(losses) < row["planned"] else None

@@ -16,8 +16,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 from etastar.core.told import parts_told
 from etastar.reports.kinds import KINDS
 from etastar.studies.run import StudyAnswer
-from etastar.verbs.answer import SCHEMA, Answer, Made
+from etastar.verbs.answer import Answer, Made
 from etastar.verbs.doctor import Diagnosis
+from etastar.verbs.envelope import SCHEMA
 
 FOLDER = Path(__file__).parents[1] / "src" / "etastar" / "cli"
 ANSWERS: tuple[type[Answer], ...] = (*KINDS, *(cls for cls in (StudyAnswer, Diagnosis) if cls not in KINDS))

@@ -66,7 +66,7 @@ HEAD = [
 def coverage(found: Iterable[Score], method: str) -> list[list[str]]:
     """A line a task: how many of the intervals hold the middle of the good rates, worst first."""
     some = [one for one in found if one.method == method and one.covers is not None]
-    held = {task: [bool(one.covers) for one in some if one.case.split("/")[0] == task] for task in map(_task_of, some)}
+    held = {task: [bool(one.covers) for one in some if one.task == task] for task in {one.task for one in some}}
     lines = sorted(held.items(), key=lambda item: np.mean(item[1]))
     shown = lambda own: "{:.0%} ({:.0%} .. {:.0%})".format(np.mean(own), *clopper_pearson(sum(own), len(own)))
     return [[task, f"{sum(own)}/{len(own)}", shown(own)] for task, own in lines]
@@ -74,10 +74,6 @@ def coverage(found: Iterable[Score], method: str) -> list[list[str]]:
 
 def _task(row: Row) -> str:
     return row["case"].split("/")[0]
-
-
-def _task_of(one: Score) -> str:
-    return one.case.split("/")[0]
 
 
 def _near(row: Row) -> float:

@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bakeoff.anchors import anchored
 from benchmarks.bakeoff.curves import FOLDER
+from benchmarks.bakeoff.recorded import USUAL, told
 from benchmarks.bakeoff.tasks import HORIZONS, TASKS, Case
 from benchmarks.bakeoff.truth import Truth, finished, truth
 from benchmarks.coverage import wilson
@@ -25,20 +27,53 @@ NATS, POINTS = 0.05, 1.0
 
 @dataclass(frozen=True)
 class Score:
-    """One suggestion, scored."""
+    """One suggestion, scored.
 
-    case: str
-    method: str
-    seed: int
+    Args:
+        row: the suggestion, as `rows.suggestion` keeps it; of our searches also `low`, `high` and `cpu`.
+        regret: nats lost against the oracle's rate; `ratio`: the loss over the oracle's; `points`: of accuracy.
+        off: log10 of the rate over the oracle's.
+        covers: whether its interval holds the middle of the good rates; None without one. `width`: in decades.
+    """
+
+    row: dict[str, Any]
     regret: float
     ratio: float
     points: float
     failed: bool
     off: float
-    lr: float
-    cost: float
-    covers: bool | None
-    width: float | None
+    covers: bool | None = None
+    width: float | None = None
+
+    @property
+    def case(self) -> str:
+        """task/optimizer/schedule/steps."""
+        return self.row["case"]
+
+    @property
+    def method(self) -> str:
+        """What tables call it."""
+        return self.row["method"]
+
+    @property
+    def task(self) -> str:
+        """The case's."""
+        return self.case.split("/")[0]
+
+    @property
+    def steps(self) -> int:
+        """The case's horizon."""
+        return int(self.case.rpartition("/")[2])
+
+    @property
+    def lr(self) -> float:
+        """The rate; nan without one."""
+        return math.nan if self.row["lr"] is None else self.row["lr"]
+
+    @property
+    def cost(self) -> float:
+        """In full runs."""
+        return self.row["steps"] / self.steps
 
 
 def case_of(name: str) -> Case:
@@ -49,7 +84,19 @@ def case_of(name: str) -> Case:
 
 @cache
 def _truth(name: str) -> Truth:
-    return truth(case_of(name))
+    case, combination = case_of(name), name.rpartition("/")[0]
+    return truth(case) if combination in _finished() else told(case)
+
+
+@cache
+def _finished() -> set[str]:
+    return set(finished())
+
+
+def scorable() -> set[str]:
+    """Cases whose curves are there, or told by a record and anchored."""
+    own = {f"{combination}/{steps}" for combination in _finished() for steps in HORIZONS}
+    return own | set(anchored())
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -59,24 +106,20 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def scores() -> list[Score]:
-    """Every suggestion for a case whose curves are complete; no rate counts as a failure."""
-    known = set(finished())
-    found = []
-    for row in rows(FOLDER / "suggestions.jsonl"):
-        if row["case"].rpartition("/")[0] in known:
-            found.append(score(row))
-    return found + [score(row) for row in usual_rates(sorted(known))]
+    """Every suggestion for a case that can be scored, and the usual rates; no rate counts as a failure."""
+    known = scorable()
+    suggested = [row for row in rows(FOLDER / "suggestions.jsonl") if row["case"] in known]
+    return [score(row) for row in (*suggested, *usual_rates(sorted(known)))]
 
 
-def usual_rates(done: list[str]) -> Iterator[dict[str, Any]]:
+def usual_rates(known: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The strongest free baseline: the median best rate of the other tasks, for the case's own schedule and horizon."""
-    for name in done:
-        task, optimizer, schedule = name.split("/")
-        others = [o for o in done if o.endswith(f"/{optimizer}/{schedule}") and o.split("/")[0] != task]
-        for steps in HORIZONS:
-            if others:
-                lr = 10 ** statistics.median(_truth(f"{other}/{steps}").oracle for other in others)
-                yield {"case": f"{name}/{steps}", "method": "usual rate of the other tasks", "seed": 0, "lr": lr, "steps": 0}
+    for name in known:
+        task, _, kind = name.partition("/")
+        others = [other for other in known if other.partition("/")[2] == kind and other.partition("/")[0] != task]
+        if others:
+            lr = 10 ** statistics.median(_truth(other).oracle for other in others)
+            yield {"case": name, "method": USUAL, "seed": 0, "lr": lr, "steps": 0}
 
 
 def paired(found: Iterable[Score], ours: str, steps: int, draws: int = 4000) -> list[tuple[str, int, float, float, float]]:
@@ -86,7 +129,7 @@ def paired(found: Iterable[Score], ours: str, steps: int, draws: int = 4000) -> 
     """
     good: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for one in found:
-        if one.case.endswith(f"/{steps}"):
+        if one.steps == steps:
             good[one.method][one.case].append(one.regret < NATS)
     mine, rng, rows = good[ours], np.random.default_rng(0), []
     for method, theirs in sorted(good.items()):
@@ -103,44 +146,23 @@ def paired(found: Iterable[Score], ours: str, steps: int, draws: int = 4000) -> 
 
 
 def score(row: dict[str, Any]) -> Score:
-    """One row of suggestions.jsonl, scored."""
+    """One row of suggestions.jsonl, scored; without a rate it loses everything."""
     true, lr = _truth(row["case"]), row["lr"]
-    steps = int(row["case"].rpartition("/")[2])
-    common = {"case": row["case"], "method": row["method"], "seed": row["seed"], "cost": row["steps"] / steps}
     if lr is None:
-        return Score(
-            **common,
-            regret=math.inf,
-            ratio=math.inf,
-            points=100.0,
-            failed=True,
-            off=math.nan,
-            lr=math.nan,
-            covers=None,
-            width=None,
-        )
+        return Score(row, math.inf, math.inf, 100.0, failed=True, off=math.nan)
     covers = width = None
     if row.get("low") and row.get("high"):
-        covers = row["low"] <= 10**true.centre <= row["high"]
+        covers = bool(row["low"] <= 10**true.centre <= row["high"])
         width = math.log10(row["high"] / row["low"])
-    return Score(
-        **common,
-        regret=true.regret(lr),
-        ratio=true.ratio(lr),
-        points=true.accuracy_lost(lr),
-        failed=true.fails(lr),
-        off=math.log10(lr) - true.oracle,
-        lr=lr,
-        covers=covers,
-        width=width,
-    )
+    off = math.log10(lr) - true.oracle
+    return Score(row, true.regret(lr), true.ratio(lr), true.accuracy_lost(lr), true.fails(lr), off, covers, width)
 
 
 def summary(found: Iterable[Score], steps: int) -> list[dict[str, Any]]:
     """One row a method, at one horizon; cases weigh the same however many seeds they have."""
     by_method: dict[str, list[Score]] = defaultdict(list)
     for one in found:
-        if one.case.endswith(f"/{steps}"):
+        if one.steps == steps:
             by_method[one.method].append(one)
     return sorted((_method(name, own) for name, own in by_method.items()), key=lambda row: (row["cost"], row["method"]))
 
@@ -157,7 +179,7 @@ def _method(name: str, own: list[Score]) -> dict[str, Any]:
     return {
         "method": name,
         "cases": len(cases),
-        "seeds": max(len(some) for some in cases.values()),
+        "seeds": " - ".join(map(str, sorted({min(map(len, cases.values())), max(map(len, cases.values()))}))),
         "nats": mean(lambda one: one.regret < NATS),
         "points": mean(lambda one: one.points < POINTS),
         "failed": mean(lambda one: one.failed),
@@ -175,7 +197,7 @@ def by_task(found: Iterable[Score], method: str) -> dict[str, tuple[float, float
     own: dict[str, list[Score]] = defaultdict(list)
     for one in found:
         if one.method == method:
-            own[one.case.split("/")[0]].append(one)
+            own[one.task].append(one)
     share = lambda some, good: sum(map(good, some)) / len(some)
     good, exact = (lambda one: one.regret < NATS), (lambda one: one.points < POINTS)
     return {task: (share(some, good), share(some, exact)) for task, some in own.items()}
@@ -183,7 +205,7 @@ def by_task(found: Iterable[Score], method: str) -> dict[str, tuple[float, float
 
 def lr_free() -> list[dict[str, Any]]:
     """LR-free optimizers: nats against the best rate of the best optimizer of the same task, schedule and horizon."""
-    known, own = set(finished()), defaultdict(list)
+    known, own = _finished(), defaultdict(list)
     for row in rows(FOLDER / "trained.jsonl"):
         task, _, schedule, steps = row["case"].split("/")
         rivals = [f"{task}/{o}/{schedule}/{steps}" for o in ("momentum", "adam") if f"{task}/{o}/{schedule}" in known]

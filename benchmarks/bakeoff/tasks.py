@@ -6,6 +6,7 @@ import copy
 import gzip
 import itertools
 import math
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from torch import nn
 from etastar.core.problem import Problem
 from etastar.problems.digits import Transformer, cnn, he, mlp
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+FASHION = Path(os.environ.get("ETASTAR_FASHION", "data/fashion-mnist"))
+"""Folder of Fashion-MNIST's IDX files."""
 Tensors = tuple[torch.Tensor, torch.Tensor]
 Split = tuple[Tensors, Tensors]
 
@@ -168,7 +170,7 @@ def fashion(side: int) -> Split:
     """4000 Fashion-MNIST images to train on, 2000 held out, pooled to side x side."""
 
     def read(name: str) -> np.ndarray:
-        with gzip.open(DATA / "fashion-mnist" / name, "rb") as file:
+        with gzip.open(FASHION / name, "rb") as file:
             _, _, dims = struct.unpack(">HBB", file.read(4))
             shape = struct.unpack(f">{dims}I", file.read(4 * dims))
             return np.frombuffer(file.read(), dtype=np.uint8).reshape(shape)

@@ -1,8 +1,6 @@
-"""One of two processes that train networks on halves of every batch: `two_ranks.py RANK MEETING OUT POLICY...`."""
+"""One of two processes that train networks on halves of every batch."""
 
 from __future__ import annotations
-
-import sys
 
 import torch
 import torch.nn.functional as F
@@ -39,13 +37,9 @@ def train(rank: int, policy: str) -> dict:
     return {"rates": rates, "weights": [p.detach() for p in model.parameters()]}
 
 
-def main(rank: int, meeting: str, out: str, *policies: str) -> None:
-    torch.set_num_threads(1)
+def main(rank: int, meeting: str, out: str, policies: tuple[str, ...]) -> None:
+    """Train with each of the policies in turn, and save what there was to see as OUT.RANK."""
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     torch.save({policy: train(rank, policy) for policy in policies}, f"{out}.{rank}")
     distributed.barrier()  # who leaves first takes the connection from under the other
     distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])

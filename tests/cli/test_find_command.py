@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli_harness import Cli, Ran, run_here, timeless, told, validator
-from etastar.engine.validation import SHARPNESS_LOOK
+from etastar.engine.scoring_cost import SHARPNESS_LOOK
 
 Script = Callable[..., Path]
 GLANCE = ("--effort", "glance", "--store", ":memory:")

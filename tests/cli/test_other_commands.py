@@ -87,7 +87,8 @@ def test_explain(cli: Cli) -> None:
     assert (ran.code, ran.err) == (0, "")
     assert "not-bracketed (flag): The best rate seen lies at the end" in ran.out and "cannot-tell (verdict)" in ran.out
     assert ran.out.count("next: ") == 2
-    assert all(name in cli("explain").out for table in CODES.values() for name in table)
+    listed = cli("explain").out
+    assert all(name in listed for table in CODES.values() for name in table)
     content = json.loads(cli("explain", "flat", "--json", "-").out)
     assert content["command"] == "explain" and [row["kind"] for row in content["codes"]] == ["flag", "status"]
     assert "expected not-bracketed, or another" in cli("explain", "notbracketed").sentence
@@ -116,6 +117,15 @@ def test_set_may_be_given_several_times(cli: Cli) -> None:
     assert "--set gives depth twice" in cli("doctor", "digits-mlp", "--set", "depth=1", "--set", "depth=2").sentence
 
 
+@pytest.mark.parametrize("command", ["problems", "study", "explain flat"])
+def test_a_list_of_words_waits_for_no_torch(command: str, tmp_path: Path) -> None:
+    code = "import sys; from etastar.cli.main import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    words = [sys.executable, "-c", code, *command.split(), "--json", "a.json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "a.json").read_text())["command"] == command.split()[0]
+
+
 def test_version(cli: Cli) -> None:
     from etastar import __version__
 
@@ -123,19 +133,27 @@ def test_version(cli: Cli) -> None:
     assert (ran.code, ran.out.strip()) == (0, f"etastar {__version__}")
 
 
-def test_the_command_line_starts_without_torch() -> None:
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("find", "nosuch.py:p"), 2, "there is no file nosuch.py"),
+        (("explain", "flat"), 0, "next:"),
+        (("--help",), 0, "find"),
+    ],
+)
+def test_the_command_line_starts_without_torch(words: tuple[str, ...], code: int, said: str) -> None:
     heavy = ("torch", "numpy", "scipy", "sklearn", "sqlalchemy", "pandas", "altair", "loky")
-    code = f"""
+    program = f"""
 import sys
 from etastar.cli.main import main
-sys.argv[1:] = ["find", "nosuch.py:p"]
+sys.argv[1:] = {list(words)}
 try:
     main()
 except SystemExit as stop:
     print(stop.code, [m for m in {heavy} if m in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
-    assert done.stdout.strip() == "2 []" and "there is no file nosuch.py" in done.stderr
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert done.stdout.strip().endswith(f"{code} []") and said in done.stdout + done.stderr
 
 
 def test_problems(cli: Cli) -> None:

@@ -13,11 +13,13 @@ import pytest
 from tools.schemas import ANSWERS, Schema, path_of, written
 
 import etastar
+from cli_harness import validator
 from etastar.core.told import told
 from etastar.problems import builder
 from etastar.reports.kinds import KINDS
-from etastar.verbs.answer import SCHEMA, Answer, Yours
+from etastar.verbs.answer import Answer, Yours
 from etastar.verbs.doctor import doctor
+from etastar.verbs.envelope import SCHEMA
 from etastar.verbs.field import read_field
 from etastar.verbs.psi.fit_psi import fit_psi
 from etastar.verbs.psi.train_psi import train_psi
@@ -51,12 +53,12 @@ VERBS = {
     "field": lambda folder: read_field(builder("digits-mlp")(), examples=8, steps=6),
     "predict": lambda folder: etastar.predict(builder("digits-mlp")(), samples=64),
     "study": lambda folder: etastar.studies.run_study(
-        "jelassi2023depth", folder, effort="quick", options=etastar.Options(store=":memory:", max_seconds=0.5)
+        "jelassi2023depth", folder, effort="quick", options=etastar.Options(store=":memory:", max_seconds=0.05)
     ),
     "schedule": lambda folder: show_schedule("wsd", steps=40),
     "forecast": lambda folder: etastar.forecast(LOG, steps=2400),
     "doctor": lambda folder: doctor(quadratic()),
-    "psi": lambda folder: fit_psi(("cancer", "line"), optimizers=("sgd",), steps=12, seeds=1, fresh=1, options=OPTIONS),
+    "psi": lambda folder: fit_psi(("cancer", "line"), optimizers=("sgd",), steps=12, seeds=1, fresh=1, options=LANES),
     "psi-train": lambda folder: train_psi(
         ("digits-softmax", "cancer", "line"), optimizers=("sgd",), horizons=(25,), generations=1, fresh=1, options=LANES
     ),
@@ -66,7 +68,9 @@ VERBS = {
 
 @pytest.fixture(scope="module", params=VERBS)
 def answer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answer:
-    return VERBS[request.param](tmp_path_factory.mktemp("study"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("etastar.verbs.psi.train_psi.EVOLUTIONS", 1)  # of 3 a fold, each of which tells the same
+        return VERBS[request.param](tmp_path_factory.mktemp("study"))
 
 
 @pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.command)
@@ -81,7 +85,7 @@ def test_every_answer_that_is_shown_has_a_schema() -> None:
 
 def test_a_real_answer_is_what_its_schema_says(answer: Answer) -> None:
     content = json.loads(json.dumps(answer.to_json(), allow_nan=False))
-    jsonschema.validate(content, json.loads(path_of(type(answer)).read_text()))
+    validator(answer.command).validate(content)
     assert list(content)[: len(HEAD)] == HEAD and list(content)[-len(MADE) :] == MADE
     assert (content["schema"], content["command"]) == (SCHEMA, answer.command)
     assert content["cost"]["seconds"] >= 0 and content["lanes"] == len(answer.runs)
@@ -101,11 +105,10 @@ def test_three_words_mean_the_same_everywhere(answer: Answer) -> None:
 
 def test_a_schema_refuses_what_an_answer_does_not_say(answer: Answer) -> None:
     """The control: a key too few, a key too many, a word for a number."""
-    schema = json.loads(path_of(type(answer)).read_text())
     content = json.loads(json.dumps(answer.to_json()))
     for wrong in (content | {"more": 1}, content | {"seed": "0"}, {k: v for k, v in content.items() if k != "flags"}):
         with pytest.raises(jsonschema.ValidationError, match=r"more|integer|flags"):
-            jsonschema.validate(wrong, schema)
+            validator(answer.command).validate(wrong)
 
 
 @dataclass(frozen=True)

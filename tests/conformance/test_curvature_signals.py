@@ -19,7 +19,7 @@ from etastar.core.data import stream
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.core.snapshot import Snapshot
 from etastar.engine import LoopEngine
-from etastar.engine.validation import CURVATURE_LOOK, SHARPNESS_LOOK, cost_of
+from etastar.engine.scoring_cost import CURVATURE_LOOK, SHARPNESS_LOOK, cost_of
 from etastar.errors import DoesNotApply
 from etastar.policies import Constant
 from etastar.policies.policy import Every

@@ -1,22 +1,20 @@
-"""The checks of policies and probes fail on classes that are broken, each in its own way, and say how."""
+"""The checks of policies, probes and monitors fail on classes that are broken, each in its own way, and say how."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 
 from etastar import Estimate, Sharpness
+from etastar.errors import DoesNotApply
 from etastar.policies.policy import Constant, Every
 from etastar.probes.reading import Probe
 from etastar.probes.start import starting_point
 from etastar.problems import builder
-from etastar.testing import (
-    check_policy,
-    check_probe,
-)
+from etastar.testing import check_monitor, check_policy, check_probe
 
 # -- policies ----------------------------------------------------------------------------------------------------------
 
@@ -238,3 +236,121 @@ def test_a_probe_that_keeps_the_contract_passes():
 def test_a_broken_probe_fails(broken, how):
     with pytest.raises((AssertionError, ValueError), match=how):
         check_probe(broken(), start)
+
+
+# -- monitors ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long every parameter is, and at which look."""
+
+    every: int = 2
+    name = "lengths"
+
+    def init(self, setup, batch):
+        return [0]
+
+    def look(self, step, setup, state):
+        rows = [(name, "length", float(p.detach().norm())) for name, p in setup.model.named_parameters()]
+        return [*rows, ("", "looks", float(state[0]))], [state[0] + 1]
+
+
+class Shrinks(Lengths):
+    def look(self, step, setup, state):
+        with torch.no_grad():
+            next(setup.model.parameters()).mul_(0.99)
+        return super().look(step, setup, state)
+
+
+class BeginsWithEval(Lengths):
+    def init(self, setup, batch):
+        setup.model.eval()
+        return [0]
+
+
+class LeavesAHook(Lengths):
+    def look(self, step, setup, state):
+        setup.model.register_forward_hook(lambda module, args, z: None)
+        return super().look(step, setup, state)
+
+
+class Draws(Lengths):
+    def look(self, step, setup, state):
+        torch.rand(1)
+        return super().look(step, setup, state)
+
+
+class WritesToItsState(Lengths):
+    def look(self, step, setup, state):
+        rows, _ = super().look(step, setup, state)
+        state[0] += 1
+        return rows, state
+
+
+class Recalls(Lengths):
+    calls = itertools.count()
+
+    def look(self, step, setup, state):
+        return [("", "calls", float(next(self.calls)))], state
+
+
+class SaysItTwice(Lengths):
+    def look(self, step, setup, state):
+        rows, state = super().look(step, setup, state)
+        return [*rows, rows[0]], state
+
+
+class ReadsTensors(Lengths):
+    def look(self, step, setup, state):
+        return [("", "zero", torch.zeros(()))], state
+
+
+class SaysNotWhy(Lengths):
+    def look(self, step, setup, state):
+        raise DoesNotApply("no")
+
+
+@dataclass(frozen=True)
+class HidesASetting(Lengths):
+    power: float = field(default=2.0, repr=False)
+
+
+@dataclass(unsafe_hash=True)
+class CanBeWrittenTo:
+    every: int = 2
+    name = "lengths"
+    init, look = Lengths.init, Lengths.look
+
+
+class NoLook:
+    name, every = "none", 2
+
+    def init(self, setup, batch):
+        return None
+
+
+BROKEN_MONITORS = {
+    Shrinks: "changed a parameter",
+    BeginsWithEval: "changed the modes of the model",
+    LeavesAHook: "changed the hooks of the model",
+    Draws: "changed torch's random state",
+    WritesToItsState: "read other values the second time",
+    Recalls: "read other values the second time",
+    SaysItTwice: "read a quantity of a block twice",
+    ReadsTensors: "two words and a float",
+    SaysNotWhy: "says 'no'; expected a sentence that says why",
+    CanBeWrittenTo: r"can be written to; expected @dataclass\(frozen=True\)",
+    HidesASetting: "is not all its settings",
+    NoLook: "expected objects with name, every, init and look",
+}
+
+
+def test_a_monitor_that_keeps_the_contract_passes():
+    check_monitor(Lengths(), builder("digits-mlp")(width=4, batch_size=16))
+
+
+@pytest.mark.parametrize(("broken", "how"), BROKEN_MONITORS.items(), ids=[broken.__name__ for broken in BROKEN_MONITORS])
+def test_a_broken_monitor_fails(broken, how):
+    with pytest.raises(AssertionError, match=how):
+        check_monitor(broken(), builder("digits-mlp")(width=4, batch_size=16))

@@ -102,10 +102,11 @@ def test_every_network(kernel, model, optimizer, dtype, tolerance):
     ],
 )
 def test_every_policy(kernel, policy):
-    lanes = lanes_of("momentum", 40, policy)
+    steps = 40 if policy in ("wsd", "bold-driver") else 20  # the others have moved more than twice by then
+    lanes = lanes_of("momentum", steps, policy)
     chosen = digits(mlp, ELEMENTWISE["momentum"])
     ours = outcomes(chosen, kernel, lanes)
-    assert_equal(ours, by_the_loop(mlp, "momentum", 40, policy, torch.float64), 1e-12)
+    assert_equal(ours, by_the_loop(mlp, "momentum", steps, policy, torch.float64), 1e-12)
     assert (len({row.lr for row in ours[0].trace}) > 2) == (policy != "constant"), "the rate must have moved"
 
 

@@ -15,7 +15,7 @@ from etastar import Criterion, Lane, Options, Problem, ProblemError, Then, Times
 from etastar.core import Until
 from etastar.core.snapshot import Snapshot
 from etastar.engine import LoopEngine
-from etastar.engine.validation import CURVATURE_LOOK, SHARPNESS_LOOK, cost_of
+from etastar.engine.scoring_cost import CURVATURE_LOOK, SHARPNESS_LOOK, cost_of
 from etastar.policies import Constant, Observation
 from etastar.policies.cdat import Cdat
 from etastar.policies.edge import Edge

@@ -18,7 +18,7 @@ from etastar.core.data import stream
 from etastar.core.randomness import derive_seed, isolated_randomness, seed_everything
 from etastar.engine import LoopEngine
 from etastar.engine.preflight import preflight
-from etastar.engine.validation import cost_of
+from etastar.engine.scoring_cost import cost_of
 from etastar.policies import Constant
 from etastar.policies.compose import Then, Times
 from etastar.policies.policy import Every

@@ -108,7 +108,7 @@ def test_curves_are_read_from_the_store_as_they_were_trained(tmp_path, monkeypat
 
     for module in (curves, replay):
         monkeypatch.setattr(module, "FOLDER", tmp_path)
-        monkeypatch.setattr(module, "plan", lambda: [(20, 0), (40, 10)])
+        monkeypatch.setattr(module, "plan", lambda full=False: [(20, 0), (40, 10)])
     assert replay.curves("overfit", "momentum", "wsd") is None
     _, runs = curves.train("overfit", "momentum", "wsd")
     found = replay.curves("overfit", "momentum", "wsd")

@@ -4,41 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
-import etastar
+from syntax_trees import FILES, SOURCE, name_of, nodes, trees
 
-SOURCE = Path(etastar.__file__).parent
-FILES = sorted(SOURCE.rglob("*.py"))
 WORKPLACE = "verbs/workplace.py"
-Node = TypeVar("Node", bound=ast.AST)
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(SOURCE).as_posix()
-
-
-@cache
-def trees() -> dict[str, ast.Module]:
-    """file -> its syntax tree, over the package."""
-    return {name_of(path): ast.parse(path.read_text()) for path in FILES}
-
-
-@cache
-def everything() -> list[tuple[str, ast.AST]]:
-    """(file, node), over the package."""
-    return [(name, node) for name, tree in trees().items() for node in ast.walk(tree)]
-
-
-def nodes(kind: type[Node], text: str | None = None) -> Iterator[tuple[str, Node]]:
-    """(file, node) of this kind, over the package; or over `text`."""
-    found = everything() if text is None else [("text", node) for node in ast.walk(ast.parse(text))]
-    yield from ((name, node) for name, node in found if isinstance(node, kind))
 
 
 def smuggled(text: str | None = None) -> list[str]:

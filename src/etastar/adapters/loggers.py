@@ -18,11 +18,15 @@ from etastar.policies.torch_schedule import group_names
 AXIS = "optimizer_step"
 
 
-class Logger(Protocol):
-    """What a `Controller`, a `PolicyLR` and a `Watcher` write to; the step is that of the optimizer, from 0."""
+class Scalars(Protocol):
+    """What a `StabilityWatch` writes to; the step is that of the optimizer, from 0."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers by name."""
+
+
+class Logger(Scalars, Protocol):
+    """What a `Controller`, a `PolicyLR` and a `Watcher` write to."""
 
     def image(self, step: int, name: str, png: bytes) -> None:
         """A chart."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from etastar.adapters.loggers import Logger, rates_of
+from etastar.adapters.loggers import Scalars, rates_of
 from etastar.arguments import EVERY
 from etastar.core.batch import Batch
 from etastar.core.told import told
@@ -45,6 +45,7 @@ class StabilityWatch:
         every: optimizer steps from row to row.
         k: steps that a row compares; `every` makes it one look after the other.
         logger: to which rows go as `stability/A/BLOCK`, `stability/B/BLOCK` and `stability/F`, and the rates.
+        taken: steps taken before, where a training is resumed.
 
     Attributes:
         rows: what was read, `Stability` by `Stability`.
@@ -78,7 +79,8 @@ class StabilityWatch:
         split: bool = False,
         every: int = EVERY_STEPS,
         k: int = 1,
-        logger: Logger | None = None,
+        logger: Scalars | None = None,
+        taken: int = 0,
     ) -> None:
         self._every, self._k = EVERY("every", every), EVERY("k", k)
         if k > every:
@@ -87,7 +89,7 @@ class StabilityWatch:
         self.rows = list[Stability]()
         self._optimizer, self._logger = optimizer, logger
         self._last: StabilityLook | None = None
-        self._taken, self._asked, self._rate = 0, 0, math.nan
+        self._taken, self._asked, self._rate = taken, taken, math.nan
         optimizer.register_step_post_hook(self._stepped)
 
     def step(self) -> Stability | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from etastar.cli.groups import OutputOptions
 from etastar.cli.options import DEFAULT_STORE, StoreOption
 from etastar.cli.spread import spread
+from etastar.verbs.envelope import head_of
 
 CodesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[CODE]...", help="Words that etastar printed; without any all are listed.")
@@ -20,7 +21,6 @@ CodesArgument = Annotated[
 def problems(*, out: OutputOptions) -> None:
     """List the ready-made problems."""
     from etastar.problems import BUILTINS
-    from etastar.verbs.answer import head_of
 
     console = out.console()
     rows = [{"name": name, "what": what} for name, (_, _, what) in BUILTINS.items()]
@@ -32,7 +32,6 @@ def problems(*, out: OutputOptions) -> None:
 def runs(*, store: StoreOption = DEFAULT_STORE, out: OutputOptions) -> None:
     """Show what the store holds."""
     from etastar.store.run_store import RunStore
-    from etastar.verbs.answer import head_of
 
     console = out.console()
     with closing(RunStore(store, create=False)) as opened:
@@ -48,10 +47,5 @@ def explain(*, codes: CodesArgument = None, out: OutputOptions) -> None:
 
     console = out.console()
     found = [each for code in codes or [None] for each in look_up(code)]
-
-    def content() -> dict[str, Any]:
-        from etastar.verbs.answer import head_of  # imports torch, which takes longer than all the rest
-
-        return head_of("explain") | {"codes": [each._asdict() for each in found]}
-
-    out.deliver(console, lambda: console.show_codes(found, at_length=bool(codes)), content)
+    content = head_of("explain") | {"codes": [each._asdict() for each in found]}
+    out.deliver(console, lambda: console.show_codes(found, at_length=bool(codes)), lambda: content)

@@ -87,7 +87,9 @@ def deliver(
             console.say(f"report: {write_report(answer, report)}")
 
     def answer_file() -> None:
-        if json and report is not None and _made_with(report, Path(json)):
+        if json is None:
+            return
+        if report is not None and _made_with(report, Path(json)):
             with suppress(OSError):  # the page says what is wrong with its folder
                 report.mkdir(parents=True, exist_ok=True)
         write_json(json, content())
@@ -107,10 +109,8 @@ def deliver(
         raise failures[0]
 
 
-def write_json(target: str | None, content: dict[str, Any]) -> None:
+def write_json(target: str, content: dict[str, Any]) -> None:
     """Write the answer to a file, all of it or nothing; or to standard output for "-"."""
-    if target is None:
-        return
     text = jsonlib.dumps(content, indent=2, allow_nan=False)
     if target == ON_STDOUT:
         print(text, file=answers(), flush=True)

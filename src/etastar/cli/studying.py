@@ -13,6 +13,7 @@ from etastar.cli.groups import PageOptions, RunOptions
 from etastar.cli.options import DeviceOption, number, place
 from etastar.cli.outputs import check_folder
 from etastar.cli.spread import spread
+from etastar.verbs.envelope import head_of
 
 NameArgument = Annotated[str | None, typer.Argument(help="Which study; without a name: list them.")]
 OutOption = Annotated[
@@ -82,7 +83,6 @@ def study(
 
 def _list(out: PageOptions, console: Any) -> None:
     from etastar.studies import STUDIES
-    from etastar.verbs.answer import head_of
 
     rows = [{"name": key, "what": what} for key, what in STUDIES.items()]
     content = head_of("study") | {"studies": rows}

@@ -13,13 +13,13 @@ from etastar.cli import options as of
 from etastar.cli.groups import PageOptions, RunOptions
 from etastar.cli.outputs import deliver
 from etastar.cli.spread import spread
+from etastar.verbs.envelope import head_of
 
 
 @spread
 def demo(*, run: RunOptions, out: PageOptions) -> None:
     """Take a tour of five verbs on one small network. Under two minutes; each is held to what comes after it."""
     from etastar.tour.tour import STOPS, tour
-    from etastar.verbs.answer import head_of
 
     console = out.console()
     options = run.options(console)

@@ -19,6 +19,7 @@ from etastar.core.problem import Problem
 from etastar.core.setup import Setup, check_fresh_storage, set_up
 from etastar.core.snapshot import Snapshot
 from etastar.core.training import Shelf
+from etastar.engine.first_losses import FirstLosses
 from etastar.engine.keeping import Keeping
 from etastar.engine.looks import Looks
 from etastar.engine.loop_lane import LoopLane
@@ -27,7 +28,6 @@ from etastar.engine.steady import memory_of
 from etastar.engine.taking import check_start, check_take
 from etastar.engine.trunks import Stem, grow_in_turn
 from etastar.engine.user_loop import follow
-from etastar.engine.validation import FirstLosses
 from etastar.errors import ProblemError
 
 

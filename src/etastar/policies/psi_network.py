@@ -27,9 +27,11 @@ NUMBERS = ("high", "low", "dead", *FEATURES)
 SLOW = 1 / 6
 """Weight of a look in the slow means: they look back an eighth of the steps, as the fast one looks back a few batches."""
 USUAL, EARLY, UNTIL = 0.75, 1.6, 0.12
-"""ln of the path that trainings at the right peak take, seen from a share s of their steps: USUAL + EARLY e^(-s / UNTIL).
+"""ln of the path of trainings of `AT` steps at the right peak, seen from a share s of them: USUAL + EARLY e^(-s / UNTIL).
 
 Means over 75 small tasks of 200 steps: 1.87 at s = .04, 1.15 at .16, .78 at .5; single tasks scatter by .8."""
+LONGER, AT = 0.25, 200
+"""Over N steps the path is (N / AT)^LONGER as long: its logarithm is .41 on average over 50 steps and .76 over 200."""
 FARTHEST = 4.0
 """Of ln(path / usual path): beyond it lies what no training has done."""
 LOWEST, HIGHEST = -3.0, 1.0
@@ -37,7 +39,7 @@ LOWEST, HIGHEST = -3.0, 1.0
 SLEW = 0.5
 """Largest change of it from look to look: one odd batch moves the rate by less than a factor of two."""
 VERSION = hashlib.sha256(
-    repr((NUMBERS, LOOKS, SLOW, USUAL, EARLY, UNTIL, FARTHEST, LOWEST, HIGHEST, SLEW)).encode()
+    repr((NUMBERS, LOOKS, SLOW, USUAL, EARLY, UNTIL, LONGER, AT, FARTHEST, LOWEST, HIGHEST, SLEW)).encode()
 ).hexdigest()[:8]
 """Of what the network sees and may do: numbers for another are of no use here."""
 Tensor = torch.Tensor
@@ -51,10 +53,10 @@ class PsiNetwork(Checked):
         a = -high relu(x - dead) + low relu(-x - dead),      x = ln(path / usual path) + w . phi
 
     The path is how far the parameters go, relative to their size: the sum of |u| / |w| over the steps so far and, as the
-    updates are now, over those that are left at the rates of the closed form. Where it is longer than that of trainings at a
-    right peak, the peak was too high. phi is dimensionless, too (`features`). a stays within limits and does not jump; with
-    numbers of 0 it is the closed form exactly. The lane's rate is the peak as found, also where that was hasty: it is meant
-    to mend a wrong one.
+    updates are now, over those that are left at the rates of the closed form. Where it is longer than that of as long
+    trainings at a right peak, and the loss has ceased to fall, the peak was too high; while the loss falls, a long way is a
+    good one. phi is dimensionless, too (`features`). a stays within limits and does not jump; with numbers of 0 it is the
+    closed form exactly. The lane's rate is the peak as found, also where that was hasty: it is meant to mend a wrong one.
 
     Args:
         numbers: (high, low, dead, *w); () for `TRAINED`.
@@ -154,7 +156,7 @@ class PsiNetwork(Checked):
         assert self.steps is not None
         at_peak = seen["update_norm"] / seen["param_norm"] * state["lr"] / state["rate"]
         path = state["path"] + at_peak * self.prior.rest(step)
-        usual = USUAL + EARLY * math.exp(-step / self.steps / UNTIL)
+        usual = USUAL + EARLY * math.exp(-step / self.steps / UNTIL) + LONGER * math.log(self.steps / AT)
         return torch.nan_to_num(path.log() - usual, nan=0.0, posinf=0.0, neginf=0.0).clamp(-FARTHEST, FARTHEST)
 
 
@@ -202,9 +204,7 @@ def features(seen: State, state: State) -> list[Tensor]:
     return [torch.ones_like(noise), *(torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) for value in measured)]
 
 
-TRAINED = (0.6, 0.0, 0.0, *(0.0 for _ in FEATURES))
-"""One number is not nought: rate = closed form x (path / usual path)^-.6 where the path is too long; never above it.
+TRAINED = (0.6, 0.0, 0.0, 0.3, 0.0, -0.6, 0.0, 0.0)
+"""high, one and convergence: rate = closed form x (path / usual path x e^(.3 - .6 convergence))^-.6, never above it.
 
-On families made after it was frozen (record 2026-11-26_psi_frozen), final loss / linear decay's at the same peak, at the
-right one, at twice and at four times it: .987, .727, .576 over 200 steps; 1.213 (median 1.009), .751, .524 over 800, where
-trainings that go on learning take a longer path than is usual and are held back."""
+Chosen on the tasks of training. What it is worth on families made after it was frozen: record psi_frozen_2."""

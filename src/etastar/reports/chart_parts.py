@@ -70,7 +70,7 @@ def in_style(chart: Any, title: str, note: str = "", width: int = WIDTH) -> Any:
         padding=6,
         view=alt.ViewConfig(stroke=None),
         axis=alt.AxisConfig(**text, labelPadding=5, gridColor=FAINT, domainColor=AXIS, tickColor=AXIS),
-        legend=alt.LegendConfig(**text),
+        legend=alt.LegendConfig(**text, orient="bottom", symbolOpacity=1),  # beside it, the chart would be scaled down
         title=alt.TitleConfig(anchor="start", color=INK, fontSize=14, subtitleColor="#52606d", offset=10),
     )
     return chart.properties(title=heading, config=config)

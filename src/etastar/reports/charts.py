@@ -10,7 +10,7 @@ import altair as alt
 from etastar.core.lane import Criterion, LaneStatus, Runs
 from etastar.designs.eta_star.success_band import SuccessBand
 from etastar.reports.best_chart import best_chart
-from etastar.reports.chart_parts import ENDINGS, HALO_THEN_INK, INK, WIDTH, around, framed, rate_axis, rate_tooltip, rows_of
+from etastar.reports.chart_parts import ENDINGS, HALO_THEN_INK, INK, around, framed, rate_axis, rate_tooltip, rows_of
 from etastar.reports.loss_rows import CAP, LossRows, loss_rows
 from etastar.reports.rate_text import LABEL_EXPRESSION
 from etastar.reports.share_chart import marks_of, share_chart
@@ -73,7 +73,6 @@ def endings_chart(answer: FindAnswer, band: SuccessBand) -> alt.LayerChart:
         color=alt.Color(
             "ended:N",
             scale=alt.Scale(domain=[e.value for e in ENDINGS], range=list(ENDINGS.values())),
-            legend=alt.Legend(orient="bottom", direction="horizontal"),
         ),
         tooltip=[rate_tooltip(), alt.Tooltip("ended:N"), alt.Tooltip("lanes:Q")],
     )
@@ -131,7 +130,7 @@ def curves_chart(problem: str, lanes: Runs, steps: int, criterion: Criterion) ->
         *_bound_layers(rows, criterion, scale),
     ]
     note = f"losses above {CAP:g} x the loss of knowing nothing lie on the top edge" if rows.clipped else ""
-    return framed(layers, f"{problem}: loss of every lane", height=320, width=WIDTH - 105, note=note)
+    return framed(layers, f"{problem}: loss of every lane", height=320, note=note)
 
 
 def charts(answer: FindAnswer) -> dict[str, alt.LayerChart]:

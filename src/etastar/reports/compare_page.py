@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from etastar.reports.parts import Card, Page, SectionText, Table
-from etastar.verbs.compare.compare_answer import CompareAnswer, Compared
+from etastar.verbs.compare.compare_answer import REFERENCE, CompareAnswer, Compared
 
 COLOUR = "#0b62b0"
 HUES = ("#0b62b0", "#b4430a", "#1b7a3d", "#7b3fa0", "#8a6d00", "#c2185b", "#00757a", "#5d4037", "#37474f", "#6b8e23")
@@ -33,7 +33,7 @@ def compare_page(answer: CompareAnswer) -> Page:
         cards.append(
             Card(f"Lowest {answer.loss_name}", _number(best.loss), "", f"{best.name} at {_number(best.peak)}", COLOUR)
         )
-        cards.append(Card("Against tuned linear decay", best.verdict, _interval(best), "difference of the loss", COLOUR))
+        cards.append(_against(best, answer))
     text = (
         f"Every policy had {answer.budget} trainings of {answer.steps:,} steps at most, the search of its peak included. "
         "Curves are medians over the fresh seeds of the training loss, bands the quartiles; rates are those that were used."
@@ -56,13 +56,32 @@ def compare_page(answer: CompareAnswer) -> Page:
     )
 
 
+def _against(best: Compared, answer: CompareAnswer) -> Card:
+    """The best beside linear decay; where that is the best, what comes nearest beside it."""
+    others = [own for own in answer.compared if own is not best and own.loss is not None]
+    if best.verdict != REFERENCE or not others:
+        return Card("Against tuned linear decay", best.verdict, _interval(best), "Difference of the loss.", COLOUR)
+    next_best = min(others, key=lambda own: own.loss or 0.0)
+    said = f"Its {answer.loss_name} minus {best.name}'s: {next_best.verdict}."
+    return Card(f"Next, {next_best.name}", _gap(next_best), _interval(next_best), said, COLOUR)
+
+
 def _end(own: Compared) -> tuple[str, ...]:
     accuracy = "" if own.accuracy is None else f"{100 * own.accuracy:.1f} %"
     p = "" if own.p_value is None else f"{own.p_value:.2g}"
     at_the_end = " (end of range)" if own.at_the_end else ""
     peak = f"{_number(own.peak)}{at_the_end}"
-    gap = "" if own.difference.value is None else f"{own.difference.value:+.3g}"
-    return (own.name, own.verdict, peak, _number(own.loss), accuracy, gap, _interval(own), p, f"{own.failures}/{own.seeds}")
+    return (
+        own.name,
+        own.verdict,
+        peak,
+        _number(own.loss),
+        accuracy,
+        _gap(own),
+        _interval(own),
+        p,
+        f"{own.failures}/{own.seeds}",
+    )
 
 
 def _way(own: Compared) -> tuple[str, ...]:
@@ -76,6 +95,10 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
+def _gap(own: Compared) -> str:
+    return "" if own.difference.value is None else f"{own.difference.value:+.3g}"
+
+
 def _interval(own: Compared) -> str:
     low, high = own.difference.low, own.difference.high
     return "" if low is None or high is None else f"{low:+.3g} .. {high:+.3g}"
@@ -87,18 +110,17 @@ def _charts(answer: CompareAnswer) -> dict[str, Any]:
     from etastar.reports.chart_parts import AXIS, framed, rows_of
 
     names = [own.name for own in answer.compared]
-    legend = alt.Legend(symbolOpacity=1)  # else as pale as the bands
     hues = alt.Scale(domain=names, range=_hues(len(names)))
-    colour = alt.Color("policy:N", title=None, sort=names, scale=hues, legend=legend)
+    colour = alt.Color("policy:N", title=None, sort=names, scale=hues)
     dash = alt.StrokeDash("policy:N", title=None, sort=names, scale=alt.Scale(domain=names, range=_dashes(len(names))))
     points = [
         {"policy": own.name, "step": p.step, "loss": p.loss, "low": p.low, "high": p.high, "lr": p.lr}
         for own in answer.compared
         for p in own.curve
     ]
-    x = alt.X("step:Q", title="step", axis=alt.Axis(format="~s", grid=False))
+    x = alt.X("step:Q", title="step", axis=alt.Axis(grid=False))
     positive = all(p["low"] > 0 for p in points)
-    scale = alt.Scale(type="log" if positive else "linear", zero=False)
+    scale = alt.Scale(type="log" if positive else "linear", zero=False, nice=False)
     loss = lambda column: alt.Y(f"{column}:Q", title="training loss", scale=scale, axis=alt.Axis(format="~g"))
     band = rows_of(points).mark_area(opacity=0.15).encode(x=x, y=loss("low"), y2="high:Q", color=colour)
     line = rows_of(points).mark_line(strokeWidth=2).encode(x=x, y=loss("loss"), color=colour, strokeDash=dash)
@@ -116,6 +138,7 @@ def _charts(answer: CompareAnswer) -> dict[str, Any]:
     if ends:
         gap = alt.X("gap:Q", title=f"{answer.loss_name} minus tuned linear decay's", axis=alt.Axis(format="~g"))
         row = alt.Y("policy:N", title=None, sort=names)
+        colour = colour.legend(None)  # the axis names them
         nought = rows_of([{"gap": 0.0}]).mark_rule(color=AXIS, strokeDash=[3, 3]).encode(x=gap)
         bars = rows_of(ends).mark_rule(strokeWidth=3).encode(x=alt.X("low:Q"), x2="high:Q", y=row, color=colour)
         dots = rows_of(ends).mark_point(filled=True, size=70).encode(x=gap, y=row, color=colour)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from etastar.reports.parts import Card, Page, SectionText, Table
-from etastar.verbs.field import FieldAnswer
+from etastar.verbs.field import FieldAnswer, RateField
 
 COLOURS = "#0b62b0", "#2a9d6f"
 """Of the problem's rate, and of the lower one."""
@@ -73,7 +74,7 @@ def field_page(answer: FieldAnswer) -> Page:
         numbers=cards,
         sections=[SectionText("What does a rate do to single examples?", text, captions)],
         tables=field_tables(answer),
-        charts={"moves": _moves(answer), "memory": _memory(answer)},
+        charts={"moves": _moves(answer), "memory": memory_chart(answer.rates, answer.problem)},
     )
 
 
@@ -113,18 +114,19 @@ def _after(steps: int) -> str:
     return f"after {steps:,} steps" if steps > 1 else "after one step"
 
 
-def _memory(answer: FieldAnswer) -> Any:
+def memory_chart(rates: Sequence[RateField], title: str) -> Any:
+    """How far losses have moved since the fork, and the cosine of gradients, a line a rate."""
     import altair as alt
 
     from etastar.reports.chart_parts import WIDTH, in_style, rows_of
 
     rows = [
         {"steps": m.step, "lr": f"{own.lr:.3g}", "moved": m.moved, "turned": m.turned}
-        for own in answer.rates
+        for own in rates
         for m in own.moments
         if m.step
     ]
-    names = [f"{own.lr:.3g}" for own in answer.rates]
+    names = [f"{own.lr:.3g}" for own in rates]
     colour = alt.Color("lr:N", title="rate", scale=alt.Scale(domain=names, range=list(COLOURS)))
     ticks = sorted({row["steps"] for row in rows})
     axis = alt.Axis(grid=False, format="~s", values=ticks)
@@ -134,4 +136,4 @@ def _memory(answer: FieldAnswer) -> Any:
         y = alt.Y(f"{name}:Q", title=title, axis=alt.Axis(format="~g", tickCount=5))
         line = rows_of(rows).mark_line(point=True, strokeWidth=2).encode(x=x, y=y, color=colour)
         panels.append(line.properties(width=WIDTH - 120, height=150))
-    return in_style(alt.vconcat(*panels), f"{answer.problem}: how long examples are what they were")
+    return in_style(alt.vconcat(*panels), f"{title}: how long examples are what they were")

@@ -22,8 +22,9 @@ SMALL = 0.05
 def forecast_page(answer: ForecastAnswer) -> Page:
     """What was asked, drawn and in words."""
     ends = [a for a in answer.answers if a.end.ok]
+    title = lambda a: a.question.replace("-", " ").capitalize()
     numbers = [
-        Card(a.question.replace("-", " "), f"{a.end.value:.4g}", f"{a.end.low:.4g} .. {a.end.high:.4g}", a.words, colour)
+        Card(title(a), f"{a.end.value:.4g}", f"{a.end.low:.4g} .. {a.end.high:.4g}", a.words, colour)
         for a, colour in zip(answer.answers, COLOURS, strict=False)
         if a.end.ok
     ]

@@ -70,7 +70,7 @@ def line_chart(title: str, drawn: Drawn, rows: list[dict[str, Any]]) -> Any:
     layers = [lines.encode(x=x, y=y, color=colour, tooltip=tips)]
     if drawn.mark is not None:
         layers = [*_mark(drawn, y), *layers]
-    return framed(layers, title, height=190, width=WIDTH - 105)
+    return framed(layers, title, height=190)
 
 
 def _mark(drawn: Drawn, y: alt.Y) -> list[alt.Chart]:
@@ -78,7 +78,7 @@ def _mark(drawn: Drawn, y: alt.Y) -> list[alt.Chart]:
     layers = [row.mark_rule(strokeDash=[5, 4], color=AXIS, strokeWidth=1.5).encode(y=y)]
     for style in HALO_THEN_INK:
         look: dict[str, Any] = {"align": "right", "dx": -4, "dy": -8, "fontSize": 12, "color": INK, **style}
-        layers.append(row.mark_text(**look).encode(x=alt.XValue(WIDTH - 105), y=y, text=alt.Text("text:N")))
+        layers.append(row.mark_text(**look).encode(x=alt.XValue(WIDTH), y=y, text=alt.Text("text:N")))
     return layers
 
 

@@ -25,6 +25,8 @@ from etastar.version import __version__
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 """The version Altair writes specs for, as vl-convert names it."""
 PNG_SCALE = 2
+LONGEST_VALUE = 32
+"""Characters of a cell that is never broken: an interval and its words fit; a sentence left its neighbours no room."""
 
 
 def report(answer: Any, directory: str | os.PathLike[str]) -> Path:
@@ -93,6 +95,7 @@ def render_page(page: Page, specs: dict[str, dict[str, Any]]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["heading"] = heading
     return environment.get_template("page.html.j2").render(
         kind=page.kind,
         title=page.title,
@@ -103,9 +106,19 @@ def render_page(page: Page, specs: dict[str, dict[str, Any]]) -> str:
         then={flag: FLAG_CODES[flag].then for flag, _ in page.flags if flag in FLAG_CODES},
         sections=_figures(page, specs),
         tables=page.tables,
+        longest_value=LONGEST_VALUE,
         vega=vega_script() if specs else "",
         version=__version__,
     )
+
+
+def heading(text: str) -> str:
+    """What stands before a table in a log, as a page has it.
+
+    >>> heading("at its own peak:"), heading("")
+    ('At its own peak', '')
+    """
+    return text[:1].upper() + text[1:].removesuffix(":")
 
 
 @cache

@@ -126,7 +126,6 @@ def _alone_layer(band: SuccessBand, x: alt.X, y: alt.Y) -> list[alt.Chart]:
         "ended:N",
         title="one lane, ended",
         scale=alt.Scale(domain=[e.value for e in ENDINGS], range=list(ENDINGS.values())),
-        legend=alt.Legend(orient="bottom", direction="horizontal"),
     )
     tooltip = [rate_tooltip(), alt.Tooltip("ended:N")]
     return [rows_of(rows).mark_circle(size=34, opacity=0.85, clip=True).encode(x=x, y=y, color=colour, tooltip=tooltip)]

@@ -88,7 +88,7 @@ def activation_change(depth: int, width: int, seeds: int, eta: float = ETA, seed
     for start in range(0, seeds, CHUNK):
         k = min(CHUNK, seeds - start)
         random = generator("jelassi2023depth", depth, width, seed, start)
-        draw = lambda *shape, var, random=random: torch.randn(*shape, generator=random, dtype=torch.float64) * var**0.5
+        draw = lambda *shape, var, random=random: torch.randn(*shape, generator=random, dtype=torch.float64).mul_(var**0.5)
         x = draw(k, width, var=1.0)
         x = x * (width**0.5 / x.norm(dim=1, keepdim=True))
         sizes = [width] * (depth + 1)
@@ -102,25 +102,20 @@ def activation_change(depth: int, width: int, seeds: int, eta: float = ETA, seed
 def _change_of_one_step(
     weights: list[torch.Tensor], readout: torch.Tensor, x: torch.Tensor, y: torch.Tensor, eta: float
 ) -> torch.Tensor:
-    ins, z = _forward(weights, x)
-    error = (readout * z.relu()).sum(1) - y
-    delta = error[:, None] * readout * (z > 0)  # d loss / d z^L
-    moved = list(weights)
-    for layer in reversed(range(len(weights))):
-        moved[layer] = weights[layer] - eta * delta[:, :, None] * ins[layer][:, None, :]
-        if layer:
-            delta = torch.bmm(weights[layer].transpose(1, 2), delta[:, :, None]).squeeze(2) * (ins[layer] > 0)
-    return ((_forward(moved, x)[1] - z) ** 2).mean(1)
-
-
-def _forward(weights: list[torch.Tensor], x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """(input of every layer, pre-activation of the last)."""
+    """(dz^L)^2. A step moves W_l by -eta delta_l a_l^T, which is applied as it stands: two vectors, and no second matrix."""
     ins, a, z = [], x, x
     for w in weights:
         ins.append(a)
         z = torch.bmm(w, a[:, :, None]).squeeze(2)
         a = z.relu()
-    return ins, z
+    deltas = [((readout * a).sum(1) - y)[:, None] * readout * (z > 0)]  # of the last layer first: d loss / d z^l
+    for w, own in zip(weights[:0:-1], ins[:0:-1], strict=True):
+        deltas.append(torch.bmm(w.transpose(1, 2), deltas[-1][:, :, None]).squeeze(2) * (own > 0))
+    a, moved = x, x
+    for w, delta, own in zip(weights, reversed(deltas), ins, strict=True):
+        moved = torch.bmm(w, a[:, :, None]).squeeze(2) - eta * delta * (own * a).sum(1, keepdim=True)
+        a = moved.relu()
+    return ((moved - z) ** 2).mean(1)
 
 
 def plan(setting: Setting) -> list[Measurement]:

@@ -1,7 +1,7 @@
-"""What a class must do to be a policy, probe, design, law, store or engine of etastar, as checks to run on your own.
+"""What a class must do to be a policy, probe, monitor, design, law, store or engine of etastar: checks to run on your own.
 
 Each check raises AssertionError with a sentence that says what was expected (`expect`): `designs`, `engines`, `laws`,
-`policies`, `probes`, `stores`.
+`monitors`, `policies`, `probes`, `stores`; `traces` holds that a look leaves none.
 `synthetic` has trainings whose truth is known: an engine and a problem that answer in microseconds.
 
     from etastar.testing import check_policy
@@ -13,6 +13,7 @@ Each check raises AssertionError with a sentence that says what was expected (`e
 from etastar.testing.designs import check_design
 from etastar.testing.engines import check_engine
 from etastar.testing.laws import check_law
+from etastar.testing.monitors import check_monitor
 from etastar.testing.policies import check_policy
 from etastar.testing.probes import check_probe
 from etastar.testing.stores import check_store
@@ -24,6 +25,7 @@ __all__ = [
     "check_design",
     "check_engine",
     "check_law",
+    "check_monitor",
     "check_policy",
     "check_probe",
     "check_store",

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import is_dataclass
-from typing import Any
 
-import numpy as np
 import torch
 
 from etastar.core.randomness import isolated_randomness
 from etastar.probes.point import Point
 from etastar.probes.reading import Probe, Reading
-from etastar.testing.expect import expect
-
-SENTENCE = 20
-"""A reason shorter than so many characters explains nothing."""
+from etastar.testing.expect import SENTENCE, expect
+from etastar.testing.traces import expect_untouched, traces_of
 
 
 def check_probe(probe: Probe, start: Callable[[], Point]) -> None:
@@ -41,11 +36,9 @@ def check_probe(probe: Probe, start: Callable[[], Point]) -> None:
     point, fresh = (_made(start) for _ in range(2))
     for parameter in point.parameters:
         parameter.grad = torch.full_like(parameter, 0.5)
-    before = _everything(point)
+    before = traces_of(point.model, point.optimizer, point.loss)
     reading = probe(point)
-    for (what, a), (_, b) in zip(before, _everything(point), strict=True):
-        same = torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-        expect(same, f"{probe!r} changed {what}; expected everything as it was")
+    expect_untouched(before, traces_of(point.model, point.optimizer, point.loss), repr(probe))
     expect(isinstance(reading, Reading), f"{probe!r} returned a {type(reading).__name__}; expected a Reading")
     expect(reading == probe(point), f"{probe!r} read another value the second time; draw from the point's seed")
     expect(reading == probe(fresh), f"{probe!r} read another value at a fresh point of the same seed")
@@ -79,24 +72,3 @@ def _says_something(probe: Probe, reading: Reading, samples: int) -> None:
         estimate.low <= estimate.value <= estimate.high, f"{probe!r} lies outside its bounds; expected low <= value <= high"
     )
     expect(estimate.n == samples, f"{probe!r} says n = {estimate.n}; expected the point's {samples} samples")
-
-
-def _everything(point: Point) -> list[tuple[str, Any]]:
-    """Whatever of the caller's a probe could change, as copies, by name."""
-    optimizer, model = point.optimizer, point.model
-    tensors = {
-        "a parameter": list(model.parameters()),
-        "a buffer": list(model.buffers()),
-        "a gradient": [p.grad for p in model.parameters() if p.grad is not None],
-    }
-    groups = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-    found: list[tuple[str, Any]] = [(what, t.detach().clone()) for what, some in tensors.items() for t in some]
-    return [
-        *found,
-        ("the optimizer's settings", repr(groups)),
-        ("the optimizer's state", repr(sorted(map(repr, optimizer.state.values())))),
-        ("the modes of the model", repr([module.training for module in model.modules()])),
-        ("torch's random state", torch.get_rng_state().clone()),
-        ("Python's random state", repr(random.getstate())),
-        ("numpy's random state", repr(np.random.get_state())),
-    ]

@@ -54,7 +54,7 @@ def watch_page(alone: WatchedRun, heeded: WatchedRun) -> Page:
     ]
     captions = {
         "losses": f"Training loss, means of {SMOOTHED} steps; dashed: where the warning was given.",
-        "rates": "The rate of every step.",
+        "rates": "The rate of every step; those that were undone are left out.",
     }
     return Page(
         kind="Watch",
@@ -79,7 +79,7 @@ def _charts(alone: WatchedRun, heeded: WatchedRun) -> dict[str, Any]:
         rows = [
             {"run": run, "step": step, "value": value}
             for run, own in runs.items()
-            for step, value in _averaged(getattr(own, name), width)
+            for step, value in _averaged(_kept(getattr(own, name)), width)
         ]
         y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=name == "rates"), axis=alt.Axis(format="~g"))
         layers = [rows_of(rows).mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)]
@@ -88,6 +88,15 @@ def _charts(alone: WatchedRun, heeded: WatchedRun) -> dict[str, Any]:
             layers.append(mark.encode(x=x))
         charts[name] = framed(layers, f"A rate that rises too far: {title}", height=240)
     return charts
+
+
+def _kept(pairs: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Without steps that were undone and trained again.
+
+    >>> _kept([(1, 0.1), (2, 0.2), (1, 0.05), (2, 0.06)])
+    [(1, 0.05), (2, 0.06)]
+    """
+    return list(dict(pairs).items())
 
 
 def _averaged(pairs: Sequence[tuple[int, float]], width: int) -> list[tuple[int, float]]:

@@ -80,14 +80,14 @@ def tour(folder: Path, *, seed: int | None = None, options: Options | None = Non
 
     said = predict(problem, seed=seed)
     name = problem.title
-    yield stop("predict", f"predict {name}", "Where to start, before anything is trained?", said.summary, "", said)
+    yield stop("predict", f"etastar predict {name}", "Where to start, before anything is trained?", said.summary, "", said)
     best = find(problem, effort="thorough", **asked)
     question = "Which rate, and is mine any good?"
-    yield stop("find", f"find {name}", question, best.summary, predicted(said, best), best)
+    yield stop("find", f"etastar find {name}", question, best.summary, predicted(said, best), best)
     if best.lr.value is None:
         return
     policies = compare(problem, POLICIES, budget=TRAININGS, **asked)
-    command = f"compare {name} --policies {','.join(POLICIES)} --budget {TRAININGS}"
+    command = f"etastar compare {name} --policies {','.join(POLICIES)} --budget {TRAININGS}"
     yield stop("compare", command, "Which schedule?", policies.summary, peaked(best, policies), policies)
     yield stop("forecast", *_forecast(problem, best.lr.value, folder))
     yield stop("watch", *_watch(problem, best.lr.value))
@@ -128,7 +128,7 @@ def _forecast(problem: Problem, lr: float, folder: Path) -> tuple[str, str, str,
     logged(problem, LOGGED, lr, log)
     answer = forecast(log, schedule=ASKED, steps=problem.steps, loss="valid_loss")
     held = forecast_held(answer, logged(problem, ASKED, lr))
-    command = f"forecast {log} --schedule {ASKED} --steps {problem.steps} --loss valid_loss"
+    command = f"etastar forecast {log} --schedule {ASKED} --steps {problem.steps} --loss valid_loss"
     return command, f"What would {ASKED} give, from the log of {LOGGED}?", answer.summary, held, answer
 
 

@@ -2,8 +2,8 @@
 `psi/`, `schedule`, `doctor`.
 
 `options` (how a verb runs), `workplace` (store, deadline, sessions of problems), `crew` (what trains their lanes), `pace`
-(and which of them end in time), `prices` (what a step and a run take, in words) and `answer` (what every verb returns) serve
-all.
+(and which of them end in time), `prices` (what a step and a run take, in words), `answer` (what every verb returns) and
+`envelope` (how its JSON begins) serve all.
 
 It offers `EtaStarAnswer`, `FindAnswer`, `ForecastAnswer`, `MomentumAnswer`, `Options`, `OptunaSpace`, `PredictAnswer`,
 `ProbeAnswer`, `ScaleAnswer`, `SearchAnswer`, `SensitivityAnswer`, `SurfaceAnswer`.

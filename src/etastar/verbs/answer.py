@@ -18,10 +18,8 @@ from etastar.core.groups import Group
 from etastar.core.lane import Runs
 from etastar.core.told import told
 from etastar.engine.choice import Choice
+from etastar.verbs.envelope import head_of
 from etastar.version import __version__
-
-SCHEMA = 2
-"""Of the JSON; raised whenever a key goes, or comes to mean something else. 1: until 0.2.0, by a hand for every command."""
 
 
 class Raised(NamedTuple):
@@ -223,11 +221,6 @@ def per_group(groups: Iterable[Group], lr: Estimate | float | None) -> tuple[Gro
 def once(*flags: Iterable[str]) -> tuple[str, ...]:
     """All of them in their order, each once."""
     return tuple(dict.fromkeys(flag for some in flags for flag in some))
-
-
-def head_of(command: str) -> dict[str, Any]:
-    """How the JSON of every command begins."""
-    return {"schema": SCHEMA, "etastar": __version__, "command": command}
 
 
 def environment() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from etastar.core.deadline import Deadline
 from etastar.core.lane import Lane, Outcome
 from etastar.core.problem import Problem
-from etastar.engine.validation import scoring_steps
+from etastar.engine.scoring_cost import scoring_steps
 
 MARGIN = 0.85
 """Share of the time left that shortened lanes may take: a step of a busy minute takes a tenth more than of a quiet one."""

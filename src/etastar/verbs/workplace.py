@@ -16,7 +16,8 @@ from etastar.core.problem import Problem
 from etastar.engine.choice import Choice
 from etastar.engine.preflight import Preflight, preflight
 from etastar.engine.ray.connection import check_address
-from etastar.engine.validation import looks_of, on_a_part, scoring_of
+from etastar.engine.scoring_cost import looks_of, scoring_of
+from etastar.engine.validation import on_a_part
 from etastar.errors import ProblemError
 from etastar.store.database import check
 from etastar.store.fingerprint import fingerprint

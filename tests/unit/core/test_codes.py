@@ -6,11 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-import etastar
 from etastar import errors
 from etastar.cli import options
 from etastar.core.codes import CODES, ENDINGS, EXCEPTIONS, EXIT_CODES, STATUSES, VERDICTS, checked_verdict, explain
@@ -18,8 +16,8 @@ from etastar.core.estimate import Status
 from etastar.core.flags import FLAG_CODES, FLAGS, checked_flags
 from etastar.core.lane import LaneStatus
 from etastar.studies.claim import Verdict
+from syntax_trees import trees
 
-SOURCE = Path(etastar.__file__).parent
 TABLES = ("core/codes.py", "core/flags.py")
 HYPHENED = re.compile(r"[a-z]+(-[a-z0-9_]+)+")
 JUDGED = ("Yours", "Tried", "YourRate", "Judged")
@@ -27,9 +25,9 @@ JUDGED = ("Yours", "Tried", "YourRate", "Judged")
 
 
 @cache
-def trees() -> dict[str, ast.Module]:
-    paths = {path.relative_to(SOURCE).as_posix(): path for path in SOURCE.rglob("*.py")}
-    return {name: ast.parse(path.read_text()) for name, path in paths.items() if name not in TABLES}
+def told_of() -> dict[str, ast.Module]:
+    """file -> its syntax tree, but for the tables themselves."""
+    return {name: tree for name, tree in trees().items() if name not in TABLES}
 
 
 def constants(node: ast.AST) -> set[str]:
@@ -44,24 +42,28 @@ def names(node: ast.AST) -> set[str]:
 @cache
 def words() -> set[str]:
     """Every text of the package outside of the tables."""
-    return {word for tree in trees().values() for word in constants(tree)}
+    return {word for tree in told_of().values() for word in constants(tree)}
 
 
 def flags_used(text: str | None = None) -> set[str]:
     """Hyphened words of simple statements, and of functions, that are about flags."""
     found: set[str] = set()
-    for tree in trees().values() if text is None else [ast.parse(text)]:
+    for tree in told_of().values() if text is None else [ast.parse(text)]:
+        if not any("flags" in name for name in names(tree)):
+            continue
         for node in ast.walk(tree):
             simple = isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return))
             function = isinstance(node, ast.FunctionDef) and "flags" in node.name
-            if function or (simple and any("flags" in name for name in names(node))):
-                found |= {word for word in constants(node) if HYPHENED.fullmatch(word)}
+            if not (simple or function) or not (words := {word for word in constants(node) if HYPHENED.fullmatch(word)}):
+                continue
+            if function or any("flags" in name for name in names(node)):
+                found |= words
     return found
 
 
 def verdicts_used(text: str | None = None) -> Iterator[str]:
     """What is assigned to `verdict`, or handed to a class that holds one, or returned by a function that judges."""
-    for tree in trees().values() if text is None else [ast.parse(text)]:
+    for tree in told_of().values() if text is None else [ast.parse(text)]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and any("verdict" in names(target) for target in node.targets):
                 first = node.value.elts[0] if isinstance(node.value, ast.Tuple) else node.value
@@ -113,7 +115,7 @@ def test_every_status_is_given_somewhere() -> None:
     """A status that no code returns is none."""
     given = {
         node.attr
-        for tree in trees().values()
+        for tree in told_of().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Status"
     }

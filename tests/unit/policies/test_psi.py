@@ -15,9 +15,11 @@ from etastar.policies.named import policy_over
 from etastar.policies.policy import rates_over
 from etastar.policies.psi import BEGINS, FITTED, MEMORY, Psi
 from etastar.policies.psi_network import (
+    AT,
     EARLY,
     FEATURES,
     HIGHEST,
+    LONGER,
     LOWEST,
     NUMBERS,
     SEEN,
@@ -125,10 +127,11 @@ def test_the_path_by_hand() -> None:
     for step in range(9):
         _, state = policy.step(Observation(step, {**CALM, "update_norm": updates.get(step, 0.0), "param_norm": 5.0}), state)
     shares = [Psi(steps=100).share(step) for step in range(101)]
-    first = math.log(4 * 0.05 / 5 + 0.05 / 5 / shares[3] * sum(shares[4:])) - USUAL - EARLY * math.exp(-0.04 / UNTIL)
+    usual = USUAL + LONGER * math.log(100 / AT)
+    first = math.log(4 * 0.05 / 5 + 0.05 / 5 / shares[3] * sum(shares[4:])) - usual - EARLY * math.exp(-0.04 / UNTIL)
     a = min(max(-first, -SLEW), SLEW)
     now = 0.02 / 5 / shares[7] / math.exp(a) * sum(shares[8:])
-    second = math.log(4 * 0.05 / 5 + 4 * 0.02 / 5 + now) - USUAL - EARLY * math.exp(-0.08 / UNTIL)
+    second = math.log(4 * 0.05 / 5 + 4 * 0.02 / 5 + now) - usual - EARLY * math.exp(-0.08 / UNTIL)
     assert float(state["path"]) == pytest.approx(4 * 0.07 / 5)
     assert float(state["a"]) == pytest.approx(min(max(-second, a - SLEW), a + SLEW))
 

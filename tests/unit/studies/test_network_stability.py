@@ -17,12 +17,22 @@ from torch import nn
 from etastar.core.estimate import Estimate, Status
 from etastar.errors import ProblemError
 from etastar.policies.compose import PerGroup, Then
-from etastar.studies.network_stability.arms import ALL, CONST, GROUPS, HIGH, LOW, STILL, arms_of, shared_by
-from etastar.studies.network_stability.claims import CLAIMS, PILOT, PRIMARY
+from etastar.studies.network_stability.arms import ALL, CONST, GROUPS, HIGH, LOW, STILL, arms_of, link, shared_by
+from etastar.studies.network_stability.claims import (
+    ACTIVATIONS,
+    CLAIMS,
+    FULL_SIZE,
+    PILOT,
+    PRIMARY,
+    SAME_NOISE,
+    SHARES,
+    SIGNALS,
+)
 from etastar.studies.network_stability.conclude import against_pilot, asked_of
 from etastar.studies.network_stability.gains import Gains
 from etastar.studies.network_stability.measure import ENDS, plan
 from etastar.studies.network_stability.networks import PROBLEMS, Halves, _sgd, halves, load
+from etastar.studies.network_stability.numbers import numbers_of
 from etastar.studies.network_stability.reading import barrier, fixed_loss, lambda1
 from etastar.studies.network_stability.shares import fieller, holm, judged
 from etastar.studies.network_stability.sizes import Sizes
@@ -43,7 +53,7 @@ def net() -> nn.Module:
 def small() -> Halves:
     draw = torch.Generator().manual_seed(0)
     x, y = torch.randn(40, 6, generator=draw), torch.randint(0, 3, (40,), generator=draw)
-    return Halves(net, ("1",), (x, y), (x, y), 3, 0.1, partial(_sgd, 0.1), batch=8)
+    return Halves(net, {"early.0": ("0",), "late.1": ("1",)}, (x, y), (x, y), 3, 0.1, partial(_sgd, 0.1), batch=8)
 
 
 def test_its_steps_are_those_of_torch_by_hand(small: Halves) -> None:
@@ -80,6 +90,33 @@ def test_a_fork_is_the_run_from_the_start_and_a_frozen_half_stands_still(small: 
     assert not torch.equal(at_30.weights["0.0.weight"], straight.weights["0.0.weight"])
 
 
+def test_weights_at_which_a_half_is_held_cost_one_trunk(small: Halves, tmp_path, monkeypatch) -> None:
+    steps, advance = [], Walk.advance
+    monkeypatch.setattr(
+        Walk, "advance", lambda self, *own, **more: (steps.append(self.step), advance(self, *own, **more))[1]
+    )
+    states, at = States(tmp_path, "x"), (20, 15, 10)
+    path = Led(Then(HIGH, 20, PerGroup({"late": STILL})), 26, 20, dwell=2, held_at=at)
+    walk = led(small, 1, path, states, [link(HIGH, step) for step in at])
+    assert steps == [*range(20), *range(20, 26)]
+    weights = led(small, 1, Led(HIGH, 10, 10), States(None, ""), ()).weights
+    assert torch.equal(walk.weights["1.weight"], weights["1.weight"])  # the third turn is that of step 10
+    assert not torch.equal(walk.weights["0.0.weight"], weights["0.0.weight"])
+
+
+def test_an_optimizer_that_has_forgotten_takes_a_first_step_again(small: Halves, tmp_path) -> None:
+    states, shared = States(tmp_path, "x"), [link(HIGH, 20)]
+    at_20 = led(small, 1, Led(HIGH, 20, 20), states, shared)
+    kept, forgotten = (led(small, 1, Led(HIGH, 21, 20, forgotten=own), states, shared) for own in (False, True))
+    assert kept.begun == forgotten.begun == 0 or kept.begun == forgotten.begun == 20
+    x, noisy, _ = small.batch_of(1, 20, 0.2)
+    gradients = torch.autograd.grad(F.cross_entropy(at_20.net(x), noisy), list(at_20.net.parameters()))
+    for (name, w), g in zip(at_20.weights.items(), gradients, strict=True):
+        moved = 0.1 * (g + 5e-4 * w)  # no momentum
+        assert torch.allclose(forgotten.weights[name], w - moved, atol=1e-7), name
+        assert not torch.allclose(kept.weights[name], w - moved, atol=1e-4), name
+
+
 def test_the_average_is_that_of_a_plain_loop_and_is_read_on_the_same_batch(small: Halves) -> None:
     walk = led(small, 3, Led(HIGH, 24, 10), States(None, ""), (), read=range(23, 24))
     again, mean = Walk(small, 3), {}
@@ -107,7 +144,9 @@ def test_reading_leaves_the_network_as_it_was_and_knows_a_quadratic(small: Halve
 def test_lambda1_is_the_top_of_the_whole_hessian() -> None:
     draw = torch.Generator().manual_seed(1)
     x, y = torch.randn(30, 4, generator=draw), torch.randint(0, 3, (30,), generator=draw)
-    plain = Halves(partial(nn.Linear, 4, 3), ("bias",), (x, y), (x, y), 3, 0.1, partial(_sgd, 0.1))
+    plain = Halves(
+        partial(nn.Linear, 4, 3), {"early.w": ("weight",), "late.b": ("bias",)}, (x, y), (x, y), 3, 0.1, partial(_sgd, 0.1)
+    )
     walk = Walk(plain, 0)
     w, b = (p.detach() for p in walk.net.parameters())
     loss = lambda flat: F.cross_entropy(x @ flat[:12].reshape(3, 4).T + flat[12:], y, label_smoothing=0.2)
@@ -136,11 +175,13 @@ def rows_of_a_known_law() -> list[dict]:
     """Decay gains .1, the average all of it, freezing a third; A goes with the rate, B with its root."""
     rng, rows = np.random.default_rng(1), []
     gains = {CONST: 0.0, ALL: 0.1, "early frozen noisy": 0.033, "late frozen noisy": 0.033}
+    gains |= {"stem decayed": 0.02, "fc decayed": 0.07}
     for seed in range(4):
         drift = 2 - 0.01 * np.arange(4)
         for arm, gain in gains.items():
             noise = 0.001 * rng.normal()
             row = {"seed": seed, "arm": arm, "objective": list(drift - gain + noise), "looks": [], "angle": 1.0}
+            row |= {"steps": 140, "steps_spent": 40}
             if arm == CONST:
                 row["averaged"] = {str(d): float(np.mean(drift[-2:])) - 0.1 + noise for d in (0.98, 0.99, 0.995)}
             rows.append(row)
@@ -163,6 +204,16 @@ def test_the_verdicts_of_a_known_law() -> None:
     assert verdicts["same noise, less change helps"] == "cannot tell"  # not measured
 
 
+def test_blocks_alone_are_added_up() -> None:
+    sizes = replace(SMALL, seeds=4, blocks=("early.stem", "late.fc"))
+    found = {name: e.value for name, e, _ in numbers_of(Gains(rows_of_a_known_law(), sizes))}
+    shares = [found[f"share, {name}"] for name in ("stem decayed", "fc decayed", "blocks added up")]
+    assert shares == pytest.approx([0.2, 0.7, 0.9], abs=0.04)
+    alone = arms_of(sizes, "blocks")
+    assert [arm.name for arm in alone] == ["stem decayed", "fc decayed"]
+    assert alone[1].path.policy == Then(HIGH, 100, PerGroup({"late.fc": LOW}))
+
+
 def test_a_number_is_held_against_the_pilots_interval(digits: Setting) -> None:
     t3 = float(stdtrit(3, 0.95))  # four seeds, standard error 0.01 each
     known = {name: Estimate(v, v, v, n=4) for name, (v, _, _) in PILOT.items()}
@@ -173,6 +224,11 @@ def test_a_number_is_held_against_the_pilots_interval(digits: Setting) -> None:
     half = float(stdtrit(3, 0.975)) * math.hypot(0.01, 0.0018)
     assert rows["gain of all"][3] == f"0.0095 ({0.0095 - half:.3g} to {0.0095 + half:.3g})"
     assert [rows[name][4] for name in ("gain of all", next(reversed(PILOT)))] == ["yes", "NO"]
+    own, reduced = against_pilot(known, replace(setting, effort="faithful"))
+    assert [row[0] for row in own.rows] == list(FULL_SIZE) and [row[0] for row in reduced.rows] == list(SHARES)
+    assert (
+        set(SHARES) == set(FULL_SIZE) == set(PILOT) - {"gain of all", *(c.name for c in (SAME_NOISE, ACTIVATIONS, SIGNALS))}
+    )
     assert against_pilot(known, digits) == []
 
 
@@ -203,13 +259,16 @@ def test_a_plan_has_a_row_a_seed_and_arm_and_shares_most_steps(digits: Setting) 
 def test_every_problem_has_two_halves_that_train(problem: str) -> None:
     own = halves(problem, load(None, problem), width=4, side=8)
     walk = Walk(own, 0)
-    early, late = walk.optimizer.param_groups
-    assert early["params"] and late["params"]
-    for _ in range(3):
-        walk.advance({"late": 0.0, "*": own.rate}, own.noise, log=True)
-    fresh = Walk(own, 0)
-    for name, w in walk.weights.items():
-        assert torch.equal(w, fresh.weights[name]) is own.is_late(name), name
+    grouped = [id(p) for group in walk.optimizer.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(map(id, walk.net.parameters())) and all(
+        g["params"] for g in walk.optimizer.param_groups
+    )
+    for frozen in ("late", next(iter(own.blocks))):
+        walk, fresh = Walk(own, 0), Walk(own, 0)
+        for _ in range(3):
+            walk.advance({frozen: 0.0, "*": own.rate}, own.noise, log=True)
+        for name, w in walk.weights.items():
+            assert torch.equal(w, fresh.weights[name]) is own.block_of(name).startswith(frozen), name
     assert all(math.isfinite(v) for v in walk.objective)
 
 

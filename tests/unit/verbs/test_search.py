@@ -17,8 +17,11 @@ from etastar.engine import LoopEngine
 from etastar.engine.preflight import preflight
 from etastar.errors import MissingExtra
 from etastar.policies.named import policy_over
+from etastar.verbs.find.find import find_in
 from etastar.verbs.search.optuna_space import OptunaSpace
 from etastar.verbs.search.prior import Prior, measured, prior_of
+from etastar.verbs.search.search_answer import cost_of_both
+from etastar.verbs.workplace import Workplace
 
 MEMORY = Options(store=":memory:", workers=1)
 SPACE = {
@@ -41,6 +44,20 @@ def test_every_trial_is_the_lane_an_ordinary_loop_would_train(small, data):
         lane = Lane(trial.lr, derive_seed(0, "lane", 0), 12, criterion, Until.END, policy, settings)
         assert trial.loss == pytest.approx(LoopEngine().train_lane(own, lane).valid_loss, rel=1e-4)
     assert {t.params["batch_size"] for t in answer.trials} == {16, 32}
+
+
+def test_its_seconds_are_those_of_the_search_and_of_the_glance_before_it(small):
+    """It once said those since the machine was started."""
+    now = [1e5]
+    with Workplace(MEMORY, lambda: now[0]) as place:
+        found = find_in(place.of(small), "glance", 0)
+        assert found.cost["seconds"] == 0.0
+        now[0] += 3.0
+        session = place.of(small)
+        now[0] += 4.0
+        assert cost_of_both(session, None)["seconds"] == 4.0
+        glanced = replace(found, made=replace(found.made, cost={**found.cost, "seconds": 3.0}))
+        assert cost_of_both(session, glanced)["seconds"] == 7.0
 
 
 def test_arguments_of_a_function(small):

@@ -1,8 +1,8 @@
-"""Lightning: a module's training as a problem, a policy that drives a Trainer, a rate found before it trains.
+"""Lightning: a module's training as a problem, a policy that drives a Trainer, a rate found before it trains, a watch.
 
-`from_module` (the problem), `drive_policy` and `find_rate` (callbacks), `base` (what callbacks are made on).
+`from_module` (the problem), `drive_policy`, `find_rate` and `watch_stability` (callbacks), `base` (what they are made on).
 
-It offers `DrivePolicy`, `FindRate`, `problem_from`.
+It offers `DrivePolicy`, `FindRate`, `WatchStability`, `problem_from`.
 """
 
 import lazy_loader

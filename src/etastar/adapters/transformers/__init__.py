@@ -1,8 +1,8 @@
-"""The Trainer of Transformers: its training as a problem, a policy that drives it, a rate given to it.
+"""The Trainer of Transformers: its training as a problem, a policy that drives it, a rate given to it, a watch.
 
-`from_trainer` (the problem), `driving` (policy and rate).
+`from_trainer` (the problem), `driving` (policy and rate), `stability_callback`.
 
-It offers `apply`, `drive`, `problem_from`.
+It offers `StabilityCallback`, `apply`, `drive`, `problem_from`.
 """
 
 import lazy_loader

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from etastar.policies.compose import PerGroup, Then, Times
 from etastar.policies.policy import Constant, Policy
@@ -20,11 +21,17 @@ APART = 30
 """Steps between them: cosines of weights' noise are below .6 after ten."""
 DWELLS = (1, 10, 30)
 """Steps for which the late half stands before it changes to the next of them."""
-GROUPS = ("primary", "rates", "halves", "same noise", "controls")
+GROUPS = ("primary", "rates", "halves", "same noise", "controls", "blocks")
 """Groups of arms, in the order in which they are measured: what decides first."""
 CONST, ALL = "const", "all decayed"
 HALVES = {"late": "early", "early": "late"}
 """half -> the other one."""
+CONTROLS: dict[str, dict[str, Any]] = {
+    "no weight decay": {"weight_decay": 0.0},
+    "clean labels": {"noise": 0.0},
+    "momentum reset": {"forgotten": True},
+}
+"""What a reviewer asks for -> how const and all decayed are led then, from the trunk's end on."""
 HIGH, LOW, STILL = Constant(), Times(Constant(), DECAY), Times(Constant(), 0.0)
 
 
@@ -50,7 +57,8 @@ class StabilityArm:
 def arms_of(sizes: Sizes, group: str) -> list[StabilityArm]:
     """The arms of a group."""
     return {
-        "primary": _primary, "halves": _halves, "rates": _rates, "same noise": _same_noise, "controls": _controls
+        "primary": _primary, "halves": _halves, "rates": _rates, "same noise": _same_noise, "controls": _controls,
+        "blocks": _blocks,
     }[group](sizes)  # fmt: skip
 
 
@@ -78,8 +86,8 @@ def held_at(sizes: Sizes) -> tuple[int, ...]:
     return tuple(sizes.burn - APART * back for back in range(HELD))
 
 
-def _led(sizes: Sizes, after: Policy, **more: object) -> Led:
-    return Led(Then(HIGH, sizes.burn, after), sizes.burn + sizes.arm, sizes.burn, **more)  # type: ignore[arg-type]
+def _led(sizes: Sizes, after: Policy, **more: Any) -> Led:
+    return Led(Then(HIGH, sizes.burn, after), sizes.burn + sizes.arm, sizes.burn, **more)
 
 
 def _primary(sizes: Sizes) -> list[StabilityArm]:
@@ -150,8 +158,23 @@ def _controls(sizes: Sizes) -> list[StabilityArm]:
             for half, other in HALVES.items()
         ),
         StabilityArm("same sum of rates", _led(sizes, more)),
-        StabilityArm("const, no weight decay", _led(sizes, Times(HIGH, 1.0), weight_decay=0.0)),
-        StabilityArm("all decayed, no weight decay", _led(sizes, LOW, weight_decay=0.0)),
-        StabilityArm("const, clean labels", _led(sizes, Times(HIGH, 1.0), noise=0.0)),
-        StabilityArm("all decayed, clean labels", _led(sizes, LOW, noise=0.0)),
+        *(
+            StabilityArm(f"{name}, {control}", _led(sizes, after, **changed))
+            for control, changed in CONTROLS.items()
+            for name, after in ((CONST, Times(HIGH, 1.0)), (ALL, LOW))
+        ),
     ]
+
+
+def _blocks(sizes: Sizes) -> list[StabilityArm]:
+    """E1, block by block: one decayed, all others at the high rate."""
+    return [StabilityArm(block_decayed(block), _led(sizes, PerGroup({block: LOW}))) for block in sizes.blocks]
+
+
+def block_decayed(block: str) -> str:
+    """The name of its arm.
+
+    >>> block_decayed("late.fc")
+    'fc decayed'
+    """
+    return f"{block.partition('.')[2]} decayed"

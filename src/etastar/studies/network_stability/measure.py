@@ -44,7 +44,10 @@ def sizes_of(setting: Setting) -> Sizes:
 
 
 def plan(setting: Setting) -> list[Measurement]:
-    """Arm by arm, so that a study that is cut has what decides first for all seeds; a seed's trunk is its first arm's."""
+    """Arm by arm, so that a study that is cut has what decides first for all seeds; a seed's trunk is its first arm's.
+
+    Where the ends lie comes last: at full size a seed's takes as long as four arms.
+    """
     sizes, planned = sizes_of(setting), []
     trained = cache(lambda: halves(setting.problem, setting.data, width=sizes.width, side=sizes.side, bf16=sizes.bf16))
     seeds = range(sizes.seeds)
@@ -52,13 +55,11 @@ def plan(setting: Setting) -> list[Measurement]:
     for group in sizes.groups:
         for arm in arms_of(sizes, group):
             planned += [Measurement(key(seed, arm.name), partial(_arm, setting, trained, seed, arm)) for seed in seeds]
-        if group == "primary":
-            planned += [Measurement(key(seed, ENDS), partial(_ends, setting, trained, seed)) for seed in seeds]
     if "rates" in sizes.groups and setting.problem == "resnet18":
         for name in SMOOTH:
             arm = f"one step, {name}"
             planned += [Measurement(key(s, arm), partial(_one_step, setting, trained, s, name)) for s in seeds]
-    return planned
+    return [*planned, *(Measurement(key(seed, ENDS), partial(_ends, setting, trained, seed)) for seed in seeds)]
 
 
 def _arm(setting: Setting, trained: Any, index: int, arm: StabilityArm, bench: Bench) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -20,7 +20,27 @@ from etastar.problems import cifar, digits
 from etastar.problems.resnet18 import ResNet18
 from etastar.studies.data import StudyData, digest_of
 
-PROBLEMS = ("resnet18", "letters", "digits-mlp")
+BLOCKS: dict[str, dict[str, tuple[str, ...]]] = {
+    "resnet18": {
+        "early.stem": ("conv1", "bn1"),
+        "early.layer1": ("blocks.0", "blocks.1"),
+        "early.layer2": ("blocks.2", "blocks.3"),
+        "late.layer3": ("blocks.4", "blocks.5"),
+        "late.layer4": ("blocks.6", "blocks.7"),
+        "late.fc": ("fc",),
+    },
+    "letters": {
+        "early.embedding": ("embed", "position"),
+        "early.layer1": ("layers.0",),
+        "early.layer2": ("layers.1",),
+        "late.layer3": ("layers.2",),
+        "late.layer4": ("layers.3",),
+        "late.out": ("norm", "out"),
+    },
+    "digits-mlp": {"early.layer1": ("0",), "early.layer2": ("1",), "late.layer3": ("2",), "late.out": ("3",)},
+}
+"""problem -> half.block -> prefixes of the names of its parameters, in the order of the forward pass."""
+PROBLEMS = tuple(BLOCKS)
 EACH = 100
 """Pictures of each class in a subset, and in what is tested on."""
 SUBSETS = 2
@@ -36,7 +56,7 @@ class Halves:
 
     Args:
         network: makes it.
-        late: prefixes of the names of the parameters in the late half; all others are early.
+        blocks: half.block -> prefixes of the names of its parameters; each is a parameter group.
         train, test: (inputs, labels).
         subsets: into so many parts, one after the other, the training samples are cut; a seed trains on one of them.
         rate: the high one.
@@ -48,7 +68,7 @@ class Halves:
     """
 
     network: Callable[[], nn.Module]
-    late: tuple[str, ...]
+    blocks: Mapping[str, tuple[str, ...]]
     train: tuple[torch.Tensor, torch.Tensor]
     test: tuple[torch.Tensor, torch.Tensor]
     classes: int
@@ -75,15 +95,18 @@ class Halves:
             x = cifar.augmented(x, seed, step)
         return x, cifar.with_label_noise(y, self.classes, noise, seed, step), y
 
+    def block_of(self, name: str) -> str:
+        """The block that a parameter is in."""
+        return next(b for b, own in self.blocks.items() if any(name == at or name.startswith(f"{at}.") for at in own))
+
     def is_late(self, name: str) -> bool:
         """Whether a parameter is in the late half."""
-        return any(name == own or name.startswith(f"{own}.") for own in self.late)
+        return self.block_of(name).startswith("late.")
 
     def groups(self, net: nn.Module) -> list[dict[str, Any]]:
-        """The halves as parameter groups, "early" and "late"."""
-        named = list(net.named_parameters())
-        cut = {half: [p for n, p in named if self.is_late(n) is (half == "late")] for half in ("early", "late")}
-        return [{"params": params, "name": half} for half, params in cut.items()]
+        """The blocks as parameter groups; a rate of "late" is that of all blocks whose names begin with it."""
+        named = [(self.block_of(name), p) for name, p in net.named_parameters()]
+        return [{"params": [p for own, p in named if own == block], "name": block} for block in self.blocks]
 
 
 def cross_entropy(scores: torch.Tensor, labels: torch.Tensor, noise: float = 0.0) -> torch.Tensor:
@@ -186,7 +209,7 @@ def halves(problem: str, data: StudyData, *, width: int, side: int, bf16: bool =
         train, test = cifar.standardised(*pictures)
         return Halves(
             ResNet18(width, data.classes),
-            ("blocks.4", "blocks.5", "blocks.6", "blocks.7", "fc"),
+            BLOCKS[problem],
             (train, data.train[1]),
             (test, data.valid[1]),
             data.classes,
@@ -197,10 +220,9 @@ def halves(problem: str, data: StudyData, *, width: int, side: int, bf16: bool =
             bf16=bf16,
         )
     if problem == "letters":
-        late = ("layers.2", "layers.3", "norm", "out")
-        return Halves(Writer, late, data.train, data.valid, LETTERS, 0.003, partial(_adamw, 0.003), SUBSETS)
+        return Halves(Writer, BLOCKS[problem], data.train, data.valid, LETTERS, 0.003, partial(_adamw, 0.003), SUBSETS)
     net = partial(normed_mlp, (64, 128, 128, 128, 10))
-    return Halves(net, ("2", "3"), data.train, data.valid, 10, 0.1, partial(_sgd, 0.1), SUBSETS)
+    return Halves(net, BLOCKS[problem], data.train, data.valid, 10, 0.1, partial(_sgd, 0.1), SUBSETS)
 
 
 def _sgd(lr: float, groups: list[dict[str, Any]], decay: float) -> torch.optim.Optimizer:

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from etastar.core.estimate import Estimate
 from etastar.studies.fits import LEVEL
-from etastar.studies.network_stability.arms import ALL, CONST, HALVES
+from etastar.studies.network_stability.arms import ALL, CONST, CONTROLS, HALVES, block_decayed
 from etastar.studies.network_stability.claims import SHARE
 from etastar.studies.network_stability.gains import TENS, Gains, changed, ends, sharper, slope_of
 from etastar.studies.network_stability.measure import AVERAGE, ENDS, SMOOTH
@@ -31,6 +31,11 @@ def _shares(gains: Gains) -> list[Asked]:
     for half in HALVES:
         for what in ("decayed", "frozen noisy", "settled, frozen", "settled, high again"):
             rows.append((f"share, {half} {what}", gains.share_of_arm(f"{half} {what}"), SHARE))
+    blocks = [block_decayed(block) for block in gains.sizes.blocks]
+    rows += [(f"share, {arm}", gains.share_of_arm(arm), SHARE) for arm in blocks]
+    if blocks:
+        added = gains.share(blocks, lambda seed: sum(gains.gain(seed, arm) for arm in blocks))
+        rows.append(("share, blocks added up", added, "1 where what blocks gain alone adds up"))
     for decay in DECAYS:
         share = gains.share([], lambda seed, decay=decay: gains.averaged(seed, decay))
         rows.append((f"share, average {decay:g}", share, "of const's weights, on the same batches"))
@@ -90,8 +95,8 @@ def _rates(gains: Gains) -> list[Asked]:
 
 def _controls(gains: Gains) -> list[Asked]:
     rows: list[Asked] = []
-    for what in ("no weight decay", "clean labels"):
-        const, low = f"const, {what}", f"all decayed, {what}"
+    for what in CONTROLS:
+        const, low = f"{CONST}, {what}", f"{ALL}, {what}"
         gain = gains.over([const, low], lambda seed, low=low, const=const: gains.gain(seed, low, const), "objective")
         rows.append((f"gain of all, {what}", gain, "both arms from the trunk on; of the objective they train on"))
     turned = lambda seed: math.log(gains.rows[seed, ALL]["angle"] / gains.rows[seed, CONST]["angle"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from etastar.studies.network_stability.networks import BLOCKS
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -16,6 +18,7 @@ class Sizes:
         seeds: how many.
         width, side: of the ResNet: channels and pixels.
         groups: of arms, as `arms.GROUPS` names them.
+        blocks: those that are decayed alone.
         bf16: training under autocast.
         products: Hessian-vector products of lambda1 at most.
     """
@@ -26,7 +29,8 @@ class Sizes:
     seeds: int
     width: int = 16
     side: int = 16
-    groups: tuple[str, ...] = ("primary", "rates", "halves", "same noise", "controls")
+    groups: tuple[str, ...] = ("primary", "rates", "halves", "same noise", "controls", "blocks")
+    blocks: tuple[str, ...] = ()
     bf16: bool = False
     products: int = 24
 
@@ -52,16 +56,16 @@ class Sizes:
 SIZES: dict[str, dict[str, Sizes]] = {
     "resnet18": {
         "quick": Sizes(200, 80, 30, 2, width=8, side=8, groups=("primary", "halves", "rates"), products=8),
-        "full": Sizes(1000, 320, 120, 4),
+        "full": Sizes(1000, 320, 120, 4, blocks=tuple(BLOCKS["resnet18"])),
         "faithful": Sizes(400, 200, 80, 4, width=64, side=32, groups=("primary", "halves"), bf16=True, products=12),
     },
     "letters": {
         "quick": Sizes(200, 80, 30, 2, groups=("primary", "halves", "rates"), products=8),
-        "full": Sizes(600, 200, 80, 4, groups=("primary", "halves", "rates")),
+        "full": Sizes(600, 200, 80, 4, blocks=tuple(BLOCKS["letters"])),
     },
     "digits-mlp": {
         "quick": Sizes(200, 80, 30, 2, groups=("primary", "halves", "rates"), products=8),
-        "full": Sizes(3000, 1000, 200, 4, groups=("primary", "halves", "same noise", "rates")),
+        "full": Sizes(3000, 1000, 200, 4, blocks=tuple(BLOCKS["digits-mlp"])),
     },
 }
 """problem -> effort -> sizes. ResNet-18's `full` is the reduced network of the pilot (700,000 weights, a step of 20 ms on a

@@ -25,6 +25,7 @@ class Led:
         burn: the step from which it differs from the trunk.
         weight_decay: times the problem's own, from `burn` on.
         noise: share of labels drawn anew, from `burn` on; None is the problem's own.
+        forgotten: at `burn` the optimizer begins anew, without momentum and second moments.
         held: the late half stands, by turns of so many steps, at its weights of the trunk's steps `held_at`.
     """
 
@@ -33,6 +34,7 @@ class Led:
     burn: int
     weight_decay: float = 1.0
     noise: float | None = None
+    forgotten: bool = False
     dwell: int = 0
     held_at: tuple[int, ...] = ()
 
@@ -44,8 +46,8 @@ class Led:
     @property
     def links(self) -> list[tuple[str, int]]:
         """(what led it there, step) of the trunk's end and of every change of policy after it; the last is its own end."""
-        own = (self.weight_decay, self.noise, self.dwell, self.held_at)
-        said = "" if own == (1.0, None, 0, ()) else f" {own}"
+        own = (self.weight_decay, self.noise, self.forgotten, self.dwell, self.held_at)
+        said = "" if own == (1.0, None, False, 0, ()) else f" {own}"
         chain = chain_of(self.policy, self.steps)
         return [(repr(chain[0][0]), self.burn), *((f"{p!r}{said}", end) for p, end in chain if end > self.burn)]
 

@@ -10,7 +10,6 @@ from etastar.core.design import Design, Plan
 from etastar.core.estimate import Estimate
 from etastar.core.lane import Lane, Runs
 from etastar.core.problem import Problem
-from etastar.core.randomness import derive_seed
 from etastar.designs.psi.forks import Forks
 from etastar.designs.psi.repeats import Repeats
 from etastar.designs.psi.tuned_peak import TunedPeak
@@ -155,7 +154,7 @@ class Trained:
         """
         session, small = self.small.session(task), self.small
         policy, start = linear(task.steps), session.facts.lr or UNKNOWN_LR
-        design = TunedPeak(session.facts.criterion, policy, task.steps, start, small.seeds, self._seed(task, "peak"))
+        design = TunedPeak(session.facts.criterion, policy, task.steps, start, small.seeds, self.small.seed_of(task, "peak"))
         return self._run(session, design)
 
     def forks(self, task: Task, peak: float) -> tuple[Fork, ...]:
@@ -165,11 +164,8 @@ class Trained:
             OutOfTime: time was over before they had.
         """
         session, updates = self.small.session(task), updates_of(self.small.session(task).problem)
-        criterion, seeds, seed = session.facts.criterion, self.small.seeds, self._seed(task, "forks")
+        criterion, seeds, seed = session.facts.criterion, self.small.seeds, self.small.seed_of(task, "forks")
         return self._run(session, Forks(criterion, task.steps, peak, updates, task.name, task.group, seeds, seed))
-
-    def _seed(self, task: Task, what: str) -> int:
-        return derive_seed(self.small.seed, "psi", task.name, task.steps, what)
 
     def _run(self, session: Session, design: Design[Found]) -> Found:
         """What a design finds; its lanes are not stored, as what is read of them is in the study's rows."""

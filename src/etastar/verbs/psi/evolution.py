@@ -24,7 +24,7 @@ START = np.array(TRAINED)
 POPULATION = 16
 SIGMA = (0.22, 0.05)
 """Of the first and the last generation, geometric between: left to itself CMA's grows, losses of one seed being noisy."""
-DRAWN = 12
+DRAWN = 8
 """Tasks of a generation, others each time: that no few of them are learnt by heart."""
 WRONG = 0.35
 """Standard deviation, in decades, of the peak's error in training: that of a hasty finder."""
@@ -33,9 +33,9 @@ HIGH = 0.1
 STAY = 0.01
 """Weight of |numbers - start|^2 in what is minimised."""
 LOOK = 5
-"""Generations between two looks at tasks that are held out for stopping."""
+"""Generations from one mean that is looked at on the tasks held out for stopping to the next."""
 REPEATS = 2
-"""Wrong peaks of every held-out task, the same at each look."""
+"""Wrong peaks of every held-out task, the same for all means."""
 MOST_WON = -1.0
 """Nats that a task may win, as against two that it may lose: a single lucky task must not pay for others that broke."""
 FLOOR = 0.15
@@ -100,7 +100,7 @@ class Evolution:
         generations: at most.
         name: seeds are derived from it.
         course: how far it went before.
-        on_look: called at each look at the held-out tasks, when `course` is worth keeping.
+        on_course: called every `LOOK` generations, when `course` is worth keeping.
     """
 
     bench: SmallBench
@@ -109,7 +109,7 @@ class Evolution:
     generations: int
     name: str
     course: Course = field(default_factory=Course)
-    on_look: Callable[[HeldOutLook], None] = lambda look: None
+    on_course: Callable[[], None] = lambda: None
 
     def run(self) -> tuple[float, ...]:
         """The numbers.
@@ -126,7 +126,6 @@ class Evolution:
         sizes = np.geomspace(*SIGMA, max(self.generations, 2))
         optimizer = CMA(mean=START, sigma=SIGMA[0], population_size=POPULATION, seed=seed)
         means = {-1: START}
-        self._look(-1, START)
         for generation in range(self.generations):
             optimizer._sigma = float(sizes[generation])
             candidates = [optimizer.ask() for _ in range(POPULATION)]
@@ -135,19 +134,17 @@ class Evolution:
             optimizer.tell(list(zip(candidates, self.course.costs[generation], strict=True)))
             if (generation + 1) % LOOK == 0 or generation + 1 == self.generations:
                 means[generation] = optimizer.mean.copy()
-                self._look(generation, means[generation])
+                self.on_course()
+        if not self.course.looks:
+            self.course.looks = self._looks(means)
         best = min(self.course.looks, key=lambda look: look.held_out)
         return tuple(round(float(v), 4) for v in means[best.generation])
 
-    def _look(self, generation: int, numbers: Numbers) -> None:
-        """At the held-out tasks, unless that was done before."""
-        if any(look.generation == generation for look in self.course.looks):
-            return
-        scores = [
-            self._score(known, {"": numbers}, f"held out {k}", k)[""] for known in self.held_out for k in range(REPEATS)
-        ]
-        self.course.looks.append(look := HeldOutLook(generation, statistics.fmean(scores)))
-        self.on_look(look)
+    def _looks(self, means: Mapping[int, Numbers]) -> list[HeldOutLook]:
+        """At the held-out tasks, for all means side by side: more lanes of a small network cost next to nothing."""
+        named = {str(generation): numbers for generation, numbers in means.items()}
+        scores = [self._score(known, named, "held out", REPEATS) for known in self.held_out]
+        return [HeldOutLook(g, statistics.fmean(score[str(g)] for score in scores)) for g in means]
 
     def _costs(self, generation: int, candidates: Sequence[Numbers]) -> list[float]:
         rng = np.random.default_rng(derive_seed(0, self.name, "tasks", generation))
@@ -155,21 +152,24 @@ class Evolution:
         size = min(DRAWN, len(self.tasks))
         chosen = rng.choice(len(self.tasks), size=size, replace=False, p=weights / weights.sum())
         named = {str(i): numbers for i, numbers in enumerate(candidates)}
-        scores = [self._score(self.tasks[t], named, f"generation {generation}", generation) for t in chosen]
+        scores = [self._score(self.tasks[t], named, f"generation {generation}") for t in chosen]
         own = [statistics.fmean(score[name] for score in scores) for name in named]
         return [
             cost + STAY * float((numbers - START) @ (numbers - START)) for cost, numbers in zip(own, candidates, strict=True)
         ]
 
-    def _score(self, known: Known, numbers: Mapping[str, Numbers], what: str, index: int) -> dict[str, float]:
-        """Of every candidate on one task: one seed, one wrong peak, the same for all."""
+    def _score(self, known: Known, numbers: Mapping[str, Numbers], what: str, repeats: int = 1) -> dict[str, float]:
+        """Of every candidate on one task: one seed and as many wrong peaks, the same for all."""
         task, steps = known.task, known.task.steps
-        rng = np.random.default_rng(derive_seed(0, self.name, task.name, steps, what, index))
-        lr = known.peak * 10 ** (HIGH + WRONG * rng.standard_normal())
+        rng = np.random.default_rng(derive_seed(0, self.name, task.name, steps, what))
+        rates = known.peak * 10 ** (HIGH + WRONG * rng.standard_normal(repeats))
         arms: dict[str, tuple[Policy, float]] = {"linear": (linear(steps), known.peak)}
-        arms |= {name: (PsiNetwork(tuple(map(float, own))).over(steps), lr) for name, own in numbers.items()}
+        for name, own in numbers.items():
+            policy = PsiNetwork(tuple(map(float, own))).over(steps)
+            arms |= {f"{name} {k}": (policy, float(lr)) for k, lr in enumerate(rates)}
         losses = self.bench.once(task, arms, 1, f"{self.name} {what}")
         if len(losses) < len(arms):
             raise TimeOver
-        reference = losses["linear"][0]
-        return {name: log_ratio(losses[name][0], reference, MOST_WON) / (known.width + FLOOR) for name in numbers}
+        logs = {arm: log_ratio(own[0], losses["linear"][0], MOST_WON) for arm, own in losses.items()}
+        unit = known.width + FLOOR
+        return {name: statistics.fmean(logs[f"{name} {k}"] for k in range(repeats)) / unit for name in numbers}

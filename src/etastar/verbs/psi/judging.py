@@ -63,7 +63,7 @@ def known_task(bench: SmallBench, task: Task) -> Known | None:
     arms: Mapping[str, tuple[Policy, float]] = {
         "own": (policy, peak), "low": (policy, peak / WIDE), "high": (policy, peak * WIDE)
     }  # fmt: skip
-    losses = bench.once(task, arms, 2, "width")
+    losses = bench.once(task, arms, 2, "width", kept=True)
     if len(losses) < len(arms):
         return None
     pairs = [(a, b) for wrong in ("low", "high") for a, b in zip(losses[wrong], losses["own"], strict=True)]
@@ -76,7 +76,7 @@ def _best_of_two(bench: SmallBench, task: Task) -> dict[str, float]:
     """The better of two rates around that in use, by one training of each."""
     start = bench.start(task)
     rates = {"low": start / PAIR, "high": start * PAIR}
-    losses = bench.once(task, {name: (linear(task.steps), lr) for name, lr in rates.items()}, 1, "two")
+    losses = bench.once(task, {name: (linear(task.steps), lr) for name, lr in rates.items()}, 1, "two", kept=True)
     known = {name: own[0] for name, own in losses.items()}
     return {"best of two": rates[min(known, key=lambda name: known[name])]} if known else {}
 

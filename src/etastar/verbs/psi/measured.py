@@ -38,7 +38,7 @@ UNKNOWN_LR = 1e-2
 
 
 class Peak(NamedTuple):
-    """A task and the peak of its linear decay, or why there is none."""
+    """A task and the tuned peak of a policy on it, or why there is none."""
 
     task: Task
     peak: Estimate
@@ -59,18 +59,18 @@ class SmallBench:
         self._counted: dict[int, int] = {}
         self._sessions: dict[tuple[Task, str], Session] = {}
 
-    def peak(self, task: Task) -> Peak:
-        """The tuned peak of linear decay, by the split that choices are made by."""
+    def peak(self, task: Task, policy: Policy | None = None) -> Peak:
+        """The tuned peak of linear decay, or of another policy, by the split that choices are made by."""
         session = self.session(task)
         start = session.facts.lr or UNKNOWN_LR
-        seed = self._seed(task, "peak")
-        design = TunedPeak(session.facts.criterion, linear(task.steps), task.steps, start, self.seeds, seed)
+        seed = self.seed_of(task, "peak")
+        design = TunedPeak(session.facts.criterion, policy or linear(task.steps), task.steps, start, self.seeds, seed)
         return Peak(task, self.run(session, design))
 
     def forks(self, task: Task, peak: float) -> tuple[Fork, ...]:
         """The experiments of a task."""
         session = self.session(task)
-        updates, seed = updates_of(session.problem), self._seed(task, "forks")
+        updates, seed = updates_of(session.problem), self.seed_of(task, "forks")
         criterion = session.facts.criterion
         design = Forks(criterion, task.steps, peak, updates, task.name, task.group, self.seeds, seed)
         return self.run(session, design, Lean(session, design.traced))
@@ -83,7 +83,7 @@ class SmallBench:
     def search(self, task: Task, effort: str) -> Estimate:
         """The peak of linear decay that a search of this effort finds, by the split that choices are made by."""
         session = self.session(task)
-        start, seed = self.start(task), self._seed(task, effort)
+        start, seed = self.start(task), self.seed_of(task, effort)
         return self.run(
             session, BestLR(session.facts.criterion, task.steps, linear(task.steps), start, EFFORTS[effort], seed=seed)
         ).lr
@@ -91,13 +91,13 @@ class SmallBench:
     def fresh(self, task: Task, arms: Arms, seeds: int) -> dict[str, tuple[float, ...]]:
         """Final losses on the split that is kept for the end, on seeds that nothing else has seen."""
         session = self.session(task, "test")
-        return self.run(session, Repeats(session.facts.criterion, task.steps, arms, seeds, self._seed(task, "fresh")))
+        return self.run(session, Repeats(session.facts.criterion, task.steps, arms, seeds, self.seed_of(task, "fresh")))
 
-    def once(self, task: Task, arms: Arms, seeds: int, what: str) -> dict[str, tuple[float, ...]]:
-        """Final losses on the split that choices are made by; these lanes are not stored: there are a hundred thousand."""
+    def once(self, task: Task, arms: Arms, seeds: int, what: str, *, kept: bool = False) -> dict[str, tuple[float, ...]]:
+        """Final losses on the split that choices are made by; stored where `kept`: an evolution makes a hundred thousand."""
         session = self.session(task)
-        design = Repeats(session.facts.criterion, task.steps, arms, seeds, self._seed(task, what))
-        return self.run(session, design, Forgetful())
+        design = Repeats(session.facts.criterion, task.steps, arms, seeds, self.seed_of(task, what))
+        return self.run(session, design, None if kept else Forgetful())
 
     def made(self, began: float) -> Made:
         """How the answer was made."""
@@ -135,7 +135,8 @@ class SmallBench:
         self.engines.add(session.engine.name)
         return found
 
-    def _seed(self, task: Task, what: str) -> int:
+    def seed_of(self, task: Task, what: str) -> int:
+        """From which the seeds of what is trained for one purpose are derived."""
         return derive_seed(self.seed, "psi", task.name, task.steps, what)
 
 

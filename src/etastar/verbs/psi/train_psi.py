@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -20,7 +21,7 @@ from etastar.policies.psi_weights import PsiWeights
 from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options
-from etastar.verbs.psi.evolution import Course, Evolution, HeldOutLook, Known
+from etastar.verbs.psi.evolution import Course, Evolution, Known
 from etastar.verbs.psi.judging import RIGHT, TWICE, AtPeak, driven, judged, known_task
 from etastar.verbs.psi.measured import SmallBench, small_tasks
 from etastar.verbs.workplace import Workplace
@@ -116,8 +117,8 @@ def train_psi(
     *,
     optimizers: Sequence[str] = tuple(OPTIMIZERS),
     horizons: Sequence[int] = (50, 200, 800),
-    generations: int = 40,
-    fresh: int = 6,
+    generations: int = 25,
+    fresh: int = 4,
     seed: int = 0,
     weights: str | os.PathLike[str] | None = None,
     on_look: Callable[[EvolutionLook], None] | None = None,
@@ -234,15 +235,13 @@ def _evolved(
         name = f"{fold}/{stop}/{len(learn)}/{generations}/{bench.seed}"
         course = kept.course(name)
 
-        def look(own: HeldOutLook, name: str = name, stop: str = stop, course: Course = course) -> None:
-            told(EvolutionLook(fold, stop, *own))
-            kept.keep(name, course)
-
-        evolution = Evolution(bench, learn or held, held, generations, name, course, look)
+        evolution = Evolution(bench, learn or held, held, generations, name, course, partial(kept.keep, name, course))
         try:
             found.append(evolution.run())
         finally:
             kept.keep(name, course)
+        for own in course.looks:
+            told(EvolutionLook(fold, stop, *own))
     return tuple(round(float(v), 4) for v in np.mean(found, axis=0))
 
 

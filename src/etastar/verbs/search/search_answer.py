@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +115,7 @@ def answer_of(
         yours=judge(yours, said, outcome, finalists, lr, measured),
         study=record.name,
         storage=record.where,
-        made=session.made(plan["seed"], (*flags, *lr.flags), **_cost(session, found)),
+        made=session.made(plan["seed"], (*flags, *lr.flags), **cost_of_both(session, found)),
     )
 
 
@@ -177,9 +176,8 @@ def _objective(problem: Problem, plan: Mapping[str, Any], sizes: BatchSizes) -> 
     return f"{what} after {plan['steps']} steps{over}{lost}{sizes.sentence(plan['steps'])}"
 
 
-def _cost(session: Session, found: FindAnswer | None) -> dict[str, float]:
-    """Search and glance together; every rung a trial was trained on counts."""
-    own, before = session.cost(), found.cost if found else {}
-    total = {key: value + before.get(key, 0) for key, value in own.items() if key != "seconds"}
-    seconds = time.monotonic() - session.started + before.get("seconds", 0.0)
-    return {**total, "seconds": seconds, "measure_steps": before.get("gradient_steps", 0)}
+def cost_of_both(session: Session, found: FindAnswer | None) -> dict[str, float]:
+    """Search and the glance before it together; every rung a trial was trained on counts."""
+    before = found.cost if found else {}
+    total = {key: value + before.get(key, 0) for key, value in session.cost().items()}
+    return {**total, "measure_steps": before.get("gradient_steps", 0)}

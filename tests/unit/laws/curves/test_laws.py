@@ -190,6 +190,7 @@ def test_positive_fit_is_that_of_active_sets():
     assert agree == 40
 
 
+@pytest.mark.usefixtures("few_refits")
 @pytest.mark.parametrize("name", CURVE_LAWS)
 def test_units_of_losses_and_rates_change_nothing(name):
     law, names = CURVE_LAWS[name], ("constant",) if name == ConstantRate.name else THREE
@@ -201,6 +202,7 @@ def test_units_of_losses_and_rates_change_nothing(name):
         assert 7 * one.column(column) == pytest.approx(other.column(column), rel=1e-3)
 
 
+@pytest.mark.usefixtures("few_refits")
 @pytest.mark.parametrize("name", CURVE_LAWS)
 def test_every_law_answers_estimates_and_refuses_without_curves(name):
     law = CURVE_LAWS[name]
