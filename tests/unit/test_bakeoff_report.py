@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from benchmarks.bakeoff import report
+from benchmarks.bakeoff import recorded, report
 from benchmarks.bakeoff.bars import coverage
 from benchmarks.bakeoff.frontier import FREE, _bakeoff
 from benchmarks.bakeoff.score import Score
@@ -34,7 +34,17 @@ def test_losing_cases_come_worst_first_and_are_means_over_seeds():
         ["b/adam/wsd/160", GLANCE, "0.01", "+0.200", "1.20"],
         ["a/adam/wsd/160", QUICK, "0.01, 0.01", "+0.060", "1.06"],
     ]
+    silent = Score(found[3].row | {"lr": None}, math.inf, math.inf, 100.0, failed=True, off=math.nan)
+    assert report.losing([*found, silent])[0] == ["b/adam/wsd/160", QUICK, "0.01, none", "+0.040", "1.04"]
     assert report.taken(found)[0] == [GLANCE, 160, "3.00", "2.00"]
+
+
+def test_what_changed_weighs_tasks_alike():
+    found = [score(task, name, lost) for task, lost in (("a", 0.0), ("b", 0.1)) for name in (QUICK, "before: " + QUICK)]
+    found += [score("a", recorded.USUAL, 0.2), score("b", recorded.USUAL, 0.2)]
+    assert [line[2:5] for line in report.changed(found)] == [
+        ["before: " + QUICK, "2", "+0.00"], [recorded.USUAL, "2", "+0.50"],
+    ]  # fmt: skip
 
 
 def test_coverage_is_counted_by_task_worst_first():

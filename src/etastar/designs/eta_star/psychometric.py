@@ -72,9 +72,10 @@ class Flank:
     @property
     def mu_width(self) -> Array:
         """Posterior of (mu, w), lapses summed out."""
-        if self._mu_width is None:
-            self._mu_width = self.posterior.sum(axis=(2, 3))
-        return self._mu_width
+        if self._mu_width is not None:
+            return self._mu_width
+        self._mu_width = summed = self.posterior.sum(axis=(2, 3))
+        return summed
 
     def mu_quantiles(self, levels: list[float]) -> Array:
         """Quantiles of the 50 % point."""
