@@ -89,6 +89,7 @@ def postgres_server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Server) -> str:
+def postgres_url(postgres_server: Server) -> Iterator[str]:
     """An empty database."""
-    return postgres_server.url(postgres_server.new_database())
+    with postgres_server.lent_database() as database:
+        yield postgres_server.url(database)

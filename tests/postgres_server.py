@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,11 @@ local all locked scram-sha-256
 local all all trust
 """
 
+EMPTIED = """
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public AUTHORIZATION team;
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+"""
 UNTIL_WE_ARE_GONE = """
 trap : INT TERM HUP
 "$@" </dev/null &
@@ -53,6 +60,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="etastar-postgres-", dir="/tmp"))  # a socket's path has to be short
         self.folder.chmod(0o755)
         self._user: dict[str, Any] = {}
+        self._free: list[str] = []
         if os.getuid() == 0:
             names = {entry.pw_name: entry for entry in pwd.getpwall()}
             somebody = names.get("postgres") or names["nobody"]
@@ -90,6 +98,15 @@ class Server:
         name = f"runs_{uuid.uuid4().hex[:12]}"
         self.sql(f"CREATE DATABASE {name} OWNER team")
         return name
+
+    @contextmanager
+    def lent_database(self) -> Iterator[str]:
+        """The same, emptied and lent again afterwards: to make one takes 300 files, 11 MB and 40 ms of CPU."""
+        database = self._free.pop() if self._free else self.new_database()
+        yield database
+        self.cut(database)
+        self.sql(EMPTIED, database)
+        self._free.append(database)
 
     def sql(self, command: str, database: str = "postgres", user: str = "admin") -> list[Any]:
         """Run a command past etastar; returns its rows."""

@@ -63,13 +63,23 @@ HEAD = [
 ]
 
 
+COVERAGE = ["task", "interval holds the middle", "Clopper-Pearson, 95 %", "of the good rates around the best alone"]
+
+
 def coverage(found: Iterable[Score], method: str) -> list[list[str]]:
-    """A line a task: how many of the intervals hold the middle of the good rates, worst first."""
+    """A line a task: how many of the intervals hold the middle of the good rates, worst first; of the island, too."""
     some = [one for one in found if one.method == method and one.covers is not None]
-    held = {task: [bool(one.covers) for one in some if one.task == task] for task in {one.task for one in some}}
-    lines = sorted(held.items(), key=lambda item: np.mean(item[1]))
-    shown = lambda own: "{:.0%} ({:.0%} .. {:.0%})".format(np.mean(own), *clopper_pearson(sum(own), len(own)))
-    return [[task, f"{sum(own)}/{len(own)}", shown(own)] for task, own in lines]
+    own = {task: [one for one in some if one.task == task] for task in {one.task for one in some}}
+    held = {task: sum(bool(one.covers) for one in group) for task, group in own.items()}
+    lines = []
+    for task in sorted(own, key=lambda task: (held[task] / len(own[task]), task)):
+        n, near = len(own[task]), sum(bool(one.near) for one in own[task])
+        lines.append([task, f"{held[task]}/{n}", _exact(held[task], n), f"{near}/{n} = {_exact(near, n)}"])
+    return lines
+
+
+def _exact(held: int, n: int) -> str:
+    return "{:.0%} ({:.0%} .. {:.0%})".format(held / n, *clopper_pearson(held, n))
 
 
 def _task(row: Row) -> str:

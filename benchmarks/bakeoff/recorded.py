@@ -26,11 +26,12 @@ from benchmarks.bakeoff.anchors import anchored
 from benchmarks.bakeoff.curves import grid
 from benchmarks.bakeoff.rows import FOLDER, SUGGESTIONS, read, suggestion
 from benchmarks.bakeoff.tasks import Case
-from benchmarks.bakeoff.truth import Truth
+from benchmarks.bakeoff.truth import Truth, island
 
 Array = NDArray[np.floating[Any]]
 RECORD = Path(__file__).parents[1] / "records" / "2026-11-22_bakeoff"
 USUAL = "usual rate of the other tasks"
+NOTE = "of the record of 22 November"
 BEFORE = "before: "
 """Says of a search of ours that it is the earlier one."""
 ROUNDING = 5e-5
@@ -66,7 +67,7 @@ def carried() -> Iterator[dict[str, Any]]:
         spent = round(row["cost"] * int(case.rpartition("/")[2]))
         silent = [None] * (len(row["points"]) - len(row["lr"]))
         for seed, lr in enumerate([*row["lr"], *silent]):
-            yield suggestion(case, name, seed, lr, spent, note="of the record of 22 November")
+            yield suggestion(case, name, seed, lr, spent, note=NOTE)
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def told(case: Case) -> Truth:
     accuracy = -Fit.of(knots, [lr for lr, _ in points], [lost for _, lost in points]).values / 100
     good = knots[lost <= lost.min() + 0.05]
     nats = anchor["nats"] + lost[None]
-    ends = float(good.min()), float(good.max())
+    ends = float(good.min()), float(good.max()), island(knots, lost)
     return Truth(knots, best_of(case.name), *ends, nats, accuracy[None], anchor["chance"], case.task.regression)
 
 

@@ -10,22 +10,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bakeoff import bars, ours
+from benchmarks.bakeoff import bars, frontier, ours
+from benchmarks.bakeoff.recorded import BEFORE, NOTE, USUAL
 from benchmarks.bakeoff.score import NATS, Score, by_task, lr_free, paired, summary
 from benchmarks.bakeoff.tasks import HORIZONS, TASKS
 from benchmarks.bakeoff.truth import finished
 
 RECORDS = Path(__file__).parents[1] / "records"
+PICTURE = "![Share of cases that lose less than 0.05 nats against cost, at five horizons](frontier.png)"
 EFFORTS = tuple(ours.method(budget) for budget in ours.BUDGETS)
 OURS = EFFORTS[-1]
 
 
 def tables(found: list[Score]) -> str:
     """The results as Markdown."""
-    parts = [f"{len(finished())} combinations of task, optimizer and schedule; {len({s.case for s in found})} cases.", ""]
+    parts = [origin(found), ""]
     parts += section(
         "Cases that ours lose, worst first", ["case", "method", "rates", "nats lost", "loss / the best's"], losing(found)
     )
+    head = ["method", "steps", "minus", "tasks", "difference of the share < 0.05 nats", "95 %, tasks resampled"]
+    parts += section("Ours, minus what is free and minus ours of 22 November", head, changed(found))
     for steps in HORIZONS:
         rows = summary(found, steps)
         if rows:
@@ -36,7 +40,7 @@ def tables(found: list[Score]) -> str:
             parts += ["Stricter bars:", "", *markdown(bars.HEAD, bars.bars(bars.rows_of(found), steps)), ""]
     for method in EFFORTS:
         held = bars.coverage(found, method)
-        parts += section(f"Coverage by task: {method}", ["task", "interval holds the middle", "Clopper-Pearson, 95 %"], held)
+        parts += section(f"Coverage by task: {method}", bars.COVERAGE, held)
         lost = [[task, f"{nats:.0%}", f"{points:.0%}"] for task, (nats, points) in by_task(found, method).items()]
         parts += section(f"By task: {method}", ["task", "% < 0.05 nats", "% < 1 point"], lost)
     parts += section("What a search of ours takes, medians", ["method", "steps", "seconds", "CPU seconds"], taken(found))
@@ -49,17 +53,45 @@ def tables(found: list[Score]) -> str:
     return "\n".join(parts)
 
 
+def origin(found: Iterable[Score]) -> str:
+    """What was trained for this, and what an earlier record tells."""
+    cases, trained = {one.case for one in found}, set(finished())
+    combinations = {case.rpartition("/")[0] for case in cases}
+    told = sum(case.rpartition("/")[0] not in trained for case in cases)
+    text = f"{len(combinations)} combinations of task, optimizer and schedule; {len(cases)} cases."
+    if told:
+        text += f" The curves of {told} of them are what the record of 22 November tells of its own, with the loss at"
+        text += " the best rate trained again; the others' were trained."
+    if any(one.row.get("note") == NOTE for one in found):
+        text += " Peers' rates are those of that record (`before:` are ours in it), scored again beside today's searches."
+    return text
+
+
 def losing(found: Iterable[Score]) -> list[list[str]]:
-    """A line a case that one of ours loses on the mean over seeds."""
+    """A line a case that one of ours loses on the mean over seeds; those where it once had no rate come first."""
     own: dict[tuple[str, str], list[Score]] = defaultdict(list)
     for one in found:
         if one.method in EFFORTS:
             own[one.case, one.method].append(one)
-    mean = lambda some, of: statistics.fmean(of(one) for one in some)
-    lost = {key: mean(some, lambda one: one.regret) for key, some in own.items()}
-    worst = sorted((key for key in own if lost[key] >= NATS), key=lambda key: -lost[key])
-    rates = lambda some: ", ".join(f"{one.lr:.2g}" for one in some)
-    return [[*key, rates(own[key]), f"{lost[key]:+.3f}", f"{mean(own[key], lambda one: one.ratio):.2f}"] for key in worst]
+    lines = []
+    for key, some in own.items():
+        told = [one for one in some if one.row["lr"] is not None]
+        lost, ratio = (statistics.fmean(map(of, told)) for of in (lambda one: one.regret, lambda one: one.ratio))
+        if lost >= NATS or len(told) < len(some):
+            rates = ", ".join("none" if one.row["lr"] is None else f"{one.lr:.2g}" for one in some)
+            lines.append(((len(told) == len(some), -lost), [*key, rates, f"{lost:+.3f}", f"{ratio:.2f}"]))
+    return [line for _, line in sorted(lines)]
+
+
+def changed(found: list[Score]) -> list[list[str]]:
+    """Each effort minus its earlier self and minus the usual rate: share < 0.05 nats, tasks weighted equally."""
+    lines = []
+    for steps in HORIZONS:
+        for method in EFFORTS:
+            for other, tasks, by, low, high in paired(found, method, steps):
+                if other in (USUAL, BEFORE + method):
+                    lines.append([method, str(steps), other, str(tasks), f"{by:+.2f}", f"{low:+.2f} .. {high:+.2f}"])
+    return lines
 
 
 def taken(found: Iterable[Score]) -> list[list[str]]:
@@ -103,7 +135,9 @@ def write(found: list[Score]) -> None:
 
     folder = RECORDS / f"{datetime.now(UTC):%Y-%m-%d}_bakeoff"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "README.md").write_text(f"# The bake-off\n\n`make bakeoff`\n\n{tables(found)}\n")
+    carried = any(one.row.get("note") == NOTE for one in found)
+    command = "python -m benchmarks.bakeoff --carried" if carried else "make bakeoff"
+    (folder / "README.md").write_text(f"# The bake-off\n\n`{command}`\n\n{PICTURE}\n\n{tables(found)}\n")
     config = {"tasks": list(TASKS), "horizons": list(HORIZONS), "budgets": list(ours.BUDGETS), "seeds": str(ours.SEEDS)}
     (folder / "config.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items()))
     (folder / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
@@ -112,6 +146,7 @@ def write(found: list[Score]) -> None:
         own[one.case, one.method].append(one)
     lines = (json.dumps(_row(case, method, some)) for (case, method), some in sorted(own.items()))
     (folder / "results.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    frontier.draw(folder)
 
 
 def _row(case: str, method: str, some: list[Score]) -> dict[str, Any]:
@@ -122,7 +157,11 @@ def _row(case: str, method: str, some: list[Score]) -> dict[str, Any]:
     row |= {"points": [round(one.points, 2) for one in some], "cost": round(statistics.fmean(one.cost for one in some), 3)}
     if method in EFFORTS:
         row |= {key: [one.row[key] and round(one.row[key], 8) for one in told] for key in ("low", "high", "seconds", "cpu")}
-        row |= {"covers": [one.covers for one in told], "note": [one.row["note"] for one in told]}
+        row |= {
+            "covers": [one.covers for one in told],
+            "near": [one.near for one in told],
+            "note": [one.row["note"] for one in told],
+        }
     return row
 
 

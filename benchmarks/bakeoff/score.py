@@ -34,6 +34,7 @@ class Score:
         regret: nats lost against the oracle's rate; `ratio`: the loss over the oracle's; `points`: of accuracy.
         off: log10 of the rate over the oracle's.
         covers: whether its interval holds the middle of the good rates; None without one. `width`: in decades.
+        near: whether it holds the middle of those around the best.
     """
 
     row: dict[str, Any]
@@ -44,6 +45,7 @@ class Score:
     off: float
     covers: bool | None = None
     width: float | None = None
+    near: bool | None = None
 
     @property
     def case(self) -> str:
@@ -150,12 +152,13 @@ def score(row: dict[str, Any]) -> Score:
     true, lr = _truth(row["case"]), row["lr"]
     if lr is None:
         return Score(row, math.inf, math.inf, 100.0, failed=True, off=math.nan)
-    covers = width = None
+    covers = width = near = None
     if row.get("low") and row.get("high"):
         covers = bool(row["low"] <= 10**true.centre <= row["high"])
+        near = bool(row["low"] <= 10**true.middle <= row["high"])
         width = math.log10(row["high"] / row["low"])
     off = math.log10(lr) - true.oracle
-    return Score(row, true.regret(lr), true.ratio(lr), true.accuracy_lost(lr), true.fails(lr), off, covers, width)
+    return Score(row, true.regret(lr), true.ratio(lr), true.accuracy_lost(lr), true.fails(lr), off, covers, width, near)
 
 
 def summary(found: Iterable[Score], steps: int) -> list[dict[str, Any]]:
@@ -179,7 +182,7 @@ def _method(name: str, own: list[Score]) -> dict[str, Any]:
     return {
         "method": name,
         "cases": len(cases),
-        "seeds": max(len(some) for some in cases.values()),
+        "seeds": " - ".join(map(str, sorted({min(map(len, cases.values())), max(map(len, cases.values()))}))),
         "nats": mean(lambda one: one.regret < NATS),
         "points": mean(lambda one: one.points < POINTS),
         "failed": mean(lambda one: one.failed),

@@ -62,6 +62,7 @@ class Truth:
         x: log10 of the rates.
         oracle: log10 of the best rate over the oracle's seeds.
         low, high: ends of the rates within 0.05 nats of the best, over all seeds of the full length.
+        island: ends of those of them that no worse rate parts from the best.
         nats, accuracy: [seeds, rates] on the scoring seeds.
         chance: nats of an untrained network.
     """
@@ -70,6 +71,7 @@ class Truth:
     oracle: float
     low: float
     high: float
+    island: tuple[float, float]
     nats: Array
     accuracy: Array
     chance: float
@@ -103,6 +105,23 @@ class Truth:
         """log10 of the middle of the rates within 0.05 nats of the best."""
         return (self.low + self.high) / 2
 
+    @property
+    def middle(self) -> float:
+        """The same of the island: between two islands the centre need not be good itself."""
+        return sum(self.island) / 2
+
+
+def island(x: Array, loss: Array, bar: float = 0.05) -> tuple[float, float]:
+    """Ends of the good rates around the best that are neighbours.
+
+    >>> island(np.array([-3.0, -2.0, -1.0, 0.0]), np.array([0.03, 0.0, 0.2, 0.04]))
+    (-3.0, -2.0)
+    """
+    best = int(np.argmin(loss))
+    worse = np.flatnonzero(loss > loss.min() + bar)
+    below, above = worse[worse < best], worse[worse > best]
+    return float(x[below.max() + 1 if len(below) else 0]), float(x[above.min() - 1 if len(above) else -1])
+
 
 def truth(case: Case) -> Truth:
     """What the curves say of `case`."""
@@ -115,7 +134,8 @@ def truth(case: Case) -> Truth:
     accuracy = np.array([np.nan_to_num(own[case.steps, s].accuracy) for s in SCORE_SEEDS])
     best = float(first.x[int(np.argmin(oracle.mean(0)))])
     chance = case.task.nats(first.first)
-    return Truth(first.x, best, good.min(), good.max(), scored, accuracy, chance, case.task.regression)
+    ends = float(good.min()), float(good.max()), island(first.x, both)
+    return Truth(first.x, best, *ends, scored, accuracy, chance, case.task.regression)
 
 
 def finished() -> list[str]:

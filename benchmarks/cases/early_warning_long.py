@@ -24,5 +24,5 @@ CASE = Case(
     "Whether `watch` warns at its default cadence, on trainings of 2,000 steps",
     _rows,
     _summary,
-    {"folder": "data/early_warning_long", "rounds": 6, "most": 336},
+    {"folder": "data/early_warning_long", "rounds": 3, "most": 168},
 )

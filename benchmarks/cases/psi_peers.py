@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks.cases.case import Row, table
 from etastar.core.told import told
@@ -67,9 +67,3 @@ def _ratio(rows: Sequence[Row], name: str) -> Ratio:
 
 def _finite(losses: Mapping[str, Sequence[float | None]], name: str) -> list[float]:
     return [math.inf if loss is None else loss for loss in losses[name]]
-
-
-def peers_in(bench: SmallBench, tasks: Sequence[Task], seeds: int) -> Iterator[Row]:
-    """The peers of every task, while there is time."""
-    for task in bench.in_time(tasks):
-        yield peers_of(bench, task, seeds)

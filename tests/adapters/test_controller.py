@@ -214,10 +214,31 @@ def test_a_step_without_finite_signals_leaves_rate_and_policy():
     assert controller.step(loss=float("nan")) == before
 
 
+@pytest.mark.parametrize(("policy", "said"), [("linear", 1), ("warmup-cosine:floor=0.1", 1), ("constant", 0), ("greedy", 0)])
+def test_a_step_beyond_the_horizon_is_told_once(policy, said, caplog):
+    """A linear decay stands at 0 from there on, and nothing is trained."""
+    model, optimizer = model_and()
+    controller = Controller(optimizer, policy, steps=4)
+    for step in range(7):
+        backward(model)
+        controller.step(loss=1.0)
+        optimizer.step()
+        assert len(caplog.records) == (said if step >= 4 else 0)
+
+
+def test_groups_that_are_added_later_are_refused_in_a_sentence():
+    _, optimizer = model_and()
+    controller = Controller(optimizer, "linear", steps=4)
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+    with pytest.raises(ProblemError, match=r"has \d parameter groups, and had \d when .* add all groups before"):
+        controller.step()
+
+
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
-        (lambda o: Controller(o, "cosine"), "has no horizon yet"),
+        (lambda o: Controller(o, "cosine"), "'cosine' has no horizon yet; expected steps=... beside it"),
+        (lambda o: Controller(None, "cosine", steps=3), "the optimizer is None; expected a torch.optim.Optimizer"),
         (lambda o: Controller(o, lambda opt: None), "the policy is a function without steps"),
         (lambda o: Controller(o, "cosin", steps=3), "expected one of constant"),
         (lambda o: Controller(o, Plateau()).step(), r"reads smoothed_loss; expected controller.step\(loss=loss\)"),

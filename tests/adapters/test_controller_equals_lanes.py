@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from adapters.live import NETS, OPTIMIZERS, POLICIES, STEPS, Live, lane, problem
+from diagonal import diagonal
 from etastar import LaneEngine
 from etastar.engine import LoopEngine
 
@@ -30,8 +31,7 @@ def test_a_lane_is_the_live_loop(name, net, optimizer):
     assert live.controller.taken == STEPS
 
 
-@pytest.mark.parametrize("kernel", ["mlp", "vmap"])
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(("name", "kernel"), diagonal(POLICIES, ["mlp", "vmap"]))
 def test_lanes_that_train_together_are_live_loops_each(name, kernel):
     lanes = [lane(POLICIES[name], lr=lr) for lr in (0.1, 0.03, 0.3)]
     outcomes = LaneEngine(kernel, dtype=torch.float64).try_train(problem("mlp", "SGD"), lanes)

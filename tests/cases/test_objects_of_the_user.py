@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 import etastar
+from diagonal import diagonal
 from etastar import Criterion, Lane, Options, Point, Problem, Sharpness
 from etastar.core import Until
 from etastar.core.randomness import state_of
@@ -91,8 +92,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("rng", RNGS)
+@pytest.mark.parametrize(("rng", "form"), diagonal(RNGS, FORMS))
 def test_generators_that_data_own_are_seeded_for_every_batch_and_put_back(form, rng):
     own = RNGS[rng]()
     before = repr(state_of(own)), copy.deepcopy(own.get_state() if isinstance(own, torch.Generator) else 0)

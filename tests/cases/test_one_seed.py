@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import etastar
+from diagonal import diagonal
 from etastar import Criterion, Outcome, Runs
 from etastar.core import LaneStatus
 from etastar.core.flags import FLAGS
@@ -88,8 +89,9 @@ def test_a_step_that_is_a_search_is_recognised(optimizer, searches):
     assert searches_in_a_step(problem(optimizer), "cpu") is searches
 
 
-@pytest.mark.parametrize("name", ["LBFGS", "LBFGS of one evaluation", "a line search"])
-@pytest.mark.parametrize("effort", ["glance", "quick"])
+@pytest.mark.parametrize(
+    ("name", "effort"), diagonal(["LBFGS", "LBFGS of one evaluation", "a line search"], ["glance", "quick"])
+)
 def test_one_seed_of_such_a_method_is_no_verdict_and_its_interval_holds_every_rate_that_trained(name, effort):
     answer = etastar.find(problem(OPTIMIZERS[name][0]), effort=effort, options=MEMORY)
     assert answer.yours is not None and answer.yours.verdict == "cannot-tell"

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import etastar
+from diagonal import diagonal
 from etastar import ProblemError
 from etastar.verbs.search.batch_sizes import kind_of
 
@@ -48,8 +49,10 @@ def ranked(answer: etastar.verbs.SearchAnswer) -> list[dict]:
     return [t.params for t in sorted(answer.trials, key=lambda t: t.loss)]
 
 
-@pytest.mark.parametrize("valid", [None, blobs(300)], ids=["training loss", "validation loss"])
-@pytest.mark.parametrize("space", [SPACE, {"lr": {"choices": [0.003, 0.03, 10.0]}, "batch_size": {"choices": [6, 24]}}])
+@pytest.mark.parametrize(
+    ("space", "valid"),
+    diagonal([SPACE, {"lr": {"choices": [0.003, 0.03, 10.0]}, "batch_size": {"choices": [6, 24]}}], [None, blobs(300)]),
+)
 def test_a_summed_loss_ranks_batch_sizes_as_its_mean_does(valid, space):
     """Adam's steps are the same for both; as sums the losses of 24 samples are four times those of 6."""
     mean, total = (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tools.site import check, codes, command_line, examples, named, records, reference, running
-from tools.site.pages import DOCS, blocks, commands, written
+from tools.site.pages import DOCS, ROOT, blocks, commands, written
 
 import etastar
 
@@ -110,6 +110,12 @@ def test_every_option_that_a_page_speaks_of_is_one_of_some_command():
     known |= {"--help", "--version", "--traceback", "--install-completion"}
     said = {(name, option) for name, text in PAGES.items() for option in re.findall(r"`(--[a-z-]+)", text)}
     assert len(said) >= 20 and {each for each in said if each[1] not in known} == set()
+
+
+def test_every_extra_that_is_not_for_the_house_is_told():
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    told = re.findall(r"^\| (`[^|]*`) \|", PAGES["start.md"], flags=re.MULTILINE)
+    assert {name for row in told for name in re.findall("`([^`]+)`", row)} == extras - {"clients", "dev", "docs"}
 
 
 def test_every_public_name_has_a_page(tmp_path):

@@ -64,7 +64,9 @@ def check_kills(folder: Path, kills: int, pace: float, sampler: str, pruner: str
     assert optuna.get_all_study_names(url) == [study.study_name]
 
 
+@pytest.mark.slow
 def test_a_kill_and_the_same_answer(tmp_path):
+    """By default a search only goes on (`test_more_trials_go_on_from_what_is_there`), and it is `find` that is killed."""
     check_kills(tmp_path, 1, 0.014, "genetic", "none")
 
 

@@ -50,7 +50,7 @@ def test_the_table(cli: Cli) -> None:
         "digits-mlp: start from ",
         "eta* is expected in ",
         "Adam one-shot",
-        "a safe start, below eta*",
+        "a safe start as far as this rung sees; the lowest is used",
         "yours",
         "no closed form, kernel: for SGD",
         "Newton step: one Newton step lowers",

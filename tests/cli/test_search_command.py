@@ -31,7 +31,7 @@ def study_of(content: dict[str, Any]) -> optuna.Study:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_on_a_real_network(cli: Cli, sampler: str) -> None:
     ran = cli(
-        "search", "digits-mlp", "--set", "width=16", "--steps", "60", "--sampler", sampler, "--trials", "6", "--json", "-"
+        "search", "digits-mlp", "--set", "width=16", "--steps", "30", "--sampler", sampler, "--trials", "6", "--json", "-"
     )
     assert ran.code == 0, ran.err
     content = answer(ran)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from catalog import ELEMENTWISE, BackOff, NeedsClosure
+from diagonal import diagonal
 from digit_networks import cnn, digits, mlp, transformer
 from etastar import (
     Clipped,
@@ -106,8 +107,7 @@ def assert_parted(outcomes: list[Outcome]) -> None:
     assert len({own[-1] for own in losses}) >= len(losses) - 1, "the arms must differ (a constant one may equal another)"
 
 
-@pytest.mark.parametrize("trunk", TRUNKS)
-@pytest.mark.parametrize("model", [mlp, cnn, transformer])
+@pytest.mark.parametrize(("model", "trunk"), diagonal([mlp, cnn, transformer], TRUNKS))
 def test_forks_in_the_loop_are_bit_identical_to_training_from_the_start(model, trunk, fork_table):
     own, lanes, truths = forked(model, "momentum", trunk)
     found = in_order(LoopEngine(dtype=torch.float64), own, lanes)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
+from diagonal import diagonal
 from etastar import PerGroup, Schedule
 from etastar.policies import Constant, Observation
 from etastar.policies.named import policy_over
@@ -113,15 +114,17 @@ def greedy_by_hand(losses, *, factor, patience, cooldown=0, warmup=0, low=0.0, h
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"patience": 1, "factor": 0.5},
-        {"patience": 0, "factor": 0.9, "cooldown": 3, "warmup": 5},
-        {"patience": 0, "factor": 0.5, "low": 0.1, "high": 2.0},
-        {"patience": 0, "factor": 0.3, "low": 0.2, "reset": 3, "cooldown": 2},
-    ],
+    ("settings", "seed"),
+    diagonal(
+        [
+            {"patience": 1, "factor": 0.5},
+            {"patience": 0, "factor": 0.9, "cooldown": 3, "warmup": 5},
+            {"patience": 0, "factor": 0.5, "low": 0.1, "high": 2.0},
+            {"patience": 0, "factor": 0.3, "low": 0.2, "reset": 3, "cooldown": 2},
+        ],
+        [0, 1, 2],
+    ),
 )
 def test_greedy_is_the_rule_of_transformers_step_by_step(settings, seed):
     losses = falling_then_noisy(seed)

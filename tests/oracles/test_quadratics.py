@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import etastar
+from diagonal import diagonal
 from etastar import Criterion, Lane, Options
 from etastar.core import Until
 from etastar.engine import LoopEngine
@@ -28,8 +29,7 @@ def test_a_lane_follows_the_exact_loss_curve(momentum, lr):
     assert [r.loss for r in outcome.trace] == pytest.approx(loss_curve(lr, 60, SPECTRA[0], momentum), rel=1e-10)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize(("spectrum", "momentum"), diagonal(SPECTRA, [0.0, 0.9]))
 def test_the_exact_eta_star_is_inside_the_interval(spectrum, momentum):
     problem = quadratic(spectrum, momentum=momentum, lr=0.1 / max(spectrum))
     truth = exact_eta_star(Criterion(loss=problem.loss_threshold), 200, spectrum, momentum)

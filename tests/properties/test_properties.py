@@ -62,7 +62,10 @@ def test_an_epoch_holds_every_sample_at_most_once_and_only_the_last_batch_is_dro
     assert all(torch.equal(a, next(again)["i"]) for a in first)
 
 
-@given(st.recursive(st.integers(0, 3), lambda kids: st.lists(kids, max_size=3) | st.dictionaries(st.text(max_size=2), kids)))
+KIDS = lambda kids: st.lists(kids, max_size=3) | st.dictionaries(st.text(max_size=2), kids, max_size=3)
+
+
+@given(st.recursive(st.integers(0, 3), KIDS, max_leaves=8))
 def test_map_tensors_keeps_the_shape_of_any_batch(tree):
     def build(node):
         if isinstance(node, int):

@@ -43,7 +43,7 @@ def write(folder: Path) -> None:
         if others := [f"`{names.strip('`').split(' ')[0]}`" for names, _ in options if (names, _) in common]:
             parts.append(f"As [most commands](#what-most-commands-take): {', '.join(others)}.")
         if command.epilog:
-            parts.append(f"{_cell(command.epilog)}")
+            parts.append("Example: `{}`".format(_cell(command.epilog).removeprefix("Example: ")))
     parts += ["## What most commands take", markdown_table([["argument", "what it is"], *map(list, common)])]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "command-line.md").write_text("\n\n".join(parts) + "\n")

@@ -76,7 +76,7 @@ class Measured:
         found = [text for text in self.text.splitlines() if not text.startswith("|") and re.search(line, text)]
         if not found:
             raise LookupError(f"no line of the record {self.name} holds {line!r}")
-        return "\n".join(f"> {text}" for text in found)
+        return "\n>\n".join(f"> {text}" for text in found)
 
     @cached_property
     def tables(self) -> list[list[list[str]]]:
@@ -130,9 +130,17 @@ def write(folder: Path) -> None:
     )
 
 
+UNBROKEN = "\N{NON-BREAKING HYPHEN}"
+
+
 def _table(records: list[Measured]) -> str:
     rows = [
-        [f"[{r.title}]({r.folder.name}.md)", f"`{r.command}`", r.date, str(r.environment.get("etastar", ""))]
+        [
+            f"[{r.title}]({r.folder.name}.md)",
+            f"`{r.command}`",
+            r.date.replace("-", UNBROKEN),
+            str(r.environment.get("etastar", "")),
+        ]
         for r in records
     ]
     return markdown_table([["what was measured", "again with", "on", "by etastar"], *rows])

@@ -18,13 +18,24 @@ from etastar.policies.policy import Observation, Policy
 from etastar.policies.torch_schedule import group_names
 
 
+def checked_optimizer(given: Any) -> torch.optim.Optimizer:
+    """An optimizer, or what behaves as one.
+
+    Raises:
+        ProblemError: something else.
+    """
+    if not all(hasattr(given, name) for name in ("param_groups", "defaults", "register_step_post_hook")):
+        raise ProblemError(f"the optimizer is {shown(given)}; expected a torch.optim.Optimizer")
+    return given
+
+
 def default_rate(optimizer: torch.optim.Optimizer) -> float:
     """The rate of which groups have their multiples.
 
     Raises:
         ProblemError: there is none.
     """
-    default = optimizer.defaults.get("lr")
+    default = checked_optimizer(optimizer).defaults.get("lr")
     if default is None or not float(default) > 0:
         raise ProblemError(f"the optimizer's default lr is {shown(default)}; {PASS_A_RATE}")
     return float(default)
@@ -44,7 +55,10 @@ def policy_for(given: Any, steps: int | None) -> Policy:
         )
     policy = parsed(given) if isinstance(given, str) else given
     if not policy.reads:
-        policy.step(Observation(0), policy.init(1.0))  # raises where there is no horizon
+        try:
+            policy.step(Observation(0), policy.init(1.0))
+        except ProblemError as error:
+            raise ProblemError(f"{given!r} has no horizon yet; expected steps=... beside it") from error
     return policy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import numbers
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,6 +26,7 @@ from etastar.errors import ProblemError
 from etastar.policies.compose import OTHERS, each
 from etastar.policies.policy import Policy, is_steady
 
+LOG = logging.getLogger("etastar")
 TOLD = {"loss": "loss", "smoothed_loss": "loss", "accuracy": "accuracy", "valid_loss": "valid_loss"}
 """signal -> what the loop must tell for it; all other signals are read off the optimizer's parameters and gradients."""
 
@@ -187,6 +189,17 @@ class Controller:
         self._state, self._past, self._rate = self._proposed
         self._proposed = None
         self.taken += 1
+        if (
+            self._horizon is not None
+            and self.taken == self._horizon + 1
+            and not (self.policy.reads or is_steady(self.planned))
+        ):
+            LOG.warning(
+                "step %d is beyond the policy's %d steps; its rate is now %g: plan all steps, or extend(steps) before",
+                self.taken,
+                self._horizon,
+                self.lr,
+            )
         self._ring.offer(self.taken, self.state_dict)
 
     def rescale(self, factor: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from etastar.adapters.attached import checked_optimizer
 from etastar.adapters.caution import Caution
 from etastar.adapters.edge_look import EdgeLook, EdgeRatio
 from etastar.adapters.loggers import Logger, rates_of
@@ -98,7 +99,7 @@ class Watcher:
         bound: float | None = None,
         logger: Logger | None = None,
     ) -> None:
-        self._optimizer, self._logger = optimizer, logger
+        self._optimizer, self._logger = checked_optimizer(optimizer), logger
         self._bound = POSITIVE("bound", BOUNDS["adam" if is_plain_adam(optimizer) else "sgd"] if bound is None else bound)
         self._rising = Rising(every)
         self._look: EdgeLook | None = None

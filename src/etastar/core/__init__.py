@@ -1,8 +1,9 @@
 """The nouns of etastar and the one loop. Read this folder first; it imports torch only.
 
-`problem` (of `parts`, or a loop), `lane` (with outcomes and runs), `training` (lanes under way) and `snapshot`, `design`
-(and the one loop), `beginning` (where a user's own run stands), `deadline` (when it must have answered), `monitor`,
-`estimate`, `told` (a result as JSON): the nouns. `code`, `flags`, `codes`: every word an answer carries, explained.
+`problem` (of `parts`, or a loop; `problem_checks`: what it may not be), `lane` (with outcomes and runs), `training` (lanes
+under way) and `snapshot`, `design` (and the one loop), `beginning` (where a user's own run stands), `deadline` (when it must
+have answered), `monitor`, `estimate`, `told` (a result as JSON): the nouns. `code`, `flags`, `codes`: every word an answer
+carries, explained.
 `data_forms`, `loaders`, `data`, `read_ahead`, `batch`, `not_data`, `setup`, `groups`, `named_groups`, `optimizers`,
 `schedule_of`, `modes`, `closures`: what users hand us, as we use it; `applied`: a rate, given back. `objective`, `accuracy`,
 `uninformed`, `finite_loss`, `gradients`: what a loss is asked. `kept` and `place`, `traceless`, `randomness`, `numerics`:

@@ -42,7 +42,7 @@ class Setup:
 
     def set_lr(self, lr: float) -> None:
         """Set the rate of every group to `lr` x its multiplier."""
-        for group, settings in zip(self.groups, self.optimizer.param_groups, strict=True):
+        for group, settings in self._own_groups():
             _set_rate(settings, lr * group.multiplier)
 
     def set_rates(self, rates: float | Mapping[str, float]) -> float:
@@ -51,9 +51,23 @@ class Setup:
             self.set_lr(rates)
             return rates
         own = [rate_of(rates, group.label) for group in self.groups]
-        for lr, group, settings in zip(own, self.groups, self.optimizer.param_groups, strict=True):
+        for lr, (group, settings) in zip(own, self._own_groups(), strict=True):
             _set_rate(settings, lr * group.multiplier)
         return own[0]
+
+    def _own_groups(self) -> list[tuple[Group, dict[str, Any]]]:
+        """Every group beside its settings.
+
+        Raises:
+            ProblemError: the optimizer was given groups since.
+        """
+        now = self.optimizer.param_groups
+        if len(now) != len(self.groups):
+            raise ProblemError(
+                f"the optimizer has {len(now)} parameter groups, and had {len(self.groups)} when its rates were taken over; "
+                "add all groups before: parameters that are frozen (requires_grad=False) wait in them"
+            )
+        return list(zip(self.groups, now, strict=True))
 
     def parameters(self) -> list[torch.Tensor]:
         """The parameters that the optimizer moves, in the order of its groups as they were made."""

@@ -25,6 +25,8 @@ from etastar.version import __version__
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 """The version Altair writes specs for, as vl-convert names it."""
 PNG_SCALE = 2
+LONGEST_VALUE = 32
+"""Characters of a cell that is never broken: an interval and its words fit; a sentence left its neighbours no room."""
 
 
 def report(answer: Any, directory: str | os.PathLike[str]) -> Path:
@@ -104,6 +106,7 @@ def render_page(page: Page, specs: dict[str, dict[str, Any]]) -> str:
         then={flag: FLAG_CODES[flag].then for flag, _ in page.flags if flag in FLAG_CODES},
         sections=_figures(page, specs),
         tables=page.tables,
+        longest_value=LONGEST_VALUE,
         vega=vega_script() if specs else "",
         version=__version__,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -91,6 +92,7 @@ class Database:
             self._advice = "free space, fix permissions or pass --store"
             if look_only:
                 return
+        weakref.finalize(self, self._engine.dispose)  # Python 3.13 warns of a connection that nobody closed
         try:
             with self.transaction() as connection:
                 if look_only:

@@ -38,9 +38,11 @@ def descent(lr, seed, report):
         w -= lr * 2 * w
 
 
-def test_fresh_workers_give_the_loops_outcomes_for_a_loop_of_the_users_own():
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_fresh_workers_give_the_loops_outcomes_for_a_loop_of_the_users_own(workers):
+    """Each imports torch anew, which takes 1.7 s of CPU."""
     own = Problem.from_loop(descent, steps=20, lr=0.1, loss_threshold=0.5)
-    with WorkerEngine(2) as engine:
+    with WorkerEngine(workers) as engine:
         assert not can_fork(own, engine.engine)
         assert comparable(engine.train(own, lanes())) == comparable(LoopEngine().train(own, lanes()))
 

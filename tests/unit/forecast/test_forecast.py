@@ -187,3 +187,23 @@ def test_a_log_given_twice_is_refused_and_equal_names_are_told_apart(tmp_path):
         forecast(a, a)
     assert [c.name for c in forecast(a, b).curves] == ["log.csv", "log.csv (2)"]
     assert set(forecast(a, check=b).notes) == {"log.csv", "log.csv (checked)"}
+
+
+def test_a_check_on_what_was_fitted_is_refused():
+    """Its errors would be those of the fit. A branch, which shares its trunk's first losses, is checked."""
+    whole, trunk = log("constant"), log("constant", until=4000)
+    for seen in (whole, trunk):
+        with pytest.raises(
+            ProblemError, match=r"the last losses of 'table 1 \(checked\)' are in 'table 1', too, which is fitted"
+        ):
+            forecast(whole, check=seen)
+    branch = rest(_curve(trunk), 400, 1.0)
+    cooled = pd.DataFrame({"step": (at := np.arange(4020, 4401, 20)), "lr": branch[at - 1], "loss": fading(branch)[at - 1]})
+    assert forecast(whole, check=pd.concat([trunk, cooled])).checks
+
+
+def test_steps_that_the_log_has_passed_are_refused():
+    with pytest.raises(
+        ProblemError, match="steps is 3000 and the log goes to step 6000; give more, or the schedule of such"
+    ):
+        forecast(log("constant", until=6000), steps=3000)

@@ -152,6 +152,27 @@ def test_event_files_lose_what_a_restart_purged(tmp_path):
     assert frame["train/loss"].tolist() == [3.0] * 60 + [1.5] * 60 and frame["step"].tolist() == list(range(0, 600, 5))
 
 
+@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="needs tensorboard")
+@pytest.mark.parametrize(
+    ("folders", "sentence"), [(("train", "validation"), None), (("a", "b"), "losses 'a/loss', 'b/loss', of sev")]
+)
+def test_event_files_of_several_folders_are_told_apart(tmp_path, folders, sentence):
+    """Keras writes one tag into `train` and `validation`; two runs beside each other are no log."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    for folder, above in zip(folders, (0.0, 0.5), strict=True):
+        with SummaryWriter(str(tmp_path / folder)) as writer:
+            for step in range(20, 1201, 20):
+                writer.add_scalar("loss", loss(step) + above, step)
+                writer.add_scalar("lr", 1e-3, step)
+    if sentence:
+        with pytest.raises(ProblemError, match=sentence):
+            measured(tmp_path, name="t")
+        return
+    curve = measured(tmp_path, name="t").curve
+    assert curve.kind == "validation" and curve.losses[-1] == pytest.approx(loss(1200) + 0.5, rel=1e-6)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("tensorboard") is not None, reason="needs no tensorboard")
 def test_event_files_need_tensorboard(tmp_path):
     (tmp_path / "events.out.tfevents.1.host").write_bytes(b"\x18")
@@ -193,8 +214,8 @@ def test_files_that_are_no_logs_are_refused_in_a_sentence(tmp_path, name, text, 
 def test_what_cannot_be_read_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(ProblemError, match="cannot be read: No such file or directory"):
         read_log(tmp_path / "none.csv")
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(ProblemError, match="is no text; expected CSV, JSON lines"):
+    (tmp_path / "binary.csv").write_bytes(b"\x89PNG\xff\x00")
+    with pytest.raises(ProblemError, match="is no text in UTF-8 or UTF-16; expected CSV, JSON lines"):
         read_log(tmp_path / "binary.csv")
     (tmp_path / "half.csv.gz").write_bytes(gzip.compress(b"step,loss\n" * 1000)[:20])
     with pytest.raises(ProblemError, match="cannot be read: "):

@@ -120,6 +120,19 @@ def test_a_path_that_is_usual_or_shorter_changes_nothing_and_a_longer_one_lowers
     assert all(a < b for a, b in zip(wild[own.every :], form[own.every :], strict=True))
 
 
+def test_a_long_path_is_let_go_on_while_the_loss_falls() -> None:
+    """Where the loss stands still the rate is lowered; where it falls by a fifth from look to look, it is not."""
+    own, form = PsiNetwork().over(100), [0.1 * Psi(steps=100).share(step) for step in range(100)]
+    stands = driven(own, 100, update_norm=0.03)
+    assert all(a < 0.9 * b for a, b in zip(stands[20:], form[20:], strict=True))
+    state, falls = own.init(0.1), []
+    for step in range(100):
+        loss = 0.95**step
+        rate, state = own.step(Observation(step, {**CALM, "update_norm": 0.03, "loss": loss, "smoothed_loss": loss}), state)
+        falls.append(float(rate))
+    assert falls[20:] == pytest.approx(form[20:], rel=1e-12)
+
+
 def test_the_path_by_hand() -> None:
     """What the parameters went, look by look, and what is left at the rates of the closed form from now on."""
     policy = PsiNetwork((1.0, 1.0, *(0.0,) * (len(NUMBERS) - 2))).over(100)

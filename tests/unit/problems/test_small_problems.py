@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-from etastar.problems.small import FAMILIES, UNSEEN, Family
+from etastar.problems.small import FAMILIES, JUDGES, UNSEEN, Family
 
 
 def test_there_are_enough_of_them_to_leave_groups_out() -> None:
@@ -17,12 +17,13 @@ def test_there_are_enough_of_them_to_leave_groups_out() -> None:
     assert sum(family.overfits for family in FAMILIES) >= 6
 
 
-def test_what_judges_shares_no_group_with_what_is_fitted() -> None:
-    assert len(UNSEEN) >= 8 and len({family.group for family in UNSEEN}) >= 3
-    assert not {family.group for family in UNSEEN} & {family.group for family in FAMILIES}
+@pytest.mark.parametrize("judges, others", [(UNSEEN, FAMILIES), (JUDGES, (*FAMILIES, *UNSEEN))], ids=["unseen", "judges"])
+def test_what_judges_shares_no_group_with_what_is_fitted(judges: tuple[Family, ...], others: tuple[Family, ...]) -> None:
+    assert len(judges) >= 8 and len({family.group for family in judges}) >= 3
+    assert not {family.group for family in judges} & {family.group for family in others}
 
 
-@pytest.mark.parametrize("family", (*FAMILIES, *UNSEEN), ids=lambda family: family.name)
+@pytest.mark.parametrize("family", (*FAMILIES, *UNSEEN, *JUDGES), ids=lambda family: family.name)
 def test_its_splits_are_apart_and_fit_its_network(family: Family) -> None:
     splits = family.data()
     assert [len(x) == len(y) for x, y in splits] == [True] * 3

@@ -12,8 +12,9 @@ from etastar.core.flags import FLAGS
 from etastar.core.groups import Group
 from etastar.core.lane import LaneStatus
 from etastar.problems import builder
+from etastar.reports import parts
 from etastar.reports.loss_rows import MAX_ROWS, loss_rows
-from etastar.reports.page import render, report
+from etastar.reports.page import render, render_page, report
 from etastar.reports.rate_text import rate_text
 
 COARSE = etastar.Precision(half_width=0.5, max_runs=8, min_runs=8, scan_seeds=1)
@@ -245,3 +246,11 @@ def test_a_folder_that_cannot_be_made(answer, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(etastar.ProblemError, match=r"report folder is '.*file.*below' .*expected a folder.*choose another"):
         report(answer, tmp_path / "file" / "below")
+
+
+def test_a_sentence_in_a_table_is_broken_and_a_number_is_not():
+    """A sentence that was not left the column beside it the width of a letter, and its row the height of the page."""
+    row = ("closed form", "0.0156 .. 0.306", "a safe start as far as this rung sees", "plain ReLU networks")
+    html = render_page(parts.Page("kind", "title", "summary", tables=[parts.Table("every rung:", (), (row,))]), {})
+    assert '<td class="value">0.0156 .. 0.306</td><td class="note">a safe start' in html
+    assert '<td class="note">plain' in html and "<h2>Every rung</h2>" in html

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,8 @@ from etastar.designs.search.confirmation import Finalist
 from etastar.designs.search.search_space import Space
 from etastar.designs.search.trials import Trial
 from etastar.problems import builder
-from etastar.reports.kinds import kind_of
-from etastar.reports.page import render
+from etastar.reports.page import page_of, render_page
+from etastar.reports.parts import Page
 from etastar.reports.rate_text import rate_text
 from etastar.reports.search_marks import Heights
 
@@ -59,8 +60,19 @@ def diverged():
     return etastar.search(problem, trials=6, space={"lr": {"low": 1e5, "high": 1e9}}, options=OPTIONS)
 
 
+MADE: dict[int, tuple[Any, Page, dict[str, dict]]] = {}
+
+
+def _made(answer) -> tuple[Any, Page, dict[str, dict]]:
+    """An answer's page and its charts, made once for all tests that look at them: Altair takes 0.3 s for four charts."""
+    if id(answer) not in MADE:
+        page = page_of(answer)
+        MADE[id(answer)] = (answer, page, {name: chart.to_dict() for name, chart in page.charts.items()})
+    return MADE[id(answer)]
+
+
 def _specs(answer) -> dict[str, dict]:
-    return {name: chart.to_dict() for name, chart in kind_of(answer).page(answer).charts.items()}
+    return _made(answer)[2]
 
 
 def _trials(spec) -> list[dict]:
@@ -68,7 +80,7 @@ def _trials(spec) -> list[dict]:
 
 
 def _page(answer) -> str:
-    return " ".join(render(answer).split())
+    return " ".join(render_page(*_made(answer)[1:]).split())
 
 
 def test_every_trial_is_drawn_as_it_ended(one, several):

@@ -8,8 +8,7 @@ import pytest
 
 import etastar
 from etastar.problems import builder
-from etastar.reports.kinds import kind_of
-from etastar.reports.page import render
+from etastar.reports.page import page_of, render
 
 OPTIONS = etastar.Options(store=":memory:", engine="loop")
 
@@ -20,7 +19,10 @@ def answer():
     return etastar.surface(problem, schedules=["constant", "linear"], horizons=[10, 20], seeds=1, options=OPTIONS)
 
 
-def _rows(spec) -> list[dict]:
+@pytest.fixture(scope="module")
+def drawn(answer) -> list[dict]:
+    """Every row of the chart of losses."""
+    spec = page_of(answer).charts["loss"].to_dict()
     return [row for rows in spec["datasets"].values() for row in rows]
 
 
@@ -28,17 +30,16 @@ def _page(answer) -> str:
     return render(answer)
 
 
-def test_every_cell_with_a_loss_is_a_ring_and_every_lane_that_diverged_a_triangle(answer):
-    rows = _rows(kind_of(answer).page(answer).charts["loss"].to_dict())
-    rings = sorted(r["lr"] for r in rows if "n" in r)
+def test_every_cell_with_a_loss_is_a_ring_and_every_lane_that_diverged_a_triangle(answer, drawn):
+    rings = sorted(r["lr"] for r in drawn if "n" in r)
     assert rings == sorted(c.lr for c in answer.data.cells if c.loss is not None)
-    triangles = {r["lr"] for r in rows if "ended" in r}  # a set: charts with equal rows share them
+    triangles = {r["lr"] for r in drawn if "ended" in r}  # a set: charts with equal rows share them
     assert triangles == {c.lr for c in answer.data.cells if c.diverged}
-    assert len(rows) <= 5000
+    assert len(drawn) <= 5000
 
 
-def test_the_law_is_drawn_as_it_predicts(answer):
-    rows = [r for r in _rows(kind_of(answer).page(answer).charts["loss"].to_dict()) if "high" in r]
+def test_the_law_is_drawn_as_it_predicts(answer, drawn):
+    rows = [r for r in drawn if "high" in r]
     curve = [p for b in answer.rows for p in answer.law.curve(b.schedule, b.horizon)]
     assert {(r["lr"], r["loss"]) for r in rows} == {(p.lr, p.loss) for p in curve}
 
@@ -59,7 +60,7 @@ def test_no_answer_is_said_first_and_lanes_are_still_drawn(answer):
 def test_an_answer_without_lanes_still_has_a_page():
     options = etastar.Options(store=":memory:", engine="loop", max_seconds=1e-6)
     stopped = etastar.surface(builder("quadratic")(steps=20), options=options)
-    assert stopped.lr.status is etastar.Status.NOT_MEASURED and not kind_of(stopped).page(stopped).charts
+    assert stopped.lr.status is etastar.Status.NOT_MEASURED and not page_of(stopped).charts
     assert "No answer: not-measured" in _page(stopped)
 
 

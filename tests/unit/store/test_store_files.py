@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,14 @@ def test_odd_file_names(tmp_path: Path, noisy: Problem, name: str) -> None:
 def test_the_folder_of_the_default_store_is_ignored_by_git(tmp_path: Path) -> None:
     with closing(RunStore(tmp_path / ".etastar" / "runs.db")):
         assert (tmp_path / ".etastar" / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_store_that_is_let_go_of_lets_go_of_its_file(tmp_path, in_memory):
+    """Python 3.13 and later warn of a connection that is only collected."""
+    store = RunStore(":memory:" if in_memory else tmp_path / "runs.db")
+    engine = store._database._engine
+    pool = engine.pool
+    del store
+    gc.collect()
+    assert engine.pool is not pool, "disposed of"

@@ -18,7 +18,16 @@ from etastar.core.estimate import Estimate, Status
 from etastar.errors import ProblemError
 from etastar.policies.compose import PerGroup, Then
 from etastar.studies.network_stability.arms import ALL, CONST, GROUPS, HIGH, LOW, STILL, arms_of, link, shared_by
-from etastar.studies.network_stability.claims import CLAIMS, PILOT, PRIMARY, SHARES
+from etastar.studies.network_stability.claims import (
+    ACTIVATIONS,
+    CLAIMS,
+    FULL_SIZE,
+    PILOT,
+    PRIMARY,
+    SAME_NOISE,
+    SHARES,
+    SIGNALS,
+)
 from etastar.studies.network_stability.conclude import against_pilot, asked_of
 from etastar.studies.network_stability.gains import Gains
 from etastar.studies.network_stability.measure import ENDS, plan
@@ -79,6 +88,20 @@ def test_a_fork_is_the_run_from_the_start_and_a_frozen_half_stands_still(small: 
     at_30 = led(small, 1, Led(frozen, 31, 20), States(None, ""), ())
     assert torch.equal(at_30.weights["1.weight"], straight.weights["1.weight"])  # momentum and weight decay included
     assert not torch.equal(at_30.weights["0.0.weight"], straight.weights["0.0.weight"])
+
+
+def test_weights_at_which_a_half_is_held_cost_one_trunk(small: Halves, tmp_path, monkeypatch) -> None:
+    steps, advance = [], Walk.advance
+    monkeypatch.setattr(
+        Walk, "advance", lambda self, *own, **more: (steps.append(self.step), advance(self, *own, **more))[1]
+    )
+    states, at = States(tmp_path, "x"), (20, 15, 10)
+    path = Led(Then(HIGH, 20, PerGroup({"late": STILL})), 26, 20, dwell=2, held_at=at)
+    walk = led(small, 1, path, states, [link(HIGH, step) for step in at])
+    assert steps == [*range(20), *range(20, 26)]
+    weights = led(small, 1, Led(HIGH, 10, 10), States(None, ""), ()).weights
+    assert torch.equal(walk.weights["1.weight"], weights["1.weight"])  # the third turn is that of step 10
+    assert not torch.equal(walk.weights["0.0.weight"], weights["0.0.weight"])
 
 
 def test_an_optimizer_that_has_forgotten_takes_a_first_step_again(small: Halves, tmp_path) -> None:
@@ -201,8 +224,11 @@ def test_a_number_is_held_against_the_pilots_interval(digits: Setting) -> None:
     half = float(stdtrit(3, 0.975)) * math.hypot(0.01, 0.0018)
     assert rows["gain of all"][3] == f"0.0095 ({0.0095 - half:.3g} to {0.0095 + half:.3g})"
     assert [rows[name][4] for name in ("gain of all", next(reversed(PILOT)))] == ["yes", "NO"]
-    (shares,) = against_pilot(known, replace(setting, effort="faithful"))
-    assert {row[0] for row in shares.rows} == set(SHARES) and "gain of all" not in SHARES
+    own, reduced = against_pilot(known, replace(setting, effort="faithful"))
+    assert [row[0] for row in own.rows] == list(FULL_SIZE) and [row[0] for row in reduced.rows] == list(SHARES)
+    assert (
+        set(SHARES) == set(FULL_SIZE) == set(PILOT) - {"gain of all", *(c.name for c in (SAME_NOISE, ACTIVATIONS, SIGNALS))}
+    )
     assert against_pilot(known, digits) == []
 
 

@@ -47,6 +47,7 @@ class Flank:
         prior = width_prior[:, None, None] + lapse_prior[:, None] + lapse_prior
         self._log: Array = np.broadcast_to(prior, shape).copy()
         self._posterior: Array | None = None
+        self._mu_width: Array | None = None
 
     def _edge(self, x: float) -> Array:
         """sigma at x for every (mu, w)."""
@@ -57,7 +58,7 @@ class Flank:
         below, above = LAPSES[:, None], LAPSES[None, :]
         p = above + (1 - above - below) * self._edge(x)[:, :, None, None]
         self._log += np.log(np.maximum(p if success else 1 - p, 1e-4))
-        self._posterior = None
+        self._posterior = self._mu_width = None
 
     @property
     def posterior(self) -> Array:
@@ -71,7 +72,10 @@ class Flank:
     @property
     def mu_width(self) -> Array:
         """Posterior of (mu, w), lapses summed out."""
-        return self.posterior.sum(axis=(2, 3))
+        if self._mu_width is not None:
+            return self._mu_width
+        self._mu_width = summed = self.posterior.sum(axis=(2, 3))
+        return summed
 
     def mu_quantiles(self, levels: list[float]) -> Array:
         """Quantiles of the 50 % point."""

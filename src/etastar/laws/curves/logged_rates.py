@@ -32,7 +32,7 @@ def rates_of_every_update(steps: ArrayLike, rates: ArrayLike, updates: int, warm
     >>> rates_of_every_update([1, 3, 5, 7, 9], [1.0, 1.0, 1.0, 0.1, 0.1], 9).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1]
     """
-    at, e = np.asarray(steps, dtype=np.float64), checked_rates(rates)
+    at, e = np.asarray(steps, dtype=np.float64), checked_rates(rates, "the log")
     if len(at) != len(e) or (np.diff(at) <= 0).any():
         raise ProblemError(f"got {len(at)} steps and {len(e)} rates; expected as many, and steps that rise")
     if warmup > max(at[0], 0):

@@ -22,10 +22,12 @@ STUDY = Study(
         "digits-mlp: LayerNorm, SGD .1, momentum .9; batches of 32",
         "noise": "a fifth of the labels drawn anew at every step; the objective is expected over that noise; pictures are "
         "mirrored and moved; all a function of (seed, step), so that arms are paired",
-        "forks": "momentum is kept at a fork; a frozen half has rate 0, so that neither momentum nor weight decay moves it",
+        "forks": "momentum is kept at a fork, but for a control; a frozen half has rate 0, so that neither momentum nor "
+        "weight decay moves it",
         **{f"sizes_{name}": "; ".join(s.in_words(effort) for effort, s in by.items()) for name, by in SIZES.items()},
         "arms": f"low rate x{DECAY:g}; A and B at x{', x'.join(f'{f:g}' for f in FACTORS)}; late half held at {HELD} "
-        f"weights {APART} steps apart, changed every {', '.join(map(str, DWELLS))} steps or never",
+        f"weights {APART} steps apart, changed every {', '.join(map(str, DWELLS))} steps or never; every block "
+        "decayed alone",
         "average": f"exponential, {DECLARED:g}, a horizon that was chosen on other seeds; begun at the fork",
         "judged": f"primary, each at 90 %: {', '.join(c.name for c in PRIMARY)}; the others by Holm, together at 90 %; "
         "everything beside the claims is exploratory",

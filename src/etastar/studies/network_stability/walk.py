@@ -132,6 +132,8 @@ def scores_of(net: nn.Module, weights: Weights, x: torch.Tensor) -> torch.Tensor
     return functional_call(net, {**weights, **buffers}, (x,))
 
 
+Shared = Collection[tuple[str, int]]
+"""(what led there, step) of states that others go on from, too."""
 Looks = Mapping[int, Callable[["Walk"], None]]
 
 
@@ -140,7 +142,7 @@ def led(
     seed: int,
     path: Led,
     states: States,
-    shared: Collection[tuple[str, int]],
+    shared: Shared,
     *,
     check: Callable[[], None] = lambda: None,
     read: range = range(0),
@@ -149,14 +151,16 @@ def led(
     """The network at the end of a path, from the last state that another path left on it.
 
     Args:
-        shared: (what led there, step) of states that others go on from, too: they are kept.
+        shared: states that are kept.
         check: called at every step; raises where the time is over.
         read: steps at which averages of the weights are read, which begin at the trunk's end.
         looks: step -> what looks at the network before it.
     """
     kept = _kept_on(path, shared)
+    trunks = [Led(path.trunk, at, at) for at in sorted(path.held_at)]  # each goes on from the one before
+    late = {own.steps: _late(halves, state_at(halves, seed, own, states, shared).weights) for own in trunks}
+    held = [late[at] for at in path.held_at]
     walk = _begun(halves, seed, kept, states, before=min([path.steps - 1, *looks]))
-    held = [_late(halves, state_at(halves, seed, Led(path.trunk, at, at), states).weights) for at in path.held_at]
     for step, rate in enumerate(rates_over(path.policy, halves.rate, path.steps)):
         if step < walk.step:
             continue
@@ -179,7 +183,7 @@ def led(
     return walk
 
 
-def _kept_on(path: Led, shared: Collection[tuple[str, int]]) -> dict[int, tuple[str, int]]:
+def _kept_on(path: Led, shared: Shared) -> dict[int, tuple[str, int]]:
     """step -> the link of a state that is kept there."""
     first, kept = 0, {}
     for name, end in path.links:
@@ -198,9 +202,9 @@ def _begun(halves: Halves, seed: int, kept: dict[int, tuple[str, int]], states: 
     return walk
 
 
-def state_at(halves: Halves, seed: int, path: Led, states: States, *, read: range = range(0)) -> State:
+def state_at(halves: Halves, seed: int, path: Led, states: States, shared: Shared = (), *, read: range = range(0)) -> State:
     """The state at the end of a path, which is walked again where it is gone."""
-    return states.find(seed, path.links[-1]) or led(halves, seed, path, states, (), read=read).state()
+    return states.find(seed, path.links[-1]) or led(halves, seed, path, states, shared, read=read).state()
 
 
 def _late(halves: Halves, weights: Weights) -> Weights:

@@ -25,6 +25,9 @@ from etastar.verbs.forecast.measured_curve import Measured, measured
 from etastar.verbs.forecast.questions import COOLDOWN, SHAPES, cooldown_now, is_steady, rest, twice
 from etastar.verbs.forecast.ran import Ran, schedule_rates
 
+FRESH = 3
+"""So many losses at the end of a log that is checked must not be in one that is fitted."""
+
 
 @attributed
 def forecast(
@@ -153,13 +156,28 @@ def _cut(log: Any, how: dict[str, Any], cut: float) -> tuple[Measured, Measured]
 def _checked(read: Sequence[Measured], held: Measured, level: float, started: float) -> ForecastAnswer:
     """Laws fitted to `read`, on `held`."""
     fitted = [m.curve for m in read]
+    _refuse_seen(fitted, held.curve)
     checks = back_tested(fitted, held.curve, level)
     said = _common(law_of(fitted, level), [*read, held])
     return ForecastAnswer(problem=held.curve.name, checks=checks, **said, made=_made(started))
 
 
+def _refuse_seen(fitted: Sequence[Curve], held: Curve) -> None:
+    """A check on losses that were fitted says nothing; branches of one trunk share its first losses, but not the last."""
+    for curve in fitted:
+        seen = set(zip(curve.steps.tolist(), curve.losses.tolist(), strict=True))
+        if seen.issuperset(zip(held.steps[-FRESH:].tolist(), held.losses[-FRESH:].tolist(), strict=True)):
+            raise ProblemError(
+                f"the last losses of {held.name!r} are in {curve.name!r}, too, which is fitted; check another log, or a "
+                "part of this one (cut=, --cut)"
+            )
+
+
 def _reached(this: Measured, schedule: Any, steps: int | None) -> None:
-    """Steps asked about without another schedule are those of the plan, which must reach them."""
+    """Steps asked about without another schedule are those of the plan, which must reach them, and lie ahead."""
+    now = int(this.curve.steps[-1])
+    if schedule is None and steps is not None and steps <= now:
+        raise ProblemError(f"steps is {steps} and the log goes to step {now}; give more, or the schedule of such a run")
     if this.planned is not None and schedule is None and steps is not None and steps > len(this.planned):
         raise ProblemError(
             f"steps is {steps} and the schedule that ran ends at {len(this.planned)}; give its whole horizon, or a schedule"

@@ -110,10 +110,11 @@ def _table(frame: Frame, columns: Columns, per_step: float | None) -> tuple[Fram
     """Its columns by what they are, steps in updates; and what to say of those."""
     wanted = {"rate": columns.rate, "training": columns.training, "evaluation": columns.evaluation}
     wanted |= {"batch": columns.batch} if columns.batch else {"seen": columns.seen}
+    wanted |= {"epoch": columns.epoch}
     steps, notes = in_updates(numbers(frame, columns.step), columns.step, per_step)
     table = frame_of({"step": steps} | {key: numbers(frame, name) for key, name in wanted.items() if name})
     table["step"] = table["step"].ffill() if table["step"].isna().any() and table["step"].notna().any() else table["step"]
-    table = table[table["step"].notna() & table.drop(columns="step").notna().any(axis=1)]
+    table = table[table["step"].notna() & table.drop(columns=["step", "epoch"], errors="ignore").notna().any(axis=1)]
     if not len(table):
         raise ProblemError(f"no row of the log has both a step ({columns.step!r}) and a number; check the columns")
     return table, notes

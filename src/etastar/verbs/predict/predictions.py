@@ -25,7 +25,7 @@ from etastar.theory.kernel import relu_kernel, sharpness_of
 
 SAFE_START, ONE_STEP, CONTRAST = "safe-start", "one-step-limit", "contrast"
 MEANING = {
-    SAFE_START: "a safe start, below eta*",
+    SAFE_START: "a safe start as far as this rung sees; the lowest is used",
     ONE_STEP: "where one step stops helping; eta* may be far from it",
     CONTRAST: "for contrast with gradient descent",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,10 +59,15 @@ def text_of(path: Path, most: int | None = None) -> str:
     Raises:
         ProblemError: it cannot be read, or is no text.
     """
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        with opened(path, "rb") as file:
+            encoding = "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        with opened(path, "rt", encoding=encoding) as file:
             return file.read(most)
-    except UnicodeDecodeError:
-        raise ProblemError(f"the log {str(path)!r} is no text; expected CSV, JSON lines or a trainer's own file") from None
+    except UnicodeError:
+        raise ProblemError(
+            f"the log {str(path)!r} is no text in UTF-8 or UTF-16; expected CSV, JSON lines or a trainer's own file"
+        ) from None
     except (OSError, EOFError) as error:
         raise ProblemError(f"the log {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None

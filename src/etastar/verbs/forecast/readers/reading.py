@@ -63,8 +63,12 @@ def _in_memory(source: Any) -> Log:
 
     try:
         frame: Frame = source if isinstance(source, pd.DataFrame) else pd.DataFrame(source)
+        frame = frame.rename(columns=str)
     except (ValueError, TypeError):
         raise ProblemError(
             f"the log is a {type(source).__name__}; expected a path, a DataFrame or columns of numbers"
         ) from None
-    return Log(frame.rename(columns=str), "a table")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ProblemError(f"the log has several columns {twice!r}; give each a name of its own")
+    return Log(frame, "a table")
