@@ -28,7 +28,8 @@ SGD's noise lets trainings go wrong below the edge; Adam comes back from far bey
 NORM_BOUND = 16.0
 """Of the gradient's norm over its lowest trend so far, where there is no edge to look at; same record, SGD."""
 EVERY_STEPS = 500
-"""A look costs about ten small steps (same record): 2 % of so many, beside the norm of every step (a tenth of 1 ms)."""
+"""A look costs about ten small steps (same record): 2 % of so many, beside the norm of every step (a tenth of 1 ms). Over
+2,000 steps looks every 200 caught no divergence more, every 50 four more of 25 under SGD (2026-11-26_early_warning_long)."""
 CUT = 0.5
 """Of the bound, where a cut leads to: sharpness rises until the next look."""
 
