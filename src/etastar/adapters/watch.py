@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from etastar.adapters.attached import checked_optimizer
 from etastar.adapters.caution import Caution
 from etastar.adapters.edge_look import EdgeLook, EdgeRatio
 from etastar.adapters.loggers import Logger, rates_of
@@ -19,6 +18,7 @@ from etastar.adapters.rising import Rising
 from etastar.arguments import POSITIVE
 from etastar.core.gradients import flat_parameters, gradient_values
 from etastar.core.kinds import is_plain_adam
+from etastar.core.optimizers import checked_optimizer
 from etastar.errors import DoesNotApply
 
 LOG = logging.getLogger("etastar")
@@ -28,7 +28,8 @@ SGD's noise lets trainings go wrong below the edge; Adam comes back from far bey
 NORM_BOUND = 16.0
 """Of the gradient's norm over its lowest trend so far, where there is no edge to look at; same record, SGD."""
 EVERY_STEPS = 500
-"""A look costs about ten small steps (same record): 2 % of so many, beside the norm of every step (a tenth of 1 ms)."""
+"""A look costs about ten small steps (same record): 2 % of so many, beside the norm of every step (a tenth of 1 ms). Over
+2,000 steps looks every 200 caught no divergence more, every 50 four more of 25 under SGD (2026-11-26_early_warning_long)."""
 CUT = 0.5
 """Of the bound, where a cut leads to: sharpness rises until the next look."""
 
