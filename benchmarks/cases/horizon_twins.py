@@ -17,7 +17,7 @@ def _rows(config: dict[str, Any]) -> Iterator[Row]:
     from benchmarks.long_horizon.tasks import cells
     from benchmarks.long_horizon.twins import can_be_narrowed, recorded_twins
 
-    found = [c for c in cells() if can_be_narrowed(c.task) and c.schedule in config["schedules"]]
+    found = [c for c in cells() if can_be_narrowed(c.task) and c.name.split("/", 1)[1] in config["of"]]
     yield from recorded_twins(found, config["width"], config["horizons"], Path(config["folder"]))
 
 
@@ -62,5 +62,5 @@ CASE = Case(
     "A narrow twin in muP for the rate of a long run; what it is trusted with comes from the other tasks",
     _rows,
     _summary,
-    {"folder": "out/horizon-twins", "width": 16, "schedules": ["constant", "warmup-cosine"], "horizons": [100, 1600]},
+    {"folder": "out/horizon-twins", "width": 16, "of": ["momentum/constant", "adamw/constant"], "horizons": [100, 1600]},
 )
