@@ -6,6 +6,7 @@ import math
 import sqlite3
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from benchmarks.bakeoff.tasks import TASKS, Case
 from etastar.core.lane import quantise
 from etastar.core.randomness import derive_seed
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 WORST = 1.5
 """A failed training counts as this many times the loss at the start."""
 

@@ -41,11 +41,11 @@ def tried(truths: Sequence[Truth], folder: Path, seeds: int) -> Iterator[Row]:
         learnt, blind = fitted(others), fitted(others, one_gamma=True)
         for cell in (c for c in cells() if c.task == task):
             alike = [t.best for t in others if t.steps == HORIZON and t.cell.alike(cell)]
-            usual = _row(cell, "usual", 0.0, 0, Belief(median(alike), 0.0), 0)
+            usual = arm_row(cell, "usual", 0.0, 0, Belief(median(alike), 0.0), 0)
             yield usual | {"low": None, "high": None}
             prior, alone = learnt.prior(cell), blind.prior(cell)
-            yield _row(cell, "prior", 0.0, 0, prior.at(HORIZON), 0)
-            yield _row(cell, f"prior{BLIND}", 0.0, 0, alone.at(HORIZON), 0)
+            yield arm_row(cell, "prior", 0.0, 0, prior.at(HORIZON), 0)
+            yield arm_row(cell, f"prior{BLIND}", 0.0, 0, alone.at(HORIZON), 0)
             with place_in(folder) as place:
                 session = place.of(cell.problem())
                 for budget, seed in itertools.product(BUDGETS, range(seeds)):
@@ -59,13 +59,13 @@ def _measured(session: Session, cell: Cell, priors: dict[str, RatePrior], budget
         readings, cost = found
         for which, prior in priors.items() if arm == SQUEEZED else [("", priors[""])]:
             belief = prior.at(HORIZON, readings)
-            row = _row(cell, arm + which, budget, seed, belief, cost)
+            row = arm_row(cell, arm + which, budget, seed, belief, cost)
             yield row | {"left": belief.sd / prior.at(HORIZON).sd, "readings": [list(r) for r in readings]}
         if arm == SQUEEZED and readings:
             [seen] = readings
             x, far = seen.x - GAMMA * math.log10(HORIZON / seen.steps), math.log10(HORIZON / seen.steps)
             ends = {"low": 10 ** (seen.x - far - PAD_LOW), "high": 10 ** (seen.x + PAD_HIGH)}
-            yield _row(cell, f"{arm}, no prior", budget, seed, Belief(x, 0.0), cost) | ends
+            yield arm_row(cell, f"{arm}, no prior", budget, seed, Belief(x, 0.0), cost) | ends
 
 
 def _squeezed(rung_of: Callable[[int], Rung]) -> Callable[[Session, RatePrior, int, int], Found | None]:
@@ -100,13 +100,13 @@ def _trunks(session: Session, prior: RatePrior, steps: int, seed: int) -> Found 
         losses = [ended[lr, horizon] for lr in left]
         if not np.isfinite(losses).any():
             break
-        x, error = _vertex(np.log10(left), np.array(losses))
+        x, error = vertex(np.log10(left), np.array(losses))
         readings.append(BestSeen(x - flat + per_peak, horizon, error))
         left = sorted(sorted(left, key=lambda lr: (math.isnan(ended[lr, horizon]), ended[lr, horizon]))[:kept])
     return readings, round(float(np.dot(KEPT, share)) * n)
 
 
-def _vertex(x: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
+def vertex(x: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
     """log10 of the best rate, and its error: a parabola through three in a row, else the best."""
     y = np.minimum(np.log(np.where(np.isfinite(losses), losses, np.nanmax(losses) * 3)), 50)
     at = int(np.argmin(y))
@@ -139,7 +139,8 @@ ARMS: dict[str, Callable[[Session, RatePrior, int, int], Found | None]] = {
 }
 
 
-def _row(cell: Cell, arm: str, budget: float, seed: int, belief: Belief, cost: int) -> dict[str, Any]:
+def arm_row(cell: Cell, arm: str, budget: float, seed: int, belief: Belief, cost: int) -> dict[str, Any]:
+    """What an arm says of a cell."""
     low, high = belief.interval(QUANTILE)
     labels = {"kind": "arm", "cell": cell.name, "arm": arm, "budget": budget, "seed": seed}
     return labels | {"lr": 10**belief.mean, "low": low, "high": high, "cost": cost / HORIZON}

@@ -48,19 +48,21 @@ def _rows(cell: Cell, horizons: tuple[int, ...], folder: Path) -> Iterator[Row]:
     with place_in(folder) as place:
         session = place.of(cell.problem())
         for steps in horizons:
-            outcomes = session.run(FixedLanes([_lane(session, lr, steps) for lr in cell.rates]))
+            outcomes = session.run(FixedLanes([truth_lane(session, lr, steps) for lr in cell.rates]))
             yield {
                 "kind": "truth", "cell": cell.name, "steps": steps, "rates": cell.rates,
-                "losses": [_ended(o) for o in outcomes], "first": outcomes[0].start_loss,
+                "losses": [ended(o) for o in outcomes], "first": outcomes[0].start_loss,
             }  # fmt: skip
 
 
-def _lane(session: Session, lr: float, steps: int) -> Lane:
+def truth_lane(session: Session, lr: float, steps: int, seed: int = 0) -> Lane:
+    """A whole training at one rate."""
     policy = squeezed(session.problem.policy, steps)
-    return Lane(lr, derive_seed(0, "truth"), steps, session.facts.criterion, Until.END, policy)
+    return Lane(lr, derive_seed(seed, "truth"), steps, session.facts.criterion, Until.END, policy)
 
 
-def _ended(outcome: Outcome) -> float:
+def ended(outcome: Outcome) -> float:
+    """Its loss, no more than a failed training counts."""
     loss, worst = outcome.scored_loss, WORST * outcome.start_loss
     return worst if loss is None else min(loss, worst)
 

@@ -7,6 +7,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from etastar import Estimate, Status
+from etastar.adapters import Controller
 from etastar.adapters.torch import PolicyLR
 from etastar.core.applied import apply_rate
 from etastar.errors import NoAnswer, ProblemError
@@ -67,8 +68,64 @@ def test_what_cannot_be_applied_changes_nothing():
         apply_rate(0.1, optimizer)
 
     class Nothing(GivesRate):
+        optimizer = "SGD"
         lr = Estimate.none(Status.NOT_MEASURED, "no lane was trained")
 
     with pytest.raises(NoAnswer, match="no lane was trained"):
         Nothing().apply(optimizer, scheduler)
     assert [group["lr"] for group in optimizer.param_groups] == [0.4, 0.2]
+
+
+class Found(GivesRate):
+    lr = Estimate(0.5, 0.4, 0.6)
+
+    def __init__(self, optimizer: str) -> None:
+        self.optimizer = optimizer
+
+
+class Adam8(torch.optim.AdamW):
+    """Somebody's own, as Lightning wraps them."""
+
+
+@pytest.mark.parametrize(
+    ("measured", "make", "taken"),
+    [
+        ("SGD", torch.optim.SGD, True),
+        ("SGD", torch.optim.AdamW, False),
+        ("AdamW", torch.optim.SGD, False),
+        ("Adam", torch.optim.AdamW, True),
+        ("AdamW", Adam8, True),
+        ("SGD", Adam8, False),
+        ("SGD + AdamW", torch.optim.SGD, False),
+        ("", torch.optim.SGD, True),
+        ("my own", torch.optim.SGD, True),
+    ],
+)
+def test_a_rate_is_given_to_the_kind_of_optimizer_that_it_was_measured_with(measured, make, taken):
+    optimizer = make([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    if taken:
+        assert Found(measured).apply(optimizer) == 0.5
+    else:
+        with pytest.raises(
+            ProblemError, match=r"was measured with .*, and the optimizer's class is .*; measure it with this"
+        ):
+            Found(measured).apply(optimizer)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5 if taken else 0.1)
+
+
+def test_a_controller_is_told_of_the_rate_or_the_rate_is_refused():
+    optimizer = optimizer_at(0.4)
+    controller = Controller(optimizer, "linear", steps=4)
+    with pytest.raises(ProblemError, match=r"a Controller.*, which would set the old rates again; expected both"):
+        apply_rate(0.8, optimizer)
+    apply_rate(0.8, optimizer, controller)
+    seen = []
+    for rate in (None, None, 1.6):
+        if rate:
+            apply_rate(rate, optimizer, controller)
+        seen.append(controller.step())
+        assert optimizer.param_groups[1]["lr"] == pytest.approx(seen[-1] / 2)
+        optimizer.step()
+    assert seen == pytest.approx([0.8, 0.8 * 3 / 4, 1.6 * 2 / 4])
+    with pytest.raises(ProblemError, match=r"the optimizer is None; expected a torch.optim.Optimizer"):
+        apply_rate(0.8, None)  # type: ignore[arg-type]

@@ -10,23 +10,13 @@ from torch import nn
 from etastar.arguments import shown
 from etastar.core.groups import PASS_A_RATE, Group
 from etastar.core.named_groups import split
+from etastar.core.optimizers import checked_optimizer
 from etastar.core.setup import Setup
 from etastar.errors import ProblemError
 from etastar.policies.compose import groups_named
 from etastar.policies.named import parsed, policy_over
 from etastar.policies.policy import Observation, Policy
 from etastar.policies.torch_schedule import group_names
-
-
-def checked_optimizer(given: Any) -> torch.optim.Optimizer:
-    """An optimizer, or what behaves as one.
-
-    Raises:
-        ProblemError: something else.
-    """
-    if not all(hasattr(given, name) for name in ("param_groups", "defaults", "register_step_post_hook")):
-        raise ProblemError(f"the optimizer is {shown(given)}; expected a torch.optim.Optimizer")
-    return given
 
 
 def default_rate(optimizer: torch.optim.Optimizer) -> float:

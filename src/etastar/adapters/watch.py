@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from etastar.adapters.attached import checked_optimizer
 from etastar.adapters.caution import Caution
 from etastar.adapters.edge_look import EdgeLook, EdgeRatio
 from etastar.adapters.loggers import Logger, rates_of
@@ -19,6 +18,7 @@ from etastar.adapters.rising import Rising
 from etastar.arguments import POSITIVE
 from etastar.core.gradients import flat_parameters, gradient_values
 from etastar.core.kinds import is_plain_adam
+from etastar.core.optimizers import checked_optimizer
 from etastar.errors import DoesNotApply
 
 LOG = logging.getLogger("etastar")

@@ -57,7 +57,7 @@ def train(
     *,
     families: FamiliesOption = None,
     horizons: HorizonsOption = "50,200,800",
-    generations: GenerationsOption = 25,
+    generations: GenerationsOption = 15,
     fresh: FreshOption = 4,
     weights: WeightsOption = Path("psi-weights.json"),
     run: RunOptions,

@@ -4,8 +4,8 @@
 under way) and `snapshot`, `design` (and the one loop), `beginning` (where a user's own run stands), `deadline` (when it must
 have answered), `monitor`, `estimate`, `told` (a result as JSON): the nouns. `code`, `flags`, `codes`: every word an answer
 carries, explained.
-`data_forms`, `loaders`, `data`, `batch`, `not_data`, `setup`, `groups`, `named_groups`, `optimizers`, `schedule_of`,
-`modes`, `closures`: what users hand us, as we use it; `applied`: a rate, given back to them. `objective`, `accuracy`,
+`data_forms`, `loaders`, `data`, `read_ahead`, `batch`, `not_data`, `setup`, `groups`, `named_groups`, `optimizers`,
+`schedule_of`, `modes`, `closures`: what users hand us, as we use it; `applied`: a rate, given back. `objective`, `accuracy`,
 `uninformed`, `finite_loss`, `gradients`: what a loss is asked. `kept` and `place`, `traceless`, `randomness`, `numerics`:
 what is left as it was. `kinds` of optimizers and losses, `reduction` of losses over samples. `chain`: networks of known
 layers.

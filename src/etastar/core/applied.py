@@ -8,12 +8,14 @@ from typing import Any
 import torch
 
 from etastar.core.groups import PASS_A_RATE
-from etastar.core.optimizers import Attached, MadeOptimizer
+from etastar.core.optimizers import Attached, MadeOptimizer, checked_optimizer
 from etastar.core.schedule_of import rate_in_use
 from etastar.errors import ProblemError
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 """Settings of an optimizer and its groups that are rates; the last two are OneCycleLR's."""
+ALIKE = {"Adam", "AdamW"}
+"""They differ in weight decay alone."""
 OF_SCHEDULERS = ("base_lrs", "max_lrs", "min_lrs", "eta_min", "_last_lr")
 """Attributes of torch's schedulers that are rates."""
 
@@ -24,7 +26,7 @@ def apply_rate(lr: float, optimizer: torch.optim.Optimizer, *schedulers: Any) ->
     So groups keep their ratios, and schedulers go on where they are. A rate that is a tensor is changed in place.
 
     Args:
-        schedulers: those on the optimizer, all of them.
+        schedulers: those on the optimizer, all of them; a `Controller`, too.
 
     Returns:
         What all rates were multiplied by.
@@ -38,15 +40,17 @@ def apply_rate(lr: float, optimizer: torch.optim.Optimizer, *schedulers: Any) ->
     >>> round(apply_rate(0.02, optimizer), 9), [round(group["lr"], 9) for group in optimizer.param_groups]
     (20.0, [0.002, 0.02])
     """
-    default = optimizer.defaults.get("lr")
+    default = checked_optimizer(optimizer).defaults.get("lr")
     if default is None or not float(default) > 0:
         raise ProblemError(f"the optimizer's default lr is {default!r}; {PASS_A_RATE}")
-    if not schedulers and hasattr(optimizer.step, "_wrapped_by_lr_sched"):
+    if not schedulers and (hasattr(optimizer.step, "_wrapped_by_lr_sched") or _is_driven(optimizer)):
         raise ProblemError(
-            "the optimizer has a scheduler, which would set the old rates again; expected both: apply(optimizer, scheduler)"
+            "the optimizer has a scheduler (or a Controller), which would set the old rates again; expected both: "
+            "apply(optimizer, scheduler)"
         )
     every = list(_flat(schedulers))
-    factor = lr / rate_in_use(MadeOptimizer(optimizer, tuple(map(Attached, every))))
+    of_torch = [scheduler for scheduler in every if hasattr(scheduler, "optimizer")]  # a Controller is none
+    factor = lr / rate_in_use(MadeOptimizer(optimizer, tuple(map(Attached, of_torch))))
     done: set[int] = set()
     for settings in (optimizer.defaults, *optimizer.param_groups):
         for name in RATES:
@@ -61,6 +65,34 @@ def apply_rate(lr: float, optimizer: torch.optim.Optimizer, *schedulers: Any) ->
             if name in own:
                 own[name] = _times(own[name], factor, done)
     return factor
+
+
+def refuse_other_kind(optimizer: torch.optim.Optimizer, measured: str) -> None:
+    """A rate measured with one of torch's optimizers is none of another: SGD's best is a thousand times Adam's.
+
+    Args:
+        measured: its class, as far as it is known; several are joined by " + ".
+
+    Raises:
+        ProblemError: it is of another class, Adam and AdamW apart.
+
+    >>> refuse_other_kind(torch.optim.Adam([torch.nn.Parameter(torch.ones(1))]), "SGD")
+    Traceback (most recent call last):
+    etastar.errors.ProblemError: the rate was measured with SGD, and the optimizer's class is Adam; measure it with this one
+    """
+    own = [c.__name__ for c in type(optimizer).__mro__ if c.__module__.startswith("torch.optim.")]
+    own = [name for name in own if name != "Optimizer"]
+    known = " + " in measured or (hasattr(torch.optim, measured) if measured else False)
+    if own and known and measured not in own and not {measured, own[0]} <= ALIKE:
+        raise ProblemError(
+            f"the rate was measured with {measured}, and the optimizer's class is {own[0]}; measure it with this one"
+        )
+
+
+def _is_driven(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a `Controller` sets its rates."""
+    hooks = getattr(optimizer, "_optimizer_step_post_hooks", {}).values()
+    return any(hasattr(getattr(hook, "__self__", None), "rescale") for hook in hooks)
 
 
 def _times(rate: Any, factor: float, done: set[int]) -> Any:

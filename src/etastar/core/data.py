@@ -68,7 +68,8 @@ class IndexedBatches:
     """Batches from anything with a length that can be read at a list of indices; the last partial batch is dropped.
 
     `tensors` is the data itself where reading means indexing tensors, so that many lanes can be read at once. `owned` are
-    random generators of the dataset's own: every batch draws from (seed, epoch, batch) alone.
+    random generators of the dataset's own: every batch draws from (seed, epoch, batch) alone. `loader` is the DataLoader
+    that reading asks its dataset of, whose workers may read ahead.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class IndexedBatches:
         tensors: Batch | None = None,
         what: str = READING["train"],
         owned: Sequence[Any] = (),
+        loader: Any = None,
     ) -> None:
         if batch_size < 1:
             raise ProblemError(f"batch_size is {batch_size}; expected at least 1")
@@ -89,7 +91,8 @@ class IndexedBatches:
             raise ProblemError("the data is empty; expected at least one sample")
         if batch_size > size and drop_last:
             raise ProblemError(f"batch_size is {batch_size} but the data has {size} samples; pass batch_size <= {size}")
-        self._read, self.size, self.batch_size, self._what, self._owned = read, size, batch_size, what, owned
+        self._read, self.size, self.batch_size, self._what, self.owned = read, size, batch_size, what, owned
+        self.loader = loader
         self.shuffled, self._drop_last, self.tensors = shuffle, drop_last, tensors
         self.per_epoch: int | None = size // batch_size if drop_last else -(-size // batch_size)
 
@@ -105,7 +108,7 @@ class IndexedBatches:
     def epoch(self, seed: int, epoch: int, *, shuffle: bool = True, first: int = 0) -> Generator[Batch]:
         """One pass over the data in that order, from batch `first` on."""
         for number, index in enumerate(self.order(seed, epoch, shuffle=shuffle)[first:], first):
-            with reseeded(self._owned, seed, "owned", epoch, number):
+            with reseeded(self.owned, seed, "owned", epoch, number):
                 batch = self.read(index)
             yield batch
 
@@ -129,7 +132,7 @@ class IndexedBatches:
         if self.holds_more_than(most):
             index = torch.randperm(self.size, generator=generator("part of the data"))[:most].sort().values
         for number, part in enumerate(index.tensor_split(-(-len(index) // self.batch_size))):
-            with reseeded(self._owned, 0, "owned", 0, number):
+            with reseeded(self.owned, 0, "owned", 0, number):
                 batch = self.read(part)
             yield batch, len(part)
 

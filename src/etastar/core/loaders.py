@@ -1,5 +1,5 @@
 """A DataLoader as batches: taken apart into dataset, batch size, order and collate function where that is exact, and
-iterated as it is otherwise. It is not reseeded for good, and its worker processes are not used.
+iterated as it is otherwise. It is not reseeded for good, and its worker processes are used by `read_ahead` only.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def from_loader(loader: DataLoader[Any], what: str) -> Batches:
         tensors=tensors,
         what=what,
         owned=() if tensors is not None else generators_in(dataset, collate),
+        loader=None if tensors is not None else loader,
     )
 
 

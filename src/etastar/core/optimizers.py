@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
+from etastar.arguments import shown
 from etastar.core.closures import demands_closure
 from etastar.errors import ProblemError
 from etastar.policies.torch_schedule import check_scheduler
@@ -107,6 +108,17 @@ def optimizer_name(optimizer: torch.optim.Optimizer) -> str:
     """Its class; of several, all their classes: "SGD + AdamW"."""
     own = optimizer.own if isinstance(optimizer, SeveralOptimizers) else (optimizer,)
     return " + ".join(type(o).__name__ for o in own)
+
+
+def checked_optimizer(given: Any) -> torch.optim.Optimizer:
+    """An optimizer, or what behaves as one.
+
+    Raises:
+        ProblemError: something else.
+    """
+    if not (hasattr(given, "param_groups") and hasattr(given, "defaults")):
+        raise ProblemError(f"the optimizer is {shown(given)}; expected a torch.optim.Optimizer")
+    return given
 
 
 def made_from(result: Any) -> MadeOptimizer:

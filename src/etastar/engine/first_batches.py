@@ -22,6 +22,7 @@ from etastar.core.lane import Criterion
 from etastar.core.objective import check_scalar, split, unchanged_buffers, without_graph
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
+from etastar.core.read_ahead import read_ahead
 from etastar.core.setup import to
 from etastar.core.uninformed import uninformed_loss
 from etastar.engine.memory import kept_for_backward
@@ -62,7 +63,7 @@ def look_at_batches(problem: Problem, model: torch.nn.Module, device: str) -> Fi
         ProblemError: a label names a class that the model has no output for.
     """
     spare = problem.but(loss=spare_loss(problem.loss), loss_fn=spare_loss(problem.loss_fn))
-    epoch = problem.parts.batches.epoch(derive_seed(problem.seed, "labels"), 0)
+    epoch = read_ahead(problem.parts.batches, derive_seed(problem.seed, "labels"), LABEL_BATCHES)
     with closing(epoch), torch.no_grad(), unchanged_buffers(model):
         read = (to(some, device) for some in iter(lambda: _next(epoch), None))
         first = list(islice(read, START_BATCHES))

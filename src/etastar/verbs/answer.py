@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 
-from etastar.core.applied import apply_rate
+from etastar.core.applied import apply_rate, refuse_other_kind
 from etastar.core.codes import checked_verdict
 from etastar.core.estimate import Estimate
 from etastar.core.flags import checked_flags
@@ -162,6 +162,11 @@ class HasRate(Protocol):
         """The rate asked for."""
         ...
 
+    @property
+    def optimizer(self) -> str:
+        """The class it was measured with; "" if it is not known."""
+        ...
+
 
 class GivesRate:
     """An answer whose rate can be given to an optimizer."""
@@ -180,6 +185,7 @@ class GivesRate:
             ProblemError: it cannot be applied.
         """
         lr = self.lr.require()
+        refuse_other_kind(optimizer, self.optimizer)
         apply_rate(lr, optimizer, *schedulers)
         return lr
 

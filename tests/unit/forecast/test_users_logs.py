@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,7 @@ RATE = np.where(N <= 600, 1e-3, 1e-3 * (1210 - N) / 610)
 ROWS = list(zip(N.tolist(), RATE.tolist(), LOSS.tolist(), strict=True))
 
 
-def table(separator=",", head="step,lr,loss", end="", text=str, rows=ROWS):
+def table(separator=",", head="step,lr,loss", end="", text: Callable[[Any], str] = str, rows: Any = ROWS):
     lines = [head.replace(",", separator), *(separator.join(map(text, row)) + end for row in rows)]
     return "\n".join(lines) + "\n"
 

@@ -36,7 +36,10 @@ def problem(width: int, lr: float = 0.1, optimizer: type = torch.optim.SGD) -> P
     )
 
 
-@pytest.mark.parametrize(("optimizer", "rates"), [(torch.optim.SGD, {4.0, 1.0, 0.25}), (torch.optim.Adam, {1.0, 0.25})])
+@pytest.mark.parametrize(
+    ("optimizer", "rates"),
+    [(torch.optim.SGD, {4.0, 1.0, 0.25}), (torch.optim.Adam, {1.0, 0.25}), (torch.optim.AdamW, {1.0, 0.25})],
+)
 def test_groups_get_the_tables_rates_and_the_readout_its_start(optimizer, rates):
     wide = in_mup(problem(64, optimizer=optimizer), problem(16))
     with isolated_randomness():
@@ -44,6 +47,14 @@ def test_groups_get_the_tables_rates_and_the_readout_its_start(optimizer, rates)
     assert {g.multiplier for g in mup.groups} == rates
     assert torch.equal(mup.model[4].weight, plain.model[4].weight / 2)  # 1 / sqrt(ratio 4)
     assert torch.equal(mup.model[0].weight, plain.model[0].weight)
+
+
+def test_a_narrower_network_in_mup_of_a_wider_one_mirrors_the_wider_in_mup_of_the_narrower():
+    up, down = in_mup(problem(64), problem(16)), in_mup(problem(16), problem(64))
+    with isolated_randomness():
+        wider, narrower, plain = (set_up(p, 1) for p in (up, down, problem(16)))
+    assert sorted(g.multiplier for g in narrower.groups) == sorted(1 / g.multiplier for g in wider.groups)
+    assert torch.equal(narrower.model[4].weight, plain.model[4].weight * 2)
 
 
 def test_at_the_base_both_are_the_same_and_the_two_routes_add_up_to_the_move():

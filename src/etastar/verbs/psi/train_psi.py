@@ -117,7 +117,7 @@ def train_psi(
     *,
     optimizers: Sequence[str] = tuple(OPTIMIZERS),
     horizons: Sequence[int] = (50, 200, 800),
-    generations: int = 25,
+    generations: int = 15,
     fresh: int = 4,
     seed: int = 0,
     weights: str | os.PathLike[str] | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class MupOptimizer:
                 for by, some in parts.items()
             ]
         made: Any = type(plain)
-        return made(groups, **plain.defaults)
+        takes = inspect.signature(made).parameters  # AdamW's defaults hold what its constructor does not take
+        return made(groups, **{key: value for key, value in plain.defaults.items() if key in takes})
 
 
 def in_mup(problem: Problem, base: Problem) -> Problem:
