@@ -102,8 +102,8 @@ def markdown_table(rows: list[list[str]]) -> str:
 
 
 def all_records() -> list[Measured]:
-    """The newest first."""
-    return sorted((Measured(path) for path in FOLDER.iterdir() if path.is_dir()), key=lambda r: r.folder.name, reverse=True)
+    """The newest first; its text is written last, so one that is still measured has none and is no record yet."""
+    return sorted((Measured(path.parent) for path in FOLDER.glob("*/README.md")), key=lambda r: r.folder.name, reverse=True)
 
 
 def newest() -> dict[str, Measured]:
