@@ -13,6 +13,9 @@ RECORD = Path(__file__).parents[1] / "records/2026-11-26_long_horizon/results.js
 """Where what the real networks end at was recorded."""
 
 
+OF = ["momentum/constant", "adamw/constant", "momentum/warmup-cosine", "adamw/warmup-cosine"]
+
+
 def _rows(config: dict[str, Any]) -> Iterator[Row]:
     from benchmarks.long_horizon.tasks import cells
     from benchmarks.long_horizon.twins import can_be_narrowed, recorded_twins
@@ -62,5 +65,5 @@ CASE = Case(
     "A narrow twin in muP for the rate of a long run; what it is trusted with comes from the other tasks",
     _rows,
     _summary,
-    {"folder": "out/horizon-twins", "width": 16, "of": ["momentum/constant", "adamw/constant"], "horizons": [100, 1600]},
+    {"folder": "out/horizon-twins", "width": 16, "of": OF, "horizons": [100, 1600]},
 )
