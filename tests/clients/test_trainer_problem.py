@@ -42,6 +42,7 @@ class Half(GivesRate):
     """An answer: 5e-4."""
 
     lr = Estimate(value=5e-4, low=5e-4, high=5e-4)
+    optimizer = "SGD"
 
 
 class HalfHead(Trainer):
