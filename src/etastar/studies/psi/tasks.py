@@ -154,7 +154,7 @@ class Trained:
         """
         session, small = self.small.session(task), self.small
         policy, start = linear(task.steps), session.facts.lr or UNKNOWN_LR
-        design = TunedPeak(session.facts.criterion, policy, task.steps, start, small.seeds, self.small.seed_of(task, "peak"))
+        design = TunedPeak(session.facts.criterion, policy, task.steps, start, small.seeds, small.seed_of(task, "peak"))
         return self._run(session, design)
 
     def forks(self, task: Task, peak: float) -> tuple[Fork, ...]:

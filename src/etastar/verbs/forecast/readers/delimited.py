@@ -63,7 +63,8 @@ def read(path: Path) -> Log:
         why = "rows have more fields than the header; write decimals with a point" if long else str(error).strip()
         raise ProblemError(f"the log {str(path)!r} is no table: {why}") from None
     frame.columns = [str(c).strip() for c in frame.columns]
-    frame = frame[(frame.astype(str).apply(lambda column: column.str.strip()) != frame.columns).any(axis=1)]
+    if not any(map(pd.api.types.is_numeric_dtype, frame.dtypes)):  # a header that is repeated makes text of every column
+        frame = frame[(frame.astype(str).apply(lambda column: column.str.strip()) != frame.columns).any(axis=1)]
     if {"key", "value", "step"} <= set(frame.columns):
         return Log(_wide(frame), "MLflow's export")
     sampled = [c for c in frame.columns if c.endswith(("__MIN", "__MAX"))]
