@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
+import multiprocessing
 import socket
 import sys
 import threading
@@ -22,6 +24,7 @@ from etastar.engine import LoopEngine
 from etastar.errors import MissingExtra
 from etastar.problems import builder
 from etastar.store import run_store as store_module
+from etastar.store.database import Database
 from etastar.store.patience import Patience
 from etastar.store.postgres import CONNECTION
 from postgres_server import Server
@@ -284,3 +287,21 @@ def test_lanes_saved_in_opposite_orders_at_once(postgres_url: str) -> None:
 
     assert all(list(runs) == outcomes for runs in together(train, writers))
     assert rows(postgres_url, "SELECT count(*) FROM run") == [(many,)]
+
+
+def test_a_fork_that_lets_go_of_a_database_leaves_its_parents_connection_alone(postgres_url):
+    """A loader's workers are forks, which end with whatever they inherited."""
+    own = [Database(postgres_url)]
+    with own[0].transaction() as connection:
+        before = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    child = multiprocessing.get_context("fork").Process(target=_let_go_of, args=(own,))
+    child.start()
+    child.join(60)
+    with closing(own[0]) as database, database.transaction() as connection:
+        assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() == before
+    assert child.exitcode == 0
+
+
+def _let_go_of(databases):
+    databases.clear()
+    gc.collect()

@@ -53,6 +53,11 @@ def _is_no_interrupt(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt))
 
 
+def _let_go(engine: sa.Engine, owner: int) -> None:
+    """Close the connections of a database that is let go of; those that a fork inherited are its parent's."""
+    engine.dispose(close=os.getpid() == owner)
+
+
 class Database:
     """An open database that holds the tables of `etastar.store.schema`.
 
@@ -92,7 +97,7 @@ class Database:
             self._advice = "free space, fix permissions or pass --store"
             if look_only:
                 return
-        weakref.finalize(self, self._engine.dispose)  # Python 3.13 warns of a connection that nobody closed
+        weakref.finalize(self, _let_go, self._engine, os.getpid())  # Python 3.13 warns of a connection that nobody closed
         try:
             with self.transaction() as connection:
                 if look_only:
