@@ -341,7 +341,7 @@ BROKEN_MONITORS = {
     ReadsTensors: "two words and a float",
     SaysNotWhy: "says 'no'; expected a sentence that says why",
     CanBeWrittenTo: r"can be written to; expected @dataclass\(frozen=True\)",
-    HidesASetting: "is not all its settings",
+    HidesASetting: r"the repr HidesASetting.* is not all its settings",
     NoLook: "expected objects with name, every, init and look",
 }
 

@@ -71,10 +71,9 @@ def _is_a_value(monitor: Monitor) -> None:
     expect(bool(settings) and frozen, f"{monitor!r} can be written to; expected @dataclass(frozen=True)")
     twin = type(monitor)(**settings)
     expect(hash(twin) == hash(monitor), f"another {monitor!r} has another hash; expected @dataclass(frozen=True)")
-    said = all(f"{name}={value!r}" in repr(monitor) for name, value in settings.items()) and not ADDRESS.search(
-        repr(monitor)
-    )
-    expect(said, f"the repr {said} is not all its settings; expected them, for under it readings are stored")
+    said = repr(monitor)
+    whole = all(f"{name}={value!r}" in said for name, value in settings.items()) and not ADDRESS.search(said)
+    expect(whole, f"the repr {said} is not all its settings; expected them, for under it readings are stored")
 
 
 @contextmanager
