@@ -131,6 +131,11 @@ FLAG_CODES: dict[str, Code] = {
         "The inputs' mean square is far from 1; the stable SGD rate scales as its inverse.",
         "Divide by the standard deviation of the training inputs and measure again; the rate will move.",
     ),
+    "targets-broadcast": Code(
+        "The loss compares every output of a batch with every target: their shapes, such as [n, 1] and [n], broadcast to "
+        "[n, n]. The network can learn nothing but the mean of the targets.",
+        "Give both one shape: outputs.squeeze(-1) in the model, or targets[:, None] in the data; then measure again.",
+    ),
     "not-reproducible": Code(
         "The same lane trained twice gave different losses; its stored lanes are not reused.",
         "Draw random numbers from torch's generators only, and look for counters, files or clocks the loss reads.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -133,6 +134,27 @@ def is_too_easy(problem: Problem, criterion: Criterion, data: FirstBatches) -> b
         problem, data.outputs, data.targets[: len(data.start_losses)]
     )  # a few batches may be easier than all
     return same is not None and criterion.fraction * same > least
+
+
+def are_unpaired(problem: Problem, outputs: Any, targets: tuple[torch.Tensor, ...]) -> bool:
+    """Whether the loss compares every output with every target, as broadcasting [n, 1] with [n] to [n, n] makes it.
+
+    It then does not change as the targets change places, whatever the outputs.
+    """
+    if problem.loss is None or not targets or not isinstance(outputs, torch.Tensor) or not outputs.is_floating_point():
+        return False
+    own = targets[0]
+    try:
+        common = torch.broadcast_shapes(outputs.shape, own.shape)
+    except RuntimeError:
+        return False
+    if common.numel() <= max(outputs.numel(), own.numel()) or bool((own == own[0]).all()):
+        return False
+    drawn = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(outputs)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        as_given, moved = (_number(call("the loss", problem.parts.loss, drawn, t)) for t in (own, own.roll(1, 0)))
+    return math.isfinite(as_given) and math.isclose(as_given, moved, rel_tol=1e-4)
 
 
 def check_labels(problem: Problem, outputs: Any, targets: Iterable[Any]) -> None:

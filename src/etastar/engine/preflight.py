@@ -23,7 +23,7 @@ from etastar.core.optimizers import optimizer_name
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import Setup, check_fresh_storage, set_up, to
-from etastar.engine.first_batches import input_flags, is_too_easy, look_at_batches, uninformed_on
+from etastar.engine.first_batches import are_unpaired, input_flags, is_too_easy, look_at_batches, uninformed_on
 from etastar.engine.traces import TRACE_LR, Told, loop_trace, same, seconds_per_step, traced, traced_large
 from etastar.errors import ProblemError, call
 from etastar.policies.policy import is_steady
@@ -143,9 +143,11 @@ def _of_parts(problem: Problem, device: str, told: Told) -> Preflight:
             )
         with unmoved(*problem.judges):
             uninformed = uninformed_on(problem, data.outputs, data.targets)
+        with unmoved(*problem.judges):
+            unpaired = are_unpaired(problem, data.outputs, data.targets)
     criterion = _criterion(problem, uninformed, first_loss)
     trace, again, seconds = (traced_large if data.large else traced)(problem, criterion, device, told)
-    flags = input_flags(sample) + remembers
+    flags = input_flags(sample) + remembers + ["targets-broadcast"] * unpaired
     if uninformed and first_loss > 3 * uninformed:
         flags.append("loss-starts-high")
     flags += schedule_flags(problem, setup)
