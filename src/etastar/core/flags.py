@@ -136,6 +136,11 @@ FLAG_CODES: dict[str, Code] = {
         "[n, n]. The network can learn nothing but the mean of the targets.",
         "Give both one shape: outputs.squeeze(-1) in the model, or targets[:, None] in the data; then measure again.",
     ),
+    "eps-is-zero": Code(
+        "The optimizer's eps is 0 in the type of some parameters (1e-8 is, in float16): where a gradient is 0 or tiny the "
+        "update is 0 / 0, at any rate.",
+        "Pass eps=1e-4 or more, or keep the parameters in float32 and compute under torch.autocast.",
+    ),
     "not-reproducible": Code(
         "The same lane trained twice gave different losses; its stored lanes are not reused.",
         "Draw random numbers from torch's generators only, and look for counters, files or clocks the loss reads.",

@@ -151,6 +151,8 @@ def _of_parts(problem: Problem, device: str, told: Told) -> Preflight:
     if uninformed and first_loss > 3 * uninformed:
         flags.append("loss-starts-high")
     flags += schedule_flags(problem, setup)
+    if _eps_is_zero(setup.optimizer):
+        flags.append("eps-is-zero")
     if stays_in_eval(setup.model):
         flags.append("parts-in-eval")
     if is_too_easy(problem, criterion, data):
@@ -219,6 +221,12 @@ def _criterion(problem: Problem, uninformed: float | None, first_loss: float | N
             f"the uninformed loss is {reference:.4g}; expected a positive one for the default criterion: pass loss_threshold"
         )
     return Criterion(accuracy=problem.accuracy_threshold, loss=problem.loss_threshold, uninformed=uninformed)
+
+
+def _eps_is_zero(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the `eps` of some parameters' denominators rounds to 0 in their own type."""
+    sizes = [(group.get("eps"), p) for group in optimizer.param_groups for p in group["params"] if p.is_floating_point()]
+    return any(isinstance(eps, float) and eps > 0 and float(torch.tensor(eps).to(p.dtype)) == 0 for eps, p in sizes)
 
 
 def schedule_flags(problem: Problem, setup: Setup) -> list[str]:
