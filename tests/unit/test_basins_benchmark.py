@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
+import torch.nn.functional as F
 from benchmarks.bakeoff.bars import bars
 from benchmarks.basins.replay import Replay
 from benchmarks.basins.score import answer_row, scored
 from benchmarks.basins.tasks import Cell
+from benchmarks.basins.text import Attends, Remembers, next_characters
 from benchmarks.basins.truth import SHORT_SEEDS, TRUE, Truth
 from benchmarks.shares import by_task, clopper_pearson, holm_below, over_tasks
 
@@ -85,3 +88,23 @@ def test_harm_is_counted_against_the_default_of_the_same_case():
     (_, *_, default), (name, cases, near, close, harm) = bars(rows, 160)
     assert (name, cases, close, harm) == ("ours", "2", "", "25% / 12%") and default == "0% / 0%"
     assert near.startswith("38%"), "three of four in one task, none in the other"
+
+
+@pytest.mark.parametrize("network", [Remembers, Attends])
+def test_a_network_that_reads_knows_nothing_of_what_comes_and_learns_what_comes_next(network):
+    (x, y), (held_out, after) = next_characters()
+    assert torch.equal(x[:5, 1:], y[:5, :-1])
+    torch.manual_seed(0)
+    model = network()
+    later = x[:4].clone()
+    later[:, 9] = (later[:, 9] + 1) % 39
+    before, changed = model(x[:4]), model(later)
+    assert torch.equal(before[:, :, :9], changed[:, :, :9]) and not torch.equal(before[:, :, 9], changed[:, :, 9])
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for start in range(0, 640, 8):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[start : start + 8]), y[start : start + 8]).backward()
+        optimizer.step()
+    counts = torch.bincount(y.flatten(), minlength=39) / y.numel()
+    knows_how_often = F.cross_entropy(counts.log().expand(after.numel(), 39), after.flatten())
+    assert F.cross_entropy(model(held_out), after) < knows_how_often - 0.1
