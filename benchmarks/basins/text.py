@@ -13,7 +13,8 @@ from benchmarks.long_horizon.tasks import CHARACTERS
 
 CONTEXT, HELD_OUT = 16, 500
 """Characters read at once, and windows that are held out, the last ones: 8,000 characters."""
-WIDTH = 32
+STATE, WIDTH = 32, 24
+"""Of the STATE, and of what flows through the transformer."""
 
 
 def next_characters() -> Split:
@@ -29,9 +30,9 @@ class Remembers(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed = nn.Embedding(len(CHARACTERS), WIDTH)
-        self.body = nn.LSTM(WIDTH, WIDTH, batch_first=True)
-        self.last = nn.Linear(WIDTH, len(CHARACTERS))
+        self.embed = nn.Embedding(len(CHARACTERS), STATE)
+        self.body = nn.LSTM(STATE, STATE, batch_first=True)
+        self.last = nn.Linear(STATE, len(CHARACTERS))
 
     def forward(self, letters: torch.Tensor) -> torch.Tensor:
         """[B, T] indices -> [B, 39, T] scores, as `F.cross_entropy` takes them."""
@@ -59,7 +60,7 @@ class Block(nn.Module):
         super().__init__()
         self.before, self.between = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.asked, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.mlp = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
+        self.mlp = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, T, width] -> the same."""
