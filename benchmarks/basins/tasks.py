@@ -147,7 +147,7 @@ TASKS: dict[str, Task] = {
     "deep": Task(digits, lambda: he(mlp(14, 48)), (SGD, SGD_WC)),
     "letters": Task(characters, partial(chain, (SEEN * len(CHARACTERS), 48, len(CHARACTERS))), (ADAMW_WC, SGD)),
     "char-lstm": Task(next_characters, Remembers, (SGD_WC, ADAMW), batch_size=16),
-    "char-transformer": Task(next_characters, Attends, (SGD, ADAMW_WC), batch_size=8),
+    "char-transformer": Task(next_characters, Attends, (ADAMW_WC, SGD), batch_size=8),
     "mlp3": Task(digits, partial(mlp, 3, 64), (SGD_WC, ADAMW)),
     "lower-half": Task(upper_half, partial(plain, 32, 64, 64, 32), (SGD, ADAMW_WC), F.mse_loss),
     "fine-tune": Task(later_digits, fine_tuned, (SGD_WC, ADAMW), batch_size=32),

@@ -14,7 +14,7 @@ from benchmarks.long_horizon.tasks import CHARACTERS
 CONTEXT, HELD_OUT = 16, 500
 """Characters read at once, and windows that are held out, the last ones: 8,000 characters."""
 STATE, WIDTH = 32, 24
-"""Of the STATE, and of what flows through the transformer."""
+"""Of the LSTM, and of what flows through the transformer."""
 
 
 def next_characters() -> Split:
