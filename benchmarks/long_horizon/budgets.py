@@ -1,4 +1,4 @@
-"""What budgets of 1 % to a whole run, `glance` and `quick` find at 2,500, 10,000 and 40,000 steps.
+"""What budgets of 1 to 60 % of a run, `glance` and `quick` find at 2,500, 10,000 and 40,000 steps.
 
 The truth of 10,000 steps is that of the record of long horizons; the prior of a task is learnt from the others there.
 """
@@ -26,7 +26,7 @@ from etastar.verbs.workplace import Session
 
 RECORD = Path(__file__).parents[1] / "records" / "2026-11-26_long_horizon" / "results.jsonl"
 HORIZONS = (2_500, HORIZON, 40_000)
-BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.3, 0.6, 1.0)
+BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.3, 0.6)
 UNDER = (("momentum", "constant"), ("adamw", "warmup-cosine"))
 CELLS = tuple(Cell(task, *under) for task in TASKS for under in UNDER)
 FITTED = "budget, level as fitted"

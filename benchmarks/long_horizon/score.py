@@ -28,8 +28,16 @@ def scored(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _scored(row: Row, truth: Truth) -> dict[str, Any]:
-    ratio, nats = truth.ratio(row["lr"]), truth.nats(row["lr"])
-    found = row | {"task": row["cell"].split("/")[0], "ratio": ratio, "good": ratio <= LOSS, "near": nats <= NATS}
+    lr = row["lr"]
+    ratio, nats = (math.inf, math.inf) if lr is None else (truth.ratio(lr), truth.nats(lr))
+    found = row | {
+        "task": row["cell"].split("/")[0],
+        "ratio": ratio,
+        "nats": nats,
+        "best": truth.best,
+        "good": ratio <= LOSS,
+        "near": nats <= NATS,
+    }
     if row["low"] is None:
         return found
     low, high = math.log10(row["low"]), math.log10(row["high"])
