@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from benchmarks.bakeoff.bars import bars
 from benchmarks.basins.replay import Replay
-from benchmarks.basins.score import answer_row, scored
+from benchmarks.basins.report import below_ceiling
+from benchmarks.basins.score import CEILING, answer_row, ceiling_row, scored
 from benchmarks.basins.tasks import Cell
 from benchmarks.basins.text import Attends, Remembers, next_characters
 from benchmarks.basins.truth import SHORT_SEEDS, TRUE, Truth
@@ -76,6 +77,24 @@ def test_an_answer_is_scored_by_hand():
     row = scored(answer_row(CELL, "quick", 0, none), truth)
     assert not row["good"] and not row["holds"] and row["width"] == pytest.approx(0.3)
     assert row["harmed"] is (truth.at(0.1) - truth.at(0.01) > 0.05) is True
+
+
+def test_the_noise_ceiling_chooses_by_one_seed_and_is_scored_by_others():
+    known = curves()
+    row = ceiling_row(CELL, known, 0)
+    assert row["lr"] == pytest.approx(10**BEST) and row["cost"] == pytest.approx((8 * 200 + 3) / 200)
+    lucky = CELL.rates.index(pytest.approx(1e-3))
+    known[200, 1] |= {"losses": [0.1 if i in (lucky, lucky + 1) else v for i, v in enumerate(known[200, 1]["losses"])]}
+    fooled = scored(ceiling_row(CELL, known, 1), Truth.of(CELL, known))
+    assert fooled["lr"] == pytest.approx(1e-3), "its neighbour a quarter of a decade away is not among the nine"
+    assert fooled["regret"] == pytest.approx(loss(-3, 200) - loss(BEST, 200)) and not fooled["good"]
+
+
+def test_quick_is_set_against_the_ceiling_task_by_task():
+    row = lambda task, effort, good: {"task": task, "steps": 200, "effort": effort, "good": good, "close": True}
+    rows = [row("a", "quick", True), row("b", "quick", False), row("b", "quick", True)]
+    rows += [row("a", CEILING, True), row("b", CEILING, True)]
+    assert below_ceiling(rows) == ["200 steps, < .05 nats -25 (-50 .. +0)", "200 steps, within 5 % +0 (+0 .. +0)"]
 
 
 def test_harm_is_counted_against_the_default_of_the_same_case():
