@@ -147,12 +147,16 @@ def fit_psi(
     tasks = small_tasks(families, optimizers, steps)
     for name, value in (("seeds", seeds), ("fresh", fresh)):
         arguments.SEEDS(name, value)
+    note = options.on_note or (lambda _: None)
     with Workplace(replace(options, on_plan=None, on_note=None)) as place:
         bench = SmallBench(place, arguments.SEED("seed", seed), seeds)
+        note(f"tuning linear decay on {len(tasks)} tasks")
         peaks = [bench.peak(task) for task in bench.in_time(tasks)]
         known = [peak for peak in peaks if peak.peak.ok]
+        note(f"forking the trainings of {len(known)}")
         forks = tuple(fork for peak in bench.in_time(known) for fork in bench.forks(peak.task, peak.peak.require()))
         ideals, groups = ideals_of(forks), {task.group for task in tasks}
+        note(f"fitting {len(FORMS)} forms to the rates of {len(ideals)} states, and driving them on {fresh} fresh seeds")
         fitted = {} if place.late() else {g: _fits([i for i in ideals if i.group != g]) for g in groups}
         driven = bench.in_time(known) if fitted else ()
         losses: Losses = {peak.task.name: bench.fresh(peak.task, _arms(peak, fitted), fresh) for peak in driven}

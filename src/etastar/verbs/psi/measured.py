@@ -80,13 +80,14 @@ class SmallBench:
         session = self.session(task)
         return start_rate(session.problem, session.facts)
 
-    def search(self, task: Task, effort: str) -> Estimate:
-        """The peak of linear decay that a search of this effort finds, by the split that choices are made by."""
+    def search(self, task: Task, effort: str, budget: float | None = None) -> Estimate:
+        """The peak of linear decay that a search finds, by the split that choices are made by: an effort's, or of so many
+        full runs under another name."""
         session = self.session(task)
-        start, seed = self.start(task), self.seed_of(task, effort)
-        return self.run(
-            session, BestLR(session.facts.criterion, task.steps, linear(task.steps), start, EFFORTS[effort], seed=seed)
-        ).lr
+        most, linear_decay = EFFORTS[effort] if budget is None else budget, linear(task.steps)
+        seed = self.seed_of(task, effort)
+        design = BestLR(session.facts.criterion, task.steps, linear_decay, self.start(task), most, seed=seed)
+        return self.run(session, design).lr
 
     def fresh(self, task: Task, arms: Arms, seeds: int) -> dict[str, tuple[float, ...]]:
         """Final losses on the split that is kept for the end, on seeds that nothing else has seen."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -150,13 +151,17 @@ def train_psi(
             raise ProblemError(
                 f"horizons holds {each}, and the network looks {LOOKS} times at a training; expected {LOOKS} steps or more"
             )
-    tasks = [task for each in horizons for task in small_tasks(families, optimizers, each, groups=FOLDS)]
+    tasks = {each: small_tasks(families, optimizers, each, groups=FOLDS) for each in horizons}
     arguments.SEEDS("fresh", fresh)
     arguments.GENERATIONS("generations", generations)
+    note = options.on_note or (lambda _: None)
     with Workplace(replace(options, on_plan=None, on_note=None)) as place:
         kept = _Kept(weights)
         bench = SmallBench(place, arguments.SEED("seed", seed), 4)
-        known = [own for task in bench.in_time(tasks) if (own := known_task(bench, task)) is not None]
+        known: list[Known] = []
+        for each, own in tasks.items():
+            note(f"over {each:,} steps: tuning linear decay on {len(own)} tasks")
+            known += [task for task in map(partial(known_task, bench), bench.in_time(own)) if task is not None]
         looks: list[EvolutionLook] = []
 
         def told(look: EvolutionLook) -> None:
@@ -166,14 +171,15 @@ def train_psi(
 
         parts, folds, numbers, rows = _parts(known), {}, (), ()
         if not place.late():
-            evolve = lambda name, own: _evolved(bench, name, own, generations, kept, told)
+            evolutions = _Evolutions(bench, generations, kept, told, note)
             try:
-                folds = {name: evolve(name, _others(parts, name)) for name in parts}
-                numbers = evolve("all", known)
+                folds = {name: evolutions.on(name, _others(parts, name)) for name in parts}
+                numbers = evolutions.on("all", known)
             except TimeOver:
                 folds = {}
         if folds:
             kept.finish(numbers)
+            note(f"driving {len(known)} tasks on {fresh} fresh seeds")
             rows = judged(driven(bench, parts, folds, fresh))
     return PsiNetworkAnswer(
         problem=f"{len({own.task.name for own in known})} small tasks",
@@ -216,33 +222,44 @@ class _Kept:
             self._own.write(self.path)
 
 
-def _evolved(
-    bench: SmallBench,
-    fold: str,
-    tasks: Sequence[Known],
-    generations: int,
-    kept: _Kept,
-    told: Callable[[EvolutionLook], None],
-) -> tuple[float, ...]:
-    """Mean of the numbers of evolutions on all groups of `tasks` but one, which stops it: each another, the small first."""
-    sizes: dict[str, int] = {}
-    for own in tasks:
-        sizes[own.task.group] = sizes.get(own.task.group, 0) + 1
-    stops = sorted(sizes, key=lambda group: (sizes[group], group))[:EVOLUTIONS]
-    found = []
-    for stop in stops:
-        learn, held = [o for o in tasks if o.task.group != stop], [o for o in tasks if o.task.group == stop]
-        name = f"{fold}/{stop}/{len(learn)}/{generations}/{bench.seed}"
-        course = kept.course(name)
+@dataclass(frozen=True)
+class _Evolutions:
+    """Several for every fold: their numbers, averaged.
 
-        evolution = Evolution(bench, learn or held, held, generations, name, course, partial(kept.keep, name, course))
+    Args:
+        bench: trains the lanes.
+        generations: of each.
+        kept: where they are written down.
+        told: called with their looks.
+        note: called with a sentence as each begins.
+    """
+
+    bench: SmallBench
+    generations: int
+    kept: _Kept
+    told: Callable[[EvolutionLook], None]
+    note: Callable[[str], None]
+
+    def on(self, fold: str, tasks: Sequence[Known]) -> tuple[float, ...]:
+        """Of evolutions on all groups of `tasks` but one, which stops it: each another, the small first."""
+        sizes = Counter(own.task.group for own in tasks)
+        stops = sorted(sizes, key=lambda group: (sizes[group], group))[:EVOLUTIONS]
+        found = [self._evolved(fold, stop, tasks) for stop in stops]
+        return tuple(round(float(v), 4) for v in np.mean(found, axis=0))
+
+    def _evolved(self, fold: str, stop: str, tasks: Sequence[Known]) -> tuple[float, ...]:
+        learn, held = [o for o in tasks if o.task.group != stop], [o for o in tasks if o.task.group == stop]
+        name = f"{fold}/{stop}/{len(learn)}/{self.generations}/{self.bench.seed}"
+        course = self.kept.course(name)
+        self.note(f"{fold}: {self.generations} generations on {len(learn)} tasks, stopped by {stop}")
+        keep = partial(self.kept.keep, name, course)
         try:
-            found.append(evolution.run())
+            found = Evolution(self.bench, learn or held, held, self.generations, name, course, keep).run()
         finally:
-            kept.keep(name, course)
-        for own in course.looks:
-            told(EvolutionLook(fold, stop, *own))
-    return tuple(round(float(v), 4) for v in np.mean(found, axis=0))
+            keep()
+        for look in course.looks:
+            self.told(EvolutionLook(fold, stop, *look))
+        return found
 
 
 def _parts(known: Sequence[Known]) -> Parts:
