@@ -110,12 +110,12 @@ def _summary(rows: list[Row]) -> str:
     tables = "\n\n".join(f"Over {steps:,} steps:\n\n{_table(own)}" for steps, own in by_steps.items())
     return f"""\
 The families of psi_frozen_2's first table, made after the network was frozen; nothing is chosen by them. Cost: trainings of
-so many steps, search included, as counted; the mean over tasks. `quarters` are lanes of a quarter of the steps, {QUARTERS}
-runs at most. What stands behind (glance) or (quarters) buys, task by task, as many steps as that search and one run, under linear
-decay: one run, longer than the others, at the optimizer's usual rate; two shorter ones at half and twice that rate, of which
-the one is kept that is better on the data that choices are made by; a quick search and its run, all of it shorter. (two)
-buys two whole runs. Against linear decay at its tuned peak, which took 28 to 44 runs; and the network at twice the peak of
-the same search against each.
+so many steps, search included, as counted; the mean over tasks. `quarters` are lanes of a quarter of the steps, for
+{QUARTERS} runs at most. What stands behind (glance) or (quarters) buys, task by task, as many steps as that search and one
+run, under linear decay: one run, longer than the others, at the optimizer's usual rate; two shorter ones at half and twice
+that rate, of which the one is kept that is better on the data that choices are made by; a quick search and its run, all of
+it shorter. (two) buys two whole runs. Against linear decay at its tuned peak, which took 28 to 44 runs; and the network at
+twice the peak of the same search against each.
 
 {tables}"""
 
