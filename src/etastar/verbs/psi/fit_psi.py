@@ -25,7 +25,7 @@ from etastar.policies.psi import FORMS
 from etastar.problems.small.family import OPTIMIZERS, Task
 from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options
-from etastar.verbs.psi.measured import UNKNOWN_LR, Peak, SmallBench, announce, linear, small_tasks
+from etastar.verbs.psi.measured import SIDE_BY_SIDE, UNKNOWN_LR, Peak, SmallBench, announce, linear, small_tasks
 from etastar.verbs.workplace import Workplace
 
 LINEAR = "linear"
@@ -154,7 +154,7 @@ def fit_psi(
     note = options.on_note or (lambda _: None)
     with Workplace(replace(options, on_plan=None, on_note=None)) as place:
         bench = SmallBench(place, arguments.SEED("seed", seed), seeds)
-        announce(options, (_planned(task, seeds, fresh) for task in tasks))
+        announce(options, (_planned(task, seeds, fresh) for task in tasks), SIDE_BY_SIDE)
         note(f"tuning linear decay on {len(tasks)} tasks")
         peaks = [bench.peak(task) for task in bench.in_time(tasks)]
         known = [peak for peak in peaks if peak.peak.ok]

@@ -36,8 +36,9 @@ Found = TypeVar("Found")
 Item = TypeVar("Item")
 Arms = Mapping[str, tuple[Policy, float]]
 """Name -> (policy over the task's steps, rate)."""
-SECONDS = 2.3e-4
-"""Of a core, for a step of a lane of a small task: 3.6 million of them, in two workers beside other programs, took 840."""
+SECONDS, SIDE_BY_SIDE = 2.3e-4, 8e-5
+"""Of a core, for a step of a lane of a small task: 3.6 million of them, a dozen lanes at a time in two workers beside other
+programs, took 840; 2.3 million of forks, more at a time, three minutes."""
 UNKNOWN_LR = 1e-2
 """Centre of the rates where the optimizer says none."""
 
@@ -202,12 +203,12 @@ class Forgetful:
         return Runs(found[i] for i in range(len(lanes)))
 
 
-def announce(options: Options, plans: Iterable[Plan]) -> None:
-    """Say what it all takes at most, before any of it is trained."""
+def announce(options: Options, plans: Iterable[Plan], seconds: float = SECONDS) -> None:
+    """Say what it all takes at most, before any of it is trained, at so many seconds a step."""
     plan, cores = sum(plans, Plan(0, 0)), options.workers or os.cpu_count() or 1
     if options.on_plan:
         much = f"{plan.lanes:,} lanes of small networks, {plan.steps:,} gradient steps"
-        sentence = f"at most {much}, about {duration(plan.steps * SECONDS / cores)} on {cores} cores"
+        sentence = f"at most {much}, about {duration(plan.steps * seconds / cores)} on {cores} cores"
         options.on_plan(sentence, plan.lanes)
 
 
