@@ -32,6 +32,10 @@ TRIAL = 150
 """Steps of the loop that a whole trial is worth: 70 in float64, at twice the price, and a few of every engine."""
 TRIAL_SHARE = 0.2
 """Share of the time limit that the trial of engines may take; then the loop trains the lanes. Small networks: 1 - 3 s."""
+WORTH_TRIAL, SLOW_STEP = 800, 0.02
+"""Planned steps below which a trial costs more than it can save, where a step takes so many seconds of a CPU: kernels gain
+on what waits for its calls, which no such step does. A GPT of 4 x 128 (.05 s): the trial took as long as 780 steps, to buy
+240, and chose one lane after the other."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def crew_for(
     problem: Problem, facts: Preflight, options: Options, store: RunStore, plan: Plan, usual: float, deadline: Deadline
 ) -> Crew:
     """The crew for what is planned, of which a share of `usual` is expected."""
-    choice = choice_for(problem, facts, options, store, plan.lanes, deadline)
+    choice = choice_for(problem, facts, options, store, plan, deadline)
     each = choice.seconds_per_step or facts.seconds_per_step
     engine = choice.build(options.device)
     if options.on == "ray":
@@ -88,10 +92,10 @@ def crew_for(
 
 
 def crew_beside(
-    crew: Crew, problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int, deadline: Deadline
+    crew: Crew, problem: Problem, facts: Preflight, options: Options, store: RunStore, plan: Plan, deadline: Deadline
 ) -> Crew:
     """The crew of another problem whose lanes train between: in as many workers, on the same cluster."""
-    choice = choice_for(problem, facts, options, store, lanes, deadline)
+    choice = choice_for(problem, facts, options, store, plan, deadline)
     each, engine = choice.seconds_per_step or facts.seconds_per_step, choice.build(options.device)
     if isinstance(crew.engine, RayEngine):
         return Crew(choice, RayEngine(engine, options.ray_address, at_once=options.workers), each)
@@ -101,7 +105,7 @@ def crew_beside(
 
 
 def choice_for(
-    problem: Problem, facts: Preflight, options: Options, store: RunStore, lanes: int, deadline: Deadline
+    problem: Problem, facts: Preflight, options: Options, store: RunStore, plan: Plan, deadline: Deadline
 ) -> Choice:
     """The engine asked for; or the one this problem's lanes were trained by before; or the winner of a short trial.
 
@@ -110,11 +114,11 @@ def choice_for(
     """
     pinned = store.pinned_engine(problem, options.device) if options.engine == "auto" else None
     before = None if pinned is None else _choice_of(pinned, store)
-    if before is not None and before.fits(lanes, options.device):
+    if before is not None and before.fits(plan.lanes, options.device):
         return before
     try:
         with deadline.within(TRIAL_SHARE * (deadline.seconds or math.inf)).held():
-            choice = _tried(problem, facts, options, lanes, options.engine if before is None else before.engine)
+            choice = _tried(problem, facts, options, plan, options.engine if before is None else before.engine)
     except TimeOver:
         return before or Choice("loop")
     except ProblemError:
@@ -129,8 +133,8 @@ def choice_for(
     return choice
 
 
-def _tried(problem: Problem, facts: Preflight, options: Options, lanes: int, engine: str) -> Choice:
-    dear = facts.large or TRIAL * facts.seconds_per_step > held().left
+def _tried(problem: Problem, facts: Preflight, options: Options, plan: Plan, engine: str) -> Choice:
+    dear = facts.large or TRIAL * facts.seconds_per_step > held().left or _is_too_dear(facts, options.device, plan)
     if dear and facts.reproducible and engine == "auto" and not problem.is_loop:
         return choose_quickly(problem, facts.criterion, options.device)
     return choose(
@@ -140,9 +144,14 @@ def _tried(problem: Problem, facts: Preflight, options: Options, lanes: int, eng
         device=options.device,
         reproducible=facts.reproducible,
         loop_seconds=facts.seconds_per_step,
-        at_most=lanes,
+        at_most=plan.lanes,
         processes=options.workers or os.cpu_count() or 1,
     )
+
+
+def _is_too_dear(facts: Preflight, device: str, plan: Plan) -> bool:
+    """Whether few steps of a large network are planned: trying engines would take longer than all of them."""
+    return device == "cpu" and facts.seconds_per_step > SLOW_STEP and plan.steps < WORTH_TRIAL
 
 
 def _choice_of(pinned: dict[str, Any], store: RunStore) -> Choice:

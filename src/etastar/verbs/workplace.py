@@ -139,14 +139,14 @@ class Session:
         problem: what is trained.
         facts: what the preflight found.
         started: seconds of the workplace.
-        lanes: that may be asked for, at most.
+        planned: lanes and steps that may be asked for, at most.
     """
 
     place: Workplace
     problem: Problem
     facts: Preflight
     started: float
-    lanes: int = 0
+    planned: Plan = field(default_factory=lambda: Plan(0, 0))
     runs: Runs = field(default_factory=Runs)
     before: float = 0.0
     """Seconds that preflight and trial took."""
@@ -175,7 +175,7 @@ class Session:
             note: what else the sentence says.
         """
         plan, options = sum(plans, Plan(0, 0)), self.place.options
-        self.lanes = plan.lanes
+        self.planned = plan
         self._register()
         place = self.place
         self.crew = place.hire(crew_for(self.problem, self.facts, options, place.store, plan, usual, place.deadline))
@@ -193,9 +193,9 @@ class Session:
     def beside(self, problem: Problem) -> Session:
         """A session of another problem whose lanes train between this one's: as many of them, in the same places."""
         other, place = self.place.of(problem), self.place
-        other.lanes = self.lanes
+        other.planned = self.planned
         other._register()
-        crew = crew_beside(self.crew, problem, other.facts, place.options, place.store, other.lanes, place.deadline)
+        crew = crew_beside(self.crew, problem, other.facts, place.options, place.store, self.planned, place.deadline)
         other.crew = place.hire(crew)
         other._ready()
         return other
@@ -213,6 +213,7 @@ class Session:
             if any(o.valid_loss is not None and on_a_part(self.problem, o.lane) for o in outcomes):
                 self.facts = replace(self.facts, flags=tuple(dict.fromkeys((*self.facts.flags, "validated-on-part"))))
 
+        self.place.at_work(self.crew)  # a store in front may train lanes without asking this one
         trained = self.place.store.new_gradient_steps
         deadline = self.place.deadline.part(share)
         left = TimeLeft(deadline, self._pace, self._missing)

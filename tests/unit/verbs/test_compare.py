@@ -135,6 +135,11 @@ def test_it_is_drawn(answer) -> None:
     ("policies", "sentence"),
     [
         ("linear,linear", "the policy linear is given twice; expected each once"),
+        (
+            "cosine,cosine:warmup=0",
+            "the policies cosine and cosine:warmup=0 give the same rates; expected each once: drop one",
+        ),
+        ("linear:floor=0,wsd", "the policies linear and linear:floor=0 give the same rates"),
         ("", "no policy is given; expected names, e.g. linear,cosine,wsd"),
         ("linear,nope", "schedule is 'nope'; expected one of constant, linear"),
         ("wsd:speed=2", "schedule wsd is given 'speed'; expected settings of warmup, decay"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from etastar.core import Until
 from etastar.core.design import Plan
 from etastar.designs.fixed_lanes import FixedLanes
 from etastar.verbs.options import Options
+from etastar.verbs.psi.measured import Forgetful
 from etastar.verbs.workplace import Workplace
 
 QUIET = {"store": ":memory:", "workers": 1, "device": "cpu", "engine": "loop"}
@@ -102,16 +104,31 @@ def test_one_preflight_a_problem(small):
         assert n > 0 and place.of(problem).facts is facts and len(made) == n
 
 
+@pytest.mark.parametrize(("seconds", "steps", "tried"), [(0.05, 240, False), (0.05, 32_000, True), (0.001, 240, True)])
+def test_engines_are_tried_where_that_can_pay(small, seconds: float, steps: int, tried: bool):
+    """A slow step and few of them: one lane after the other at once; quick steps, or many, have their trial."""
+    with Workplace(Options(**{**QUIET, "engine": "auto"})) as place:
+        session = place.of(small)
+        session.facts = replace(session.facts, seconds_per_step=seconds)
+        session.plan(Plan(3, steps))
+        choice = session.choice
+        assert bool(choice.times or choice.refused) == tried
+        if not tried:
+            assert choice.engine == "sequential"
+            session.run(lanes(1))
+            assert session.runs[0].steps == 4
+
+
 def test_worker_processes_of_one_problem_at_a_time_and_none_afterwards(small):
     with Workplace(Options(**{**QUIET, "workers": 2})) as place:
         first, second = place.of(small), place.of(small.but(seed=1))
         first.run(lanes(2))
         own = set(multiprocessing.active_children())
         assert 1 <= len(own) <= 2
-        second.run(lanes(2))
+        second.run(lanes(2), Forgetful())
         assert not own & set(multiprocessing.active_children())
         beside = second.beside(small.but(seed=2))
-        assert beside.crew.at_once == 2 and beside.lanes == second.lanes
+        assert beside.crew.at_once == 2 and beside.planned == second.planned
         first.run(FixedLanes([Lane(0.5, 0, 4)]))
     assert not multiprocessing.active_children()
 

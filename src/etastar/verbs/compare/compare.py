@@ -6,6 +6,7 @@ import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from etastar import arguments
@@ -14,8 +15,9 @@ from etastar.core.lane import Outcome
 from etastar.core.problem import Problem
 from etastar.designs.compare import Compare, PolicyRuns, mean_loss
 from etastar.errors import ProblemError, attributed
+from etastar.policies.compose import groups_named
 from etastar.policies.named import policy_over
-from etastar.policies.policy import Policy
+from etastar.policies.policy import Policy, rates_over
 from etastar.verbs.answer import Made, once
 from etastar.verbs.compare.compare_answer import (
     BETTER,
@@ -169,9 +171,22 @@ def _named(
             raise ProblemError(
                 f"the policy {name} spans {own} steps; expected the {steps} of every training: policy.over({steps})"
             )
+    _check_distinct(named, steps)
     for own in rivals.values():
         own.load()
     return named, rivals
+
+
+def _check_distinct(named: Mapping[str, Policy], steps: int) -> None:
+    """No two policies give the same rates: either would be counted twice in the correction for many tests."""
+    seen: dict[object, str] = {}
+    for name, policy in named.items():
+        own: object = policy
+        if not (policy.reads or groups_named(policy)):
+            with suppress(TypeError, ValueError):  # no numbers: the first lane says so in a sentence
+                own = tuple(rates_over(policy, 1.0, steps))
+        if (first := seen.setdefault(own, name)) != name:
+            raise ProblemError(f"the policies {first} and {name} give the same rates; expected each once: drop one")
 
 
 def _target(runs: Sequence[PolicyRuns]) -> float | None:
