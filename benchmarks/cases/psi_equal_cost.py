@@ -29,6 +29,11 @@ QUARTERS = 0.84
 """Full runs that lanes of a quarter of the steps may take."""
 QUICK = EFFORTS["quick"]
 """Full runs of a quick search, at most."""
+WORTH = ("median", "won / tied / lost")
+HEAD = [
+    "steps", "way", "cost", "tasks", "final loss / tuned linear's [90 %]", *WORTH,
+    "network's / its [90 %]", *(f"{name} of that" for name in WORTH),
+]  # fmt: skip
 RECORDED = {
     "linear, at a glance": ("glance", "linear"),
     "closed form, at a glance": ("glance", "closed form"),
@@ -106,8 +111,6 @@ def _better(bench: SmallBench, task: Task, rates: tuple[float, float], seeds: in
 
 
 def _summary(rows: list[Row]) -> str:
-    by_steps = {steps: [row for row in rows if row["steps"] == steps] for steps in sorted({row["steps"] for row in rows})}
-    tables = "\n\n".join(f"Over {steps:,} steps:\n\n{_table(own)}" for steps, own in by_steps.items())
     return f"""\
 The families of psi_frozen_2's first table, made after the network was frozen; nothing is chosen by them. Cost: trainings of
 so many steps, search included, as counted; the mean over tasks. `quarters` are lanes of a quarter of the steps, for
@@ -117,21 +120,21 @@ that rate, of which the one is kept that is better on the data that choices are 
 it shorter. (two) buys two whole runs. Against linear decay at its tuned peak, which took 28 to 44 runs; and the network at
 twice the peak of the same search against each.
 
-{tables}"""
+{table(HEAD, [line for steps in sorted({row["steps"] for row in rows}) for line in _lines(rows, steps)])}"""
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _lines(every: Sequence[Row], steps: int) -> list[list[Any]]:
+    """The ways over so many steps, the cheap first."""
+    rows = [row for row in every if row["steps"] == steps]
     ways = dict.fromkeys(way for row in rows for way in row["losses"])
     costs = {way: statistics.fmean(row["costs"][way] for row in rows if way in row["costs"]) for way in ways}
-    worth = ["median", "won / tied / lost"]
-    head = ["way", "cost", "tasks", "final loss / tuned linear's [90 %]", *worth, "network's / its [90 %]", *worth]
     lines = []
     for way, cost in sorted(costs.items(), key=lambda item: (round(item[1], 1), item[0])):
         own, ours = _ratio(rows, way), OURS["quarters" if "quarters" in way else "glance"]
         alone = way in OURS.values() or way == "linear, quick" or "(two)" in way
         held = ["", "", ""] if alone else _worth(_ratio(rows, ours, way))
-        lines.append([way, f"{cost:.2f}", len(own.logs), *_worth(own), *held])
-    return table(head, lines)
+        lines.append([steps, way, f"{cost:.2f}", len(own.logs), *_worth(own), *held])
+    return lines
 
 
 def _worth(ratio: Ratio) -> list[str]:
