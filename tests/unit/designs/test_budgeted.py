@@ -113,7 +113,7 @@ def test_a_glance_that_learned_nothing_stays_as_it_is():
 
 def test_a_task_far_from_the_level_is_hardly_drawn_back_from_what_its_lanes_say():
     far = [BestSeen(PRIOR.at(500).mean - 2.0, 500, ERROR)]
-    drawn, kept = PRIOR.at(2000, far).mean, believed(PRIOR, 2000, far).mean
-    assert kept < drawn < PRIOR.at(2000).mean
+    drawn, kept = PRIOR.at(2000, far), believed(PRIOR, 2000, far)
+    assert kept.mean < drawn.mean < PRIOR.at(2000).mean and kept.sd == drawn.sd
     vague = replace(PRIOR, level_sd=2.0)
     assert believed(vague, 2000, far) == vague.at(2000, far), "nobody is made surer than he is"

@@ -63,16 +63,19 @@ def reading_of(rung: RungResult) -> BestSeen | None:
 
 
 def believed(prior: RatePrior, steps: int, readings: Sequence[BestSeen]) -> Belief:
-    """The best rate at a horizon, given what lanes read: the level counts no more than one of which nothing is known.
+    """The best rate at a horizon, given what lanes read: its mean as if the level were unknown, its doubt as fitted.
 
     Tasks lie further from the level than a Gaussian has them (in the record .9 decades, where their likeliest spread is .7),
-    and one that lies far off would be drawn back from what its own lanes say. At 200 and 800 steps a glance gains nothing.
+    and one that lies far off would be drawn back from what its own lanes say. The doubt is that of moving on, which the fit
+    has right: so the interval holds the best rate in 88 of 96 answers, as it did, and has the best Winkler score of three
+    ways to weigh. At 200 and 800 steps a glance gains nothing.
 
-    >>> prior = RatePrior(level=-2.0, gamma=0.0, level_sd=0.1, gamma_sd=0.0, scatter=0.0)
+    >>> prior = RatePrior(level=-2.0, gamma=0.0, level_sd=0.5, gamma_sd=0.0, scatter=0.0)
     >>> believed(prior, 1000, [BestSeen(x=-1.0, steps=1000, error=1.0)]).mean
     -1.5
     """
-    return replace(prior, level_sd=max(prior.level_sd, UNKNOWN_SD)).at(steps, readings)
+    loose = replace(prior, level_sd=max(prior.level_sd, UNKNOWN_SD))
+    return Belief(loose.at(steps, readings).mean, prior.at(steps, readings).sd)
 
 
 def weighed(short: BestRate, prior: RatePrior, steps: int) -> BestRate:
