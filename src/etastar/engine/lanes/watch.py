@@ -79,19 +79,21 @@ class Watch:
         waiting = ~self._decided & (self._reached == 0)
         below = self._window_below(first, last) if waiting.any() else np.zeros_like(broken)
         found = []
-        for row in np.flatnonzero(~self._decided & self._may_be_decided(first, last, broken.any(0), below.any(0))):
+        for row in np.flatnonzero(~self._decided & self._may_be_decided(first, last, broken | below)):
             history = self._decide(int(row), first, last, broken[:, row], below[:, row])
             if history is not None:
                 self._decided[row] = True
                 found.append((int(row), history))
         return found
 
-    def _may_be_decided(
-        self, first: int, last: int, broken: NDArray[np.bool_], below: NDArray[np.bool_]
-    ) -> NDArray[np.bool_] | bool:
-        """Rows to which something happened within steps [first, last): of most of them there is nothing to ask."""
-        counted = len(_gradient_looks(first, last)) > 0
-        return counted or last >= min(self._ends) or broken | below
+    def _may_be_decided(self, first: int, last: int, odd: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Rows to which something happened within steps [first, last): of most of them there is nothing to ask.
+
+        Args:
+            odd: [steps, K]: whether a loss decides something by itself.
+        """
+        of_all = len(_gradient_looks(first, last)) > 0 or last >= min(self._ends)
+        return np.logical_or.reduce(odd, axis=0) | of_all
 
     @property
     def undecided(self) -> NDArray[np.int64]:
