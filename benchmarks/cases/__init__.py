@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.cases import (
     basins,
     bisection,
+    budgets,
     centre,
     checkpoint,
     compare,
@@ -74,6 +75,7 @@ CASES: dict[str, Case] = {
     "horizon_twins": horizon_twins.CASE,
     "basins": basins.CASE,
     "bisection": bisection.CASE,
+    "budgets": budgets.CASE,
     "centre": centre.CASE,
     "checkpoint": checkpoint.CASE,
     "compare": compare.CASE,
