@@ -1,4 +1,4 @@
-"""Which engine trains a problem's lanes: proven equal to the loop in float64, then the fastest in a short trial."""
+"""Which engine trains a problem's lanes: the fastest in a short trial, once it is proven equal to the loop in float64."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from etastar.core.numerics import steady_numerics
 from etastar.core.problem import Problem
 from etastar.core.randomness import derive_seed
 from etastar.core.setup import set_up, to
-from etastar.engine.equality import OWN_TYPE_TOLERANCE, TRIAL_RATES, TRIAL_STEPS, Equality, small_valid
+from etastar.engine.equality import OWN_TYPE_TOLERANCE, TRIAL_RATES, TRIAL_STEPS, Equality, refusal, small_valid
 from etastar.engine.lanes.engine import KERNELS, LaneEngine
 from etastar.engine.lanes.rows import layout_of
 from etastar.engine.loop import LoopEngine
@@ -165,14 +165,16 @@ def _tried(trial: _Trial, engine: str, loop_seconds: float) -> Choice:
         return trial.one_by_one()
     refused: dict[str, str] = {}
     for kernel in KERNELS if engine == "auto" else (engine,):
-        why = trial.why_not(kernel)
+        why = trial.why_not_timed(kernel)
         if why is None:
-            best = trial.best_chunk(kernel)
-            if engine != "auto" or (best.seconds_per_step or 0) < loop_seconds / FAR_FASTER:
+            best = trial.best[kernel]
+            if engine == "auto" and not (best.seconds_per_step or 0) < loop_seconds / FAR_FASTER:
+                alone = trial.one_by_one()
+                if not (best.seconds_per_step or 0) < CLEARLY * (alone.seconds_per_step or 0):
+                    return alone._with(refused, trial.times)
+            why = trial.why_not(kernel)  # the proof comes last: it costs more than the clock, and many kernels lose
+            if why is None:
                 return best._with(refused, trial.times)
-            alone = trial.one_by_one()
-            together = (best.seconds_per_step or 0) < CLEARLY * (alone.seconds_per_step or 0)
-            return (best if together else alone)._with(refused, trial.times)
         refused[kernel] = why
     if engine != "auto":
         raise ProblemError(f"engine {engine!r} cannot train this problem: {refused[engine]}; use --engine auto")
@@ -194,6 +196,8 @@ class _Trial:
         self._loop_seconds = loop_seconds
         self._row_bytes = 0
         self.times: dict[str, float] = {}
+        self.best: dict[str, Choice] = {}
+        """kernel -> its fastest number of lanes at a time."""
         self._criterion, self._device = criterion, device
         valid = problem.valid_batches
         self._problem = problem if valid is None else problem.but(valid=small_valid(valid))
@@ -204,12 +208,16 @@ class _Trial:
 
     def why_not(self, engine: str) -> str | None:
         """None if the engine trains as the loop does; else a reason."""
-        if engine in KERNELS and self._most < 2:
-            return "two lanes do not fit in memory"
         return self._equality.why_not(engine)
 
-    def best_chunk(self, kernel: str) -> Choice:
-        """The fastest number of lanes at a time."""
+    def why_not_timed(self, kernel: str) -> str | None:
+        """None if the kernel trains at all, as fast as its `best`; else a reason."""
+        return "two lanes do not fit in memory" if self._most < 2 else refusal(lambda: self._find_best(kernel))
+
+    def _find_best(self, kernel: str) -> None:
+        self.best[kernel] = self._best_chunk(kernel)
+
+    def _best_chunk(self, kernel: str) -> Choice:
         if self._row_bytes > CACHE and _kind(self._device) == "cpu":
             return Choice(kernel, FEWER, self._time_lanes(kernel, FEWER))
         sizes = [size for size in CHUNKS[_kind(self._device)] if size <= self._most]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -52,31 +53,32 @@ class Equality:
         self._own: dict[float, list[float]] = {}
         """rate -> the loop's losses in the model's own type."""
         try:
-            self._dtype, self._truth = torch.float64, self._train("loop", torch.float64, self._lanes())
-            if not all(outcome.trace for outcome in self._truth):
+            self._dtype, self._early = torch.float64, self._train("loop", torch.float64, self._lanes()[:1])
+            if not all(outcome.trace for outcome in self._early):
                 raise ProblemError("it does not train in float64")
         except ProblemError:  # the model insists on its own type
-            self._dtype, self._truth = None, self._train("loop", None, self._lanes())
+            self._dtype, self._early = None, self._train("loop", None, self._lanes()[:1])
 
     def why_not(self, engine: str) -> str | None:
         """None if the engine's losses, accuracies, validation and movement equal the loop's; else a reason."""
+        return refusal(lambda: self._compared(engine))
+
+    def _compared(self, engine: str) -> str | None:
         tolerance = FLOAT64_TOLERANCE if self._dtype else OWN_TYPE_TOLERANCE
-        try:
-            # what runs the user's code at every step, as the loop does, is not frozen at the first: it needs no late look
-            lanes = self._lanes() if engine in KERNELS else self._lanes()[:1]
-            found = self._train(engine, self._dtype, lanes)
-            early, late = (max(each) for each in zip(*map(differences, self._truth, found), strict=True))
-            if early > tolerance:
-                return f"its losses differ from the loop's by {early:.1g}, more than rounding explains"
-            if late > LATE_TOLERANCE:
-                return f"its losses differ from the loop's by {late:.1g} in later steps, more than rounding explains"
-            return self._why_not_in_its_own_type(engine) if self._dtype else None
-        except TimeOver:
-            raise
-        except DoesNotApply as error:
-            return str(error)
-        except Exception as error:  # the user's code, run in a way it was not written for, may raise anything
-            return f"it fails where the loop does not ({in_one_line(error)})"
+        # what runs the user's code at every step, as the loop does, is not frozen at the first: it needs no late look
+        truth = self._early + self._late if engine in KERNELS else self._early
+        found = self._train(engine, self._dtype, [outcome.lane for outcome in truth])
+        early, late = (max(each) for each in zip(*map(differences, truth, found), strict=True))
+        if early > tolerance:
+            return f"its losses differ from the loop's by {early:.1g}, more than rounding explains"
+        if late > LATE_TOLERANCE:
+            return f"its losses differ from the loop's by {late:.1g} in later steps, more than rounding explains"
+        return self._why_not_in_its_own_type(engine) if self._dtype else None
+
+    @cached_property
+    def _late(self) -> list[Outcome]:
+        """The loop's outcome of the lane that goes on: only kernels are held against it."""
+        return self._train("loop", self._dtype, self._lanes()[1:])
 
     def _why_not_in_its_own_type(self, engine: str) -> str | None:
         """Half-precision kernels differ from those of float64: what must agree is how far the losses move."""
@@ -116,6 +118,18 @@ class Equality:
             return LaneEngine(engine, len(lanes), self._device, dtype).try_train(problem, lanes)
         one = (LoopEngine if engine == "loop" else SequentialEngine)(self._device, dtype)
         return [one.train_lane(problem, lane) for lane in lanes]
+
+
+def refusal(attempt: Callable[[], str | None]) -> str | None:
+    """What `attempt` says against an engine; or how it fails, which is a reason, too."""
+    try:
+        return attempt()
+    except TimeOver:
+        raise
+    except DoesNotApply as error:
+        return str(error)
+    except Exception as error:  # the user's code, run in a way it was not written for, may raise anything
+        return f"it fails where the loop does not ({in_one_line(error)})"
 
 
 def differences(a: Outcome, b: Outcome) -> tuple[float, float]:

@@ -159,6 +159,17 @@ def costs(monkeypatch):
     monkeypatch.setattr(choosing._Trial, "_alone", lambda self: 1e-3)
 
 
+def test_a_kernel_that_loses_by_the_clock_is_not_proven(monkeypatch, costs):
+    proven = []
+    why_not = choosing.Equality.why_not
+    monkeypatch.setattr(choosing.Equality, "why_not", lambda self, engine: proven.append(engine) or why_not(self, engine))
+    assert choose(digits_mlp(width=16), LEARNS).engine == "mlp" and proven == ["sequential", "mlp"]
+    proven.clear()
+    monkeypatch.setattr(choosing._Trial, "_time_lanes", lambda self, kernel, size: 1e-3)
+    choice = choose(digits_mlp(width=16), LEARNS)
+    assert choice.engine == "sequential" and proven == ["sequential"] and not choice.refused
+
+
 def test_more_lanes_than_it_was_chosen_for_are_tried_in_larger_chunks_of_the_same_engine(tmp_path, monkeypatch, costs):
     options = Options(store=tmp_path / "runs.db", workers=1)
     few = find(digits_mlp(width=16), effort="glance", options=options)

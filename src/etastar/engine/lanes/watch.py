@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from etastar.core.lane import Lane, Until
-from etastar.engine.recorder import COLUMNS, GRAD_NORM_EVERY, History, blow_up_loss, is_dead, meets
+from etastar.engine.recorder import COLUMNS, DEAD_LOOKS, GRAD_NORM_EVERY, History, blow_up_loss, is_dead, meets
 
 LOOK_EVERY = 5
 """Steps between two looks: a decided lane costs at most this many steps more, and a GPU is waited for this rarely."""
@@ -76,14 +76,24 @@ class Watch:
             self._blow_up = np.array([blow_up_loss(lane, start) for lane, start in pairs])
         new = losses[first:last]
         broken = ~np.isfinite(new) | (new > self._blow_up)
-        below = self._window_below(first, last)
+        waiting = ~self._decided & (self._reached == 0)
+        below = self._window_below(first, last) if waiting.any() else np.zeros_like(broken)
         found = []
-        for row in np.flatnonzero(~self._decided):
+        for row in np.flatnonzero(~self._decided & self._may_be_decided(first, last, broken | below)):
             history = self._decide(int(row), first, last, broken[:, row], below[:, row])
             if history is not None:
                 self._decided[row] = True
                 found.append((int(row), history))
         return found
+
+    def _may_be_decided(self, first: int, last: int, odd: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Rows to which something happened within steps [first, last): of most of them there is nothing to ask.
+
+        Args:
+            odd: [steps, K]: whether a loss decides something by itself.
+        """
+        of_all = len(_gradient_looks(first, last)) > 0 or last >= min(self._ends)
+        return np.logical_or.reduce(odd, axis=0) | of_all
 
     @property
     def undecided(self) -> NDArray[np.int64]:
@@ -173,12 +183,13 @@ class Watch:
 
     def _death(self, row: int, first: int, end: int) -> int | None:
         """The step within [first, end) at which the lane was found dead."""
-        looks = range(first + -first % GRAD_NORM_EVERY, end, GRAD_NORM_EVERY)
-        alive = self._columns[5][:end:GRAD_NORM_EVERY, row].tolist()
-        lane, losses = self._lanes[row], self._columns[0][:end, row].tolist()
-        for step in looks:
-            window = losses[max(step + 1 - lane.criterion.window, 0) : step + 1]
-            if is_dead(lane, losses[0], window, alive[: step // GRAD_NORM_EVERY + 1]):
+        lane, losses, alive = self._lanes[row], self._columns[0][:, row], self._columns[5][::GRAD_NORM_EVERY, row]
+        for step in _gradient_looks(first, end):
+            window = losses[max(step + 1 - lane.criterion.window, 0) : step + 1].tolist()
+            counted = step // GRAD_NORM_EVERY + 1
+            # the first and the last few decide: all of them at every look would cost the square of the steps
+            asked = [alive[0], *alive[max(counted - DEAD_LOOKS, 1) : counted]]
+            if is_dead(lane, float(losses[0]), window, asked):
                 return step
         return None
 
@@ -205,3 +216,8 @@ class Watch:
 
 def _optional(column: Table) -> list[float | None]:
     return [None if value != value else value for value in column.tolist()]
+
+
+def _gradient_looks(first: int, last: int) -> range:
+    """Steps within [first, last) whose gradients were looked at."""
+    return range(first + -first % GRAD_NORM_EVERY, last, GRAD_NORM_EVERY)
