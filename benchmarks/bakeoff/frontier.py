@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.long_horizon.score import SHIPPED, scored
+from benchmarks.long_horizon.arms import SHIPPED
+from benchmarks.long_horizon.score import scored
 
 RECORDS = Path(__file__).parents[1] / "records"
 NATS = 0.05

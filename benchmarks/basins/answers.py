@@ -13,9 +13,9 @@ import numpy as np
 
 import etastar
 from benchmarks.basins.replay import Replay
-from benchmarks.basins.score import answer_row, rate_row, scored
+from benchmarks.basins.score import answer_row, ceiling_row, rate_row, scored
 from benchmarks.basins.tasks import Cell, cells
-from benchmarks.basins.truth import Row, Truth, read, wanted
+from benchmarks.basins.truth import SEARCH, Row, Truth, read, wanted
 from etastar.core.estimate import Status
 from etastar.core.lane import Criterion
 from etastar.designs.best_rate import carried, last_look
@@ -77,11 +77,12 @@ def cases(folder: Path) -> Iterator[Case]:
 
 
 def replayed(found: Sequence[Case]) -> Iterator[Row]:
-    """A row a cell with its truth, one with the usual rate, and one an effort and seed."""
+    """A row a cell with its truth, one with the usual rate, one a seed of the noise ceiling, and one an effort and seed."""
     for case in found:
         yield {"kind": "truth", "cell": case.cell.name, "rates": case.cell.rates, "nats": case.truth.nats.round(4).tolist()}
         usual = start_rate(case.cell.problem(), replace(case.facts, lr=None))
         yield scored(rate_row(case.cell, "usual rate", usual), case.truth)
+        yield from (scored(ceiling_row(case.cell, case.curves, seed), case.truth) for seed in SEARCH)
         for effort, seed in itertools.product(EFFORTS, SEEDS):
             yield scored(answer_row(case.cell, effort, seed, case.search(effort, seed)), case.truth)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 from benchmarks.basins.tasks import DEFAULTS, Cell
-from benchmarks.basins.truth import NATS, SHARE, Row, Truth
+from benchmarks.basins.truth import NATS, SHARE, Row, Truth, filled
 from etastar.designs.best_rate.best_rate import BestRate
 
 HARM = 0.01
 """Nats worse than the default rate that count; and `NATS` that count as harm."""
+CEILING = "noise ceiling"
+"""What an ideal searcher with one seed reaches: the rate it chooses is the best on its seed, not on all."""
 
 
 def cell_of(name: str) -> Cell:
@@ -33,6 +35,14 @@ def rate_row(cell: Cell, method: str, lr: float) -> Row:
         "kind": "answer", "cell": cell.name, "effort": method, "seed": 0, "status": "ok", "lr": lr, "low": None,
         "high": None, "cost": 0.0, "flags": [],
     }  # fmt: skip
+
+
+def ceiling_row(cell: Cell, curves: dict[tuple[int, int], Row], seed: int) -> Row:
+    """The best of nine rates half a decade apart, each trained in full with one seed, which is none of the truth's."""
+    row, nine = curves[cell.steps, seed], slice(None, None, 2)
+    losses, rates = filled(row)[nine], cell.rates[nine]
+    found = rate_row(cell, CEILING, rates[losses.index(min(losses))])
+    return found | {"seed": seed, "cost": sum(row["spent"][nine]) / cell.steps}
 
 
 def scored(row: Row, truth: Truth) -> Row:

@@ -1,4 +1,4 @@
-"""Twelve cheap tasks of kinds that the bake-off lacks, and three of its own, each under two optimizers or schedules."""
+"""Fourteen cheap tasks of kinds that the bake-off lacks, and three of its own, each under two optimizers or schedules."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.bakeoff.tasks import Split, breast_cancer, digits, fine_tuned, later_digits, plain, upper_half
+from benchmarks.basins.text import Attends, Remembers, next_characters
 from benchmarks.long_horizon.tasks import CHARACTERS, SEEN, characters, heavy_tails, noisy_digits
 from etastar.core.problem import Problem
 from etastar.problems.digits import he, mlp
@@ -145,6 +146,8 @@ TASKS: dict[str, Task] = {
     "bn-cnn": Task(digits, batchnorm_cnn, (SGD, ADAMW_WC), batch_size=32),
     "deep": Task(digits, lambda: he(mlp(14, 48)), (SGD, SGD_WC)),
     "letters": Task(characters, partial(chain, (SEEN * len(CHARACTERS), 48, len(CHARACTERS))), (ADAMW_WC, SGD)),
+    "char-lstm": Task(next_characters, Remembers, (SGD_WC, ADAMW), batch_size=16),
+    "char-transformer": Task(next_characters, Attends, (ADAMW_WC, SGD), batch_size=8),
     "mlp3": Task(digits, partial(mlp, 3, 64), (SGD_WC, ADAMW)),
     "lower-half": Task(upper_half, partial(plain, 32, 64, 64, 32), (SGD, ADAMW_WC), F.mse_loss),
     "fine-tune": Task(later_digits, fine_tuned, (SGD_WC, ADAMW), batch_size=32),

@@ -41,7 +41,7 @@ def recorded(folder: Path, tasks: Sequence[str] = ()) -> Iterator[Row]:
             path = folder / f"{cell.task}-{cell.optimizer}-{cell.schedule}.jsonl"
             known = read(path)
             missing = [key for key in wanted() if key not in known]
-            with path.open("a") as file:
+            with path.open("a", buffering=1) as file:
                 for row in _trained(cell, missing):
                     known[row["steps"], row["seed"]] = row
                     file.write(json.dumps(row) + "\n")

@@ -16,7 +16,17 @@ from benchmarks.long_horizon.tasks import HORIZON, Cell, cells
 from benchmarks.long_horizon.truth import Row, Truth, place_in
 from etastar.core.lane import quantise
 from etastar.designs.best_rate.best_lr import Rung
-from etastar.designs.best_rate.budgeted import ERROR, LANES, OPEN_ERROR, QUANTILE, SHORTEST, SPACING, Budgeted
+from etastar.designs.best_rate.budgeted import (
+    ERROR,
+    LANES,
+    OPEN_ERROR,
+    QUANTILE,
+    SHORTEST,
+    SPACING,
+    UNDECIDED,
+    Budgeted,
+    believed,
+)
 from etastar.designs.best_rate.carried import GAMMA, PAD_HIGH, PAD_LOW
 from etastar.designs.best_rate.cooldowns import SHARE, Cooldowns
 from etastar.designs.best_rate.rate_prior import Belief, BestSeen, RatePrior
@@ -28,6 +38,8 @@ BUDGETS = (0.01, 0.02, 0.05)
 KEPT = (5, 3, 2)
 """Rates of the trunks that are cooled down at n/4, n/2 and n."""
 SQUEEZED, SHORT, BLIND = "squeezed", "squeezed, five lanes however short", ", one exponent for all data"
+SHIPPED = "etastar find --budget"
+"""The prior wherever lanes have not decided, and where they have the level is loose."""
 LEAST = 50
 """Steps of a lane at least, in all arms but the one of lanes however short."""
 Found = tuple[list[BestSeen], int]
@@ -53,6 +65,7 @@ def tried(truths: Sequence[Truth], folder: Path, seeds: int) -> Iterator[Row]:
 
 
 def _measured(session: Session, cell: Cell, priors: dict[str, RatePrior], budget: float, seed: int) -> Iterator[Row]:
+    shipped: Row = {}
     for arm, measure in ARMS.items():
         if (found := measure(session, priors[""], round(budget * HORIZON), seed)) is None:
             continue
@@ -60,12 +73,23 @@ def _measured(session: Session, cell: Cell, priors: dict[str, RatePrior], budget
         for which, prior in priors.items() if arm == SQUEEZED else [("", priors[""])]:
             belief = prior.at(HORIZON, readings)
             row = arm_row(cell, arm + which, budget, seed, belief, cost)
-            yield row | {"left": belief.sd / prior.at(HORIZON).sd, "readings": [list(r) for r in readings]}
+            yield (row := row | {"left": belief.sd / prior.at(HORIZON).sd, "readings": [list(r) for r in readings]})
+            if arm + which in (SQUEEZED, SHORT):
+                shipped = shipped_row(cell, row, prior)
         if arm == SQUEEZED and readings:
             [seen] = readings
             x, far = seen.x - GAMMA * math.log10(HORIZON / seen.steps), math.log10(HORIZON / seen.steps)
             ends = {"low": 10 ** (seen.x - far - PAD_LOW), "high": 10 ** (seen.x + PAD_HIGH)}
             yield arm_row(cell, f"{arm}, no prior", budget, seed, Belief(x, 0.0), cost) | ends
+    if shipped:
+        yield shipped
+
+
+def shipped_row(cell: Cell, row: Row, prior: RatePrior) -> Row:
+    """What the command says of the readings of an arm."""
+    readings = [BestSeen(*reading) for reading in row["readings"]]
+    belief = believed(prior, HORIZON, readings) if row["left"] <= UNDECIDED else prior.at(HORIZON)
+    return arm_row(cell, SHIPPED, row["budget"], row["seed"], belief, 0) | {"cost": row["cost"]}
 
 
 def _squeezed(rung_of: Callable[[int], Rung]) -> Callable[[Session, RatePrior, int, int], Found | None]:

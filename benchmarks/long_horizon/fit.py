@@ -27,17 +27,16 @@ class Learnt:
     gamma_sd: float
     scatter: float
 
-    def prior(self, cell: Cell) -> RatePrior:
+    def prior(self, cell: Cell, steps: int = HORIZON) -> RatePrior:
         """Of the peak rate of a cell."""
-        problem = cell.problem()
-        gamma = self.gammas[often(cell)]
+        gamma = self.gammas[often(cell, steps)]
         mean = RatePrior(self.levels[cell.optimizer], gamma, self.level_sd, self.gamma_sd, self.scatter)
-        return at_peak(mean, problem.policy, HORIZON)
+        return at_peak(mean, cell.problem(steps).policy, steps)
 
 
-def often(cell: Cell) -> bool:
+def often(cell: Cell, steps: int = HORIZON) -> bool:
     """Whether its data are seen so often that training ends in memorising."""
-    problem = cell.problem()
+    problem = cell.problem(steps)
     return seen_often(problem.steps, problem.parts.batches.per_epoch)
 
 

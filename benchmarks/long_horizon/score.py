@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.coverage import wilson
-from benchmarks.long_horizon.arms import SHORT, SQUEEZED
 from benchmarks.long_horizon.tasks import HORIZON
 from benchmarks.long_horizon.truth import WINDOW, Row, Truth
-from etastar.designs.best_rate.budgeted import UNDECIDED
 
 LOSS, NATS = WINDOW, 0.05
 """A rate is good if its loss is within 5 % of the oracle's; on the second bar, within .05 nats."""
@@ -21,26 +19,25 @@ ALPHA = 0.1
 DRAWS = 4000
 FREE = 0.003
 """Where the chart shows what costs nothing."""
-SHIPPED = "etastar find --budget"
 
 
 def scored(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Every arm's row with what is true of it; and the command's, which is the prior wherever lanes have not decided."""
-    truths = {r["cell"]: Truth.of(r) for r in rows if r["kind"] == "truth" and r["steps"] == HORIZON}
-    arms = [r for r in rows if r["kind"] == "arm"]
-    prior = {r["cell"]: r for r in arms if r["arm"] == "prior"}
-    taken = {(r["budget"], r["arm"]) for r in arms}
-    shipped = [
-        {**r, "arm": SHIPPED, **({} if r["left"] <= UNDECIDED else {k: prior[r["cell"]][k] for k in ("lr", "low", "high")})}
-        for r in arms
-        if r["arm"] == (SHORT if (r["budget"], SHORT) in taken else SQUEEZED)
-    ]
-    return [_scored(r, truths[r["cell"]]) for r in (*arms, *shipped)]
+    """Every arm's row with what is true of it."""
+    truths = {(r["cell"], r["steps"]): Truth.of(r) for r in rows if r["kind"] == "truth"}
+    return [_scored(r, truths[r["cell"], r.get("steps", HORIZON)]) for r in rows if r["kind"] == "arm"]
 
 
 def _scored(row: Row, truth: Truth) -> dict[str, Any]:
-    ratio, nats = truth.ratio(row["lr"]), truth.nats(row["lr"])
-    found = row | {"task": row["cell"].split("/")[0], "ratio": ratio, "good": ratio <= LOSS, "near": nats <= NATS}
+    lr = row["lr"]
+    ratio, nats = (math.inf, math.inf) if lr is None else (truth.ratio(lr), truth.nats(lr))
+    found = row | {
+        "task": row["cell"].split("/")[0],
+        "ratio": ratio,
+        "nats": nats,
+        "best": truth.best,
+        "good": ratio <= LOSS,
+        "near": nats <= NATS,
+    }
     if row["low"] is None:
         return found
     low, high = math.log10(row["low"]), math.log10(row["high"])

@@ -47,12 +47,21 @@ def place_in(folder: Path) -> Workplace:
 def _rows(cell: Cell, horizons: tuple[int, ...], folder: Path) -> Iterator[Row]:
     with place_in(folder) as place:
         session = place.of(cell.problem())
-        for steps in horizons:
-            outcomes = session.run(FixedLanes([truth_lane(session, lr, steps) for lr in cell.rates]))
-            yield {
-                "kind": "truth", "cell": cell.name, "steps": steps, "rates": cell.rates,
-                "losses": [ended(o) for o in outcomes], "first": outcomes[0].start_loss,
-            }  # fmt: skip
+        yield from (_row(session, cell, steps) for steps in horizons)
+
+
+def truths_of(cell: Cell, steps: int, folder: Path) -> Iterator[Row]:
+    """The same of one cell at a horizon of its own."""
+    with place_in(folder) as place:
+        yield _row(place.of(cell.problem(steps)), cell, steps)
+
+
+def _row(session: Session, cell: Cell, steps: int) -> Row:
+    outcomes = session.run(FixedLanes([truth_lane(session, lr, steps) for lr in cell.rates]))
+    return {
+        "kind": "truth", "cell": cell.name, "steps": steps, "rates": cell.rates,
+        "losses": [ended(o) for o in outcomes], "first": outcomes[0].start_loss,
+    }  # fmt: skip
 
 
 def truth_lane(session: Session, lr: float, steps: int, seed: int = 0) -> Lane:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
+import torch.nn.functional as F
 from benchmarks.bakeoff.bars import bars
 from benchmarks.basins.replay import Replay
-from benchmarks.basins.score import answer_row, scored
+from benchmarks.basins.report import below_ceiling
+from benchmarks.basins.score import CEILING, answer_row, ceiling_row, scored
 from benchmarks.basins.tasks import Cell
+from benchmarks.basins.text import Attends, Remembers, next_characters
 from benchmarks.basins.truth import SHORT_SEEDS, TRUE, Truth
 from benchmarks.shares import by_task, clopper_pearson, holm_below, over_tasks
 
@@ -75,6 +79,24 @@ def test_an_answer_is_scored_by_hand():
     assert row["harmed"] is (truth.at(0.1) - truth.at(0.01) > 0.05) is True
 
 
+def test_the_noise_ceiling_chooses_by_one_seed_and_is_scored_by_others():
+    known = curves()
+    row = ceiling_row(CELL, known, 0)
+    assert row["lr"] == pytest.approx(10**BEST) and row["cost"] == pytest.approx((8 * 200 + 3) / 200)
+    lucky = CELL.rates.index(pytest.approx(1e-3))
+    known[200, 1] |= {"losses": [0.1 if i in (lucky, lucky + 1) else v for i, v in enumerate(known[200, 1]["losses"])]}
+    fooled = scored(ceiling_row(CELL, known, 1), Truth.of(CELL, known))
+    assert fooled["lr"] == pytest.approx(1e-3), "its neighbour a quarter of a decade away is not among the nine"
+    assert fooled["regret"] == pytest.approx(loss(-3, 200) - loss(BEST, 200)) and not fooled["good"]
+
+
+def test_quick_is_set_against_the_ceiling_task_by_task():
+    row = lambda task, effort, good: {"task": task, "steps": 200, "effort": effort, "good": good, "close": True}
+    rows = [row("a", "quick", True), row("b", "quick", False), row("b", "quick", True)]
+    rows += [row("a", CEILING, True), row("b", CEILING, True)]
+    assert below_ceiling(rows) == ["200 steps, < .05 nats -25 (-50 .. +0)", "200 steps, within 5 % +0 (+0 .. +0)"]
+
+
 def test_harm_is_counted_against_the_default_of_the_same_case():
     rows = [
         {"case": "a/adam/constant/160", "method": "default 0.001", "regret": [0.02]},
@@ -85,3 +107,23 @@ def test_harm_is_counted_against_the_default_of_the_same_case():
     (_, *_, default), (name, cases, near, close, harm) = bars(rows, 160)
     assert (name, cases, close, harm) == ("ours", "2", "", "25% / 12%") and default == "0% / 0%"
     assert near.startswith("38%"), "three of four in one task, none in the other"
+
+
+@pytest.mark.parametrize("network", [Remembers, Attends])
+def test_a_network_that_reads_knows_nothing_of_what_comes_and_learns_what_comes_next(network):
+    (x, y), (held_out, after) = next_characters()
+    assert torch.equal(x[:5, 1:], y[:5, :-1])
+    torch.manual_seed(0)
+    model = network()
+    later = x[:4].clone()
+    later[:, 9] = (later[:, 9] + 1) % 39
+    before, changed = model(x[:4]), model(later)
+    assert torch.equal(before[:, :, :9], changed[:, :, :9]) and not torch.equal(before[:, :, 9], changed[:, :, 9])
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for start in range(0, 640, 8):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[start : start + 8]), y[start : start + 8]).backward()
+        optimizer.step()
+    counts = torch.bincount(y.flatten(), minlength=39) / y.numel()
+    knows_how_often = F.cross_entropy(counts.log().expand(after.numel(), 39), after.flatten())
+    assert F.cross_entropy(model(held_out), after) < knows_how_often - 0.1

@@ -45,9 +45,9 @@ def fit(
     """Fork small tasks, fit closed forms of the ideal rate, and drive them on tasks they have not seen: four minutes."""
     from etastar.verbs.psi.fit_psi import fit_psi
 
-    console = out.console()
-    options = run.options(console)
-    answer = fit_psi(_names(families), steps=steps, seeds=seeds, fresh=fresh, seed=run.seed or 0, options=options)
+    with out.console() as console:
+        options = run.options(console)
+        answer = fit_psi(_names(families), steps=steps, seeds=seeds, fresh=fresh, seed=run.seed or 0, options=options)
     out.deliver_answer(console, answer, ok=answer.ratio.ok)
 
 
@@ -64,24 +64,19 @@ def train(
     out: PageOptions,
 ) -> None:
     """Evolve the network of the ideal rate on small tasks, and drive it on groups of them that it has not seen."""
-    from etastar.verbs.psi.train_psi import EvolutionLook, train_psi
+    from etastar.verbs.psi.folds import EvolutionLook
+    from etastar.verbs.psi.train_psi import train_psi
 
-    console = out.console()
-    options, steps = run.options(console), numbers_of(horizons, "horizons", int, "50,200,800")
+    steps = numbers_of(horizons, "horizons", int, "50,200,800")
+    with out.console() as console:
 
-    def told(look: EvolutionLook) -> None:
-        console.note(f"without {look.fold}, generation {look.generation + 1}: {look.held_out:.3f} on {look.stopped_by}")
+        def told(look: EvolutionLook) -> None:
+            console.note(f"{look.learnt}, generation {look.generation + 1}: {look.held_out:.3f} on {look.stopped_by}")
 
-    answer = train_psi(
-        _names(families),
-        horizons=steps,
-        generations=generations,
-        fresh=fresh,
-        seed=run.seed or 0,
-        weights=weights,
-        on_look=told,
-        options=options,
-    )
+        answer = train_psi(
+            _names(families), horizons=steps, generations=generations, fresh=fresh, seed=run.seed or 0, weights=weights,
+            on_look=told, options=run.options(console),
+        )  # fmt: skip
     out.deliver_answer(console, answer, ok=answer.ratio.ok)
 
 

@@ -5,33 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 from etastar.core.estimate import Estimate
+from etastar.policies.psi_network import NUMBERS
 from etastar.reports.parts import Card, Page, SectionText, Table
+from etastar.verbs.psi.judging import AtPeak
 from etastar.verbs.psi.train_psi import PsiNetworkAnswer
 
 COLOUR, OTHER = "#0b62b0", "#9a5b00"
+BESIDE = {
+    ("network", "shipped"): "/ as shipped",
+    ("network", "tuned"): "/ tuned linear",
+    ("closed form", "linear"): "closed form / linear",
+}
+"""Further pairs in the short table."""
 
 
 def psi_network_tables(answer: PsiNetworkAnswer) -> list[Table]:
-    """What it is worth, peak by peak."""
+    """What it is worth, peak by peak, and what else is there."""
+    found = {(j.steps, j.peak, j.arm, j.against): j for j in answer.judged}
+    head = ("steps", "peak", "network / linear", "90 %", "median", "won / tied / lost", *BESIDE.values())
+    rows = []
+    for j in answer.judged:
+        if (j.arm, j.against) == ("network", "linear"):
+            others = (found.get((j.steps, j.peak, *pair)) for pair in BESIDE)
+            beside = (_number(own.ratio.value) if own else "" for own in others)
+            rows.append((f"{j.steps:,}", j.peak, *_worth(j), *beside))
+    title = "final losses of fresh runs on groups that the numbers have not seen, at peaks tuned for linear decay, or wrong:"
+    return [Table(title, head, tuple(rows))]
+
+
+def _every_pair(answer: PsiNetworkAnswer) -> Table:
     head = ("steps", "peak", "arm", "against", "final loss / its", "90 %", "median", "won / tied / lost")
-    rows = [
-        (
-            f"{j.steps:,}",
-            j.peak,
-            j.arm,
-            j.against,
-            _number(j.ratio.value),
-            _interval(j.ratio),
-            f"{j.median:.3f}",
-            f"{j.won} / {j.tied} / {j.lost}",
-        )
-        for j in answer.judged
-    ]
-    return [
-        Table(
-            "fresh runs on groups that the numbers have not seen, by the peak (tuned for linear decay):", head, tuple(rows)
-        )
-    ]
+    rows = [(f"{j.steps:,}", j.peak, j.arm, j.against, *_worth(j)) for j in answer.judged]
+    return Table("every pair of arms:", head, tuple(rows))
+
+
+def _worth(own: AtPeak) -> tuple[str, ...]:
+    return _number(own.ratio.value), _interval(own.ratio), f"{own.median:.3f}", f"{own.won} / {own.tied} / {own.lost}"
 
 
 def psi_network_notes(answer: PsiNetworkAnswer) -> list[str]:
@@ -53,7 +62,7 @@ def psi_network_page(answer: PsiNetworkAnswer) -> Page:
     text = (
         "Each network was evolved on the final losses of whole trainings at wrong peaks, without the groups of tasks on "
         "which it is driven here: fresh seeds, and data kept for the end. Below 1 the network ends lower than what it is "
-        "held against, at the same peak; `tuned` is linear decay at its own."
+        "held against, at the same peak; 'tuned' is linear decay at its own."
     )
     stops = (
         "A group that an evolution does not learn from stops it: the numbers are those of its lowest look. Costs are in "
@@ -71,15 +80,16 @@ def psi_network_page(answer: PsiNetworkAnswer) -> Page:
         summary=answer.summary,
         numbers=cards if ratio.ok else (),
         sections=sections if ratio.ok else (),
-        tables=[*psi_network_tables(answer), Table("Numbers by what they have not seen", (), tuple(_folds(answer)))],
+        tables=[*psi_network_tables(answer), _folds(answer), _every_pair(answer)],
         charts={"peaks": _peaks(answer), "looks": _looks(answer)} if ratio.ok else {},
         no_answer=None if ratio.ok else {"status": ratio.status.value, "reason": ratio.reason, "bound": ""},
     )
 
 
-def _folds(answer: PsiNetworkAnswer) -> list[tuple[str, ...]]:
+def _folds(answer: PsiNetworkAnswer) -> Table:
     named = {**answer.folds, "nothing (the numbers)": answer.numbers}
-    return [(name, ", ".join(f"{v:g}" for v in numbers)) for name, numbers in named.items()]
+    rows = [(name, *(f"{v:g}" for v in numbers)) for name, numbers in named.items() if numbers]
+    return Table("numbers by what they have not seen:", ("not seen", *NUMBERS), tuple(rows))
 
 
 def _number(value: float | None) -> str:
@@ -93,7 +103,7 @@ def _interval(ratio: Estimate) -> str:
 def _peaks(answer: PsiNetworkAnswer) -> Any:
     import altair as alt
 
-    from etastar.reports.chart_parts import framed, rows_of
+    from etastar.reports.chart_parts import around, framed, rows_of
 
     rows = [
         {
@@ -110,7 +120,10 @@ def _peaks(answer: PsiNetworkAnswer) -> Any:
     order = list(dict.fromkeys(row["peak"] for row in rows))
     x = alt.X("peak:N", title="peak", sort=order, axis=alt.Axis(labelAngle=0))
     offset = alt.XOffset("against:N", sort=list(dict.fromkeys(row["against"] for row in rows)))
-    y = alt.Y("low:Q", title="final loss / its", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~g"))
+    ends = around([end for row in rows for end in (row["low"], row["high"], 1.0)], margin=0.02)
+    y = alt.Y(
+        "low:Q", title="final loss / its", scale=alt.Scale(type="log", domain=ends, nice=False), axis=alt.Axis(format="~g")
+    )
     colour = alt.Color("against:N", title="against", scale=alt.Scale(range=["#0b62b0", "#9a5b00", "#1b7a3d", "#7b3fa0"]))
     layers = [
         rows_of([{"one": 1.0}])
@@ -127,10 +140,15 @@ def _peaks(answer: PsiNetworkAnswer) -> Any:
 def _looks(answer: PsiNetworkAnswer) -> Any:
     import altair as alt
 
-    from etastar.reports.chart_parts import framed, rows_of
+    from etastar.reports.chart_parts import in_style, rows_of
 
-    rows = [{**look._asdict(), "of": f"without {look.fold}, by {look.stopped_by}"} for look in answer.looks]
-    x = alt.X("generation:Q", title="generation", axis=alt.Axis(grid=False))
+    rows = [
+        {"generation": o.generation + 1, "held_out": o.held_out, "stopped by": o.stopped_by, "learnt": o.learnt}
+        for o in answer.looks
+    ]
+    x = alt.X("generation:Q", title="generations", axis=alt.Axis(grid=False, tickMinStep=1))
     y = alt.Y("held_out:Q", title="cost on the group that stops")
-    chart = rows_of(rows).mark_line(point=True).encode(x=x, y=y, color=alt.Color("of:N", title=None))
-    return framed([chart], "Evolutions, at the group that stops each", height=320)
+    colour = alt.Color("stopped by:N", title="stopped by")
+    chart = rows_of(rows).mark_line(point=True).encode(x=x, y=y, color=colour).properties(width=330, height=160)
+    parts = chart.facet(facet=alt.Facet("learnt:N", title=None), columns=2)
+    return in_style(parts, "Evolutions, at the group that stops each")

@@ -43,6 +43,7 @@ class Made:
             (seconds over those of a run on one core); without lanes seconds alone. Further ones by verb.
         flags: keys of `etastar.FLAGS`, each once.
         runs: every lane's outcome.
+        let_go: lanes that are not among them: tens of thousands, of which nothing but the result was kept.
         engine: what trained them; "" without lanes. engine_choice: why, where one engine trained them all.
         environment: where.
 
@@ -59,6 +60,7 @@ class Made:
     cost: dict[str, float]
     flags: tuple[str, ...] = ()
     runs: Runs = field(default_factory=Runs, repr=False)
+    let_go: int = 0
     engine: str = ""
     engine_choice: Choice | None = None
     environment: dict[str, Any] = field(default_factory=lambda: environment())
@@ -69,7 +71,7 @@ class Made:
     @property
     def lanes(self) -> int:
         """How many there were."""
-        return len(self.runs)
+        return len(self.runs) + self.let_go
 
     @property
     def raised(self) -> Raised | None:

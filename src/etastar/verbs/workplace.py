@@ -213,6 +213,7 @@ class Session:
             if any(o.valid_loss is not None and on_a_part(self.problem, o.lane) for o in outcomes):
                 self.facts = replace(self.facts, flags=tuple(dict.fromkeys((*self.facts.flags, "validated-on-part"))))
 
+        self.place.at_work(self.crew)  # a store in front may train lanes without asking this one
         trained = self.place.store.new_gradient_steps
         deadline = self.place.deadline.part(share)
         left = TimeLeft(deadline, self._pace, self._missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -10,8 +11,18 @@ from etastar import Criterion, ProblemError, Status
 from etastar.core.estimate import Estimate
 from etastar.core.lane import Runs
 from etastar.designs.best_rate.best_rate import BestRate, RungPoint, RungResult, Share
-from etastar.designs.best_rate.budgeted import ERROR, LONGEST, QUANTILE, SHORTEST, UNDECIDED, Budgeted, rung_of, weighed
-from etastar.designs.best_rate.rate_prior import RatePrior
+from etastar.designs.best_rate.budgeted import (
+    ERROR,
+    LANES,
+    QUANTILE,
+    SHORTEST,
+    UNDECIDED,
+    Budgeted,
+    believed,
+    rung_of,
+    weighed,
+)
+from etastar.designs.best_rate.rate_prior import BestSeen, RatePrior
 from etastar.testing import SyntheticEngine, Truth
 
 PRIOR = RatePrior(level=-1.5, gamma=0.4, level_sd=0.6, gamma_sd=0.3, scatter=0.1)
@@ -36,7 +47,7 @@ def test_every_horizon_has_an_answer_or_a_refusal_within_the_budget(steps, share
         return
     lr, paid, lanes = bought(steps, budget, Truth(best=0.02, horizon=steps, gamma=0.4, eta_star=1e3))
     assert sum(lane.steps for lane in lanes) <= budget
-    assert {lane.steps for lane in lanes} == {paid.lane_steps} and SHORTEST <= paid.lane_steps <= LONGEST
+    assert {lane.steps for lane in lanes} == {paid.lane_steps} and paid.lane_steps == max(SHORTEST, budget // LANES)
     assert paid.extrapolation == steps / paid.lane_steps and paid.lanes == len(lanes)
     assert lr.ok or lr.status is Status.PRIOR_ONLY
     assert lr.low < paid.prior.value < lr.high or lr.ok
@@ -98,3 +109,11 @@ def test_a_glance_that_learned_nothing_stays_as_it_is():
     none = RungResult(100, (RungPoint(0.1, 0.0, 1.0),) * 3, best=None, bracketed=False)
     short = BestRate(Estimate.none(Status.NO_PROGRESS, "nothing"), None, Share(0, 3), (none,), "validation loss", 0.5)
     assert weighed(short, PRIOR, 800) is short
+
+
+def test_a_task_far_from_the_level_is_hardly_drawn_back_from_what_its_lanes_say():
+    far = [BestSeen(PRIOR.at(500).mean - 2.0, 500, ERROR)]
+    drawn, kept = PRIOR.at(2000, far), believed(PRIOR, 2000, far)
+    assert kept.mean < drawn.mean < PRIOR.at(2000).mean and kept.sd == drawn.sd
+    vague = replace(PRIOR, level_sd=2.0)
+    assert believed(vague, 2000, far) == vague.at(2000, far), "nobody is made surer than he is"

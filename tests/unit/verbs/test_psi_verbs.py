@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -51,9 +52,24 @@ def test_forks_carry_epoch_rate_loss_and_convergence(fitted) -> None:
 
 
 def test_a_fit_that_was_killed_reads_what_it_has_trained(fitted, stored: Options) -> None:
-    again = fit_psi(THREE, optimizers=["sgd"], steps=20, seeds=1, fresh=2, options=stored)
+    said, told, planned = [], [], []
+    options = replace(
+        stored,
+        on_note=said.append,
+        on_outcome=lambda outcome, new: told.append(new),
+        on_plan=lambda sentence, lanes: planned.append((sentence, lanes)),
+    )
+    again = fit_psi(THREE, optimizers=["sgd"], steps=20, seeds=1, fresh=2, options=options)
     assert again.cost["new_gradient_steps"] == 0 < fitted.cost["new_gradient_steps"]
     assert again.forms == fitted.forms
+    assert said == [
+        "tuning linear decay on 3 tasks",
+        "forking the trainings of 3",
+        "fitting 8 forms to the rates of 63 states, and driving them on 2 fresh seeds",
+    ]
+    ((sentence, lanes),) = planned
+    assert len(told) == again.made.lanes <= lanes and not any(told)
+    assert sentence.startswith(f"at most {lanes} lanes of small networks, ")
 
 
 def test_of_the_way_of_a_lane_only_what_a_fork_reads_is_stored(fitted, stored: Options) -> None:
@@ -137,19 +153,30 @@ def test_time_that_is_over_ends_an_evolution_and_keeps_its_course(tmp_path: Path
     assert json.loads(weights.read_text())["numbers"] == []
 
 
+def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    own = tmp_path / "mine.json"
+    own.write_text('{"a": 1}')
+    with pytest.raises(ProblemError, match=r"mine\.json holds no weights; expected a file that psi train made"):
+        train_psi(THREE, horizons=(25,), weights=own, options=IN_MEMORY)
+    assert own.read_text() == '{"a": 1}'
+
+
 @pytest.mark.slow
 def test_a_network_is_evolved_and_goes_on_where_it_was_cut(tmp_path: Path) -> None:
-    out, looks = tmp_path / "weights.json", []
+    out, looks, said, planned = tmp_path / "weights.json", [], [], []
     arguments = {
         "optimizers": ["sgd"],
         "horizons": (25,),
         "generations": 6,
         "fresh": 1,
         "weights": out,
-        "options": IN_MEMORY,
+        "options": replace(IN_MEMORY, on_note=said.append, on_plan=lambda _, lanes: planned.append(lanes)),
     }
     found = train_psi(THREE, on_look=looks.append, **arguments)
     kept = json.loads(out.read_text())
+    assert said[0] == "over 25 steps: tuning linear decay on 3 tasks"
+    assert said[1] == "without digits: 6 generations on 1 tasks, stopped by streams" and len(said) == 2 + 4 * 2 + 1
+    assert 0.5 * planned[0] < found.made.lanes <= planned[0]
     assert {look.fold for look in looks} == {"digits", "streams", "tables", "all"}
     assert len(kept["evolutions"]) == 4 * 2 + 1
     assert all(len(numbers) == len(TRAINED) for numbers in found.folds.values())

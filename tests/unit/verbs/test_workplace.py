@@ -13,6 +13,7 @@ from etastar.core import Until
 from etastar.core.design import Plan
 from etastar.designs.fixed_lanes import FixedLanes
 from etastar.verbs.options import Options
+from etastar.verbs.psi.measured import Forgetful
 from etastar.verbs.workplace import Workplace
 
 QUIET = {"store": ":memory:", "workers": 1, "device": "cpu", "engine": "loop"}
@@ -124,7 +125,7 @@ def test_worker_processes_of_one_problem_at_a_time_and_none_afterwards(small):
         first.run(lanes(2))
         own = set(multiprocessing.active_children())
         assert 1 <= len(own) <= 2
-        second.run(lanes(2))
+        second.run(lanes(2), Forgetful())
         assert not own & set(multiprocessing.active_children())
         beside = second.beside(small.but(seed=2))
         assert beside.crew.at_once == 2 and beside.planned == second.planned

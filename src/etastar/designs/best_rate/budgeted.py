@@ -18,11 +18,12 @@ from etastar.designs.best_rate.best_lr import BestLR, Rung
 from etastar.designs.best_rate.best_rate import BestRate, RungResult
 from etastar.designs.best_rate.carried import GAMMA
 from etastar.designs.best_rate.rate_prior import Belief, BestSeen, RatePrior
+from etastar.designs.best_rate.rate_priors import UNKNOWN_SD
 from etastar.errors import ProblemError
 from etastar.policies.policy import Constant, Policy
 
-SHORTEST, LONGEST = 20, 2000
-"""Steps of a lane, whatever the horizon. In the record five lanes of 20 steps gain on the prior where two of 50 cannot."""
+SHORTEST = 20
+"""Steps of a lane at least. In the record five lanes of 20 steps gain on the prior where two of 50 cannot."""
 LANES, SPACING = 5, 0.5
 """Lanes that a budget is cut into, and decades between them."""
 FEWEST = 3
@@ -50,7 +51,7 @@ def rung_of(budget: int, steps: int) -> Rung:
             f"the budget is {budget} gradient steps, which buy no lane of {shortest}; expected "
             f"{FEWEST * shortest} or more for three of them, {FEWEST * shortest / steps:.2g} of this training"
         )
-    each = min(max(budget // LANES, shortest), LONGEST, steps)
+    each = min(max(budget // LANES, shortest), steps)
     return Rung(each, SPACING, min(budget // each, LANES + 1))
 
 
@@ -59,6 +60,22 @@ def reading_of(rung: RungResult) -> BestSeen | None:
     if rung.best is None or len(rung.points) < FEWEST:
         return None
     return BestSeen(math.log10(rung.best), rung.steps, ERROR if rung.bracketed else OPEN_ERROR)
+
+
+def believed(prior: RatePrior, steps: int, readings: Sequence[BestSeen]) -> Belief:
+    """The best rate at a horizon, given what lanes read: its mean as if the level were unknown, its doubt as fitted.
+
+    Tasks lie further from the level than a Gaussian has them (in the record .9 decades, where their likeliest spread is .7),
+    and one that lies far off would be drawn back from what its own lanes say. The doubt is that of moving on, which the fit
+    has right: so the interval holds the best rate in 88 of 96 answers, as it did, and has the best Winkler score of three
+    ways to weigh. At 200 and 800 steps a glance gains nothing.
+
+    >>> prior = RatePrior(level=-2.0, gamma=0.0, level_sd=0.5, gamma_sd=0.0, scatter=0.0)
+    >>> believed(prior, 1000, [BestSeen(x=-1.0, steps=1000, error=1.0)]).mean
+    -1.5
+    """
+    loose = replace(prior, level_sd=max(prior.level_sd, UNKNOWN_SD))
+    return Belief(loose.at(steps, readings).mean, prior.at(steps, readings).sd)
 
 
 def weighed(short: BestRate, prior: RatePrior, steps: int) -> BestRate:
@@ -168,8 +185,8 @@ class Budgeted:
         """The rate at the horizon, or no rate but the prior's; and what was bought."""
         short = self._short.answer()
         readings = self.readings(short)
-        belief, known = self.prior.at(self.steps, readings), self.prior.at(self.steps)
-        left = belief.sd / known.sd
+        known = self.prior.at(self.steps)
+        left = self.prior.at(self.steps, readings).sd / known.sd
         bought = Bought(
             steps=self.budget,
             lanes=len(self._outcomes),
@@ -180,14 +197,15 @@ class Budgeted:
             stable=max((o.lane.lr for o in self._outcomes if _lowered(o)), default=None),
             next=self._next() if left > UNDECIDED else None,
         )
-        lr = self._undecided(short, bought) if left > UNDECIDED else self._decided(short, belief)
+        lr = self._undecided(short, bought) if left > UNDECIDED else self._decided(short, readings)
         return BestRate(lr, None, short.reliability, short.rungs, short.scored_on, short.full_runs), bought
 
     def readings(self, short: BestRate) -> list[BestSeen]:
         """What the rung says; nothing where none of its lanes learned anything, or they are too few."""
         return [reading for rung in short.rungs if (reading := reading_of(rung))]
 
-    def _decided(self, short: BestRate, belief: Belief) -> Estimate:
+    def _decided(self, short: BestRate, readings: Sequence[BestSeen]) -> Estimate:
+        belief = believed(self.prior, self.steps, readings)
         flags = tuple(flag for flag in short.lr.flags if flag not in ("prior-quality", "flat", "flat-when-short"))
         lanes, n = len(self._outcomes), self._rung.steps
         method = f"{lanes} lanes of {n} steps, weighed with the prior and moved to {self.steps} steps"

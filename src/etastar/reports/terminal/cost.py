@@ -17,7 +17,8 @@ def cost_lines(answer: Any) -> list[str]:
     if "full_run_seconds" in cost:
         before, run, runs = (cost[name] for name in ("before_seconds", "full_run_seconds", "wall_runs"))
         one = f" ({before:.1f} s before any lane; one ordinary full run: {run:.1f} s, so {runs:.3g} of them)"
+    runs = f"{cost['full_runs']:,.0f}" if cost["full_runs"] >= 1000 else f"{cost['full_runs']:.3g}"
     return [
-        f"cost: {cost['gradient_steps']:,.0f} gradient steps{more} = {cost['full_runs']:.3g} full runs ({trained}), "
-        f"{cost['seconds']:.1f} s{one}; {len(answer.runs)} lanes; engine {answer.engine}"
+        f"cost: {cost['gradient_steps']:,.0f} gradient steps{more} = {runs} full runs ({trained}), "
+        f"{cost['seconds']:.1f} s{one}; {answer.made.lanes:,} lanes; engine {answer.engine}"
     ]

@@ -74,7 +74,7 @@ def find(
         effort: "glance" (at most 0.6 full runs of gradient steps), "quick" (at most 3.2, bounds on eta*) or "thorough" (eta*
             and eta*_end measured, then lanes of the full length), which is the default without a budget.
         budget, budget_steps, budget_seconds: instead, what it may cost: a share of one training in (0, 1), gradient steps,
-            or seconds at the measured time of a step. Lanes of 20 - 2000 steps are weighed with what is known of other
+            or seconds at the measured time of a step. Up to five lanes are weighed with what is known of other
             tasks; where they say no more than that, the answer is status prior-only and says what would.
         within: decades; half-width of the interval of the best rate that `thorough` works for; of no use to the others.
         steps_to_start: steps within which a lane must meet the criterion of eta*; default min(problem.steps, 200).

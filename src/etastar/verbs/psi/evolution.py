@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etastar.core.deadline import TimeOver
+from etastar.core.design import Plan
 from etastar.core.randomness import derive_seed
 from etastar.errors import MissingExtra
 from etastar.laws.psi.ideal import log_ratio
@@ -100,7 +102,7 @@ class Evolution:
         generations: at most.
         name: seeds are derived from it.
         course: how far it went before.
-        on_course: called every `LOOK` generations, when `course` is worth keeping.
+        on_course: called after every generation, when `course` is worth keeping.
     """
 
     bench: SmallBench
@@ -110,6 +112,14 @@ class Evolution:
     name: str
     course: Course = field(default_factory=Course)
     on_course: Callable[[], None] = lambda: None
+
+    def planned(self) -> Plan:
+        """About what it trains: generations of `DRAWN` tasks, and the looks, all told."""
+        weights = self._weights()
+        drawn = min(DRAWN, len(self.tasks)) * self.generations * (POPULATION + 1)
+        looks = (1 + math.ceil(self.generations / LOOK)) * REPEATS + 1
+        steps = drawn * sum(w * own.task.steps for w, own in zip(weights, self.tasks, strict=True))
+        return Plan(drawn + looks * len(self.held_out), round(steps) + looks * sum(own.task.steps for own in self.held_out))
 
     def run(self) -> tuple[float, ...]:
         """The numbers.
@@ -131,10 +141,10 @@ class Evolution:
             candidates = [optimizer.ask() for _ in range(POPULATION)]
             if generation == len(self.course.costs):
                 self.course.costs.append(self._costs(generation, candidates))
+                self.on_course()
             optimizer.tell(list(zip(candidates, self.course.costs[generation], strict=True)))
             if (generation + 1) % LOOK == 0 or generation + 1 == self.generations:
                 means[generation] = optimizer.mean.copy()
-                self.on_course()
         if not self.course.looks:
             self.course.looks = self._looks(means)
         best = min(self.course.looks, key=lambda look: look.held_out)
@@ -148,15 +158,19 @@ class Evolution:
 
     def _costs(self, generation: int, candidates: Sequence[Numbers]) -> list[float]:
         rng = np.random.default_rng(derive_seed(0, self.name, "tasks", generation))
-        weights = np.array([known.task.steps**-0.5 for known in self.tasks])
         size = min(DRAWN, len(self.tasks))
-        chosen = rng.choice(len(self.tasks), size=size, replace=False, p=weights / weights.sum())
+        chosen = rng.choice(len(self.tasks), size=size, replace=False, p=self._weights())
         named = {str(i): numbers for i, numbers in enumerate(candidates)}
         scores = [self._score(self.tasks[t], named, f"generation {generation}") for t in chosen]
         own = [statistics.fmean(score[name] for score in scores) for name in named]
         return [
             cost + STAY * float((numbers - START) @ (numbers - START)) for cost, numbers in zip(own, candidates, strict=True)
         ]
+
+    def _weights(self) -> Numbers:
+        """Of the tasks, in a draw."""
+        weights = np.array([known.task.steps**-0.5 for known in self.tasks])
+        return weights / weights.sum()
 
     def _score(self, known: Known, numbers: Mapping[str, Numbers], what: str, repeats: int = 1) -> dict[str, float]:
         """Of every candidate on one task: one seed and as many wrong peaks, the same for all."""

@@ -10,7 +10,11 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from etastar import arguments
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate, Status
+from etastar.core.lane import Criterion
+from etastar.designs.psi.forks import Forks
+from etastar.designs.psi.tuned_peak import TunedPeak
 from etastar.errors import attributed
 from etastar.laws.psi.closed_form import ClosedForm
 from etastar.laws.psi.driven import Ratio
@@ -18,10 +22,10 @@ from etastar.laws.psi.fork import Fork
 from etastar.laws.psi.ideal import Ideal, ideals_of
 from etastar.policies.policy import Policy
 from etastar.policies.psi import FORMS
-from etastar.problems.small.family import OPTIMIZERS
+from etastar.problems.small.family import OPTIMIZERS, Task
 from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options
-from etastar.verbs.psi.measured import Peak, SmallBench, linear, small_tasks
+from etastar.verbs.psi.measured import SIDE_BY_SIDE, UNKNOWN_LR, Peak, SmallBench, announce, linear, small_tasks
 from etastar.verbs.workplace import Workplace
 
 LINEAR = "linear"
@@ -147,16 +151,29 @@ def fit_psi(
     tasks = small_tasks(families, optimizers, steps)
     for name, value in (("seeds", seeds), ("fresh", fresh)):
         arguments.SEEDS(name, value)
+    note = options.on_note or (lambda _: None)
     with Workplace(replace(options, on_plan=None, on_note=None)) as place:
         bench = SmallBench(place, arguments.SEED("seed", seed), seeds)
+        announce(options, (_planned(task, seeds, fresh) for task in tasks), SIDE_BY_SIDE)
+        note(f"tuning linear decay on {len(tasks)} tasks")
         peaks = [bench.peak(task) for task in bench.in_time(tasks)]
         known = [peak for peak in peaks if peak.peak.ok]
+        note(f"forking the trainings of {len(known)}")
         forks = tuple(fork for peak in bench.in_time(known) for fork in bench.forks(peak.task, peak.peak.require()))
         ideals, groups = ideals_of(forks), {task.group for task in tasks}
+        note(f"fitting {len(FORMS)} forms to the rates of {len(ideals)} states, and driving them on {fresh} fresh seeds")
         fitted = {} if place.late() else {g: _fits([i for i in ideals if i.group != g]) for g in groups}
         driven = bench.in_time(known) if fitted else ()
         losses: Losses = {peak.task.name: bench.fresh(peak.task, _arms(peak, fitted), fresh) for peak in driven}
         return _answer(steps, peaks, forks, ideals, fitted, losses, bench, began)
+
+
+def _planned(task: Task, seeds: int, fresh: int) -> Plan:
+    """What is trained of a task at most: its peak, its forks, every form."""
+    criterion, arms = Criterion(), (len(FORMS) + 1) * fresh
+    peak = TunedPeak(criterion, linear(task.steps), task.steps, UNKNOWN_LR, seeds).planned()
+    forks = Forks(criterion, task.steps, UNKNOWN_LR, 1.0, task.name, task.group, seeds).planned()
+    return peak + forks + Plan(arms, arms * task.steps)
 
 
 def _fits(ideals: Sequence[Ideal]) -> dict[str, ClosedForm]:

@@ -6,18 +6,25 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from etastar.core.design import Plan
 from etastar.core.estimate import Estimate
+from etastar.core.lane import Criterion
+from etastar.designs.best_rate.best_lr import BestLR
+from etastar.designs.psi.tuned_peak import TunedPeak
 from etastar.laws.psi.driven import Ratio
 from etastar.laws.psi.ideal import log_ratio
 from etastar.policies.policy import Policy
 from etastar.policies.psi import Psi
-from etastar.policies.psi_network import PsiNetwork
+from etastar.policies.psi_network import TRAINED, PsiNetwork
 from etastar.problems.small.family import Task
+from etastar.verbs.find.efforts import EFFORTS
 from etastar.verbs.psi.evolution import Known
-from etastar.verbs.psi.measured import SmallBench, linear
+from etastar.verbs.psi.measured import UNKNOWN_LR, SmallBench, linear
 
 WIDE = 4.0
 """A peak wrong by this factor, either way, measures a task's width."""
+WIDTHS = 2
+"""Seeds of it."""
 PEAKS: dict[str, Callable[[Known], float | None]] = {
     "x 0.5": lambda own: 0.5 * own.peak,
     "x 1": lambda own: own.peak,
@@ -63,13 +70,22 @@ def known_task(bench: SmallBench, task: Task) -> Known | None:
     arms: Mapping[str, tuple[Policy, float]] = {
         "own": (policy, peak), "low": (policy, peak / WIDE), "high": (policy, peak * WIDE)
     }  # fmt: skip
-    losses = bench.once(task, arms, 2, "width", kept=True)
+    losses = bench.once(task, arms, WIDTHS, "width", kept=True)
     if len(losses) < len(arms):
         return None
     pairs = [(a, b) for wrong in ("low", "high") for a, b in zip(losses[wrong], losses["own"], strict=True)]
     width = statistics.fmean(max(log_ratio(a, b), 0.0) for a, b in pairs)
     found = {effort: lr for effort in ("glance", "quick") if (lr := bench.search(task, effort).value) is not None}
     return Known(task, peak, width, found | _best_of_two(bench, task))
+
+
+def planned(task: Task, fresh: int) -> Plan:
+    """What `known_task` and `driven` train of a task at most: peak, width, three searches; every arm at every peak."""
+    criterion, own = Criterion(), linear(task.steps)
+    searches = (BestLR(criterion, task.steps, own, UNKNOWN_LR, EFFORTS[effort]).planned() for effort in ("glance", "quick"))
+    arms = _arms(Known(task, 1.0, 1.0, dict.fromkeys(("glance", "quick", "best of two"), 1.0)), TRAINED, tuple(PEAKS))
+    lanes = WIDTHS * 3 + 2 + len(arms) * fresh
+    return sum(searches, TunedPeak(criterion, own, task.steps, UNKNOWN_LR).planned()) + Plan(lanes, lanes * task.steps)
 
 
 def _best_of_two(bench: SmallBench, task: Task) -> dict[str, float]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import NamedTuple, TypeVar
 
 from etastar import arguments
-from etastar.core.design import TIME_LIMIT, Design, Engine, Store
+from etastar.core.design import TIME_LIMIT, Design, Engine, Plan, Store
 from etastar.core.estimate import Estimate
 from etastar.core.lane import Lane, Outcome, Runs
 from etastar.core.problem import Problem
@@ -27,12 +28,17 @@ from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.answer import Made
 from etastar.verbs.find.efforts import EFFORTS
 from etastar.verbs.find.find import start_rate
+from etastar.verbs.options import Options
+from etastar.verbs.prices import duration
 from etastar.verbs.workplace import Session, Workplace
 
 Found = TypeVar("Found")
 Item = TypeVar("Item")
 Arms = Mapping[str, tuple[Policy, float]]
 """Name -> (policy over the task's steps, rate)."""
+SECONDS, SIDE_BY_SIDE = 2.3e-4, 8e-5
+"""Of a core, for a step of a lane of a small task: 3.6 million of them, a dozen lanes at a time in two workers beside other
+programs, took 840; 2.3 million of forks, more at a time, three minutes."""
 UNKNOWN_LR = 1e-2
 """Centre of the rates where the optimizer says none."""
 
@@ -55,7 +61,7 @@ class SmallBench:
 
     def __init__(self, place: Workplace, seed: int, seeds: int) -> None:
         self.place, self.seed, self.seeds = place, seed, seeds
-        self.steps, self.new_steps, self.full_runs, self.engines = 0, 0, 0.0, set[str]()
+        self.steps, self.new_steps, self.full_runs, self.lanes, self.engines = 0, 0, 0.0, 0, set[str]()
         self._counted: dict[int, int] = {}
         self._sessions: dict[tuple[Task, str], Session] = {}
 
@@ -80,13 +86,14 @@ class SmallBench:
         session = self.session(task)
         return start_rate(session.problem, session.facts)
 
-    def search(self, task: Task, effort: str) -> Estimate:
-        """The peak of linear decay that a search of this effort finds, by the split that choices are made by."""
+    def search(self, task: Task, effort: str, budget: float | None = None) -> Estimate:
+        """The peak of linear decay that a search finds, by the split that choices are made by: an effort's, or of so many
+        full runs under another name."""
         session = self.session(task)
-        start, seed = self.start(task), self.seed_of(task, effort)
-        return self.run(
-            session, BestLR(session.facts.criterion, task.steps, linear(task.steps), start, EFFORTS[effort], seed=seed)
-        ).lr
+        most, linear_decay = EFFORTS[effort] if budget is None else budget, linear(task.steps)
+        seed = self.seed_of(task, effort)
+        design = BestLR(session.facts.criterion, task.steps, linear_decay, self.start(task), most, seed=seed)
+        return self.run(session, design).lr
 
     def fresh(self, task: Task, arms: Arms, seeds: int) -> dict[str, tuple[float, ...]]:
         """Final losses on the split that is kept for the end, on seeds that nothing else has seen."""
@@ -97,7 +104,7 @@ class SmallBench:
         """Final losses on the split that choices are made by; stored where `kept`: an evolution makes a hundred thousand."""
         session = self.session(task)
         design = Repeats(session.facts.criterion, task.steps, arms, seeds, self.seed_of(task, what))
-        return self.run(session, design, None if kept else Forgetful())
+        return self.run(session, design, None if kept else Forgetful(self.place.options.on_outcome))
 
     def made(self, began: float) -> Made:
         """How the answer was made."""
@@ -108,7 +115,8 @@ class SmallBench:
             "seconds": time.monotonic() - began,
         }
         flags = (TIME_LIMIT,) if self.place.late() else ()
-        return Made(seed=self.seed, optimizer="", cost=cost, flags=flags, engine=", ".join(sorted(self.engines)))
+        engines = ", ".join(sorted(self.engines))
+        return Made(seed=self.seed, optimizer="", cost=cost, flags=flags, let_go=self.lanes, engine=engines)
 
     def in_time(self, items: Iterable[Item]) -> Iterator[Item]:
         """One after the other while there is time."""
@@ -131,6 +139,7 @@ class SmallBench:
         self.new_steps += forgotten + known - self._counted.get(id(session), 0)
         self._counted[id(session)] = known
         self.full_runs += steps / session.problem.steps
+        self.lanes += len(session.runs)
         session.runs = Runs()
         self.engines.add(session.engine.name)
         return found
@@ -176,12 +185,31 @@ class _Shortened:
 
 
 class Forgetful:
-    """A `Store` that keeps nothing."""
+    """A `Store` that keeps nothing.
+
+    Args:
+        on_outcome: called with every lane, trained now.
+    """
+
+    def __init__(self, on_outcome: Callable[[Outcome, bool], None] | None = None) -> None:
+        self._told = on_outcome or (lambda outcome, new: None)
 
     def get_or_train(self, engine: Engine, problem: Problem, lanes: Sequence[Lane]) -> Runs:
         """All of the lanes, trained."""
-        found = dict(engine.train(problem, lanes))
+        found: dict[int, Outcome] = {}
+        for i, outcome in engine.train(problem, lanes):
+            found[i] = outcome
+            self._told(outcome, True)
         return Runs(found[i] for i in range(len(lanes)))
+
+
+def announce(options: Options, plans: Iterable[Plan], seconds: float = SECONDS) -> None:
+    """Say what it all takes at most, before any of it is trained, at so many seconds a step."""
+    plan, cores = sum(plans, Plan(0, 0)), options.workers or os.cpu_count() or 1
+    if options.on_plan:
+        much = f"{plan.lanes:,} lanes of small networks, {plan.steps:,} gradient steps"
+        sentence = f"at most {much}, about {duration(plan.steps * seconds / cores)} on {cores} cores"
+        options.on_plan(sentence, plan.lanes)
 
 
 def linear(steps: int) -> Policy:

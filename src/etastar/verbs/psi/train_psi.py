@@ -8,38 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple
-
-import numpy as np
+from typing import ClassVar
 
 from etastar import arguments
 from etastar.core.deadline import TimeOver
 from etastar.core.estimate import Estimate, Status
 from etastar.errors import ProblemError, attributed
-from etastar.policies.psi_network import LOOKS, VERSION, PsiNetwork
-from etastar.policies.psi_weights import PsiWeights
+from etastar.policies.psi_network import LOOKS, PsiNetwork
 from etastar.problems.small.family import OPTIMIZERS
 from etastar.verbs.answer import Answer
 from etastar.verbs.options import Options
-from etastar.verbs.psi.evolution import Course, Evolution, Known
-from etastar.verbs.psi.judging import RIGHT, TWICE, AtPeak, driven, judged, known_task
-from etastar.verbs.psi.measured import SmallBench, small_tasks
+from etastar.verbs.psi.evolution import Known
+from etastar.verbs.psi.folds import ALL, FOLDS, EvolutionLook, Evolutions, KeptEvolutions, others_than, parts_of
+from etastar.verbs.psi.judging import RIGHT, TWICE, AtPeak, driven, judged, known_task, planned
+from etastar.verbs.psi.measured import SmallBench, announce, small_tasks
 from etastar.verbs.workplace import Workplace
-
-FOLDS = 3
-"""Parts of the groups; each is driven by a network that was trained without it."""
-EVOLUTIONS = 3
-"""Of every fold, each stopped by another group; their numbers are averaged: one alone is .02 of final loss off by chance."""
-Parts = dict[str, list[Known]]
-
-
-class EvolutionLook(NamedTuple):
-    """What is minimised, at a generation of an evolution, on the group that stops it."""
-
-    fold: str
-    stopped_by: str
-    generation: int
-    held_out: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,13 +133,13 @@ def train_psi(
             raise ProblemError(
                 f"horizons holds {each}, and the network looks {LOOKS} times at a training; expected {LOOKS} steps or more"
             )
-    tasks = [task for each in horizons for task in small_tasks(families, optimizers, each, groups=FOLDS)]
+    tasks = {each: small_tasks(families, optimizers, each, groups=FOLDS) for each in horizons}
     arguments.SEEDS("fresh", fresh)
     arguments.GENERATIONS("generations", generations)
+    arguments.SEED("seed", seed)
+    kept, note = KeptEvolutions(weights), options.on_note or (lambda _: None)
     with Workplace(replace(options, on_plan=None, on_note=None)) as place:
-        kept = _Kept(weights)
-        bench = SmallBench(place, arguments.SEED("seed", seed), 4)
-        known = [own for task in bench.in_time(tasks) if (own := known_task(bench, task)) is not None]
+        bench = SmallBench(place, seed, 4)
         looks: list[EvolutionLook] = []
 
         def told(look: EvolutionLook) -> None:
@@ -164,16 +147,25 @@ def train_psi(
             if on_look:
                 on_look(look)
 
-        parts, folds, numbers, rows = _parts(known), {}, (), ()
+        evolutions = Evolutions(bench, generations, kept, told, note)
+        every = [task for own in tasks.values() for task in own]
+        plans = [planned(task, fresh) for task in every]
+        announce(options, [*plans, evolutions.planned([Known(task, 1.0, 1.0) for task in every])])
+        known: list[Known] = []
+        for each, own in tasks.items():
+            note(f"over {each:,} steps: tuning linear decay on {len(own)} tasks")
+            known += [task for task in map(partial(known_task, bench), bench.in_time(own)) if task is not None]
+
+        parts, folds, numbers, rows = parts_of(known), {}, (), ()
         if not place.late():
-            evolve = lambda name, own: _evolved(bench, name, own, generations, kept, told)
             try:
-                folds = {name: evolve(name, _others(parts, name)) for name in parts}
-                numbers = evolve("all", known)
+                folds = {name: evolutions.on(name, others_than(parts, name)) for name in parts}
+                numbers = evolutions.on(ALL, known)
             except TimeOver:
                 folds = {}
         if folds:
             kept.finish(numbers)
+            note(f"driving {len(known)} tasks on {fresh} fresh seeds")
             rows = judged(driven(bench, parts, folds, fresh))
     return PsiNetworkAnswer(
         problem=f"{len({own.task.name for own in known})} small tasks",
@@ -184,80 +176,3 @@ def train_psi(
         weights=kept.path,
         made=bench.made(began),
     )
-
-
-class _Kept:
-    """The file of weights: the numbers, and how far each evolution went."""
-
-    def __init__(self, path: str | os.PathLike[str] | None) -> None:
-        self.path = None if path is None else Path(path)
-        self._own = PsiWeights(VERSION)
-        if self.path is not None and os.path.exists(self.path):
-            self._own = PsiWeights.read(self.path, VERSION)
-        self._write()  # a place that takes no file is told now
-
-    def course(self, name: str) -> Course:
-        """How far an evolution went."""
-        known = self._own.evolutions.get(name)
-        return Course.of(known) if known else Course()
-
-    def keep(self, name: str, course: Course) -> None:
-        """Write it down."""
-        self._own.evolutions[name] = course.kept()
-        self._write()
-
-    def finish(self, numbers: tuple[float, ...]) -> None:
-        """Write the numbers down."""
-        self._own.numbers = numbers
-        self._write()
-
-    def _write(self) -> None:
-        if self.path is not None:
-            self._own.write(self.path)
-
-
-def _evolved(
-    bench: SmallBench,
-    fold: str,
-    tasks: Sequence[Known],
-    generations: int,
-    kept: _Kept,
-    told: Callable[[EvolutionLook], None],
-) -> tuple[float, ...]:
-    """Mean of the numbers of evolutions on all groups of `tasks` but one, which stops it: each another, the small first."""
-    sizes: dict[str, int] = {}
-    for own in tasks:
-        sizes[own.task.group] = sizes.get(own.task.group, 0) + 1
-    stops = sorted(sizes, key=lambda group: (sizes[group], group))[:EVOLUTIONS]
-    found = []
-    for stop in stops:
-        learn, held = [o for o in tasks if o.task.group != stop], [o for o in tasks if o.task.group == stop]
-        name = f"{fold}/{stop}/{len(learn)}/{generations}/{bench.seed}"
-        course = kept.course(name)
-
-        evolution = Evolution(bench, learn or held, held, generations, name, course, partial(kept.keep, name, course))
-        try:
-            found.append(evolution.run())
-        finally:
-            kept.keep(name, course)
-        for own in course.looks:
-            told(EvolutionLook(fold, stop, *own))
-    return tuple(round(float(v), 4) for v in np.mean(found, axis=0))
-
-
-def _parts(known: Sequence[Known]) -> Parts:
-    """The groups in `FOLDS` parts of about equal size: each group, the largest first, to the smallest part."""
-    groups: Parts = {}
-    for own in known:
-        groups.setdefault(own.task.group, []).append(own)
-    parts: list[tuple[list[str], list[Known]]] = [([], []) for _ in range(FOLDS)]
-    for name, tasks in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
-        names, own = min(parts, key=lambda part: len(part[1]))
-        names.append(name)
-        own += tasks
-    return {"+".join(names): own for names, own in parts if own}
-
-
-def _others(parts: Parts, name: str) -> list[Known]:
-    """The tasks of the other parts."""
-    return [own for part, tasks in parts.items() if part != name for own in tasks]
