@@ -267,3 +267,14 @@ def test_the_doctor_refuses_a_bad_problem(cli: Cli, script: Script) -> None:
     ran = cli("doctor", "user.py:p")
     assert ran.code == 2
     assert "share storage" in ran.sentence
+
+
+def test_psi_says_its_price_first_and_where_it_is(cli: Cli) -> None:
+    """In a log that is no terminal, too: half an hour of silence looks like a hang."""
+    options = "--families cancer-linear,line --steps 10 --seeds 1 --fresh 1 --store :memory:"
+    ran = cli("psi", "fit", *options.split())
+    first, *rest = ran.err.splitlines()
+    assert re.fullmatch(r"plan: at most [\d,]+ lanes of small networks, [\d,]+ gradient steps, about .+ on \d+ cores", first)
+    assert rest[0] == "tuning linear decay on 4 tasks"
+    lanes = re.search(r"; ([\d,]+) lanes; engine ", ran.out)
+    assert lanes and 0 < int(lanes[1].replace(",", "")) <= int(first.split()[3].replace(",", ""))
