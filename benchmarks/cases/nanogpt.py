@@ -44,7 +44,8 @@ def _rows(config: dict[str, Any]) -> Iterator[Row]:
             seed = derive_seed(0, "nanogpt")
             lane = Lane(quantise(rate), seed, problem.steps, session.facts.criterion, Until.END, problem.policy)
             [outcome] = session.run(FixedLanes([lane]))
-            yield {"kind": "truth", "lr": rate, "loss": outcome.scored_loss, "seconds": outcome.seconds}
+            ends = {"loss": outcome.scored_loss, "training_loss": outcome.end_loss}
+            yield {"kind": "truth", "lr": rate, **ends, "seconds": outcome.seconds}
 
 
 def _summary(rows: list[Row]) -> str:
@@ -62,9 +63,11 @@ def _summary(rows: list[Row]) -> str:
         )
     head = ["seed", "status", "rate (the prior's where prior-only)", "lanes", "steps each", "highest stable rate",
             "cost of a run: steps / seconds", "nats lost"]  # fmt: skip
-    told = ", ".join(f"{lr:g}: {loss:.3f}" for lr, loss in sorted(known.items())) or "not measured yet"
+    fitted = {r["lr"]: r["training_loss"] for r in truth}
+    told = ", ".join(f"{lr:g}: {loss:.3f} ({fitted[lr]:.3f})" for lr, loss in sorted(known.items())) or "not measured yet"
     every = f" ({statistics.fmean(r['seconds'] for r in truth) / 60:.0f} minutes each)" if truth else ""
-    return f"{table(head, lines)}\n\nValidation loss at the end of all steps, {len(known)} of 5 rates{every}: {told}."
+    found = f"Validation loss (training loss) at the end of all steps, {len(known)} of 5 rates{every}: {told}."
+    return f"{table(head, lines)}\n\n{found}"
 
 
 def _between(known: dict[float, float], rate: float) -> float:

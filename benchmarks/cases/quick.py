@@ -8,6 +8,10 @@ from typing import Any
 
 from benchmarks.cases.case import Case, Row, table
 
+RATIOS = {"ratio": "quick / ordinary, wall", "cpu_ratio": "the same of the processor"}
+BUSY = "wall / processor of the ordinary run"
+"""1 on a quiet machine; where it is more, others use it, too, and wall times say little."""
+
 
 def _rows(config: dict[str, Any]) -> Iterator[Row]:
     from benchmarks.quick import rows
@@ -19,11 +23,25 @@ def _summary(rows: list[Row]) -> str:
     lines = []
     for name, steps in dict.fromkeys((r["problem"], r["steps"]) for r in rows):
         some = [r for r in rows if (r["problem"], r["steps"]) == (name, steps)]
-        ratios = [r["ratio"] for r in some]
         middle = [f"{statistics.median(r[key] for r in some):.2f}" for key in ("ordinary_s", "quick_s", "full_runs")]
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f})"
-        lines.append([name, steps, *middle, spread, some[-1]["engine"]])
-    return table(["problem", "steps", "one ordinary run, s", "quick, s", "full runs", "quick / ordinary", "engine"], lines)
+        busy = statistics.median(r["ordinary_s"] / r["ordinary_cpu_s"] for r in some)
+        engine = statistics.mode(r["engine"] for r in some)
+        lines.append([name, steps, *middle, *(_spread([r[key] for r in some]) for key in RATIOS), f"{busy:.1f}", engine])
+    header = [
+        "problem",
+        "steps",
+        "one ordinary run, s",
+        "quick, s",
+        "full runs",
+        *RATIOS.values(),
+        BUSY,
+        "engine (most often)",
+    ]
+    return table(header, lines)
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f})"
 
 
 CASE = Case(

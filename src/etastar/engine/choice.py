@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -136,7 +135,7 @@ def choose(
         return Choice("loop")
     with undisturbed(problem):
         trial = _Trial(problem, criterion, device, at_most, processes, loop_seconds)
-        return replace(_tried(trial, engine, loop_seconds), at_most=at_most)
+        return replace(_tried(trial, engine), at_most=at_most)
 
 
 def choose_quickly(problem: Problem, criterion: Criterion, device: str) -> Choice:
@@ -157,7 +156,7 @@ def choose_quickly(problem: Problem, criterion: Criterion, device: str) -> Choic
     return Choice("sequential", 1, steps[-1][0])
 
 
-def _tried(trial: _Trial, engine: str, loop_seconds: float) -> Choice:
+def _tried(trial: _Trial, engine: str) -> Choice:
     if engine == "sequential":
         why = trial.why_not(engine)
         if why is not None:
@@ -168,11 +167,11 @@ def _tried(trial: _Trial, engine: str, loop_seconds: float) -> Choice:
         why = trial.why_not_timed(kernel)
         if why is None:
             best = trial.best[kernel]
-            if engine == "auto" and not (best.seconds_per_step or 0) < loop_seconds / FAR_FASTER:
+            if engine == "auto" and not trial.wins(best):
                 alone = trial.one_by_one()
                 if not (best.seconds_per_step or 0) < CLEARLY * (alone.seconds_per_step or 0):
                     return alone._with(refused, trial.times)
-            why = trial.why_not(kernel)  # the proof comes last: it costs more than the clock, and many kernels lose
+            why = trial.why_not(kernel)  # the proof comes last: it costs more than the clock, and of two engines one loses
             if why is None:
                 return best._with(refused, trial.times)
         refused[kernel] = why
@@ -185,13 +184,7 @@ class _Trial:
     """Short trainings of one problem under several engines."""
 
     def __init__(
-        self,
-        problem: Problem,
-        criterion: Criterion,
-        device: str,
-        at_most: int,
-        processes: int,
-        loop_seconds: float,
+        self, problem: Problem, criterion: Criterion, device: str, at_most: int, processes: int, loop_seconds: float
     ) -> None:
         self._loop_seconds = loop_seconds
         self._row_bytes = 0
@@ -222,8 +215,7 @@ class _Trial:
             return Choice(kernel, FEWER, self._time_lanes(kernel, FEWER))
         sizes = [size for size in CHUNKS[_kind(self._device)] if size <= self._most]
         best = Choice(kernel, first := (sizes or [self._most])[0], self._time_lanes(kernel, first))
-        far_faster = (best.seconds_per_step or 0) < self._loop_seconds / FAR_FASTER
-        if not far_faster and (best.seconds_per_step or 0) > BETTER * self._alone():
+        if not self._is_faster(best, BETTER):
             fewer = Choice(kernel, FEWER, self._time_lanes(kernel, FEWER)) if first > FEWER else best
             return min(best, fewer, key=lambda choice: choice.seconds_per_step or math.inf)
         for size in sizes[1:]:
@@ -233,21 +225,32 @@ class _Trial:
             best = Choice(kernel, size, seconds)
         return best
 
+    def wins(self, best: Choice) -> bool:
+        """Whether a kernel is clearly faster than one lane after the other, tuned, which need not be proven for that."""
+        return self._is_faster(best, CLEARLY)
+
+    def _is_faster(self, best: Choice, share: float) -> bool:
+        seconds = best.seconds_per_step or 0
+        return seconds < self._loop_seconds / FAR_FASTER or seconds < share * self._alone("sequential")
+
     def one_by_one(self) -> Choice:
         """One lane after the other: tuned where that gives the loop's numbers, else the loop."""
-        return Choice(self._single, 1, self._alone())
+        single = "loop" if self.why_not("sequential") else "sequential"
+        return Choice(single, 1, self._alone(single))
 
-    @cached_property
-    def _single(self) -> str:
-        return "loop" if self.why_not("sequential") else "sequential"
-
-    def _alone(self) -> float:
-        """Seconds of a step of a lane by itself."""
-        known = self.times
-        if self._single not in known:
-            engine = (LoopEngine if self._single == "loop" else SequentialEngine)(self._device)
-            self.times[self._single] = median_step(engine, self._bare, self._lane(1 + 2 * TRIAL_STEPS))
-        return self.times[self._single]
+    def _alone(self, engine: str) -> float:
+        """Seconds of a step of a lane by itself; in the loop where it cannot be tuned."""
+        if engine not in self.times:
+            own = (LoopEngine if engine == "loop" else SequentialEngine)(self._device)
+            try:
+                self.times[engine] = median_step(own, self._bare, self._lane(1 + 2 * TRIAL_STEPS))
+            except TimeOver:
+                raise
+            except Exception:  # the user's code, run in a way it was not written for, may raise anything
+                if engine == "loop":
+                    raise
+                return self._alone("loop")
+        return self.times[engine]
 
     def _time_lanes(self, kernel: str, size: int) -> float:
         """Seconds of one step of one lane among `size`, at best; all start from one seed's weights, which are made once."""
