@@ -19,7 +19,7 @@ from etastar.engine.loop import LoopEngine
 from etastar.problems import builder
 
 RATES = {"digits-deep-mlp": 0.01, "digits-transformer": 1e-3}
-"""At which the ordinary run trains to its end; 0.05 elsewhere. At 0.05 two of three seeds of the deep network diverge early,
+"""At which the ordinary run trains to its end; 0.05 elsewhere. At 0.05 one seed in three of the deep network diverges half way,
 and a run that ends early is no measure."""
 
 
