@@ -194,10 +194,10 @@ class _Trial:
         self._criterion, self._device = criterion, device
         valid = problem.valid_batches
         self._problem = problem if valid is None else problem.but(valid=small_valid(valid))
-        self._bare = self._problem.but(valid=None)
         self._most = min(at_most, self._fit(processes))
         self._engines = {kernel: LaneEngine(kernel, device=device) for kernel in KERNELS}
         self._equality = Equality(self._problem, criterion, device, self._lr, self._eps)
+        self._bare = self._problem.but(valid=None)  # the loop has asked its loss what an accuracy is, which no kernel should
 
     def why_not(self, engine: str) -> str | None:
         """None if the engine trains as the loop does; else a reason."""
