@@ -23,7 +23,7 @@ FREE = 0.002
 """Where the chart shows what costs nothing, in full runs."""
 COLOURS = {
     "etastar find": "#7b3fa0",
-    "etastar find --budget": "#c05bb0",
+    "etastar find --budget, % of a run": "#c05bb0",
     "nothing is measured": "#7d8894",
     "range test": "#c96f1e",
     "grid": "#2a7f62",
@@ -32,7 +32,7 @@ COLOURS = {
 """What a method is -> its colour."""
 FAMILIES = {
     "etastar": "etastar find",
-    "budget": "etastar find --budget",
+    "budget": "etastar find --budget, % of a run",
     "usual rate": "nothing is measured",
     "default": "nothing is measured",
     "prior": "nothing is measured",
@@ -47,7 +47,7 @@ ROWS = {"the bake-off": (160, 640), "tasks on which short lanes mislead": (200, 
 """Panels of a row."""
 Point = dict[str, Any]
 Case = tuple[str, float, float]
-"""(task, cost, whether or how often it is good)."""
+"""(task/optimizer/schedule, cost, whether or how often it is good)."""
 Told = Iterable[tuple[int, str, Case]]
 """(steps, method, case)."""
 
@@ -70,35 +70,41 @@ def _bakeoff(rows: list[dict[str, Any]]) -> Told:
     for row in rows:
         if not row["method"].startswith("before: "):
             good = sum(lost < NATS for lost in row["regret"]) / len(row["points"])
-            task, *_, steps = row["case"].split("/")
-            yield int(steps), row["method"], (task, row["cost"], good)
+            cell, _, steps = row["case"].rpartition("/")
+            yield int(steps), row["method"], (cell, row["cost"], good)
 
 
 def _basins(rows: list[dict[str, Any]]) -> Told:
     for row in rows:
         if row["kind"] == "answer" and "trained" not in row["effort"]:
             name = row["effort"] if row["effort"] in ("usual rate", CEILING) else f"etastar {row['effort']}"
-            yield row["steps"], name, (row["task"], row["cost"], row["good"])
+            yield row["steps"], name, (row["cell"].rpartition("/")[0], row["cost"], row["good"])
 
 
 def _budgets(rows: list[dict[str, Any]]) -> Told:
     names = {"usual": "usual rate", "prior": "prior", "glance": "etastar glance", "quick": "etastar quick"}
     for row in scored(rows):
         if row["arm"] == "budget":
-            yield row["steps"], f"budget {row['budget']:.0%}", (row["task"], row["cost"], row["near"])
+            yield row["steps"], f"budget {row['budget']:.0%}", (row["cell"], row["cost"], row["near"])
         elif row["arm"] in names:
-            yield row["steps"], names[row["arm"]], (row["task"], row["cost"], row["near"])
+            yield row["steps"], names[row["arm"]], (row["cell"], row["cost"], row["near"])
 
 
 def _point(steps: int, method: str, some: list[Case]) -> Point:
     """The mean cost and the share of one method at one horizon, with the share's interval, tasks resampled."""
     family = next(own for start, own in FAMILIES.items() if method.startswith(start))
-    _, low, high = over_tasks(by_task(some, lambda told: told[0], lambda told: told[2]).values())
+    _, low, high = over_tasks(by_task(some, lambda told: told[0].split("/")[0], lambda told: told[2]).values())
     cost, good = statistics.fmean(told[1] for told in some), statistics.fmean(told[2] for told in some)
-    short = method.removeprefix("etastar ").removeprefix("budget ").partition(" (")[0].removesuffix(" of the other tasks")
+    short = (
+        method.removeprefix("etastar ")
+        .removeprefix("budget ")
+        .removesuffix("%")
+        .partition(" (")[0]
+        .removesuffix(" of the other tasks")
+    )
     return {
         "steps": steps, "method": method, "cost": max(cost, FREE), "good": good, "low": low, "high": high, "family": family,
-        "label": short,
+        "label": short, "cells": len({cell for cell, *_ in some}),
     }  # fmt: skip
 
 
@@ -139,7 +145,7 @@ def draw(folder: Path) -> None:
 def _panel(steps: int, values: list[Point]) -> dict[str, Any]:
     x = {"field": "cost", "type": "quantitative", "scale": {"type": "log", "domain": [FREE * 0.7, 40]}}
     x |= {"axis": {"values": [0.01, 0.1, 1, 10], "format": "~g"}, "title": f"full runs; at the left ({FREE:g}): nothing"}
-    y = {"field": "good", "type": "quantitative", "scale": {"domain": [0, 1.06]}}
+    y = {"field": "good", "type": "quantitative", "scale": {"domain": [-0.06, 1.06]}}
     y |= {"axis": {"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]}, "title": f"lose < {NATS:g} nats"}
     colour = {"field": "family", "type": "nominal", "title": None, "legend": {"orient": "bottom"}}
     colour |= {"scale": {"domain": list(COLOURS), "range": list(COLOURS.values())}}
@@ -156,14 +162,14 @@ def _panel(steps: int, values: list[Point]) -> dict[str, Any]:
         },
         {"transform": ours, "mark": {"type": "line", "strokeDash": [3, 3]}},
         {"mark": {"type": "circle", "size": 55, "opacity": 0.9}},
-        text("datum.family == 'etastar find --budget'", dy=13),
+        text("datum.family == 'etastar find --budget, % of a run'", dy=13),
         text("datum.family == 'etastar find'", dx=-5, dy=-6, align="right"),
         text("!datum.ours", align="left", dx=6, dy=3),
     ]
-    encoding = {"x": x, "y": y, "color": colour}
+    encoding, cells = {"x": x, "y": y, "color": colour}, max(point["cells"] for point in values)
     return {
-        "title": f"{steps:,} steps",
-        "width": 270,
+        "title": f"{steps:,} steps, {cells} combinations",
+        "width": 290,
         "height": 230,
         "data": {"values": values},
         "encoding": encoding,
