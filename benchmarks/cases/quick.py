@@ -10,7 +10,7 @@ from benchmarks.cases.case import Case, Row, table
 
 RATIOS = {"ratio": "quick / ordinary, wall", "cpu_ratio": "the same of the processor"}
 BUSY = "wall / processor of the ordinary run"
-"""More than 1 where no core was free for it. At 1 one was: whether both were, only the two ratios tell; they are equal if not."""
+"""More than 1 where no core was free for it. At 1 one was, perhaps not both: then the two ratios agree."""
 
 
 def _rows(config: dict[str, Any]) -> Iterator[Row]:
