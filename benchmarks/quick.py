@@ -19,8 +19,8 @@ from etastar.engine.loop import LoopEngine
 from etastar.problems import builder
 
 RATES = {"digits-deep-mlp": 0.01, "digits-transformer": 1e-3}
-"""At which the ordinary run trains to its end; 0.05 elsewhere. At 0.05 one seed in three of the deep network diverges half way,
-and a run that ends early is no measure."""
+"""At which the ordinary run trains to its end; 0.05 elsewhere. At 0.05 one seed in three of the deep network diverges half
+way, and a run that ends early is no measure."""
 
 
 def rows(config: dict[str, Any]) -> Iterator[dict[str, Any]]:

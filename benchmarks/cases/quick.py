@@ -10,7 +10,7 @@ from benchmarks.cases.case import Case, Row, table
 
 RATIOS = {"ratio": "quick / ordinary, wall", "cpu_ratio": "the same of the processor"}
 BUSY = "wall / processor of the ordinary run"
-"""1 on a quiet machine; where it is more, others use it, too, and wall times say little."""
+"""More than 1 where no core was free for it. At 1 one was, perhaps not both: then the two ratios agree."""
 
 
 def _rows(config: dict[str, Any]) -> Iterator[Row]:
