@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 from collections import defaultdict
@@ -54,10 +55,15 @@ Told = Iterable[tuple[int, str, Case]]
 
 def points() -> list[Point]:
     """What the chart shows: a point a method and horizon."""
+    told = (_bakeoff(_rows("bakeoff")), _basins(_rows("basins")), _budgets(_rows("budgets")))
+    return points_of(itertools.chain(*told))
+
+
+def points_of(told: Told) -> list[Point]:
+    """A point a method and horizon, of cases."""
     own: dict[tuple[int, str], list[Case]] = defaultdict(list)
-    for told in (_bakeoff(_rows("bakeoff")), _basins(_rows("basins")), _budgets(_rows("budgets"))):
-        for steps, method, case in told:
-            own[steps, method].append(case)
+    for steps, method, case in told:
+        own[steps, method].append(case)
     return [_point(*key, some) for key, some in own.items()]
 
 

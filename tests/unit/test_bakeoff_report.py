@@ -7,7 +7,7 @@ import math
 import pytest
 from benchmarks.bakeoff import recorded, report
 from benchmarks.bakeoff.bars import coverage
-from benchmarks.bakeoff.frontier import FREE, _bakeoff
+from benchmarks.bakeoff.frontier import FREE, _bakeoff, points_of
 from benchmarks.bakeoff.score import Score
 
 GLANCE, QUICK = report.EFFORTS
@@ -72,6 +72,11 @@ def test_the_frontier_counts_searches_without_a_rate_as_lost_and_shows_what_is_f
         {"case": "b/adam/wsd/160", "method": "default 0.001", "regret": [0.04], "points": [0], "cost": 0.0},
         {"case": "b/adam/wsd/160", "method": "before: " + QUICK, "regret": [0.04], "points": [0], "cost": 0.0},
     ]
-    ours, free = _bakeoff(rows)
-    assert ours["good"] == pytest.approx((0.25 + 1) / 2) and ours["cost"] == 2.0 and ours["label"] == "quick"
-    assert (free["family"], free["cost"], free["label"]) == ("nothing is measured", FREE, "")
+    ours, free = points_of(_bakeoff(rows))
+    assert (
+        ours["good"] == pytest.approx((0.25 + 1) / 2)
+        and ours["cost"] == 2.0
+        and ours["label"] == "quick"
+        and ours["cells"] == 2
+    )
+    assert (free["family"], free["cost"], free["label"]) == ("nothing is measured", FREE, "default 0.001")
