@@ -50,7 +50,16 @@ def tables(found: list[Score]) -> str:
         for r in lr_free()
     ]
     parts += section("LR-free optimizers", head, free)
-    return "\n".join(parts)
+    return "\n".join([*parts, *policies()])
+
+
+def policies() -> list[str]:
+    """Policies and Psi, each at its own peak and for as many trainings: the table of their newest record."""
+    newest = max(RECORDS.glob("*_policies"))
+    paragraphs = (newest / "README.md").read_text().split("\n\n")
+    at = next(i for i, text in enumerate(paragraphs) if text.startswith("| policy |"))
+    title = f"## Policies and Psi, each at its own peak ([{newest.name}](../{newest.name}/README.md))"
+    return ["\n\n".join([title, *paragraphs[at - 1 : at + 1]])]
 
 
 def origin(found: Iterable[Score]) -> str:
