@@ -58,7 +58,7 @@ def policies() -> list[str]:
     newest = max(RECORDS.glob("*_policies"))
     paragraphs = (newest / "README.md").read_text().split("\n\n")
     at = next(i for i, text in enumerate(paragraphs) if text.startswith("| policy |"))
-    title = f"## Policies and Psi, each at its own peak ([{newest.name}](../{newest.name}/README.md))"
+    title = f"## Policies and Psi, each at its own peak (record {newest.name})"
     return ["\n\n".join([title, *paragraphs[at - 1 : at + 1]])]
 
 

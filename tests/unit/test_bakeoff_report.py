@@ -86,7 +86,7 @@ def test_the_frontier_counts_searches_without_a_rate_as_lost_and_shows_what_is_f
 
 def test_policies_stand_beside_the_finders_as_their_own_record_has_them():
     title, says, *table = report.policies()[0].split("\n\n")
-    (name,) = re.findall(r"\[(\S+_policies)\]", title)
+    (name,) = re.findall(r"record (\S+_policies)", title)
     told = map(json.loads, (report.RECORDS / name / "results.jsonl").read_text().splitlines())
     named = {row["policy"] for row in told}
     shown = [line.split(" | ")[0].removeprefix("| ") for line in table[0].splitlines()[2:]]
