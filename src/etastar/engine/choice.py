@@ -164,16 +164,17 @@ def _tried(trial: _Trial, engine: str) -> Choice:
         return trial.one_by_one()
     refused: dict[str, str] = {}
     for kernel in KERNELS if engine == "auto" else (engine,):
-        why = trial.why_not_timed(kernel)
+        best = trial.best_chunk(kernel)
+        if isinstance(best, str):
+            refused[kernel] = best
+            continue
+        if engine == "auto" and not trial.wins(best):
+            alone = trial.one_by_one()
+            if not (best.seconds_per_step or 0) < CLEARLY * (alone.seconds_per_step or 0):
+                return alone._with(refused, trial.times)
+        why = trial.why_not(kernel)  # the proof comes last: it costs more than the clock, and of two engines one loses
         if why is None:
-            best = trial.best[kernel]
-            if engine == "auto" and not trial.wins(best):
-                alone = trial.one_by_one()
-                if not (best.seconds_per_step or 0) < CLEARLY * (alone.seconds_per_step or 0):
-                    return alone._with(refused, trial.times)
-            why = trial.why_not(kernel)  # the proof comes last: it costs more than the clock, and of two engines one loses
-            if why is None:
-                return best._with(refused, trial.times)
+            return best._with(refused, trial.times)
         refused[kernel] = why
     if engine != "auto":
         raise ProblemError(f"engine {engine!r} cannot train this problem: {refused[engine]}; use --engine auto")
@@ -189,8 +190,6 @@ class _Trial:
         self._loop_seconds = loop_seconds
         self._row_bytes = 0
         self.times: dict[str, float] = {}
-        self.best: dict[str, Choice] = {}
-        """kernel -> its fastest number of lanes at a time."""
         self._criterion, self._device = criterion, device
         valid = problem.valid_batches
         self._problem = problem if valid is None else problem.but(valid=small_valid(valid))
@@ -203,14 +202,11 @@ class _Trial:
         """None if the engine trains as the loop does; else a reason."""
         return self._equality.why_not(engine)
 
-    def why_not_timed(self, kernel: str) -> str | None:
-        """None if the kernel trains at all, as fast as its `best`; else a reason."""
-        return "two lanes do not fit in memory" if self._most < 2 else refusal(lambda: self._find_best(kernel))
+    def best_chunk(self, kernel: str) -> Choice | str:
+        """The fastest number of lanes at a time; or why the kernel does not train at all."""
+        return "two lanes do not fit in memory" if self._most < 2 else refusal(lambda: self._fastest(kernel))
 
-    def _find_best(self, kernel: str) -> None:
-        self.best[kernel] = self._best_chunk(kernel)
-
-    def _best_chunk(self, kernel: str) -> Choice:
+    def _fastest(self, kernel: str) -> Choice:
         if self._row_bytes > CACHE and _kind(self._device) == "cpu":
             return Choice(kernel, FEWER, self._time_lanes(kernel, FEWER))
         sizes = [size for size in CHUNKS[_kind(self._device)] if size <= self._most]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,6 +21,7 @@ from etastar.engine.loop import LoopEngine
 from etastar.engine.sequential import SequentialEngine
 from etastar.errors import DoesNotApply, ProblemError, in_one_line
 
+Found = TypeVar("Found")
 FLOAT64_TOLERANCE, OWN_TYPE_TOLERANCE = 1e-10, 1e-3
 TRIAL_RATES = (1e-3, 3e-3)
 TRIAL_STEPS = 3
@@ -120,8 +121,8 @@ class Equality:
         return [one.train_lane(problem, lane) for lane in lanes]
 
 
-def refusal(attempt: Callable[[], str | None]) -> str | None:
-    """What `attempt` says against an engine; or how it fails, which is a reason, too."""
+def refusal(attempt: Callable[[], Found]) -> Found | str:
+    """What `attempt` finds; or how an engine fails at it, which is a reason against the engine."""
     try:
         return attempt()
     except TimeOver:

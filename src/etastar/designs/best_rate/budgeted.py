@@ -52,7 +52,7 @@ def rung_of(budget: int, steps: int) -> Rung:
             f"{FEWEST * shortest} or more for three of them, {FEWEST * shortest / steps:.2g} of this training"
         )
     each = min(max(budget // LANES, shortest), steps)
-    return Rung(each, SPACING, min(budget // each, LANES + 1))
+    return Rung(each, SPACING, min(budget // each, LANES))
 
 
 def reading_of(rung: RungResult) -> BestSeen | None:
